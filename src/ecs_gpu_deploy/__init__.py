@@ -1,0 +1,1 @@
+"""Deploys GPU and ML containers to Amazon ECS and tells the truth about it."""

@@ -1,0 +1,1 @@
+"""A local AWS: Amazon ECS on our own scheduler, moto behind it."""

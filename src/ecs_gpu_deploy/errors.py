@@ -1,0 +1,59 @@
+"""Every error a user can meet, with its exit code.
+
+::
+
+    DeployError
+    ├── InvalidInput          2  bad input, or it names something that does not exist
+    ├── Refused               3  AWS said no, or the service is in a state in which we must not act
+    │   └── CredentialsExpired
+    └── InternalError         1  our bug
+
+Verdicts of a rollout (exit codes 4 to 10) are results, not errors: see `model.Outcome`.
+
+The text says what happened and what was probably meant; the hint names the knob to turn.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DeployError(Exception):
+    """Carry one sentence, a hint and the exit code of the process."""
+
+    exit_code: ClassVar[int] = 1
+    outcome: ClassVar[str] = "failed"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InvalidInput(DeployError):
+    """The input is wrong, or it names something that does not exist. Nothing was changed."""
+
+    exit_code = 2
+    outcome = "invalid"
+
+
+class Refused(DeployError):
+    """AWS refused (credentials, permission, throttled to the end), or acting now would do harm."""
+
+    exit_code = 3
+    outcome = "refused"
+
+    def __init__(self, message: str, *, hint: str = "", diagnosis_code: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.diagnosis_code = diagnosis_code
+
+
+class CredentialsExpired(Refused):
+    """The credentials ran out and cannot be renewed; what runs on AWS goes on without us."""
+
+
+class InternalError(DeployError):
+    """Something we promised ourselves does not hold: our bug."""

@@ -1,0 +1,507 @@
+"""What AWS told us, as frozen values. `from_api` is the only place where AWS's keys appear.
+
+Times are float epoch seconds (UTC), sizes are bytes, ARNs are strings. A status that this version
+does not know is kept as it came, never an error (aws-facts A1: treat unknown values as "waiting").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self, TypeVar
+
+Api = Mapping[str, Any]
+_OpenEnumT = TypeVar("_OpenEnumT", bound="OpenEnum")
+
+
+class OpenEnum(StrEnum):
+    """A StrEnum that keeps values it does not know."""
+
+    @classmethod
+    def _missing_(cls: type[_OpenEnumT], value: object) -> _OpenEnumT:
+        member = str.__new__(cls, str(value))
+        member._name_ = str(value)
+        member._value_ = str(value)
+        return member
+
+
+def epoch(value: object) -> float | None:
+    """Return *value* (datetime, ISO text or number of seconds) as epoch seconds; None stays None."""
+    match value:
+        case None:
+            return None
+        case datetime():
+            return value.timestamp()
+        case int() | float():
+            return float(value)
+        case _:
+            return datetime.fromisoformat(str(value)).timestamp()
+
+
+def short_id(arn: str) -> str:
+    """Return the last path segment of *arn*: the id a person recognises."""
+    return arn.rsplit("/", 1)[-1]
+
+
+class Outcome(StrEnum):
+    """How a command ended. The exit code belongs to it (DESIGN 3)."""
+
+    SUCCEEDED = "succeeded"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    NO_CAPACITY = "no_capacity"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    INVALID = "invalid"
+
+    @property
+    def exit_code(self) -> int:
+        """Return the process exit code of this outcome."""
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    Outcome.SUCCEEDED: 0,
+    Outcome.INVALID: 2,
+    Outcome.REFUSED: 3,
+    Outcome.FAILED: 4,
+    Outcome.ROLLED_BACK: 5,
+    Outcome.TIMED_OUT: 6,
+    Outcome.NO_CAPACITY: 8,
+    Outcome.SUPERSEDED: 9,
+    Outcome.CANCELLED: 10,
+}
+
+
+class ServiceDeploymentStatus(OpenEnum):
+    """Status of a service deployment (ServiceDeployment.status)."""
+
+    PENDING = "PENDING"
+    IN_PROGRESS = "IN_PROGRESS"
+    STOP_REQUESTED = "STOP_REQUESTED"
+    ROLLBACK_REQUESTED = "ROLLBACK_REQUESTED"
+    ROLLBACK_IN_PROGRESS = "ROLLBACK_IN_PROGRESS"
+    SUCCESSFUL = "SUCCESSFUL"
+    STOPPED = "STOPPED"
+    ROLLBACK_SUCCESSFUL = "ROLLBACK_SUCCESSFUL"
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Say whether AWS will not change this status any more."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    {
+        ServiceDeploymentStatus.SUCCESSFUL,
+        ServiceDeploymentStatus.STOPPED,
+        ServiceDeploymentStatus.ROLLBACK_SUCCESSFUL,
+        ServiceDeploymentStatus.ROLLBACK_FAILED,
+    }
+)
+
+
+class RolloutState(OpenEnum):
+    """State of a classic deployment (Deployment.rolloutState)."""
+
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    IN_PROGRESS = "IN_PROGRESS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A service event: what the ECS scheduler says about itself."""
+
+    id: str
+    created_at: float
+    message: str
+
+    @classmethod
+    def from_api(cls, api: Api) -> Self:
+        """Read ServiceEvent."""
+        return cls(
+            id=api.get("id", ""),
+            created_at=epoch(api.get("createdAt")) or 0.0,
+            message=api.get("message", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A classic deployment of a service, `deployments[]` of DescribeServices."""
+
+    id: str
+    status: str
+    task_definition: str
+    desired_count: int = 0
+    pending_count: int = 0
+    running_count: int = 0
+    failed_tasks: int = 0
+    rollout_state: RolloutState | None = None
+    rollout_state_reason: str = ""
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+    @property
+    def number(self) -> str:
+        """Return N of `ecs-svc/N`, which the service revision's ARN carries too."""
+        return short_id(self.id)
+
+    @classmethod
+    def from_api(cls, api: Api) -> Self:
+        """Read Deployment."""
+        state = api.get("rolloutState")
+        return cls(
+            id=api.get("id", ""),
+            status=api.get("status", ""),
+            task_definition=api.get("taskDefinition", ""),
+            desired_count=api.get("desiredCount", 0),
+            pending_count=api.get("pendingCount", 0),
+            running_count=api.get("runningCount", 0),
+            failed_tasks=api.get("failedTasks", 0),
+            rollout_state=RolloutState(state) if state else None,
+            rollout_state_reason=api.get("rolloutStateReason", ""),
+            created_at=epoch(api.get("createdAt")) or 0.0,
+            updated_at=epoch(api.get("updatedAt")) or 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreaker:
+    """Configuration of the deployment circuit breaker (aws-facts A2)."""
+
+    enable: bool = False
+    rollback: bool = False
+    threshold_type: str = "BOUNDED_PERCENT"
+    threshold_value: int = 50
+
+    def threshold(self, desired_count: int) -> int:
+        """Return how many failures trip the breaker. Source: "Circuit breaker", clamp(ceil(50 %), 3, 200)."""
+        if self.threshold_type == "COUNT":
+            return self.threshold_value
+        share = -(-desired_count * self.threshold_value // 100)
+        return share if self.threshold_type == "UNBOUNDED_PERCENT" else min(max(share, 3), 200)
+
+    @classmethod
+    def from_api(cls, api: Api) -> Self:
+        """Read DeploymentCircuitBreaker."""
+        threshold = api.get("thresholdConfiguration") or {}
+        return cls(
+            enable=bool(api.get("enable", False)),
+            rollback=bool(api.get("rollback", False)),
+            threshold_type=threshold.get("type", "BOUNDED_PERCENT"),
+            threshold_value=int(threshold.get("value", 50)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service as DescribeServices shows it. `events` come newest first, as AWS sends them."""
+
+    arn: str
+    name: str
+    cluster_arn: str
+    status: str
+    task_definition: str
+    desired_count: int
+    running_count: int
+    pending_count: int
+    deployments: tuple[Deployment, ...]
+    events: tuple[Event, ...]
+    target_group_arns: tuple[str, ...] = ()
+    launch_type: str = ""
+    capacity_providers: tuple[str, ...] = ()
+    minimum_healthy_percent: int = 100
+    maximum_percent: int = 200
+    circuit_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    strategy: str = "ROLLING"
+    bake_time_minutes: int = 0
+    health_check_grace_period: int = 0
+    early_success_percent: int | None = None
+    deployment_controller: str = "ECS"
+    current_service_deployment: str = ""
+
+    @property
+    def primary(self) -> Deployment | None:
+        """Return the PRIMARY deployment."""
+        return next((d for d in self.deployments if d.status == "PRIMARY"), None)
+
+    @classmethod
+    def from_api(cls, api: Api) -> Self:
+        """Read Service."""
+        configuration = api.get("deploymentConfiguration") or {}
+        early = configuration.get("earlySuccessCriteria") or {}
+        return cls(
+            arn=api.get("serviceArn", ""),
+            name=api.get("serviceName", ""),
+            cluster_arn=api.get("clusterArn", ""),
+            status=api.get("status", ""),
+            task_definition=api.get("taskDefinition", ""),
+            desired_count=api.get("desiredCount", 0),
+            running_count=api.get("runningCount", 0),
+            pending_count=api.get("pendingCount", 0),
+            deployments=tuple(Deployment.from_api(d) for d in api.get("deployments") or ()),
+            events=tuple(Event.from_api(e) for e in api.get("events") or ()),
+            target_group_arns=tuple(
+                lb["targetGroupArn"] for lb in api.get("loadBalancers") or () if lb.get("targetGroupArn")
+            ),
+            launch_type=api.get("launchType", ""),
+            capacity_providers=tuple(
+                item["capacityProvider"] for item in api.get("capacityProviderStrategy") or ()
+            ),
+            minimum_healthy_percent=_or(configuration.get("minimumHealthyPercent"), 100),
+            maximum_percent=_or(configuration.get("maximumPercent"), 200),
+            circuit_breaker=CircuitBreaker.from_api(configuration.get("deploymentCircuitBreaker") or {}),
+            strategy=configuration.get("strategy", "ROLLING"),
+            bake_time_minutes=configuration.get("bakeTimeInMinutes", 0),
+            health_check_grace_period=api.get("healthCheckGracePeriodSeconds", 0),
+            early_success_percent=_or(early.get("healthyPercent"), 100) if early.get("enable") else None,
+            deployment_controller=(api.get("deploymentController") or {}).get("type", "ECS"),
+            current_service_deployment=api.get("currentServiceDeployment", ""),
+        )
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDeployment:
+    """A service deployment (DescribeServiceDeployments), or its brief: then the counts are 0."""
+
+    arn: str
+    status: ServiceDeploymentStatus
+    status_reason: str = ""
+    target_revision_arn: str = ""
+    source_revision_arns: tuple[str, ...] = ()
+    requested_tasks: int = 0
+    running_tasks: int = 0
+    pending_tasks: int = 0
+    created_at: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+    lifecycle_stage: str = ""
+    rollback_reason: str = ""
+    rollback_revision_arn: str = ""
+    breaker_status: str = ""
+    breaker_failures: int = 0
+    breaker_threshold: int = 0
+    triggered_alarms: tuple[str, ...] = ()
+
+    def targets(self, deployment: Deployment) -> bool:
+        """Say whether *deployment* (`ecs-svc/N`) is the classic face of this one (aws-facts A1)."""
+        return bool(deployment.number) and short_id(self.target_revision_arn) == deployment.number
+
+    @classmethod
+    def from_api(cls, api: Api) -> Self:
+        """Read ServiceDeployment or ServiceDeploymentBrief."""
+        target = api.get("targetServiceRevision") or {}
+        rollback = api.get("rollback") or {}
+        breaker = api.get("deploymentCircuitBreaker") or {}
+        return cls(
+            arn=api.get("serviceDeploymentArn", ""),
+            status=ServiceDeploymentStatus(api.get("status", "")),
+            status_reason=api.get("statusReason", ""),
+            target_revision_arn=target.get("arn") or api.get("targetServiceRevisionArn", ""),
+            source_revision_arns=tuple(
+                r["arn"] for r in api.get("sourceServiceRevisions") or () if r.get("arn")
+            ),
+            requested_tasks=target.get("requestedTaskCount", 0),
+            running_tasks=target.get("runningTaskCount", 0),
+            pending_tasks=target.get("pendingTaskCount", 0),
+            created_at=epoch(api.get("createdAt")) or 0.0,
+            started_at=epoch(api.get("startedAt")),
+            finished_at=epoch(api.get("finishedAt")),
+            lifecycle_stage=api.get("lifecycleStage", ""),
+            rollback_reason=rollback.get("reason", ""),
+            rollback_revision_arn=rollback.get("serviceRevisionArn", ""),
+            breaker_status=breaker.get("status", ""),
+            breaker_failures=breaker.get("failureCount", 0),
+            breaker_threshold=breaker.get("threshold", 0),
+            triggered_alarms=tuple((api.get("alarms") or {}).get("triggeredAlarmNames") or ()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container of a task. `reason` is the agent's or Docker's own text."""
+
+    name: str
+    image: str = ""
+    image_digest: str = ""
+    last_status: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    health_status: str = ""
+    runtime_id: str = ""
+    gpu_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def from_api(cls, api: Api) -> Self:
+        """Read Container."""
+        return cls(
+            name=api.get("name", ""),
+            image=api.get("image", ""),
+            image_digest=api.get("imageDigest", ""),
+            last_status=api.get("lastStatus", ""),
+            exit_code=api.get("exitCode"),
+            reason=api.get("reason", ""),
+            health_status=api.get("healthStatus", ""),
+            runtime_id=api.get("runtimeId", ""),
+            gpu_ids=tuple(api.get("gpuIds") or ()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task with the timeline of aws-facts A9."""
+
+    arn: str
+    task_definition_arn: str = ""
+    started_by: str = ""
+    group: str = ""
+    last_status: str = ""
+    desired_status: str = ""
+    health_status: str = ""
+    stop_code: str = ""
+    stopped_reason: str = ""
+    created_at: float | None = None
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    started_at: float | None = None
+    stopping_at: float | None = None
+    stopped_at: float | None = None
+    container_instance_arn: str = ""
+    capacity_provider: str = ""
+    containers: tuple[Container, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Return the task id, which log streams and people use."""
+        return short_id(self.arn)
+
+    @classmethod
+    def from_api(cls, api: Api) -> Self:
+        """Read Task."""
+        return cls(
+            arn=api.get("taskArn", ""),
+            task_definition_arn=api.get("taskDefinitionArn", ""),
+            started_by=api.get("startedBy", ""),
+            group=api.get("group", ""),
+            last_status=api.get("lastStatus", ""),
+            desired_status=api.get("desiredStatus", ""),
+            health_status=api.get("healthStatus", ""),
+            stop_code=api.get("stopCode", ""),
+            stopped_reason=api.get("stoppedReason", ""),
+            created_at=epoch(api.get("createdAt")),
+            pull_started_at=epoch(api.get("pullStartedAt")),
+            pull_stopped_at=epoch(api.get("pullStoppedAt")),
+            started_at=epoch(api.get("startedAt")),
+            stopping_at=epoch(api.get("stoppingAt")),
+            stopped_at=epoch(api.get("stoppedAt")),
+            container_instance_arn=api.get("containerInstanceArn", ""),
+            capacity_provider=api.get("capacityProviderName", ""),
+            containers=tuple(Container.from_api(c) for c in api.get("containers") or ()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetHealth:
+    """Health of one target as the load balancer sees it (DescribeTargetHealth)."""
+
+    target_group_arn: str
+    target_id: str
+    port: int = 0
+    state: str = ""
+    reason: str = ""
+    description: str = ""
+
+    @classmethod
+    def from_api(cls, api: Api, *, target_group_arn: str) -> Self:
+        """Read TargetHealthDescription."""
+        target, health = api.get("Target") or {}, api.get("TargetHealth") or {}
+        return cls(
+            target_group_arn=target_group_arn,
+            target_id=target.get("Id", ""),
+            port=target.get("Port", 0),
+            state=health.get("State", ""),
+            reason=health.get("Reason", ""),
+            description=health.get("Description", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogTail:
+    """The last log lines of one container of one task; `problem` says why there are none."""
+
+    task_id: str
+    container: str
+    lines: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """A cause: `code` of DESIGN 3, one sentence, the knob to turn, verbatim proof, the tasks it hit."""
+
+    code: str
+    message: str
+    hint: str
+    evidence: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something seen that is not the verdict: a warning, or what could not be checked."""
+
+    code: str
+    severity: Severity
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A phase of the rollout: seconds spent so far, and the deadline derived for it in seconds."""
+
+    name: str
+    seconds: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The result contract of DESIGN 3: what `--result-file` and the action's outputs carry."""
+
+    command: str
+    outcome: Outcome
+    exit_code: int
+    reason: str
+    cluster: str = ""
+    service: str = ""
+    image: str = ""
+    image_digest: str = ""
+    task_definition_arn: str = ""
+    previous_task_definition_arn: str = ""
+    service_deployment_arn: str = ""
+    diagnoses: Sequence[Diagnosis] = ()
+    findings: Sequence[Finding] = ()
+    phases: Sequence[Phase] = ()
+    duration_seconds: float = 0.0
+    api_calls: Mapping[str, int] = field(default_factory=dict)
+    schema: int = 1

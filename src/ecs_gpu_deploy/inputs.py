@@ -1,0 +1,502 @@
+"""ONE table of options, and the frozen Settings that come out of it.
+
+An option is a flag of the command line (`--name`), an input of the action (`name`) and a key of the
+configuration file (`name`). Where several give it, argv wins over the action's INPUTS, INPUTS over the
+file, the file over the default. Nothing here talks to AWS: a wrong value ends in InvalidInput (exit 2)
+before the first call.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import yaml
+
+from ecs_gpu_deploy.core.image_reference import ImageReference
+from ecs_gpu_deploy.errors import InvalidInput
+
+ALL: tuple[str, ...] = ("deploy",)
+ROLLOUT: tuple[str, ...] = ("deploy",)
+RENDER: tuple[str, ...] = ("deploy",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option. `kind` is the key of READERS; `default` is text, as GitHub hands inputs over."""
+
+    name: str
+    help: str
+    kind: str = "text"
+    default: str = ""
+    commands: tuple[str, ...] = ALL
+    choices: tuple[str, ...] = ()
+    metavar: str = ""
+    repeatable: bool = False
+    action: bool = True
+
+    @property
+    def field(self) -> str:
+        """Return the name of the option in Settings.values and in Python."""
+        return self.name.replace("-", "_")
+
+
+def _option(name: str, help_text: str, **rest: Any) -> Option:
+    return Option(name=name, help=help_text, **rest)
+
+
+OPTIONS: tuple[Option, ...] = (
+    _option("cluster", "Name or ARN of the ECS cluster.", metavar="NAME"),
+    _option("service", "Name or ARN of the ECS service.", metavar="NAME"),
+    _option(
+        "image",
+        "Image to deploy, as URI, or as CONTAINER=URI, one a line (flag: repeat it) for several containers.",
+        kind="images",
+        metavar="[CONTAINER=]URI",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option(
+        "container",
+        "Container that the image and the overrides are for. Not needed where the task definition has one.",
+        metavar="NAME",
+        commands=RENDER,
+    ),
+    _option(
+        "task-definition",
+        "Where the new revision starts from: a file (JSON or YAML), a family, family:revision or an ARN. "
+        "Default: the revision that the service runs.",
+        metavar="FILE|FAMILY|ARN",
+        commands=RENDER,
+    ),
+    _option(
+        "environment",
+        "Environment variables of the container, NAME=VALUE, one a line; NAME alone removes it.",
+        kind="assignments",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option(
+        "secrets",
+        "Secrets of the container, NAME=ARN of Secrets Manager or SSM, one a line; NAME alone removes it.",
+        kind="assignments",
+        metavar="NAME=ARN",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option(
+        "entry-point",
+        'Entry point of the container: a JSON list such as ["python"], or words split as a shell does.',
+        kind="words",
+        commands=RENDER,
+    ),
+    _option(
+        "command-override",
+        'Command of the container: a JSON list such as ["serve", "--port", "80"], or words split as a '
+        "shell does.",
+        kind="words",
+        commands=RENDER,
+    ),
+    _option("cpu", "CPU units of the container (1024 = one vCPU).", kind="integer", commands=RENDER),
+    _option("memory", "Hard memory limit of the container in MiB.", kind="integer", commands=RENDER),
+    _option(
+        "memory-reservation", "Soft memory limit of the container in MiB.", kind="integer", commands=RENDER
+    ),
+    _option("task-cpu", "CPU of the whole task, in units or as `4 vCPU`.", commands=RENDER),
+    _option("task-memory", "Memory of the whole task, in MiB or as `16 GB`.", commands=RENDER),
+    _option(
+        "gpu",
+        "GPUs of the container: a whole number, a fraction such as 0.25 (fractional-GPU instances), ALL, "
+        "or 0 for none.",
+        kind="gpu",
+        commands=RENDER,
+    ),
+    _option(
+        "gpu-sharing",
+        "Share a GPU with NVIDIA MPS instead: YAML or JSON with memory (MiB) and maxComputePercent.",
+        kind="mapping",
+        commands=RENDER,
+    ),
+    _option(
+        "health-check",
+        "Health check of the container, merged into the present one: YAML or JSON with command, interval, "
+        "timeout, retries, startPeriod.",
+        kind="mapping",
+        commands=RENDER,
+    ),
+    _option(
+        "log-options",
+        "Options of the container's log driver, NAME=VALUE, one a line.",
+        kind="assignments",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option("task-role-arn", "Role of the task itself.", commands=RENDER),
+    _option(
+        "execution-role-arn", "Role with which ECS pulls the image and reads the secrets.", commands=RENDER
+    ),
+    _option(
+        "set",
+        "Anything else: YAML of path: value, such as `containerDefinitions[?name=='rag'].stopTimeout: 120`; "
+        "null removes.",
+        kind="mapping",
+        commands=RENDER,
+    ),
+    _option(
+        "pin",
+        "How the new revision names an ECR image: by the tag given, or by the digest behind it.",
+        kind="choice",
+        choices=("tag", "digest"),
+        default="tag",
+        commands=RENDER,
+    ),
+    _option(
+        "force-new-deployment",
+        "Start new tasks also where the task definition stays the same.",
+        kind="boolean",
+        default="true",
+        commands=ROLLOUT,
+    ),
+    _option(
+        "ongoing",
+        "What to do when another deployment of the service is ongoing: refuse at once, or wait for its end.",
+        kind="choice",
+        choices=("refuse", "wait"),
+        default="refuse",
+        commands=ROLLOUT,
+    ),
+    _option(
+        "allow-desired-zero",
+        "Deploy although the desired count is 0, so that no task runs and nothing is verified.",
+        kind="boolean",
+        default="false",
+        commands=ROLLOUT,
+    ),
+    _option(
+        "timeout",
+        "Longest wait for the whole rollout. Seconds, or such as 20m or 1h30m.",
+        kind="duration",
+        default="60m",
+        commands=ROLLOUT,
+        metavar="DURATION",
+    ),
+    _option(
+        "poll-interval",
+        "How often AWS is asked; the program asks less often while nothing can change.",
+        kind="duration",
+        default="5s",
+        commands=ROLLOUT,
+        metavar="DURATION",
+    ),
+    _option(
+        "placement-timeout",
+        "Longest wait for a GPU, CPU or memory to become free without any task being placed; 0 does not wait.",
+        kind="duration_or_zero",
+        default="15m",
+        commands=ROLLOUT,
+        metavar="DURATION",
+    ),
+    _option(
+        "crash-loop-threshold",
+        "Failed tasks in a row, none healthy between, after which a service without a circuit breaker is "
+        "called failed. Default: what the breaker's threshold would be.",
+        kind="positive_integer",
+        commands=ROLLOUT,
+    ),
+    _option(
+        "on-timeout",
+        "What to do with the deployment when the timeout comes first.",
+        kind="choice",
+        choices=("leave", "rollback"),
+        default="leave",
+        commands=ROLLOUT,
+    ),
+    _option(
+        "on-failure",
+        "What to do with the deployment when we call it failed before AWS does.",
+        kind="choice",
+        choices=("leave", "rollback"),
+        default="leave",
+        commands=ROLLOUT,
+    ),
+    _option(
+        "on-cancel",
+        "What to do with the deployment when the job is cancelled.",
+        kind="choice",
+        choices=("leave", "rollback"),
+        default="leave",
+        commands=ROLLOUT,
+    ),
+    _option("region", "AWS Region. Default: AWS_REGION, AWS_DEFAULT_REGION or the profile's."),
+    _option(
+        "role-to-assume",
+        "ARN of the role to assume over GitHub OIDC. Default: the credentials that are there.",
+        metavar="ARN",
+    ),
+    _option("role-session-name", "Session name of the assumed role.", default="ecs-gpu-deploy"),
+    _option(
+        "role-duration",
+        "Life of the assumed role's credentials; they are renewed before they end.",
+        kind="duration",
+        default="1h",
+        metavar="DURATION",
+    ),
+    _option("result-file", "Where to write the result as JSON.", metavar="PATH"),
+    _option("debug", "Show a traceback for errors of ours, and every call to AWS.", kind="flag", default="false"),
+)
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+CONFIG = Option(
+    name="config", help="YAML file with any of these options as keys.", metavar="FILE", commands=ALL
+)
+COMMAND = Option(name="command", help="What to do.", default="deploy", action=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every option with its checked value: text, number, bool, mapping or tuple; absent is None."""
+
+    command: str
+    values: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError as error:
+            raise AttributeError(name) from error
+
+
+def settings_from(
+    command: str,
+    *,
+    argv: Mapping[str, Iterable[str]] = {},
+    inputs: Mapping[str, str] = {},
+    config: Mapping[str, Any] = {},
+) -> Settings:
+    """Return Settings of *command* from the three sources; raise InvalidInput for the first wrong value.
+
+    *argv* maps option names to the values given (several where repeated), *inputs* to the action's texts
+    (an empty text is an input that was not set), *config* to YAML values of the file.
+    """
+    known = {option.name for option in OPTIONS if command in option.commands}
+    for source, names in (("input", inputs), ("key of the configuration file", config)):
+        for name in names:
+            if name not in known and name not in {"command", "config"}:
+                raise unknown_name(source, name, known if name not in _BY_NAME else ())
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        texts = _texts_of(option, argv, inputs, config)
+        values[option.field] = READERS[option.kind](option, texts) if texts else None
+    return Settings(command=command, values=values)
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
+    """Return the error for an option nobody knows, naming the nearest known one."""
+    nearest = difflib.get_close_matches(name.lstrip("-"), sorted(known), n=1, cutoff=0.5)
+    if nearest:
+        dashes = "--" if name.startswith("-") else ""
+        return InvalidInput(f"Unknown {what} {name!r}.", hint=f"Did you mean {dashes}{nearest[0]}?")
+    return InvalidInput(f"Unknown {what} {name!r}.", hint="`ecs-gpu-deploy COMMAND --help` lists all of them.")
+
+
+def required(settings: Settings, *names: str) -> None:
+    """Raise InvalidInput for the first of the options *names* that has no value."""
+    for name in names:
+        if settings.values[_BY_NAME[name].field] is None:
+            raise InvalidInput(
+                f"The {name} is missing.",
+                hint=f"Set the input {name} (flag --{name}); an input from an empty variable or secret "
+                "counts as not set.",
+            )
+
+
+def _texts_of(
+    option: Option,
+    argv: Mapping[str, Iterable[str]],
+    inputs: Mapping[str, str],
+    config: Mapping[str, Any],
+) -> tuple[str, ...]:
+    if option.name in argv:
+        texts = tuple(argv[option.name])
+        if any(not text.strip() for text in texts):
+            raise InvalidInput(f"--{option.name} is empty.", hint="Give it a value, or leave the flag out.")
+        return texts
+    if inputs.get(option.name, "").strip():
+        return (inputs[option.name],)
+    if config.get(option.name) is not None:
+        text = _text_of_yaml(option, config[option.name])
+        if not text.strip():
+            raise InvalidInput(f"{option.name} is empty in the configuration file.", hint="Give it a value.")
+        return (text,)
+    return (option.default,) if option.default else ()
+
+
+def _text_of_yaml(option: Option, value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str() | int() | float():
+            return str(value)
+        case list() if option.kind in {"images", "assignments"}:
+            return "\n".join(str(item) for item in value)
+        case dict() if option.kind in {"images", "assignments"}:
+            return "\n".join(f"{name}={item}" for name, item in value.items())
+        case _:
+            return json.dumps(value)
+
+
+def _invalid(option: Option, text: str, wanted: str) -> InvalidInput:
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return InvalidInput(f"{option.name} is {shown!r}, which is not {wanted}.", hint=f"Set {option.name} to one.")
+
+
+def _text(_option: Option, texts: tuple[str, ...]) -> str:
+    return texts[-1].strip()
+
+
+def _boolean(option: Option, texts: tuple[str, ...]) -> bool:
+    match texts[-1].strip().lower():
+        case "true" | "yes" | "on" | "1":
+            return True
+        case "false" | "no" | "off" | "0":
+            return False
+        case _:
+            raise _invalid(option, texts[-1], "a boolean (true or false)")
+
+
+def _choice(option: Option, texts: tuple[str, ...]) -> str:
+    value = texts[-1].strip().lower()
+    if value not in option.choices:
+        raise _invalid(option, texts[-1], f"one of {', '.join(option.choices)}")
+    return value
+
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
+_MAX_DURATION = 14 * 24 * 3600.0
+
+
+def _duration_or_zero(option: Option, texts: tuple[str, ...]) -> float:
+    text = texts[-1].strip().lower().replace(" ", "")
+    match = _DURATION.fullmatch(text)
+    if not text or not match:
+        raise _invalid(option, texts[-1], "a duration (seconds, or such as 90s, 20m, 1h30m)")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if total > _MAX_DURATION:
+        raise _invalid(option, texts[-1], "at most 14 days")
+    return total
+
+
+def _duration(option: Option, texts: tuple[str, ...]) -> float:
+    value = _duration_or_zero(option, texts)
+    if value <= 0:
+        raise _invalid(option, texts[-1], "longer than 0 seconds")
+    return value
+
+
+def _integer(option: Option, texts: tuple[str, ...]) -> int:
+    text = texts[-1].strip()
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise _invalid(option, texts[-1], "a whole number of 0 or more")
+    return int(text)
+
+
+def _positive_integer(option: Option, texts: tuple[str, ...]) -> int:
+    value = _integer(option, texts)
+    if value == 0:
+        raise _invalid(option, texts[-1], "a whole number of 1 or more")
+    return value
+
+
+def _gpu(option: Option, texts: tuple[str, ...]) -> str:
+    text = texts[-1].strip()
+    if text.upper() == "ALL":
+        return "ALL"
+    if not re.fullmatch(r"\d{1,3}|0?\.\d{1,4}", text, re.ASCII):
+        raise _invalid(option, texts[-1], "a number of GPUs (1, 0.25), ALL, or 0 for none")
+    return text if text[0] != "." else "0" + text
+
+
+def _lines(texts: tuple[str, ...]) -> list[str]:
+    return [line.strip() for text in texts for line in text.splitlines() if line.strip()]
+
+
+def _assignments(option: Option, texts: tuple[str, ...]) -> dict[str, str | None]:
+    result: dict[str, str | None] = {}
+    for line in _lines(texts):
+        name, equals, value = line.partition("=")
+        if not name.strip() or re.search(r"\s", name.strip()):
+            raise InvalidInput(
+                f"{option.name} has the line {name[:40]!r}, which is not NAME=VALUE.",
+                hint=f"Write one NAME=VALUE a line in {option.name}; NAME alone removes it.",
+            )
+        result[name.strip()] = value if equals else None
+    return result
+
+
+def _images(_option: Option, texts: tuple[str, ...]) -> dict[str, str]:
+    """Return container → image; the key "" stands for the one container that is meant by default."""
+    result: dict[str, str] = {}
+    for line in _lines(texts):
+        container, equals, uri = line.partition("=")
+        name, reference = (container.strip(), uri.strip()) if equals else ("", line)
+        if equals and not name:
+            raise InvalidInput(f"image has the line {line[:80]!r} without a container before the '='.", hint="")
+        if name in result:
+            whose = f"container {name!r}" if name else "the default container"
+            raise InvalidInput(
+                f"image is given twice for {whose}.", hint="Name the containers: CONTAINER=URI, one a line."
+            )
+        ImageReference.from_text(reference)
+        result[name] = reference
+    return result
+
+
+def _words(option: Option, texts: tuple[str, ...]) -> list[str]:
+    text = texts[-1].strip()
+    if not text.startswith("["):
+        try:
+            return shlex.split(text)
+        except ValueError as error:
+            raise _invalid(option, texts[-1], f"splittable as a shell does ({error})") from error
+    try:
+        words = json.loads(text)
+    except ValueError as error:
+        raise _invalid(option, texts[-1], "a JSON list of texts") from error
+    if not all(isinstance(word, str) for word in words):
+        raise _invalid(option, texts[-1], "a JSON list of texts")
+    return cast("list[str]", words)
+
+
+def _mapping(option: Option, texts: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(texts[-1])
+    except yaml.YAMLError as error:
+        raise _invalid(option, texts[-1], "YAML or JSON") from error
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise _invalid(option, texts[-1], "a mapping in YAML or JSON")
+    return value
+
+
+READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
+    "text": _text,
+    "boolean": _boolean,
+    "flag": _boolean,
+    "choice": _choice,
+    "duration": _duration,
+    "duration_or_zero": _duration_or_zero,
+    "integer": _integer,
+    "positive_integer": _positive_integer,
+    "gpu": _gpu,
+    "assignments": _assignments,
+    "images": _images,
+    "words": _words,
+    "mapping": _mapping,
+}

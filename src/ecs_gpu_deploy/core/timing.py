@@ -49,13 +49,15 @@ class HealthTiming:
     def elb_allowed(self) -> float | None:
         """Return the seconds the load balancer allows for loading."""
         check = self.load_balancer
-        return check and elb_allowance(check.interval, check.unhealthy_threshold, self.grace)
+        return elb_allowance(check.interval, check.unhealthy_threshold, self.grace) if check else None
 
     @property
     def container_allowed(self) -> float | None:
         """Return the seconds the container's health check allows for loading."""
         check = self.container
-        return check and container_allowance(
+        if check is None:
+            return None
+        return container_allowance(
             check.start_period, check.retries, check.interval, check.timeout, self.grace
         )
 

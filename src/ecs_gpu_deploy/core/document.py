@@ -1,0 +1,256 @@
+"""JSON or YAML text into plain JSON values, strictly: nothing guessed, nothing executed, nothing lost.
+
+YAML is read with the scalars of YAML 1.2's JSON schema: `yes`, `on`, `2026-11-23`, `0755` and `1e5` stay
+text (a short commit SHA must not become a number), duplicate keys are refused, aliases may not explode.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Hashable, Iterable
+from typing import Any, ClassVar, Final, NoReturn
+
+import yaml
+
+from ecs_gpu_deploy.errors import InvalidInput
+
+_DEEPEST: Final = 60
+_MOST_NODES: Final = 200_000
+_LONGEST: Final = 2_000_000
+_PROGRAMS: Final = (
+    ".js",
+    ".cjs",
+    ".mjs",
+    ".ts",
+    ".py",
+    ".sh",
+    ".rb",
+    ".tf",
+    ".jsonnet",
+    ".libsonnet",
+    ".hcl",
+)
+_ASSIGNMENT: Final = re.compile(r"[^\s=:\"'{\[][^\s=:]*\s*=")
+
+_TAG: Final = "tag:yaml.org,2002:"
+
+JsonValue = Any
+"""What `json.loads` gives: dict, list, str, int, float, bool or None."""
+
+
+def document(text: str, *, name: str) -> JsonValue:
+    """Parse the text of a file or input `name`; raise `InvalidInput` with one sentence and the line."""
+    lower = name.lower()
+    if lower.endswith(_PROGRAMS):
+        raise InvalidInput(
+            f"{name!r} is a program, and programs are never executed here.",
+            hint="Give its output as JSON or YAML.",
+        )
+    if len(text) > _LONGEST:
+        raise InvalidInput(f"{name!r} is longer than {_LONGEST} characters: is it the right file?")
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        raise InvalidInput(f"{name!r} is empty.", hint="JSON or YAML is meant.")
+    try:
+        value = _parsed(text, json_only=lower.endswith(".json"), name=name)
+        _check(value, name=name, depth=0)
+    except RecursionError:
+        raise _too_deep(name) from None
+    return value
+
+
+def texts(text: str, *, name: str) -> dict[str, str | None]:
+    """Parse names with text values, from `NAME=value` lines, or a JSON or YAML mapping.
+
+    A line is cut at its first `=` only; empty values are kept. In a mapping every scalar keeps its spelling
+    (`1.10`, `yes`, `007`), and null removes.
+    """
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        return {}
+    if all(_ASSIGNMENT.match(line.lstrip()) for line in lines):
+        pairs = [line.lstrip().split("=", 1) for line in lines]
+        return _unique(((key.rstrip(), value) for key, value in pairs), name=name)
+    try:
+        node = _composed(text, name=name)
+    except RecursionError:
+        raise _too_deep(name) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise InvalidInput(
+            f"{name!r} cannot be read.", hint="Write NAME=value lines, or a YAML or JSON mapping."
+        )
+    return _unique(((_key_text(key), _value_text(key, value, name)) for key, value in node.value), name=name)
+
+
+def _key_text(node: yaml.Node) -> str:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+
+
+def _value_text(key: yaml.Node, node: yaml.Node, name: str) -> str | None:
+    if not isinstance(node, yaml.ScalarNode):
+        raise InvalidInput(
+            f"{name!r}: the value of {_key_text(key)!r} is a list or a mapping; text is meant."
+        )
+    if node.style is None and node.tag == "tag:yaml.org,2002:null":
+        return None
+    return str(node.value)
+
+
+def _parsed(text: str, *, json_only: bool, name: str) -> JsonValue:
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _unique(pairs, name=name),
+            parse_constant=lambda constant: _no_constant(constant, name),
+        )
+    except json.JSONDecodeError as error:
+        if json_only or (text.lstrip()[0] in "{[" and "\n" not in text.strip()):
+            raise InvalidInput(
+                f"{name!r} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}."
+            ) from None
+    except ValueError as error:
+        raise InvalidInput(f"{name!r} is not JSON: {error}.") from None
+    node = _composed(text, name=name)
+    try:
+        return _Loader("").construct_document(node)
+    except yaml.YAMLError as error:
+        raise _not_yaml(error, name) from None
+    except ValueError as error:
+        raise InvalidInput(f"{name!r} is not YAML: {error}.") from None
+
+
+def _no_constant(constant: str, name: str) -> NoReturn:
+    raise InvalidInput(f"{name!r} is not JSON: {constant} is no number.")
+
+
+def _unique(pairs: Iterable[tuple[str, Any] | list[str]], *, name: str) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise InvalidInput(f"{name!r} has {key!r} twice.", hint="Leave one of them out.")
+        result[key] = value
+    return result
+
+
+def _composed(text: str, *, name: str) -> yaml.Node:
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except yaml.YAMLError as error:
+        raise _not_yaml(error, name) from None
+    except ValueError as error:
+        raise InvalidInput(f"{name!r} is not text that YAML can hold: {error}.") from None
+    if node is None:
+        raise InvalidInput(f"{name!r} is empty.", hint="JSON or YAML is meant.")
+    if _expanded(node, sizes={}, open_nodes=set(), name=name) > _MOST_NODES:
+        raise InvalidInput(f"{name!r} holds more than {_MOST_NODES} values once its aliases are expanded.")
+    return node
+
+
+def _expanded(node: yaml.Node, *, sizes: dict[int, int], open_nodes: set[int], name: str) -> int:
+    """Count the values of a node with every alias expanded; an alias may not contain itself."""
+    key = id(node)
+    if key in open_nodes:
+        raise InvalidInput(f"{name!r} has an alias that contains itself.")
+    if key not in sizes:
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [child for pair in node.value for child in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            children = list(node.value)
+        open_nodes.add(key)
+        sizes[key] = 1 + sum(
+            _expanded(child, sizes=sizes, open_nodes=open_nodes, name=name) for child in children
+        )
+        open_nodes.discard(key)
+    return sizes[key]
+
+
+def _check(value: JsonValue, *, name: str, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise _too_deep(name)
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if not isinstance(key, str):
+                raise InvalidInput(f"{name!r}: the key {key!r} is not text.", hint="Put it in quotes.")
+            _check(child, name=name, depth=depth + 1)
+    elif isinstance(value, list):
+        for child in value:
+            _check(child, name=name, depth=depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInput(f"{name!r} holds a number that is too large.")
+
+
+def _too_deep(name: str) -> InvalidInput:
+    return InvalidInput(f"{name!r} is nested more than {_DEEPEST} levels deep.")
+
+
+def _not_yaml(error: yaml.YAMLError, name: str) -> InvalidInput:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
+    where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+    tab = "\\t" in problem or "tab" in problem
+    hint = "YAML is indented with spaces, never with tabs." if tab else ""
+    return InvalidInput(f"{name!r} is neither JSON nor YAML: {problem}{where}.", hint=hint)
+
+
+class _Loader(yaml.SafeLoader):
+    """Construct JSON values only; everything that JSON does not have stays text or is refused."""
+
+    yaml_constructors: ClassVar[dict[Any, Any]] = {}
+
+    def construct_plain(self, node: yaml.ScalarNode) -> JsonValue:
+        match node.tag.removeprefix(_TAG):
+            case "null":
+                return None
+            case "bool":
+                return node.value.lower() == "true"
+            case "int":
+                return int(node.value)
+            case "float":
+                return float(node.value)
+            case _:
+                return node.value
+
+    def construct_list(self, node: yaml.SequenceNode) -> list[JsonValue]:
+        return self.construct_sequence(node, deep=True)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    problem="a key is not text", problem_mark=key.start_mark
+                )
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep=deep)
+
+    def construct_members(self, node: yaml.MappingNode) -> dict[Hashable, JsonValue]:
+        return self.construct_mapping(node, deep=True)
+
+    def refuse(self, node: yaml.Node) -> NoReturn:
+        raise yaml.constructor.ConstructorError(
+            problem=f"the tag {node.tag!r} is not supported", problem_mark=node.start_mark
+        )
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _kind, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"-?(?:0|[1-9][0-9]*)", list("-0123456789")),
+    ("float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+", list("-0123456789")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), _first)
+for _kind in ("null", "bool", "int", "float", "str"):
+    _Loader.add_constructor(_TAG + _kind, _Loader.construct_plain)
+_Loader.add_constructor(_TAG + "seq", _Loader.construct_list)
+_Loader.add_constructor(_TAG + "map", _Loader.construct_members)
+_Loader.add_constructor(None, _Loader.refuse)

@@ -249,7 +249,9 @@ OPTIONS: tuple[Option, ...] = (
         metavar="DURATION",
     ),
     _option("result-file", "Where to write the result as JSON.", metavar="PATH"),
-    _option("debug", "Show a traceback for errors of ours, and every call to AWS.", kind="flag", default="false"),
+    _option(
+        "debug", "Show a traceback for errors of ours, and every call to AWS.", kind="flag", default="false"
+    ),
 )
 
 _BY_NAME = {option.name: option for option in OPTIONS}
@@ -303,7 +305,9 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     if nearest:
         dashes = "--" if name.startswith("-") else ""
         return InvalidInput(f"Unknown {what} {name!r}.", hint=f"Did you mean {dashes}{nearest[0]}?")
-    return InvalidInput(f"Unknown {what} {name!r}.", hint="`ecs-gpu-deploy COMMAND --help` lists all of them.")
+    return InvalidInput(
+        f"Unknown {what} {name!r}.", hint="`ecs-gpu-deploy COMMAND --help` lists all of them."
+    )
 
 
 def required(settings: Settings, *names: str) -> None:
@@ -354,7 +358,9 @@ def _text_of_yaml(option: Option, value: Any) -> str:
 
 def _invalid(option: Option, text: str, wanted: str) -> InvalidInput:
     shown = text if len(text) <= 60 else text[:57] + "..."
-    return InvalidInput(f"{option.name} is {shown!r}, which is not {wanted}.", hint=f"Set {option.name} to one.")
+    return InvalidInput(
+        f"{option.name} is {shown!r}, which is not {wanted}.", hint=f"Set {option.name} to one."
+    )
 
 
 def _text(_option: Option, texts: tuple[str, ...]) -> str:
@@ -448,7 +454,9 @@ def _images(_option: Option, texts: tuple[str, ...]) -> dict[str, str]:
         container, equals, uri = line.partition("=")
         name, reference = (container.strip(), uri.strip()) if equals else ("", line)
         if equals and not name:
-            raise InvalidInput(f"image has the line {line[:80]!r} without a container before the '='.", hint="")
+            raise InvalidInput(
+                f"image has the line {line[:80]!r} without a container before the '='.", hint=""
+            )
         if name in result:
             whose = f"container {name!r}" if name else "the default container"
             raise InvalidInput(

@@ -32,7 +32,6 @@ _PROGRAMS: Final = (
     ".libsonnet",
     ".hcl",
 )
-_ASSIGNMENT: Final = re.compile(r"[^\s=:\"'{\[][^\s=:]*\s*=")
 
 _TAG: Final = "tag:yaml.org,2002:"
 
@@ -61,43 +60,6 @@ def document(text: str, *, name: str) -> JsonValue:
     return value
 
 
-def texts(text: str, *, name: str) -> dict[str, str | None]:
-    """Parse names with text values, from `NAME=value` lines, or a JSON or YAML mapping.
-
-    A line is cut at its first `=` only; empty values are kept. In a mapping every scalar keeps its spelling
-    (`1.10`, `yes`, `007`), and null removes.
-    """
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
-        return {}
-    if all(_ASSIGNMENT.match(line.lstrip()) for line in lines):
-        pairs = [line.lstrip().split("=", 1) for line in lines]
-        return _unique(((key.rstrip(), value) for key, value in pairs), name=name)
-    try:
-        node = _composed(text, name=name)
-    except RecursionError:
-        raise _too_deep(name) from None
-    if not isinstance(node, yaml.MappingNode):
-        raise InvalidInput(
-            f"{name!r} cannot be read.", hint="Write NAME=value lines, or a YAML or JSON mapping."
-        )
-    return _unique(((_key_text(key), _value_text(key, value, name)) for key, value in node.value), name=name)
-
-
-def _key_text(node: yaml.Node) -> str:
-    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
-
-
-def _value_text(key: yaml.Node, node: yaml.Node, name: str) -> str | None:
-    if not isinstance(node, yaml.ScalarNode):
-        raise InvalidInput(
-            f"{name!r}: the value of {_key_text(key)!r} is a list or a mapping; text is meant."
-        )
-    if node.style is None and node.tag == "tag:yaml.org,2002:null":
-        return None
-    return str(node.value)
-
-
 def _parsed(text: str, *, json_only: bool, name: str) -> JsonValue:
     try:
         return json.loads(
@@ -106,7 +68,7 @@ def _parsed(text: str, *, json_only: bool, name: str) -> JsonValue:
             parse_constant=lambda constant: _no_constant(constant, name),
         )
     except json.JSONDecodeError as error:
-        if json_only or (text.lstrip()[0] in "{[" and "\n" not in text.strip()):
+        if json_only:
             raise InvalidInput(
                 f"{name!r} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}."
             ) from None
@@ -245,7 +207,7 @@ for _kind, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"-?(?:0|[1-9][0-9]*)", list("-0123456789")),
-    ("float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+", list("-0123456789")),
+    ("float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]+)?", list("-0123456789")),
     ("merge", r"<<", ["<"]),
 ):
     _Loader.add_implicit_resolver(_TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), _first)

@@ -60,7 +60,10 @@ class Where:
     value: Any
 
     def __str__(self) -> str:
-        value = f"'{self.value}'" if isinstance(self.value, str) else f"`{json.dumps(self.value)}`"
+        if isinstance(self.value, str):
+            value = "'" + re.sub(r"(['\\])", r"\\\1", self.value) + "'"
+        else:
+            value = f"`{json.dumps(self.value)}`"
         return f"[?{self.key}=={value}]"
 
 

@@ -138,6 +138,22 @@ OPTIONS: tuple[Option, ...] = (
         repeatable=True,
         commands=RENDER,
     ),
+    _option(
+        "docker-labels",
+        "Docker labels of the container, NAME=VALUE, one a line; NAME alone removes it.",
+        kind="assignments",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option(
+        "tags",
+        "Tags of the new task-definition revision, NAME=VALUE, one a line; NAME alone removes it.",
+        kind="assignments",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=RENDER,
+    ),
     _option("task-role-arn", "Role of the task itself.", commands=RENDER),
     _option(
         "execution-role-arn", "Role with which ECS pulls the image and reads the secrets.", commands=RENDER
@@ -166,9 +182,10 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "ongoing",
-        "What to do when another deployment of the service is ongoing: refuse at once, or wait for its end.",
+        "What to do when another deployment of the service is ongoing: refuse at once, wait for its end, or "
+        "supersede it (then ECS may have nothing to roll back to).",
         kind="choice",
-        choices=("refuse", "wait"),
+        choices=("refuse", "wait", "supersede"),
         default="refuse",
         commands=ROLLOUT,
     ),
@@ -197,7 +214,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "placement-timeout",
-        "Longest wait for a GPU, CPU or memory to become free without any task being placed; 0 does not wait.",
+        "Longest wait for a free GPU, CPU or memory while no task can be placed; 0 does not wait.",
         kind="duration_or_zero",
         default="15m",
         commands=ROLLOUT,

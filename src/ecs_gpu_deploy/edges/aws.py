@@ -238,7 +238,7 @@ def _ending(error: botocore.exceptions.ClientError) -> Refused | None:
         )
     if code in BAD_CREDENTIALS:
         return Refused(
-            f"AWS does not accept the credentials ({code}: {text}).",
+            f"AWS does not accept the credentials ({code}: {text.partition('. ')[0].rstrip('.')}).",
             hint="Check the role, the keys and the clock of the runner.",
             diagnosis_code="credentials-expired",
         )

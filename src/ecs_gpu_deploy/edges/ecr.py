@@ -16,12 +16,24 @@ _HOST = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
 )
 
+_INDEXES = frozenset(
+    {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSeen:
-    """What is known of an image: its digest where the registry told it, or why it could not be checked."""
+    """What is known of an image: its digest where the registry told it, or why it could not be checked.
+
+    `is_index` says that the digest is that of an image index, so a task may report another one: that of
+    the manifest for its platform.
+    """
 
     digest: str = ""
+    is_index: bool = False
     finding: Finding | None = None
 
 
@@ -67,7 +79,10 @@ def fetch_image(aws: Aws, reference: ImageReference) -> ImageSeen:
             f"--repository-name {reference.repository} --image-id "
             f"{'imageDigest=' + reference.digest if reference.digest else 'imageTag=' + reference.tag}",
         )
-    return ImageSeen(digest=str(details[0].get("imageDigest", "")))
+    return ImageSeen(
+        digest=str(details[0].get("imageDigest", "")),
+        is_index=details[0].get("imageManifestMediaType") in _INDEXES,
+    )
 
 
 def _missing(reference: ImageReference, region: str) -> InvalidInput:

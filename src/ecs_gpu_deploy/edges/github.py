@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TextIO
+from typing import TextIO, cast
 
 from ecs_gpu_deploy.core.text import plain
 
@@ -87,7 +87,7 @@ def _toolkit() -> ModuleType | None:
         from actions_toolkit import core  # noqa: PLC0415  (drags in requests; only needed at the end)
     except ImportError:
         return None
-    return core
+    return cast("ModuleType", core)
 
 
 def _data(text: str) -> str:

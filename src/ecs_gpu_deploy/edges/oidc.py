@@ -56,7 +56,7 @@ def session_for_role(
     credentials = botocore.credentials.DeferredRefreshableCredentials(
         refresh_using=fetcher.fetch_credentials, method="assume-role-with-web-identity"
     )
-    session._credentials = credentials  # noqa: SLF001  (botocore has no other way in)
+    session._credentials = credentials  # type: ignore[attr-defined]  # botocore has no other way in
     return session
 
 

@@ -1,0 +1,189 @@
+"""The command line and the action: choose the command, wire the edges, write the result, exit.
+
+Without arguments and with INPUTS in the environment the program is the action. What a command needs is
+imported when it runs, so that `explain` and `--help` never wait for boto3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import yaml
+
+from ecs_gpu_deploy import __version__
+from ecs_gpu_deploy.core.text import plain
+from ecs_gpu_deploy.edges.files import read_text
+from ecs_gpu_deploy.errors import DeployError, InvalidInput
+from ecs_gpu_deploy.inputs import CONFIG, OPTIONS, Option, Settings, settings_from, unknown_name
+
+ROLLOUT_COMMANDS = {"deploy": "Deploy an image to a service, and wait for the true verdict."}
+OTHER_COMMANDS = {
+    "explain": "Say what an ECS event, stopped reason or log text means. Needs no AWS.",
+    "sandbox": "Start the local AWS, or show the whole story on it (sandbox demo).",
+}
+EXIT_CODES = (
+    "exit codes: 0 succeeded, 1 our bug, 2 bad input, 3 AWS refused, 4 rollout failed, 5 rolled back, "
+    "6 timed out, 7 task exited non-zero, 8 not enough capacity, 9 superseded, 10 cancelled"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code. No traceback reaches a user who did not ask for one."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments or os.environ.get("RUNNER_DEBUG") == "1"
+    try:
+        if not arguments and "INPUTS" in os.environ:
+            return _action(os.environ["INPUTS"])
+        return _command_line(arguments)
+    except DeployError as error:
+        _complain(error)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 10
+    except Exception as error:
+        if debug:
+            raise
+        _complain(_bug(error))
+        return 1
+
+
+def _bug(error: BaseException) -> DeployError:
+    return DeployError(
+        f"This is a bug of ecs-gpu-deploy {__version__}: {type(error).__name__}: {plain(str(error), limit=300)}",
+        hint="Run it again with --debug for the traceback, and report it.",
+    )
+
+
+def _complain(error: DeployError) -> None:
+    print(f"error: {plain(error.message, limit=2000)}", file=sys.stderr)
+    if error.hint:
+        print(
+            "\n".join(f"  → {plain(line, limit=2000)}" for line in error.hint.splitlines()), file=sys.stderr
+        )
+
+
+def _action(text: str) -> int:
+    """Run as the action: INPUTS is the JSON of all inputs, an unset one being ""."""
+    try:
+        inputs = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput("INPUTS is not JSON.", hint="The action sets it: toJSON(inputs).") from error
+    if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
+        raise InvalidInput(
+            "INPUTS is not a JSON object of texts.", hint="The action sets it: toJSON(inputs)."
+        )
+    command = inputs.get("command", "").strip() or "deploy"
+    if command not in ROLLOUT_COMMANDS:
+        raise unknown_name("command", command, ROLLOUT_COMMANDS)
+    values = {name: value for name, value in inputs.items() if name != "command"}
+    return _rollout_command(command, argv={}, inputs=values)
+
+
+def _command_line(arguments: Sequence[str]) -> int:
+    parser = _parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    if arguments[0] == "sandbox":
+        from ecs_gpu_deploy.sandbox.cli import main as sandbox  # noqa: PLC0415
+
+        return sandbox(arguments[1:])
+    known, unknown = parser.parse_known_args(arguments)
+    if known.command is None:
+        raise unknown_name("flag" if arguments[0].startswith("-") else "command", arguments[0], _commands())
+    if unknown:
+        flags = [f"--{o.name}" for o in (*OPTIONS, CONFIG) if known.command in o.commands]
+        raise unknown_name("flag" if unknown[0].startswith("-") else "argument", unknown[0], flags)
+    if known.command == "explain":
+        from ecs_gpu_deploy.commands.explain import run as explain  # noqa: PLC0415
+
+        return explain(known.text, sys.stdin, sys.stdout, known.output)
+    given = {
+        name.replace("_", "-"): (value if isinstance(value, list) else [value])
+        for name, value in vars(known).items()
+        if name != "command" and value is not None
+    }
+    return _rollout_command(known.command, argv=given, inputs={})
+
+
+def _commands() -> list[str]:
+    return [*ROLLOUT_COMMANDS, *OTHER_COMMANDS]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Raise InvalidInput instead of printing the usage."""
+        if message.startswith("argument command: invalid choice: "):
+            raise unknown_name("command", message.split("'")[1], _commands())
+        raise InvalidInput(f"{message[:1].upper()}{message[1:]}.", hint="See ecs-gpu-deploy COMMAND --help.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ecs-gpu-deploy",
+        description="Deploy GPU and ML containers to Amazon ECS, and be told the truth about it.",
+        epilog=EXIT_CODES,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ecs-gpu-deploy {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for name, text in ROLLOUT_COMMANDS.items():
+        command = commands.add_parser(
+            name, help=text, description=text, epilog=EXIT_CODES, allow_abbrev=False
+        )
+        for option in (*OPTIONS, CONFIG):
+            if name in option.commands:
+                _add(command, option)
+    explain = commands.add_parser("explain", help=OTHER_COMMANDS["explain"], allow_abbrev=False)
+    explain.add_argument("text", nargs="?", help="the text; without it standard input is read")
+    explain.add_argument("--output", choices=("text", "json"), default="text")
+    commands.add_parser("sandbox", help=OTHER_COMMANDS["sandbox"], add_help=False)
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+    default = f" (default: {option.default})" if option.default and option.kind != "flag" else ""
+    text = (option.help + default).replace("%", "%%")
+    flag = f"--{option.name}"
+    if option.kind == "flag":
+        parser.add_argument(flag, action="store_const", const="true", help=text)
+    elif option.repeatable:
+        parser.add_argument(flag, action="append", metavar=option.metavar, help=text)
+    else:
+        metavar = option.metavar or "|".join(option.choices) or option.kind.upper().split("_")[0]
+        parser.add_argument(flag, metavar=metavar, help=text)
+
+
+def _config(path: str) -> Mapping[str, Any]:
+    try:
+        document = yaml.safe_load(read_text(path, what="configuration file"))
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"The configuration file {path!r} is not YAML.") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+        raise InvalidInput(f"The configuration file {path!r} is not a mapping of options.")
+    return document
+
+
+def _rollout_command(command: str, *, argv: Mapping[str, Sequence[str]], inputs: Mapping[str, str]) -> int:
+    from ecs_gpu_deploy.commands.running import run_command  # noqa: PLC0415  (boto3 starts here)
+
+    def settings() -> Settings:
+        flags = dict(argv)
+        configs = flags.pop("config", [inputs.get("config", "").strip()])
+        texts = {name: value for name, value in inputs.items() if name != "config"}
+        return settings_from(
+            command, argv=flags, inputs=texts, config=_config(configs[-1]) if configs[-1] else {}
+        )
+
+    result_file = [*argv.get("result-file", ()), inputs.get("result-file", "")][0].strip()
+    return run_command(command, settings, result_file=result_file)

@@ -1,0 +1,43 @@
+"""What every step of a command is handed, and what is known so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ecs_gpu_deploy.commands.rendering import Rendering
+from ecs_gpu_deploy.commands.watching import Ending
+from ecs_gpu_deploy.edges.aws import Aws
+from ecs_gpu_deploy.edges.clock import Clock
+from ecs_gpu_deploy.edges.ecs import Ecs
+from ecs_gpu_deploy.edges.reporter import Reporter
+from ecs_gpu_deploy.inputs import Settings
+from ecs_gpu_deploy.model import Finding, Service
+
+
+class Cancelled(BaseException):
+    """The runner cancels the job (SIGINT, SIGTERM)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """What is known so far, so that a result can be written wherever the command ends."""
+
+    service: Service | None = None
+    rendering: Rendering | None = None
+    task_definition_arn: str = ""
+    previous_task_definition_arn: str = ""
+    started: bool = False
+    ending: Ending | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The edges, the settings and the draft of the result."""
+
+    aws: Aws
+    ecs: Ecs
+    settings: Settings
+    clock: Clock
+    reporter: Reporter
+    draft: Draft

@@ -1,0 +1,70 @@
+"""The facts of a rollout from which its deadlines follow: health checks, draining, stop timeouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import botocore.exceptions
+
+from ecs_gpu_deploy.commands.context import Context
+from ecs_gpu_deploy.core.phases import PhaseFacts
+from ecs_gpu_deploy.core.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
+from ecs_gpu_deploy.edges.aws import Aws
+from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS
+from ecs_gpu_deploy.edges.load_balancer import TargetGroup, fetch_target_group
+from ecs_gpu_deploy.model import Service
+
+
+def phase_facts(context: Context, service: Service, containers: Sequence[Mapping[str, Any]]) -> PhaseFacts:
+    """Return the facts for *service* running *containers* (raw container definitions)."""
+    groups = _target_groups(context.aws, service)
+    timing = HealthTiming(
+        grace=service.health_check_grace_period,
+        load_balancer=_load_balancer_check(groups),
+        container=_container_check(containers),
+    )
+    return PhaseFacts(
+        placement_timeout=context.settings.placement_timeout,
+        timing=timing,
+        healthy_seconds=max((g.interval * g.healthy_threshold + g.timeout for g in groups), default=0.0),
+        deregistration_delay=max((g.deregistration_delay for g in groups), default=0.0),
+        stop_timeout=max((float(c.get("stopTimeout") or 30) for c in containers), default=30.0),
+        bake=service.bake_time_minutes * 60.0,
+    )
+
+
+def _load_balancer_check(groups: Sequence[TargetGroup]) -> LoadBalancerCheck | None:
+    """Return the check of the group that is quickest to call a target unhealthy."""
+    if not groups:
+        return None
+    group = min(groups, key=lambda group: group.interval * group.unhealthy_threshold)
+    return LoadBalancerCheck(
+        interval=group.interval, timeout=group.timeout, unhealthy_threshold=group.unhealthy_threshold
+    )
+
+
+def _container_check(containers: Sequence[Mapping[str, Any]]) -> ContainerCheck | None:
+    """Return the first container's check; its defaults are AWS's (aws-facts A4)."""
+    check = next((c["healthCheck"] for c in containers if c.get("healthCheck")), None)
+    if check is None:
+        return None
+    return ContainerCheck(
+        interval=check.get("interval", 30),
+        timeout=check.get("timeout", 5),
+        retries=check.get("retries", 3),
+        start_period=check.get("startPeriod", 0),
+    )
+
+
+def _target_groups(aws: Aws, service: Service) -> tuple[TargetGroup, ...]:
+    """Return the settings of the target groups; deadlines do without where we may not see them."""
+    found = []
+    for arn in service.target_group_arns:
+        try:
+            group = fetch_target_group(aws, arn)
+        except (botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+            continue
+        if group is not None:
+            found.append(group)
+    return tuple(found)

@@ -1,0 +1,196 @@
+"""Run a command from its settings to its exit code, with a result written in every case."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import FrameType
+from typing import Protocol
+
+from ecs_gpu_deploy.commands import deploy
+from ecs_gpu_deploy.commands.context import Cancelled, Context, Draft
+from ecs_gpu_deploy.core.report import Details, annotation, markdown_view, outputs, result_json, text_view
+from ecs_gpu_deploy.core.rollout import Verdict
+from ecs_gpu_deploy.core.text import plain
+from ecs_gpu_deploy.edges.aws import Aws
+from ecs_gpu_deploy.edges.clock import Clock, clock_from_environment
+from ecs_gpu_deploy.edges.ecs import Ecs
+from ecs_gpu_deploy.edges.files import check_writable, write_text
+from ecs_gpu_deploy.edges.github import GitHub
+from ecs_gpu_deploy.edges.oidc import session_for_role
+from ecs_gpu_deploy.edges.reporter import Reporter
+from ecs_gpu_deploy.errors import DeployError, InternalError, Refused
+from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Result, Severity
+
+
+class Command(Protocol):
+    """A module of this package that is a command."""
+
+    def check(self, settings: Settings) -> None:
+        """Raise InvalidInput for what can be known to be wrong without AWS."""
+
+    def run(self, context: Context) -> tuple[Verdict, Details]:
+        """Do it."""
+
+
+COMMANDS: Mapping[str, Command] = {"deploy": deploy}
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+
+
+def run_command(command: str, read_settings: Callable[[], Settings], *, result_file: str) -> int:
+    """Run *command*; write result file, outputs, summary and annotation; return the exit code.
+
+    *result_file* is where the result goes even when the settings themselves are wrong.
+    """
+    github = GitHub()
+    for name in _SECRETS:
+        github.mask(os.environ.get(name, ""))
+    draft, details = Draft(), Details()
+    settings: Settings | None = None
+    aws: Aws | None = None
+    clock: Clock | None = None
+    began = 0.0
+    try:
+        if result_file:
+            check_writable(result_file, what="result file")
+        clock = clock_from_environment()
+        began = clock.now()
+        settings = read_settings()
+        result_file = settings.result_file or result_file
+        required(settings, "cluster", "service")
+        COMMANDS[command].check(settings)
+        _heed_signals()
+        aws = _connected(settings, clock, github)
+        context = Context(
+            aws=aws,
+            ecs=Ecs(aws, settings.cluster),
+            settings=settings,
+            clock=clock,
+            reporter=Reporter(clock, sys.stdout),
+            draft=draft,
+        )
+        verdict, details = COMMANDS[command].run(context)
+        result = _result(command, settings, draft, aws, outcome=verdict.outcome, reason=verdict.reason)
+    except DeployError as error:
+        result = _error_result(command, settings, draft, aws, error)
+    except Cancelled:
+        reason = "The job was cancelled before the deployment was started: nothing was changed."
+        if draft.task_definition_arn:
+            reason = "The job was cancelled before the service was updated; a revision was registered."
+        result = _result(command, settings, draft, aws, outcome=Outcome.CANCELLED, reason=reason)
+    except Exception as error:  # noqa: BLE001  (the last line of defence: a result is written all the same)
+        if github.is_debug or (settings is not None and settings.debug) or "--debug" in sys.argv:
+            traceback.print_exc()
+        result = _error_result(
+            command,
+            settings,
+            draft,
+            aws,
+            InternalError(
+                f"This is a bug of ours: {type(error).__name__}: {plain(str(error), limit=300)}.",
+                hint="Run it again with --debug for the traceback, and report it.",
+            ),
+        )
+    if clock is not None:
+        result = replace(result, duration_seconds=max(clock.now() - began, 0.0))
+        if close := getattr(clock, "close", None):
+            close()
+    _publish(result, details, github, result_file)
+    return result.exit_code
+
+
+def _connected(settings: Settings, clock: Clock, github: GitHub) -> Aws:
+    trace = None
+    if settings.debug or github.is_debug:
+
+        def trace(name: str) -> None:
+            print(f"debug: {name}", file=sys.stderr)
+
+    session = None
+    if settings.role_to_assume:
+        session = session_for_role(
+            settings.role_to_assume,
+            region=settings.region,
+            session_name=settings.role_session_name,
+            duration=int(settings.role_duration),
+            mask=github.mask,
+        )
+    return Aws(region=settings.region, clock=clock, botocore_session=session, trace=trace)
+
+
+def _heed_signals() -> None:
+    """Turn the first SIGINT or SIGTERM into Cancelled; later ones would cut off what it starts.
+
+    GitHub sends SIGINT, SIGTERM after 7.5 s and SIGKILL after another 2.5 s.
+    """
+
+    def cancel(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Cancelled
+
+    signal.signal(signal.SIGINT, cancel)
+    signal.signal(signal.SIGTERM, cancel)
+
+
+def _result(
+    command: str, settings: Settings | None, draft: Draft, aws: Aws | None, *, outcome: Outcome, reason: str
+) -> Result:
+    ending, rendering = draft.ending, draft.rendering
+    values = settings.values if settings is not None else {}
+    return Result(
+        command=command,
+        outcome=outcome,
+        exit_code=outcome.exit_code,
+        reason=reason,
+        cluster=values.get("cluster") or "",
+        service=draft.service.name if draft.service else values.get("service") or "",
+        image=rendering.image if rendering else "",
+        image_digest=rendering.image_digest if rendering else "",
+        task_definition_arn=draft.task_definition_arn,
+        previous_task_definition_arn=draft.previous_task_definition_arn,
+        service_deployment_arn=ending.service_deployment_arn if ending else "",
+        diagnoses=ending.diagnoses if ending else (),
+        findings=(*draft.findings, *(ending.findings if ending else ())),
+        phases=ending.phases if ending else (),
+        api_calls=dict(aws.calls) if aws else {},
+    )
+
+
+def _error_result(
+    command: str, settings: Settings | None, draft: Draft, aws: Aws | None, error: DeployError
+) -> Result:
+    reason = plain(error.message, limit=4000)
+    result = _result(command, settings, draft, aws, outcome=Outcome(error.outcome), reason=reason)
+    code = error.diagnosis_code if isinstance(error, Refused) else ""
+    own = (Diagnosis(code=code, message=reason, hint=error.hint),) if code else ()
+    finding = Finding(code=code or error.outcome, severity=Severity.ERROR, message=reason, hint=error.hint)
+    return replace(
+        result,
+        exit_code=error.exit_code,
+        diagnoses=(*own, *result.diagnoses),
+        findings=(finding, *result.findings),
+    )
+
+
+def _publish(result: Result, details: Details, github: GitHub, result_file: str) -> None:
+    is_error = result.outcome in {Outcome.INVALID, Outcome.REFUSED}
+    print(text_view(result), end="", flush=True, file=sys.stderr if is_error else sys.stdout)
+    level, title, message = annotation(result)
+    if level == "error":
+        github.annotate(level, message, title=title)
+    github.summarize(markdown_view(result, details))
+    values = outputs(result)
+    if result_file:
+        try:
+            write_text(result_file, result_json(result))
+        except OSError as error:
+            print(f"error: the result file could not be written: {error.strerror}", file=sys.stderr)
+        else:
+            print(f"result: {result_file}", flush=True)
+    github.set_outputs({**values, "result-file": result_file})

@@ -1,0 +1,54 @@
+"""Files that users name: reading with a clear word where it fails, writing whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from ecs_gpu_deploy.errors import InvalidInput
+
+READ_LIMIT = 8 * 1024 * 1024
+
+
+def read_text(path: str, *, what: str) -> str:
+    """Return the text of the file *path*; InvalidInput says why it cannot be read."""
+    try:
+        file = Path(path)
+        if file.stat().st_size > READ_LIMIT:
+            raise InvalidInput(f"The {what} {path!r} is larger than {READ_LIMIT >> 20} MiB.")
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"There is no file {path!r} ({what}).",
+            hint="The path counts from the working directory; is the repository checked out?",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"The {what} {path!r} is not UTF-8 text.") from error
+    except OSError as error:
+        raise InvalidInput(f"The {what} {path!r} cannot be read: {error.strerror}.") from error
+
+
+def check_writable(path: str, *, what: str) -> None:
+    """Raise InvalidInput unless *path* can be written, before anything else happens."""
+    folder = Path(path).absolute().parent
+    if Path(path).is_dir():
+        raise InvalidInput(f"The {what} {path!r} is a folder.", hint="Name a file.")
+    if not folder.is_dir():
+        raise InvalidInput(f"The folder of the {what} {path!r} does not exist.", hint="Create it before.")
+    if not os.access(folder, os.W_OK):
+        raise InvalidInput(f"The folder of the {what} {path!r} cannot be written.")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write *text* to *path* so that a reader sees the old file or the new one, never a part."""
+    target = Path(path).absolute()
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _bug(error: BaseException) -> DeployError:
     return DeployError(
-        f"This is a bug of ecs-gpu-deploy {__version__}: {type(error).__name__}: {plain(str(error), limit=300)}",
+        f"This is a bug of ours ({__version__}): {type(error).__name__}: {plain(str(error), limit=300)}",
         hint="Run it again with --debug for the traceback, and report it.",
     )
 
@@ -99,10 +99,9 @@ def _command_line(arguments: Sequence[str]) -> int:
     known, unknown = parser.parse_known_args(arguments)
     if known.command is None:
         raise unknown_name("flag" if arguments[0].startswith("-") else "command", arguments[0], _commands())
-    if unknown:
-        flags = [f"--{o.name}" for o in (*OPTIONS, CONFIG) if known.command in o.commands]
-        raise unknown_name("flag" if unknown[0].startswith("-") else "argument", unknown[0], flags)
     if known.command == "explain":
+        if unknown:
+            raise unknown_name("argument", unknown[0], ["output"])
         from ecs_gpu_deploy.commands.explain import run as explain  # noqa: PLC0415
 
         return explain(known.text, sys.stdin, sys.stdout, known.output)
@@ -111,7 +110,7 @@ def _command_line(arguments: Sequence[str]) -> int:
         for name, value in vars(known).items()
         if name != "command" and value is not None
     }
-    return _rollout_command(known.command, argv=given, inputs={})
+    return _rollout_command(known.command, argv=given, inputs={}, unknown=unknown)
 
 
 def _commands() -> list[str]:
@@ -121,7 +120,7 @@ def _commands() -> list[str]:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise InvalidInput instead of printing the usage."""
-        if message.startswith("argument command: invalid choice: "):
+        if message.startswith("argument COMMAND: invalid choice: "):
             raise unknown_name("command", message.split("'")[1], _commands())
         raise InvalidInput(f"{message[:1].upper()}{message[1:]}.", hint="See ecs-gpu-deploy COMMAND --help.")
 
@@ -174,10 +173,19 @@ def _config(path: str) -> Mapping[str, Any]:
     return document
 
 
-def _rollout_command(command: str, *, argv: Mapping[str, Sequence[str]], inputs: Mapping[str, str]) -> int:
+def _rollout_command(
+    command: str,
+    *,
+    argv: Mapping[str, Sequence[str]],
+    inputs: Mapping[str, str],
+    unknown: Sequence[str] = (),
+) -> int:
     from ecs_gpu_deploy.commands.running import run_command  # noqa: PLC0415  (boto3 starts here)
 
     def settings() -> Settings:
+        if unknown:
+            names = [option.name for option in (*OPTIONS, CONFIG) if command in option.commands]
+            raise unknown_name("flag" if unknown[0].startswith("-") else "argument", unknown[0], names)
         flags = dict(argv)
         configs = flags.pop("config", [inputs.get("config", "").strip()])
         texts = {name: value for name, value in inputs.items() if name != "config"}

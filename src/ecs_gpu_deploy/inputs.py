@@ -318,7 +318,8 @@ def settings_from(
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     """Return the error for an option nobody knows, naming the nearest known one."""
-    nearest = difflib.get_close_matches(name.lstrip("-"), sorted(known), n=1, cutoff=0.5)
+    bare = name.lstrip("-").partition("=")[0]
+    nearest = difflib.get_close_matches(bare, sorted(known), n=1, cutoff=0.5)
     if nearest:
         dashes = "--" if name.startswith("-") else ""
         return InvalidInput(f"Unknown {what} {name!r}.", hint=f"Did you mean {dashes}{nearest[0]}?")

@@ -1,0 +1,71 @@
+# make demo · make test · make check · make bench · make docs · make lock
+# Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE :=
+DEV := .venv/bin/python
+DEMO := .venv-demo/bin/python
+NODE_TESTS := tests/contract/foreign tests/contract/action
+
+.PHONY: help demo test check bench docs lock clean
+
+help:
+	@sed -n '1,2s/^# //p' Makefile
+
+demo: $(DEMO)
+	@$(DEMO) -I -m ecs_gpu_deploy sandbox demo
+
+test: check
+	@rm -f .coverage .coverage.*
+	$(DEV) -m coverage run -m pytest $(PYTEST)
+	@$(DEV) -m coverage combine -q && $(DEV) -m coverage report
+
+check: $(DEV) docs-check
+	$(DEV) -m ruff check .
+	$(DEV) -m ruff format --check .
+	$(DEV) -m mypy
+
+bench: $(DEV)
+	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(DEV) $$file || exit 1; done
+
+.PHONY: docs-check
+docs: $(DEV)
+	$(DEV) -m ecs_gpu_deploy.docs
+
+docs-check: $(DEV)
+	$(DEV) -m ecs_gpu_deploy.docs --check
+
+$(DEMO): locks/sandbox.txt
+	@echo "Setting up .venv-demo …"
+	@$(call environment,.venv-demo,locks/sandbox.txt)
+
+$(DEV): locks/dev.txt $(addsuffix /package-lock.json,$(NODE_TESTS))
+	@echo "Setting up .venv …"
+	@$(call environment,.venv,locks/dev.txt)
+	@if command -v npm >/dev/null; then for folder in $(NODE_TESTS); do \
+	  npm --prefix $$folder ci --silent --no-audit --no-fund --ignore-scripts || exit 1; done; \
+	else echo "npm is missing: tests with foreign clients will be skipped"; fi
+	@touch $@
+
+# $(1) folder, $(2) lock file: a virtual environment that holds the lock and this checkout
+define environment
+test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed."; exit 2; }; \
+"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+  { echo "$(PYTHON) is too old: Python 3.11 or newer is needed (PYTHON=…)."; exit 2; }; \
+"$(PYTHON)" -m venv --clear $(1) && \
+$(1)/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r $(2) && \
+$(1)/bin/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "checkout.pth").write_text(str(pathlib.Path("src").resolve()))' \
+|| { rm -rf $(1); echo "The environment $(1) could not be set up."; exit 1; }
+endef
+
+# Names, versions and hashes only: no address of a package index gets into a lock.
+lock: $(DEV)
+	$(DEV) -m pip install --quiet uv
+	@for lock in runtime:--extra=actions sandbox:--extra=sandbox "dev:--all-extras --group=dev"; do \
+	  $(DEV) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate --no-emit-index-url $${lock#*:} pyproject.toml -o locks/$${lock%%:*}.txt || exit 1; done
+
+clean:
+	rm -rf .venv .venv-demo .coverage .coverage.* demo-output build dist $(addsuffix /node_modules,$(NODE_TESTS))

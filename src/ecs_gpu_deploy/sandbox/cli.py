@@ -1,0 +1,35 @@
+"""`sandbox serve` and `sandbox demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs import unknown_name
+
+_USAGE = "ecs-gpu-deploy sandbox serve [--port N] [--world FILE] [--speed X], or sandbox demo [--speed X]"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the sub-command; InvalidInput for any other, and where the `sandbox` extra is not installed."""
+    what, *rest = arguments or ["--help"]
+    if what in {"-h", "--help"}:
+        print(f"usage: {_USAGE}")
+        return 0
+    if what not in {"serve", "demo"}:
+        raise unknown_name("sandbox command", what, ("serve", "demo"))
+    try:
+        import moto  # noqa: F401, PLC0415  (the extra is needed only here)
+        import werkzeug  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise InvalidInput(
+            f"The sandbox needs the package {error.name}, which is not installed.",
+            hint="Install the extra: pip install 'ecs-gpu-deploy[sandbox]'.",
+        ) from error
+    if what == "serve":
+        from ecs_gpu_deploy.sandbox.serve import main as serve  # noqa: PLC0415
+
+        return serve(rest)
+    from ecs_gpu_deploy.sandbox.demo import main as demo  # noqa: PLC0415
+
+    return demo(rest)

@@ -1,0 +1,100 @@
+"""`python -m ecs_gpu_deploy.docs`: write the generated parts of the docs; with --check, say what is stale.
+
+A generated part stands between `begin: NAME` and `end: NAME` in a comment of the file's own kind, so that
+the text around it is written by hand. One source each: the table of options, diagnoses.yml.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ecs_gpu_deploy.core.diagnosis import diagnoses_markdown
+from ecs_gpu_deploy.inputs import COMMAND, CONFIG, OPTIONS, Option
+from ecs_gpu_deploy.model import Outcome
+
+ROOT = Path(__file__).resolve().parents[2]
+ACTION_OPTIONS: tuple[Option, ...] = (COMMAND, *(o for o in OPTIONS if o.action), CONFIG)
+
+
+def action_inputs() -> str:
+    """Return the `inputs:` section of action.yml."""
+    lines = ["inputs:"]
+    for option in ACTION_OPTIONS:
+        lines += [f"  {option.name}:", f"    description: {_yaml(_described(option))}", "    required: false"]
+        lines.append(f"    default: {_yaml(option.default)}")
+    return "\n".join(lines)
+
+
+def inputs_table() -> str:
+    """Return the table of options for the README."""
+    lines = ["| Input / flag | Default | Meaning |", "|---|---|---|"]
+    for option in ACTION_OPTIONS:
+        default = f"`{option.default}`" if option.default else ""
+        lines.append(f"| `{option.name}` | {default} | {_described(option).replace('|', '&#124;')} |")
+    return "\n".join(lines)
+
+
+def exit_codes_table() -> str:
+    """Return the table of outcomes and exit codes."""
+    rows = sorted((outcome.exit_code, str(outcome)) for outcome in Outcome)
+    lines = ["| Exit code | Outcome |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {code} | `{name}` |" for code, name in rows)])
+
+
+def _described(option: Option) -> str:
+    choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
+    return option.help + choices
+
+
+def _yaml(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "action.yml": {"inputs": action_inputs},
+    "README.md": {"inputs": inputs_table, "exit codes": exit_codes_table},
+}
+WHOLE: dict[str, Callable[[], str]] = {"docs/diagnoses.md": diagnoses_markdown}
+
+
+def _with_part(text: str, name: str, body: str) -> str:
+    pattern = re.compile(
+        rf"(^[^\n]*begin: {re.escape(name)}\b[^\n]*\n).*?(^[^\n]*end: {re.escape(name)}\b)", re.M | re.S
+    )
+    if not pattern.search(text):
+        raise SystemExit(f"no part {name!r} between `begin: {name}` and `end: {name}`")
+    return pattern.sub(lambda match: f"{match[1]}{body}\n{match[2]}", text, count=1)
+
+
+def generated() -> dict[Path, str]:
+    """Return every file with its generated parts as they should be."""
+    files = {ROOT / name: make().rstrip() + "\n" for name, make in WHOLE.items()}
+    for name, parts in PARTS.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for part, make in parts.items():
+            text = _with_part(text, part, make())
+        files[ROOT / name] = text
+    return files
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write what is stale, or with --check only name it and return 1."""
+    stale = [
+        (path, text)
+        for path, text in generated().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    for path, text in stale:
+        if "--check" in arguments:
+            print(f"stale: {path.relative_to(ROOT)} (run `make docs`)", file=sys.stderr)
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,151 @@
+"""The table of options: what is accepted, what is refused with which sentence, what wins over what."""
+
+import pytest
+
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs import OPTIONS, READERS, required, settings_from
+
+
+def _value(name, text):
+    return settings_from("deploy", argv={name: [text]}).values[name.replace("-", "_")]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("20m", 1200), ("1h30m", 5400), ("0.5", 0.5), ("1h", 3600), ("2h0m10s", 7210)],
+)
+def test_durations_are_seconds_or_units(text, seconds):
+    assert _value("timeout", text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "abc", "-5", "1d", "m20", "20m1h", "1e3", "٣", "nan", "inf", "30 days"]
+)
+def test_what_is_no_duration_is_refused_with_its_name(text):
+    with pytest.raises(InvalidInput, match="timeout"):
+        _value("timeout", text)
+
+
+@pytest.mark.parametrize("name", ["timeout", "poll-interval"])
+def test_zero_is_refused_where_it_would_mean_never(name):
+    with pytest.raises(InvalidInput, match=f"{name} is '0', which is not longer than 0 seconds"):
+        _value(name, "0")
+
+
+def test_zero_is_kept_where_it_means_something():
+    assert _value("placement-timeout", "0") == 0
+    assert _value("cpu", "0") == 0
+    assert _value("gpu", "0") == "0"
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("FALSE", False), ("yes", True), ("0", False)])
+def test_booleans_in_the_usual_spellings(text, value):
+    assert _value("force-new-deployment", text) is value
+
+
+@pytest.mark.parametrize("text", ["maybe", "2", "ja"])
+def test_what_is_no_boolean_is_refused(text):
+    with pytest.raises(InvalidInput, match="force-new-deployment .* is not a boolean"):
+        _value("force-new-deployment", text)
+
+
+def test_a_choice_names_the_choices():
+    with pytest.raises(InvalidInput, match="on-timeout is 'undo', which is not one of leave, rollback"):
+        _value("on-timeout", "undo")
+
+
+@pytest.mark.parametrize("text", ["1", "0.25", "ALL", "8", "0"])
+def test_gpu_requests_that_ecs_knows(text):
+    assert _value("gpu", text) == text
+
+
+@pytest.mark.parametrize("text", ["one", "-1", "1.5.2", "1,5"])
+def test_gpu_requests_that_nobody_knows(text):
+    with pytest.raises(InvalidInput, match="gpu"):
+        _value("gpu", text)
+
+
+def test_several_images_one_a_line_and_one_a_flag():
+    lines = settings_from("deploy", inputs={"image": "rag=repo/rag:1\n\notel=repo/otel:2\n"})
+    flags = settings_from("deploy", argv={"image": ["rag=repo/rag:1", "otel=repo/otel:2"]})
+    assert lines.image == flags.image == {"rag": "repo/rag:1", "otel": "repo/otel:2"}
+
+
+def test_an_image_twice_for_one_container_is_refused():
+    with pytest.raises(InvalidInput, match="image is given twice for container 'rag'"):
+        settings_from("deploy", argv={"image": ["rag=a:1", "rag=a:2"]})
+
+
+def test_values_keep_their_equal_signs_and_their_emptiness():
+    settings = settings_from("deploy", inputs={"environment": "LABEL=^a=b=c\nEMPTY=\nGONE"})
+    assert settings.environment == {"LABEL": "^a=b=c", "EMPTY": "", "GONE": None}
+
+
+def test_command_words_keep_empty_ones():
+    assert _value("command-override", '["--suffix", ""]') == ["--suffix", ""]
+    assert _value("command-override", "serve --name 'a b'") == ["serve", "--name", "a b"]
+
+
+def test_a_command_that_is_no_list_of_texts_is_refused():
+    with pytest.raises(InvalidInput, match="command-override"):
+        _value("command-override", "[1, 2]")
+
+
+def test_argv_wins_over_inputs_over_the_file_over_the_default():
+    def timeout(**sources):
+        return settings_from("deploy", **sources).timeout
+
+    assert timeout() == 3600
+    assert timeout(config={"timeout": 10}) == 10
+    assert timeout(config={"timeout": 10}, inputs={"timeout": "20"}) == 20
+    assert timeout(config={"timeout": 10}, inputs={"timeout": "20"}, argv={"timeout": ["30"]}) == 30
+
+
+def test_an_empty_input_of_the_action_counts_as_not_set_and_an_empty_flag_as_a_mistake():
+    assert settings_from("deploy", inputs={"timeout": "", "cluster": "  "}).timeout == 3600
+    with pytest.raises(InvalidInput, match="--cluster is empty"):
+        settings_from("deploy", argv={"cluster": [""]})
+
+
+def test_yaml_values_of_the_file_come_through():
+    settings = settings_from(
+        "deploy",
+        config={
+            "image": {"rag": "repo/rag:1"},
+            "environment": {"A": "1"},
+            "command-override": ["serve", ""],
+            "force-new-deployment": False,
+            "set": {"containerDefinitions[0].stopTimeout": 120},
+        },
+    )
+    assert settings.image == {"rag": "repo/rag:1"}
+    assert settings.environment == {"A": "1"}
+    assert settings.command_override == ["serve", ""]
+    assert settings.force_new_deployment is False
+    assert settings.set == {"containerDefinitions[0].stopTimeout": 120}
+
+
+@pytest.mark.parametrize("source", ["inputs", "config"])
+def test_an_unknown_name_is_answered_with_the_nearest(source):
+    with pytest.raises(InvalidInput) as caught:
+        settings_from("deploy", **{source: {"placment-timeout": "5"}})
+    assert "placment-timeout" in caught.value.message
+    assert "Did you mean placement-timeout?" in caught.value.hint
+
+
+def test_what_is_required_is_named():
+    with pytest.raises(InvalidInput, match="The cluster is missing"):
+        required(settings_from("deploy"), "cluster", "service")
+
+
+def test_every_default_is_valid_and_every_kind_has_a_reader():
+    settings = settings_from("deploy")
+    for option in OPTIONS:
+        assert option.kind in READERS
+        assert option.field in settings.values
+
+
+def test_the_three_endings_default_to_leave():
+    settings = settings_from("deploy")
+    assert (settings.on_timeout, settings.on_failure, settings.on_cancel) == ("leave", "leave", "leave")
+    assert settings.force_new_deployment is True

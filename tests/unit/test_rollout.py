@@ -1,0 +1,316 @@
+"""The judge, on what AWS shows: verdicts by the service-deployment API and by the classic deployments."""
+
+from dataclasses import replace
+
+import pytest
+
+from ecs_gpu_deploy.core.rollout import (
+    Snapshot,
+    Verdict,
+    Waiting,
+    Watched,
+    history_at_start,
+    judge,
+    observed,
+)
+from ecs_gpu_deploy.model import (
+    CircuitBreaker,
+    Container,
+    Deployment,
+    Event,
+    Outcome,
+    RolloutState,
+    Service,
+    ServiceDeployment,
+    ServiceDeploymentStatus,
+    Task,
+)
+
+OLD, OURS, FOREIGN = "ecs-svc/1", "ecs-svc/2", "ecs-svc/3"
+REVISION = "arn:aws:ecs:eu-central-1:123456789012:service-revision/c/s/2"
+WATCHED = Watched(
+    deployment_id=OURS,
+    task_definition="f:2",
+    previous_task_definition="f:1",
+    baseline=frozenset({OLD}),
+    started_at=1000.0,
+    timeout=3600.0,
+    placement_timeout=900.0,
+)
+BREAKER = CircuitBreaker(enable=True, rollback=True)
+
+
+def deployment(id_, status="PRIMARY", state="COMPLETED", running=2, **rest):
+    return Deployment(
+        id=id_,
+        status=status,
+        task_definition=f"f:{id_[-1]}",
+        desired_count=2,
+        running_count=running,
+        rollout_state=RolloutState(state),
+        **rest,
+    )
+
+
+def service(*deployments, events=(), desired=2, breaker=BREAKER, **rest):
+    return Service(
+        arn="arn:aws:ecs:eu-central-1:123456789012:service/c/s",
+        name="s",
+        cluster_arn="arn:aws:ecs:eu-central-1:123456789012:cluster/c",
+        status="ACTIVE",
+        task_definition="f:1",
+        desired_count=desired,
+        running_count=2,
+        pending_count=0,
+        deployments=deployments,
+        events=events,
+        circuit_breaker=breaker,
+        **rest,
+    )
+
+
+def rollout(status, **rest):
+    return ServiceDeployment(
+        arn="arn:sd", status=ServiceDeploymentStatus(status), target_revision_arn=REVISION, **rest
+    )
+
+
+def verdict(*snapshots, watched=WATCHED):
+    history = history_at_start(watched)
+    answer = None
+    for snapshot in snapshots:
+        history = observed(watched, history, snapshot)
+        answer = judge(watched, snapshot, history, snapshot.at)
+    return answer
+
+
+def look(at, shown, rollout_=None, *, closed=False, tasks=()):
+    return Snapshot(at=at, service=shown, deployment=rollout_, api_closed=closed, tasks=tasks)
+
+
+OURS_DONE = service(deployment(OURS))
+OURS_GOING = service(deployment(OURS, state="IN_PROGRESS"), deployment(OLD, "ACTIVE"))
+OURS_WAITING = service(deployment(OURS, state="IN_PROGRESS", running=0), deployment(OLD, "ACTIVE"))
+BACK_TO_OLD = service(deployment(OLD))
+
+
+def test_success_is_said_when_aws_calls_ours_successful_and_ours_is_primary():
+    assert verdict(look(1100, OURS_DONE, rollout("SUCCESSFUL"))).outcome == Outcome.SUCCEEDED
+
+
+def test_running_equals_desired_while_in_progress_is_no_success():
+    """Peers: exit 0 "verified: rolloutState=IN_PROGRESS" (amazon-ecs-deploy-task-definition #838)."""
+    assert isinstance(verdict(look(1100, OURS_GOING, rollout("IN_PROGRESS"))), Waiting)
+
+
+def test_fewer_running_than_desired_after_success_is_waited_for_and_then_a_failure():
+    short = service(deployment(OURS, running=1))
+    assert isinstance(verdict(look(1100, short, rollout("SUCCESSFUL"))), Waiting)
+    late = verdict(look(1100, short, rollout("SUCCESSFUL")), look(1161, short, rollout("SUCCESSFUL")))
+    assert late.outcome == Outcome.FAILED
+    assert "1 of 2" in late.reason
+
+
+def test_early_success_needs_only_its_share():
+    half = service(deployment(OURS, running=1), early_success_percent=50)
+    assert verdict(look(1100, half, rollout("SUCCESSFUL"))).outcome == Outcome.SUCCEEDED
+
+
+def test_another_image_than_the_pushed_one_is_a_failure_with_both_digests():
+    task = Task(
+        arn="arn:t/1",
+        started_by=OURS,
+        last_status="RUNNING",
+        containers=(Container(name="rag", image_digest="sha256:bbb"),),
+    )
+    watched = replace(WATCHED, digests={"rag": "sha256:aaa"})
+    snapshots = [look(at, OURS_DONE, rollout("SUCCESSFUL"), tasks=(task,)) for at in (1100, 1170)]
+    answer = verdict(*snapshots, watched=watched)
+    assert answer.outcome == Outcome.FAILED
+    assert "sha256:aaa" in answer.reason
+    assert "sha256:bbb" in answer.reason
+
+
+def test_desired_zero_is_no_success_unless_allowed_and_then_said():
+    zero = service(deployment(OURS, running=0), desired=0)
+    assert verdict(look(1100, zero, rollout("SUCCESSFUL"))).outcome == Outcome.FAILED
+    allowed = verdict(
+        look(1100, zero, rollout("SUCCESSFUL")), watched=replace(WATCHED, allow_desired_zero=True)
+    )
+    assert allowed.outcome == Outcome.SUCCEEDED
+    assert "desired count is 0" in allowed.reason
+
+
+def test_a_rollback_is_waited_for_and_then_called_by_name():
+    reason = "Service deployment rolled back because the circuit breaker threshold was exceeded."
+    going = verdict(look(1100, BACK_TO_OLD, rollout("ROLLBACK_IN_PROGRESS", rollback_reason=reason)))
+    assert isinstance(going, Waiting)
+    assert going.rolling_back
+    done = verdict(look(1200, BACK_TO_OLD, rollout("ROLLBACK_SUCCESSFUL", rollback_reason=reason)))
+    assert done.outcome == Outcome.ROLLED_BACK
+    assert "circuit breaker threshold was exceeded" in done.reason
+
+
+def test_a_failed_rollback_is_a_failure():
+    answer = verdict(
+        look(
+            1200,
+            OURS_GOING,
+            rollout("ROLLBACK_FAILED", status_reason="No rollback candidate was found to run the rollback."),
+        )
+    )
+    assert answer.outcome == Outcome.FAILED
+    assert "No rollback candidate" in answer.reason
+
+
+@pytest.mark.parametrize("status", ["STOPPED", "STOP_REQUESTED"])
+def test_stopped_by_a_newer_deployment_is_superseded_and_not_blamed_on_the_breaker(status):
+    newer = service(deployment(FOREIGN, state="IN_PROGRESS"), deployment(OURS, "ACTIVE", "IN_PROGRESS"))
+    answer = verdict(look(1100, newer, rollout(status)))
+    assert answer.outcome == Outcome.SUPERSEDED
+    assert FOREIGN in answer.reason
+
+
+def test_stopped_by_the_breaker_without_rollback_is_a_failure():
+    failed = service(
+        deployment(
+            OURS,
+            state="FAILED",
+            running=0,
+            rollout_state_reason="ECS deployment circuit breaker: tasks failed to start.",
+        ),
+        deployment(OLD, "ACTIVE"),
+        breaker=CircuitBreaker(enable=True, rollback=False),
+    )
+    answer = verdict(look(1300, failed, rollout("STOP_REQUESTED")))
+    assert answer.outcome == Outcome.FAILED
+    assert "tasks failed to start" in answer.reason
+
+
+def test_an_unknown_status_is_waited_on():
+    assert isinstance(verdict(look(1100, OURS_GOING, rollout("PAUSED_BY_MARTIANS"))), Waiting)
+
+
+def test_a_deleted_service_ends_the_wait():
+    assert verdict(look(1100, None)).outcome == Outcome.FAILED
+
+
+def test_classic_success_needs_completed():
+    assert isinstance(verdict(look(1100, OURS_GOING, closed=True)), Waiting)
+    assert verdict(look(1100, OURS_DONE, closed=True)).outcome == Outcome.SUCCEEDED
+
+
+def test_classic_rollback_is_told_by_the_old_id_becoming_primary():
+    going = service(deployment(OLD, state="IN_PROGRESS"), deployment(OURS, "DRAINING", "FAILED"))
+    answer = verdict(look(1100, going, closed=True), look(1200, BACK_TO_OLD, closed=True))
+    assert answer.outcome == Outcome.ROLLED_BACK
+
+
+def test_classic_rollback_to_a_new_id_is_told_by_its_event():
+    event = Event(id="e", created_at=1100, message="(service s) rolling back to deployment ecs-svc/3.")
+    back = service(deployment(FOREIGN), events=(event,))
+    assert verdict(look(1200, back, closed=True)).outcome == Outcome.ROLLED_BACK
+
+
+def test_classic_superseded_is_told_by_a_new_id():
+    newer = service(deployment(FOREIGN, state="IN_PROGRESS"))
+    assert verdict(look(1100, newer, closed=True)).outcome == Outcome.SUPERSEDED
+
+
+def test_while_the_api_may_still_answer_the_classic_view_gives_no_success():
+    assert isinstance(verdict(look(1001, OURS_DONE)), Waiting)
+
+
+def _unplaced(at):
+    return Event(
+        id=f"u{at}",
+        created_at=at,
+        message="service s was unable to place a task because no container instance met all of its "
+        "requirements. The closest matching container-instance i has insufficient GPU resource available.",
+    )
+
+
+def test_no_room_for_the_placement_timeout_is_no_capacity():
+    shown = replace(OURS_WAITING, events=(_unplaced(1010),))
+    assert isinstance(verdict(look(1020, shown, rollout("IN_PROGRESS"))), Waiting)
+    answer = verdict(look(1020, shown, rollout("IN_PROGRESS")), look(1911, shown, rollout("IN_PROGRESS")))
+    assert answer.outcome == Outcome.NO_CAPACITY
+    assert answer.ours
+
+
+def test_one_placement_event_followed_by_a_placed_task_is_no_failure():
+    """Peers: one event → exit 1 at once, even when placed 10 s later (fabfuel/ecs-deploy)."""
+    shown = replace(OURS_WAITING, events=(_unplaced(1010),))
+    task = Task(arn="arn:t/1", started_by=OURS, last_status="PENDING", created_at=1020)
+    answer = verdict(
+        look(1011, shown, rollout("IN_PROGRESS")),
+        look(1021, shown, rollout("IN_PROGRESS"), tasks=(task,)),
+        look(1990, shown, rollout("IN_PROGRESS"), tasks=(task,)),
+    )
+    assert isinstance(answer, Waiting)
+
+
+def _crashed(number, exit_code=1):
+    return Task(
+        arn=f"arn:t/{number}",
+        started_by=OURS,
+        last_status="STOPPED",
+        stop_code="EssentialContainerExited",
+        stopped_reason="Essential container in task exited",
+        stopped_at=1100.0 + number,
+        containers=(Container(name="rag", exit_code=exit_code),),
+    )
+
+
+def test_a_crash_loop_without_a_breaker_is_called_after_the_breakers_own_threshold():
+    going = replace(OURS_GOING, circuit_breaker=CircuitBreaker())
+    two = look(1200, going, rollout("IN_PROGRESS"), tasks=(_crashed(1), _crashed(2)))
+    three = look(1300, going, rollout("IN_PROGRESS"), tasks=(_crashed(3),))
+    assert isinstance(verdict(two), Waiting)
+    answer = verdict(two, three)
+    assert answer.outcome == Outcome.FAILED
+    assert "3 tasks in a row" in answer.reason
+    assert answer.ours
+
+
+def test_failures_of_different_kinds_are_no_crash_loop():
+    going = replace(OURS_GOING, circuit_breaker=CircuitBreaker())
+    mixed = (_crashed(1), _crashed(2, exit_code=137), _crashed(3))
+    assert isinstance(verdict(look(1200, going, rollout("IN_PROGRESS"), tasks=mixed)), Waiting)
+
+
+def test_with_a_breaker_the_verdict_is_left_to_it():
+    crashed = tuple(_crashed(n) for n in range(5))
+    assert isinstance(verdict(look(1200, OURS_GOING, rollout("IN_PROGRESS"), tasks=crashed)), Waiting)
+
+
+def test_percentages_that_deadlock_are_called_at_once():
+    event = Event(
+        id="e",
+        created_at=1010,
+        message="(service s) was unable to stop or start tasks during a deployment because of the service "
+        "deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again.",
+    )
+    shown = replace(OURS_GOING, events=(event,), minimum_healthy_percent=100, maximum_percent=100)
+    answer = verdict(look(1020, shown, rollout("IN_PROGRESS")))
+    assert answer.outcome == Outcome.FAILED
+    assert "minimumHealthyPercent 100 and maximumPercent 100" in answer.reason
+
+
+def test_the_timeout_says_where_it_stood():
+    answer = verdict(
+        look(1010, OURS_GOING, rollout("IN_PROGRESS")), look(4600, OURS_GOING, rollout("IN_PROGRESS"))
+    )
+    assert answer.outcome == Outcome.TIMED_OUT
+    assert "60 min" in answer.reason
+    assert isinstance(answer, Verdict)
+
+
+def test_stable_at_25_minutes_of_30_is_a_success_and_no_timeout():
+    watched = replace(WATCHED, timeout=1800.0)
+    answer = verdict(
+        look(1010, OURS_GOING, rollout("IN_PROGRESS")),
+        look(2500, OURS_DONE, rollout("SUCCESSFUL")),
+        watched=watched,
+    )
+    assert answer.outcome == Outcome.SUCCEEDED

@@ -16,8 +16,8 @@ class ContainerScript:
     `layers` are (digest, compressed bytes). `load_seconds` counts from the container's start to its first
     healthy answer; None means never. `unhealthy_status` is what the health endpoint says meanwhile: an HTTP
     status, or "timeout" for no answer. `container_check_works` False models a check command that the image
-    lacks (`curl`). `unhealthy_windows` and `logs` count from the container's start. A `stop_seconds` above the
-    container's stopTimeout ends in exit code 137.
+    lacks (`curl`). `unhealthy_windows` and `logs` count from the container's start. A `stop_seconds` above
+    the container's stopTimeout ends in exit code 137.
     """
 
     image_digest: str = ""
@@ -36,6 +36,11 @@ class ContainerScript:
     logs: tuple[tuple[float, str], ...] = ()
     stop_seconds: float = 1.0
     stop_exit_code: int = 143
+
+    @property
+    def settled_after(self) -> float:
+        """Give the age from which the health endpoint's answer stays the same."""
+        return max([self.load_seconds or 0.0, *(end for _, end in self.unhealthy_windows)])
 
     def answers(self, since_start: float) -> bool:
         """Tell whether the container's health endpoint says 200 at that age."""

@@ -250,8 +250,13 @@ class Task:
     targets: tuple[Target, ...] = ()
     batch: int = 0
     healthy: bool = False
+    on_draining_instance: bool = False
     unhealthy_reason: str = ""
     target_groups: tuple[tuple[str, str, int], ...] = ()
+    constraints: tuple[Mapping[str, Any], ...] = ()
+    strategy: tuple[Mapping[str, Any], ...] = ()
+    subnets: tuple[str, ...] = ()
+    attempt: int = 1
 
     @property
     def live(self) -> bool:
@@ -295,8 +300,8 @@ class Deployment:
     last_failed_batch: int = 0
     launch_after: float = 0.0
     placement_blocked: bool = False
+    placement_tries: int = 0
     stalled: bool = False
-    rolling_back: bool = False
     completed_at: float | None = None
 
     @property
@@ -412,7 +417,7 @@ class Service:
     reconcile_at: float | None = None
     steady: bool = False
     spoken: dict[str, float] = field(default_factory=dict)
-    notices: list[tuple[str, str, int]] = field(default_factory=list)
+    notices: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     @property
     def task_definition_arn(self) -> str:
@@ -455,7 +460,7 @@ class InstanceTemplate:
 
 @dataclass(slots=True, kw_only=True)
 class Instance:
-    """One container instance; `cached_layers` holds the digests of the image layers on its disk."""
+    """One container instance; `cached_layers` says since when each image layer is on its disk (digest)."""
 
     arn: str
     instance_id: str
@@ -469,12 +474,14 @@ class Instance:
     capacity_provider: str | None = None
     status: str = "ACTIVE"
     agent_connected: bool = True
-    cached_layers: set[str] = field(default_factory=set)
+    cached_layers: dict[str, float] = field(default_factory=dict)
     cached_images: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     attributes: dict[str, str | None] = field(default_factory=dict)
-    idle_since: float | None = None
     version: int = 1
+    # Below: the scheduler's own notes.
+    idle_since: float | None = None
+    pulls_until: float = 0.0
 
     @property
     def running_count(self) -> int:

@@ -99,7 +99,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen and key != "<<":
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark
@@ -143,19 +143,23 @@ def first_problem(document: Mapping[str, Any]) -> str | None:
     )
     if not errors:
         return None
-    error = deepest(errors[0])
+    return _sentence(deepest(errors[0]))
+
+
+def _sentence(error: Any) -> str:
     where = _path(error.absolute_path)
     match error.validator:
         case "additionalProperties" | "unevaluatedProperties":
             known = sorted(set(_known_members(error.schema)))
-            unknown = sorted(set(error.instance) - set(known))
-            member = unknown[0] if unknown else "?"
+            member = min(set(error.instance) - set(known), default="?")
             near = get_close_matches(member, known, n=1)
             meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
             return f"{where}unknown member {member!r}; {meant}"
         case "required":
             missing = next(name for name in error.validator_value if name not in error.instance)
             return f"{where}the member {missing!r} is missing."
+        case "minProperties":
+            return f"{where}nothing is said to happen.{_described(error.schema)}"
         case "type":
             wanted = error.validator_value
             names = wanted if isinstance(wanted, str) else " or ".join(wanted)

@@ -1,0 +1,146 @@
+"""The sandbox as a server on the loopback interface: in this process, or for `serve` in the foreground."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import Any, Self
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.sandbox.application import Application
+from ecs_gpu_deploy.sandbox.clock import ModelClock, ScaledClock, SteppedClock
+from ecs_gpu_deploy.sandbox.state import Sandbox
+from ecs_gpu_deploy.sandbox.world import World
+
+HOST = "127.0.0.1"
+CLOCK_VARIABLE = "ECS_GPU_DEPLOY_CLOCK"
+ACCESS_KEY_ID = "AKIASANDBOX000000000"
+SECRET_ACCESS_KEY = "sandbox"  # noqa: S105 - the sandbox accepts every key
+
+
+class SandboxServer:
+    """Serve a world until closed. `speed` None steps the clock; a number multiplies the wall's time.
+
+    As a context manager it serves from a thread: `with SandboxServer(world, speed=None) as server: ...`.
+    moto keeps its state per process: one server at a time in a process.
+    """
+
+    def __init__(
+        self,
+        world: World | None = None,
+        *,
+        port: int = 0,
+        speed: float | None = 1.0,
+        start_time: float | None = None,
+    ) -> None:
+        world = world or World.default()
+        start = world.start(default=float(int(time.time()))) if start_time is None else start_time
+        clock: ModelClock = SteppedClock(start) if speed is None else ScaledClock(start, speed)
+        self.sandbox = Sandbox(world, clock=clock)
+        self._connections: set[socket.socket] = set()
+        self._thread: threading.Thread | None = None
+        self._server = self._listening(port)
+
+    def _listening(self, port: int) -> BaseWSGIServer:
+        connections = self._connections
+
+        class Handler(_Handler):
+            open_connections = connections
+
+        try:
+            return make_server(HOST, port, Application(self.sandbox), threaded=True, request_handler=Handler)
+        except (OSError, SystemExit) as error:
+            raise InvalidInput(
+                f"Port {port} of {HOST} cannot be opened.", hint="Give another --port, or 0 for any."
+            ) from error
+
+    @property
+    def endpoint(self) -> str:
+        """The address of every service."""
+        return f"http://{HOST}:{self._server.server_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment with which AWS's own tools and ours find the sandbox and its clock."""
+        region = self.sandbox.world.region
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            CLOCK_VARIABLE: f"{self.endpoint}/_sandbox/clock",
+        }
+
+    def announcement(self) -> dict[str, Any]:
+        """Describe the running sandbox: endpoint, clock, environment to set, first cluster, its services."""
+        home = self.sandbox.home
+        cluster = next(iter(home.clusters.values()), None)
+        clock = self.sandbox.clock
+        return {
+            "endpoint": self.endpoint,
+            "clock": {
+                "url": self.environment[CLOCK_VARIABLE],
+                "now": clock.now(),
+                "mode": clock.mode,
+                "speed": clock.speed,
+            },
+            "environment": self.environment,
+            "cluster": cluster.name if cluster else None,
+            "services": sorted(cluster.scheduler.services) if cluster else [],
+        }
+
+    def serve(self) -> None:
+        """Serve in this thread until `shutdown` is called from another."""
+        self._server.serve_forever(poll_interval=0.05)
+
+    def shutdown(self) -> None:
+        """End `serve`; call it from another thread than the serving one."""
+        self._server.shutdown()
+
+    def close(self) -> None:
+        """Close the port and every connection."""
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        """Serve from a thread."""
+        self._thread = threading.Thread(target=self.serve, name="sandbox", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop serving."""
+        self.shutdown()
+        if self._thread is not None:
+            self._thread.join()
+        self.close()
+
+
+class _Handler(WSGIRequestHandler):  # type: ignore[misc]
+    """Keep connections open, answer in one packet, and stay silent."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 64 * 1024
+    open_connections: set[socket.socket] = set()  # noqa: RUF012 - each server gives its own
+
+    def setup(self) -> None:
+        """Remember the connection, so that the server can close it."""
+        super().setup()
+        self.open_connections.add(self.connection)
+
+    def finish(self) -> None:
+        """Forget the connection."""
+        self.open_connections.discard(self.connection)
+        with contextlib.suppress(OSError):  # reset on purpose, or by the client
+            super().finish()
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+        """Write nothing: a test's or a person's terminal is not for access logs."""

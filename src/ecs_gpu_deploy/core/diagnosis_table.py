@@ -147,8 +147,8 @@ def diagnoses_markdown() -> str:
     """Return `docs/diagnoses.md`: what each code means and which knob to turn, from the table alone."""
     parts = [
         "# Diagnoses",
-        "Every cause that a rollout, a batch task or `explain` can name. Of several, the one nearest to the root "
-        "is named first: a CUDA error in the log comes before the health check it broke.",
+        "Every cause that a rollout, a batch task or `explain` can name. Of several, the one nearest to the "
+        "root is named first: a CUDA error in the log comes before the health check it broke.",
         "| code | means |\n|---|---|\n"
         + "\n".join(f"| [{code}](#{code}) | {_cell(cause_of(code).meaning)} |" for code in codes()),
     ]

@@ -19,8 +19,8 @@ _LOADS = re.compile(
     re.IGNORECASE,
 )
 _READY = re.compile(
-    r"application startup complete|uvicorn running on|ready to serve"
-    r"|server (is )?(ready|up|started|listening)|model(s)? (is |are )?(loaded|ready)\b|startup finished|serving (on|at) ",
+    r"application startup complete|uvicorn running on|ready to serve|startup finished|serving (on|at) "
+    r"|server (is )?(ready|up|started|listening)|model(s)? (is |are )?(loaded|ready)\b",
     re.IGNORECASE,
 )
 _ACCESS = re.compile(r"\"?(?:GET|HEAD) /\S{0,200}(?: HTTP/\d(?:\.\d)?)?\"?\s{1,4}\(?(\d{3})\b")

@@ -50,3 +50,11 @@ def excerpt(line: str, width: int = 400) -> str:
         return line
     tail = width // 3
     return f"{line[: width - tail - 3]} … {line[-tail:]}"
+
+
+def harmless(line: str) -> str:
+    """Return *line* so that GitHub's runner takes no part of it for a workflow command.
+
+    The runner reads `::command::` at the start of a line and `##[command]` anywhere in it.
+    """
+    return re.sub(r"^(\s{0,40}):(?=:)", r"\1: ", line.replace("##[", "## ["))

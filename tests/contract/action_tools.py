@@ -1,0 +1,126 @@
+"""The action run for real: GitHub's expression evaluator, bash, bootstrap.py, and the program behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NODE_PROJECT = Path(__file__).parent / "action"
+BUNDLE = NODE_PROJECT / "node_modules" / ".bundle"
+
+
+def need_node() -> None:
+    """Skip with a reason where node or its packages are missing; on CI that is a failure."""
+    missing = ""
+    if not (shutil.which("node") and shutil.which("npm")):
+        missing = "node and npm are not installed"
+    elif not (NODE_PROJECT / "node_modules" / "@actions").is_dir():
+        missing = f"node packages are missing: npm ci --prefix {NODE_PROJECT.relative_to(ROOT)}"
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+
+
+def bundle() -> None:
+    """Bundle the scripts anew where they are older than their sources."""
+    need_node()
+    sources = [NODE_PROJECT / name for name in ("judge.mjs", "run.mjs", "package-lock.json")]
+    built = [BUNDLE / name for name in ("judge.mjs", "run.mjs")]
+    newest = max(source.stat().st_mtime for source in sources)
+    if not all(file.exists() and file.stat().st_mtime >= newest for file in built):
+        subprocess.run(["npm", "run", "--silent", "build"], cwd=NODE_PROJECT, check=True, timeout=120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What a run of the action left behind."""
+
+    code: int | None
+    outputs: Mapping[str, str]
+    set: tuple[str, ...]
+    stdout: str
+    stderr: str
+    summary: str
+
+    @classmethod
+    def from_json(cls, text: str) -> Ended:
+        members = json.loads(text)
+        return cls(
+            code=members["code"],
+            outputs=members["outputs"],
+            set=tuple(members["set"]),
+            stdout=members["stdout"],
+            stderr=members["stderr"],
+            summary=members["summary"],
+        )
+
+
+def runner_environment(tmp_path: Path) -> dict[str, str]:
+    """Give the environment of a runner whose python3 is this Python, without this virtual environment."""
+    interpreters = tmp_path / "interpreters"
+    interpreters.mkdir(exist_ok=True)
+    python3 = interpreters / "python3"
+    if not python3.exists():
+        python3.symlink_to(os.path.realpath(sys.executable))
+    return {
+        "PATH": f"{interpreters}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "GITHUB_ACTIONS": "true",
+        "RUNNER_TOOL_CACHE": str(tmp_path / "tool-cache"),
+        "RUNNER_TEMP": str(tmp_path),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path / "wheels"),
+    }
+
+
+def action_process(
+    folder: Path, given: Mapping[str, str], environment: Mapping[str, str], workspace: Path
+) -> subprocess.Popen[str]:
+    """Start the action in `folder`; its standard output will be an `Ended` as JSON."""
+    bundle()
+    process = subprocess.Popen(
+        [str(shutil.which("node")), str(BUNDLE / "run.mjs"), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(environment),
+        text=True,
+        encoding="utf-8",
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({"with": dict(given), "workspace": str(workspace)}))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    """Wait for the action's end."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return Ended.from_json(out)
+
+
+def diagnostics(action_yml: Path) -> list[dict[str, Any]]:
+    """Give what GitHub's language service says about an action.yml."""
+    bundle()
+    done = subprocess.run(
+        [str(shutil.which("node")), str(BUNDLE / "judge.mjs"), str(action_yml)],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    result: list[dict[str, Any]] = json.loads(done.stdout)
+    return result

@@ -7,15 +7,15 @@ already written (`Fragment`) is taken as it is: 200 services with 100 events eac
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from importlib.resources import files
 from json.encoder import encode_basestring_ascii
 from typing import Any, cast
-
-import botocore.session
-from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 from ecs_gpu_deploy.sandbox.api_errors import ApiError, invalid_parameter, serialization
 
@@ -43,37 +43,60 @@ class Fragment(str):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One named shape of a service model, as its file has it."""
+
+    name: str
+    definition: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """The type: structure, list, map, string, integer..."""
+        return str(self.definition["type"])
+
+
 @cache
-def service_model(service: str) -> ServiceModel:
-    """Load the newest model of a service that the installed botocore has."""
-    data = cast(
-        Mapping[str, Any],
-        botocore.session.Session().get_component("data_loader").load_service_model(service, "service-2"),
-    )
-    return ServiceModel(data, service_name=service)
+def service_model(service: str) -> Mapping[str, Any]:
+    """Read the newest model of a service that the installed botocore has.
+
+    The file itself is read: importing botocore's session would take most of the sandbox's start-up time.
+    """
+    versions = files("botocore").joinpath("data", service).iterdir()
+    newest = max((version for version in versions if version.name[0].isdigit()), key=lambda one: one.name)
+    for name in ("service-2.json.gz", "service-2.json"):
+        file = newest.joinpath(name)
+        if file.is_file():
+            content = file.read_bytes()
+            text = gzip.decompress(content) if name.endswith(".gz") else content
+            return cast(Mapping[str, Any], json.loads(text))
+    raise FileNotFoundError(f"botocore has no model of {service}")
 
 
 class Protocol:
     """The operations of one service: names, request checks, response writers."""
 
     def __init__(self, service: str) -> None:
-        self.model = service_model(service)
-        self.target_prefix: str = self.model.metadata["targetPrefix"]
-        self.operation_names = frozenset(self.model.operation_names)
+        self._model = service_model(service)
+        self.operation_names = frozenset(self._model["operations"])
         self._checks: dict[str, Check] = {}
         self._writers: dict[str, Write] = {}
         self._compiling_writers: dict[tuple[str, bool], Write] = {}
         self._compiling_checks: dict[tuple[str, bool], Check] = {}
 
-    def operation(self, name: str) -> OperationModel:
-        """Return botocore's model of an operation."""
-        return self.model.operation_model(name)
+    def shape(self, name: str) -> Shape:
+        """Return a named shape."""
+        return Shape(name, self._model["shapes"][name])
+
+    def _shape_of(self, operation: str, side: str) -> Shape | None:
+        reference = self._model["operations"][operation].get(side)
+        return self.shape(reference["shape"]) if reference else None
 
     def check_request(self, operation: str, parameters: Any) -> None:
         """Raise `ApiError` unless the parameters fit the operation's input shape."""
         check = self._checks.get(operation)
         if check is None:
-            shape = self.operation(operation).input_shape
+            shape = self._shape_of(operation, "input")
             check = self._checks[operation] = self._check(shape, open_=False)
         check(parameters, "")
 
@@ -81,7 +104,7 @@ class Protocol:
         """Write a response as JSON text; raise `WrongResponse` where it does not fit the output shape."""
         writer = self._writers.get(operation)
         if writer is None:
-            shape = self.operation(operation).output_shape
+            shape = self._shape_of(operation, "output")
             writer = self._writers[operation] = self._writer(shape, open_=False)
         return writer(response, operation)
 
@@ -90,7 +113,7 @@ class Protocol:
         key = f"shape:{shape_name}"
         writer = self._writers.get(key)
         if writer is None:
-            writer = self._writers[key] = self._writer(self.model.shape_for(shape_name), open_=False)
+            writer = self._writers[key] = self._writer(self.shape(shape_name), open_=False)
         return Fragment(writer(value, shape_name))
 
     def _check(self, shape: Shape | None, *, open_: bool) -> Check:
@@ -106,20 +129,25 @@ class Protocol:
             built[0](value, path)
 
         self._compiling_checks[key] = checked_later
-        match shape:
-            case StructureShape():
+        match shape.kind:
+            case "structure":
                 built.append(self._structure_check(shape, open_=open_))
-            case ListShape():
-                built.append(_list_check(self._check(shape.member, open_=open_)))
-            case MapShape():
-                built.append(_map_check(self._check(shape.value, open_=open_)))
+            case "list":
+                member = self.shape(shape.definition["member"]["shape"])
+                built.append(_list_check(self._check(member, open_=open_)))
+            case "map":
+                value_shape = self.shape(shape.definition["value"]["shape"])
+                built.append(_map_check(self._check(value_shape, open_=open_)))
             case _:
                 built.append(_scalar_check(shape))
         return built[0]
 
-    def _structure_check(self, shape: StructureShape, *, open_: bool) -> Check:
-        members = {name: self._check(member, open_=open_) for name, member in shape.members.items()}
-        required = tuple(shape.required_members)
+    def _structure_check(self, shape: Shape, *, open_: bool) -> Check:
+        members = {
+            name: self._check(self.shape(member["shape"]), open_=open_)
+            for name, member in shape.definition["members"].items()
+        }
+        required = tuple(shape.definition.get("required", ()))
         known = ", ".join(members)
 
         def check(value: Any, path: str) -> None:
@@ -157,21 +185,23 @@ class Protocol:
             return built[0](value, path)
 
         self._compiling_writers[key] = written_later
-        match shape:
-            case StructureShape():
+        match shape.kind:
+            case "structure":
                 built.append(self._structure_writer(shape, open_=open_))
-            case ListShape():
-                built.append(_list_writer(self._writer(shape.member, open_=open_)))
-            case MapShape():
-                built.append(_map_writer(self._writer(shape.value, open_=open_)))
+            case "list":
+                member = self.shape(shape.definition["member"]["shape"])
+                built.append(_list_writer(self._writer(member, open_=open_)))
+            case "map":
+                value_shape = self.shape(shape.definition["value"]["shape"])
+                built.append(_map_writer(self._writer(value_shape, open_=open_)))
             case _:
                 built.append(_scalar_writer(shape))
         return built[0]
 
-    def _structure_writer(self, shape: StructureShape, *, open_: bool) -> Write:
+    def _structure_writer(self, shape: Shape, *, open_: bool) -> Write:
         members = {
-            name: (f"{json.dumps(name)}:", self._writer(member, open_=open_))
-            for name, member in shape.members.items()
+            name: (f"{json.dumps(name)}:", self._writer(self.shape(member["shape"]), open_=open_))
+            for name, member in shape.definition["members"].items()
         }
 
         def write(value: Any, path: str) -> str:
@@ -235,7 +265,7 @@ def _map_check(member: Check) -> Check:
 
 
 def _scalar_check(shape: Shape) -> Check:
-    allowed = tuple(getattr(shape, "enum", ()) or ())
+    allowed = tuple(shape.definition.get("enum", ()))
     enumerated = frozenset(allowed)
     wanted: dict[str, tuple[tuple[type, ...], str]] = {
         "string": ((str,), "String"),
@@ -247,7 +277,7 @@ def _scalar_check(shape: Shape) -> Check:
         "timestamp": ((int, float, str), "Timestamp"),
         "blob": ((str,), "Blob"),
     }
-    types, name = wanted[shape.type_name]
+    types, name = wanted[shape.kind]
     boolean = bool in types
 
     def check(value: Any, path: str) -> None:
@@ -283,7 +313,7 @@ def _map_writer(member: Write) -> Write:
 
 
 def _scalar_writer(shape: Shape) -> Write:
-    enumerated = frozenset(getattr(shape, "enum", ()) or ())
+    enumerated = frozenset(shape.definition.get("enum", ()))
 
     def write_string(value: Any, path: str) -> str:
         if not isinstance(value, str):
@@ -324,7 +354,7 @@ def _scalar_writer(shape: Shape) -> Write:
         "timestamp": write_timestamp,
         "blob": write_string,
     }
-    return writers[shape.type_name]
+    return writers[shape.kind]
 
 
 def epoch_of(value: float | str) -> float:

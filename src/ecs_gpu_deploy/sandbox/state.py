@@ -111,7 +111,8 @@ class Sandbox:
             {
                 "Id": target.target_id,
                 "Port": str(target.port),
-                "AvailabilityZone": target.availability_zone,
+                # AWS names the zone of an address only: an instance has its own.
+                "AvailabilityZone": "" if target.target_id.startswith("i-") else target.availability_zone,
                 "State": str(target.state),
                 "Reason": target.reason,
                 "Description": target.description,

@@ -46,7 +46,8 @@ NOT_PULLED = (
 )
 NOT_IN_SECRETS_MANAGER = (
     "unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret"
-    " {name} from secrets manager: ResourceNotFoundException: Secrets Manager can't find the specified secret."
+    " {name} from secrets manager: ResourceNotFoundException: Secrets Manager can't find the specified"
+    " secret."
 )
 NOT_IN_PARAMETER_STORE = (
     "unable to retrieve secrets from ssm: service call has been retried 1 time(s): invalid ssm"

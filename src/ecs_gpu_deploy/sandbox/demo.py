@@ -1,0 +1,124 @@
+"""`sandbox demo`: a good deployment and a broken one on the local AWS, told so that a person can follow.
+
+Nothing is staged: the sandbox runs as its own process, and every command shown is run as it stands there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ecs_gpu_deploy.core.text import span
+
+REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+_BOLD, _DIM, _GREEN, _RED, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Tell the story; return 0 when both deployments ended as they should, 1 otherwise."""
+    parser = argparse.ArgumentParser(prog="ecs-gpu-deploy sandbox demo", description=__doc__)
+    parser.add_argument(
+        "--speed", default="30", help="model seconds per second, or `stepped` (as fast as it goes)"
+    )
+    parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for the results")
+    chosen = parser.parse_args(arguments)
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    for old in chosen.output.glob("*-*.*"):
+        old.unlink()
+    server = subprocess.Popen(
+        [*_program(), "sandbox", "serve", "--speed", chosen.speed], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        if not line:
+            return server.wait() or 1
+        return _story(json.loads(line), chosen.output, chosen.speed)
+    finally:
+        server.terminate()
+        server.wait()
+        if server.stdout is not None:
+            server.stdout.close()
+
+
+def _program() -> list[str]:
+    return [sys.executable, "-I", "-m", "ecs_gpu_deploy"]
+
+
+def _story(sandbox: Mapping[str, Any], output: Path, speed: str) -> int:
+    pace = "as fast as it computes" if speed == "stepped" else f"{speed} times as fast as the wall clock"
+    _say(
+        f"""
+{_BOLD}A local AWS{_OFF} answers at {sandbox["endpoint"]}, {pace}.
+Its cluster ki-cluster has four instances with one GPU each. The service ki-rag-api keeps two tasks
+running behind a load balancer; a task owns a GPU and loads its models for 95 seconds before it answers.
+The circuit breaker is on, with rollback. Two GPUs are free: enough for a rollout.
+"""
+    )
+    good = _deploy(
+        sandbox,
+        output,
+        tag="good",
+        title="1. A good version",
+        text="Its containers need 95 s to load. Other tools give up, or say success too early.",
+    )
+    bad = _deploy(
+        sandbox,
+        output,
+        tag="bad",
+        title="2. A broken version",
+        text="Its new model does not fit into the GPU's memory. ECS's own waiter would end with success here:\n"
+        "after the rollback the service looks stable.",
+    )
+    ended_well = (good, bad) == ("succeeded", "rolled_back")
+    files = "\n".join(f"  {path}" for path in sorted(output.glob("*-*.*")))
+    _say(f"\n{_BOLD}What is left{_OFF} (results as JSON, job summaries as GitHub shows them):\n{files}\n")
+    return 0 if ended_well else 1
+
+
+def _deploy(sandbox: Mapping[str, Any], output: Path, *, tag: str, title: str, text: str) -> str:
+    """Run one deployment, show what it prints as it prints it, and return its outcome."""
+    result, summary = output / f"{tag}-result.json", output / f"{tag}-summary.md"
+    command = [
+        "deploy",
+        *("--cluster", "ki-cluster", "--service", "ki-rag-api"),
+        *("--image", f"{REGISTRY}/ki-rag-api:{tag}"),
+        *("--result-file", str(result)),
+    ]
+    _say(f"{_BOLD}{title}{_OFF}\n{text}\n\n{_DIM}$ ecs-gpu-deploy {shlex.join(command)}{_OFF}")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GITHUB_"))},
+        **sandbox["environment"],
+        "GITHUB_STEP_SUMMARY": str(summary),
+    }
+    environment.pop("INPUTS", None)
+    exit_code = subprocess.run([*_program(), *command], env=environment, check=False).returncode
+    document = json.loads(result.read_text(encoding="utf-8"))
+    colour = _GREEN if document["outcome"] == "succeeded" else _RED
+    _say(
+        f"\n{_BOLD}Verdict: {colour}{document['outcome']}{_OFF}, exit code {exit_code}, after "
+        f"{span(document['duration_seconds'])} of AWS's time and "
+        f"{sum(document['api_calls'].values())} calls. {_cause(document)}\n"
+        f"{_DIM}result: {result}   job summary: {summary}{_OFF}\n"
+    )
+    return str(document["outcome"])
+
+
+def _cause(document: Mapping[str, Any]) -> str:
+    if not document["diagnoses"]:
+        return "Every task runs the image that was deployed."
+    return f"The cause: {document['diagnoses'][0]['code']}, with the log line that proves it above."
+
+
+def _say(text: str) -> None:
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        for code in (_BOLD, _DIM, _GREEN, _RED, _OFF):
+            text = text.replace(code, "")
+    print(text, flush=True)

@@ -138,7 +138,7 @@ def test_desired_zero_is_no_success_unless_allowed_and_then_said():
         look(1100, zero, rollout("SUCCESSFUL")), watched=replace(WATCHED, allow_desired_zero=True)
     )
     assert allowed.outcome == Outcome.SUCCEEDED
-    assert "desired count is 0" in allowed.reason
+    assert "desired count of 0" in allowed.reason
 
 
 def test_a_rollback_is_waited_for_and_then_called_by_name():

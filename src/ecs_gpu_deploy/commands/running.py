@@ -22,7 +22,7 @@ from ecs_gpu_deploy.edges.ecs import Ecs
 from ecs_gpu_deploy.edges.files import check_writable, write_text
 from ecs_gpu_deploy.edges.github import GitHub
 from ecs_gpu_deploy.edges.oidc import session_for_role
-from ecs_gpu_deploy.edges.reporter import Reporter
+from ecs_gpu_deploy.edges.reporter import Reporter, emit
 from ecs_gpu_deploy.errors import DeployError, InternalError, Refused
 from ecs_gpu_deploy.inputs import Settings, required
 from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Result, Severity
@@ -109,7 +109,7 @@ def _connected(settings: Settings, clock: Clock, github: GitHub) -> Aws:
     if settings.debug or github.is_debug:
 
         def trace(name: str) -> None:
-            print(f"debug: {name}", file=sys.stderr)
+            emit(f"debug: {name}", sys.stderr)
 
     session = None
     if settings.role_to_assume:
@@ -180,7 +180,7 @@ def _error_result(
 
 def _publish(result: Result, details: Details, github: GitHub, result_file: str) -> None:
     is_error = result.outcome in {Outcome.INVALID, Outcome.REFUSED}
-    print(text_view(result), end="", flush=True, file=sys.stderr if is_error else sys.stdout)
+    emit(text_view(result).rstrip("\n"), sys.stderr if is_error else sys.stdout)
     level, title, message = annotation(result)
     if level == "error":
         github.annotate(level, message, title=title)
@@ -190,7 +190,7 @@ def _publish(result: Result, details: Details, github: GitHub, result_file: str)
         try:
             write_text(result_file, result_json(result))
         except OSError as error:
-            print(f"error: the result file could not be written: {error.strerror}", file=sys.stderr)
+            emit(f"error: the result file could not be written: {error.strerror}", sys.stderr)
         else:
-            print(f"result: {result_file}", flush=True)
+            emit(f"result: {result_file}", sys.stdout)
     github.set_outputs({**values, "result-file": result_file})

@@ -28,7 +28,6 @@ from ecs_gpu_deploy.core.rollout import (
     is_failure,
     judge,
     observed,
-    signature,
 )
 from ecs_gpu_deploy.core.text import count, span
 from ecs_gpu_deploy.edges.aws import Aws, error_text, is_passing, refused
@@ -57,7 +56,7 @@ _SERVICE_SECONDS = 15.0
 _TASKS_SECONDS = 30.0
 _SLOW = {PhaseName.PLACEMENT: 2.0, PhaseName.PULL: 2.0, PhaseName.LOAD: 2.0, PhaseName.DRAIN: 2.0}
 _SLOW_AFTER = 60.0
-_LOG_TAILS = 6
+_LOG_TAILS = 12
 _SHOWN_EVENTS = 60
 _ROUTINE = (
     "has started ",
@@ -110,7 +109,7 @@ class Watcher:
         self._service_key: tuple[object, ...] = ()
         self._seen_key: tuple[object, ...] = ()
         self._log_tails: dict[str, LogTail] = {}
-        self._tailed: set[object] = set()
+        self._tailed: set[str] = set()
         self._shown_events: set[str] = {event.id for event in service.events}
         self._shown_tasks: set[str] = set()
         self._last_key = ""
@@ -258,11 +257,10 @@ class Watcher:
         return tuple(found)
 
     def _tail_logs(self, task: Task) -> None:
-        """Keep the last lines of a failed task; of tasks that failed alike, only the first's."""
-        what = signature(task)
-        if what in self._tailed or len(self._tailed) >= _LOG_TAILS or not self._started(task):
+        """Keep the last lines of a failed task; of many failed ones, the first few tell enough."""
+        if task.id in self._tailed or len(self._tailed) >= _LOG_TAILS or not self._started(task):
             return
-        self._tailed.add(what)
+        self._tailed.add(task.id)
         for container in self._watch.containers:
             tail = fetch_log_tail(self._aws, container, task.id)
             self._log_tails[f"{task.id}/{tail.container}"] = tail
@@ -307,8 +305,10 @@ class Watcher:
     # Showing
 
     def _show(self, answer: Verdict | Waiting, snapshot: Snapshot, now: float) -> None:
-        self._show_events()
-        self._show_failures()
+        self._show_events(now)
+        self._show_failures(now)
+        if isinstance(answer, Verdict):
+            return
         history, watched = self.history, self._watch.watched
         ours = next((d for d in self._last_service.deployments if d.id == watched.deployment_id), None)
         limits = deadlines(self._watch.facts)
@@ -325,8 +325,10 @@ class Watcher:
             parts.append(f"breaker {failures}/{threshold}")
         elif failed:
             parts.append(f"{count(failed, 'task')} failed")
-        note = answer.note if isinstance(answer, Waiting) else ""
-        if note:
+        note = answer.note
+        if answer.rolling_back:
+            parts = [note]
+        elif note:
             parts.append(note)
         elif history.unplaced_since is not None:
             waited = now - history.unplaced_since
@@ -337,16 +339,16 @@ class Watcher:
             self._last_key = key
         self._reporter.progress(" · ".join(parts), key=key, now=now)
 
-    def _show_events(self) -> None:
+    def _show_events(self, now: float) -> None:
         for event in self.history.events:
             if event.id in self._shown_events or len(self._shown_events) > _SHOWN_EVENTS + 100:
                 continue
             self._shown_events.add(event.id)
             message = event.message.removeprefix(f"(service {self._last_service.name}) ")
             if not message.startswith(_ROUTINE) and "deployment completed" not in message:
-                self._reporter.say(f"event: {message}")
+                self._reporter.say(f"event: {message}", now=now)
 
-    def _show_failures(self) -> None:
+    def _show_failures(self, now: float) -> None:
         for task in self.history.stopped:
             if task.arn in self._shown_tasks:
                 continue
@@ -364,7 +366,8 @@ class Watcher:
                 else ""
             )
             self._reporter.say(
-                f"task {task.id[:8]} failed{ran}: {task.stopped_reason}" + (f" — {exits}" if exits else "")
+                f"task {task.id[:8]} failed{ran}: {task.stopped_reason}" + (f" — {exits}" if exits else ""),
+                now=now,
             )
 
     # Explaining

@@ -218,13 +218,18 @@ def _with_capacity(
 
 
 def _with_phase(watched: Watched, history: History, snapshot: Snapshot, ours: Deployment | None) -> History:
-    phase = phase_of(
-        history.live,
-        snapshot.target_health or history.target_health,
-        has_container_check=watched.has_container_check,
-        desired_count=ours.desired_count if ours else 0,
-        running_count=ours.running_count if ours else 0,
-        finished=_says_successful(snapshot, ours),
+    rolling_back = snapshot.deployment is not None and "ROLLBACK" in snapshot.deployment.status
+    phase = (
+        history.phase
+        if rolling_back
+        else phase_of(
+            history.live,
+            snapshot.target_health or history.target_health,
+            has_container_check=watched.has_container_check,
+            desired_count=ours.desired_count if ours else 0,
+            running_count=ours.running_count if ours else 0,
+            finished=_says_successful(snapshot, ours),
+        )
     )
     seconds = dict(history.seconds)
     seconds[history.phase] = seconds.get(history.phase, 0.0) + max(snapshot.at - history.seen_at, 0.0)
@@ -372,7 +377,7 @@ def _confirmed(watched: Watched, service: Service, history: History, now: float)
         if watched.allow_desired_zero:
             return Verdict(
                 outcome=Outcome.SUCCEEDED,
-                reason="The revision is set, but the desired count is 0: nothing ran, so nothing was verified.",
+                reason="The revision is set, but with a desired count of 0 nothing ran or was verified.",
             )
         return Verdict(
             outcome=Outcome.FAILED,

@@ -182,7 +182,7 @@ class Aws:
         return self._clients[key]
 
     def _count(self, model: Any, **_: Any) -> None:
-        name = f"{model.service_model.endpoint_prefix}.{model.name}"
+        name = f"{model.service_model.service_name}.{model.name}"
         self.calls[name] += 1
         if self._trace:
             self._trace(name)

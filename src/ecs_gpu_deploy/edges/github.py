@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TextIO, cast
 
 from ecs_gpu_deploy.core.text import plain
+from ecs_gpu_deploy.edges.reporter import emit
 
 SUMMARY_LIMIT = 1024 * 1024
 ANNOTATION_LIMIT = 4096
@@ -40,7 +41,7 @@ class GitHub:
         if self.is_here:
             text = _data(plain(message, limit=ANNOTATION_LIMIT))
             properties = f" title={_property(plain(title, limit=200))}" if title else ""
-            print(f"::{level}{properties}::{text}", file=self._stream, flush=True)
+            emit(f"::{level}{properties}::{text}", self._stream)
 
     def group(self, title: str) -> None:
         """Begin a folded group of lines."""
@@ -79,7 +80,7 @@ class GitHub:
             file.write(data)
 
     def _command(self, name: str, text: str) -> None:
-        print(f"::{name}::{_data(text)}", file=self._stream, flush=True)
+        emit(f"::{name}::{_data(text)}", self._stream)
 
 
 def _toolkit() -> ModuleType | None:

@@ -12,10 +12,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from ecs_gpu_deploy.core.text import span
+from ecs_gpu_deploy.edges.reporter import emit
 
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 _BOLD, _DIM, _GREEN, _RED, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
@@ -24,28 +28,41 @@ _BOLD, _DIM, _GREEN, _RED, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", 
 def main(arguments: Sequence[str]) -> int:
     """Tell the story; return 0 when both deployments ended as they should, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="ecs-gpu-deploy sandbox demo", description=__doc__)
-    parser.add_argument(
-        "--speed", default="30", help="model seconds per second, or `stepped` (as fast as it goes)"
-    )
+    parser.add_argument("--speed", default="20", help="AWS seconds per second, or `stepped`")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for the results")
     chosen = parser.parse_args(arguments)
     chosen.output.mkdir(parents=True, exist_ok=True)
     for old in chosen.output.glob("*-*.*"):
         old.unlink()
-    server = subprocess.Popen(
+    server = subprocess.Popen(  # noqa: S603  (our own program)
         [*_program(), "sandbox", "serve", "--speed", chosen.speed], stdout=subprocess.PIPE, text=True
     )
     try:
-        assert server.stdout is not None
-        line = server.stdout.readline()
+        line = server.stdout.readline() if server.stdout else ""
         if not line:
             return server.wait() or 1
-        return _story(json.loads(line), chosen.output, chosen.speed)
+        sandbox = json.loads(line)
+        _warm_up(sandbox["environment"])
+        return _story(sandbox, chosen.output, chosen.speed)
     finally:
         server.terminate()
         server.wait()
         if server.stdout is not None:
             server.stdout.close()
+
+
+def _warm_up(environment: Mapping[str, str]) -> None:
+    """Have moto load its services now: on a fast clock its first answers would take minutes."""
+    client = partial(
+        boto3.client,
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    client("ecr").describe_repositories()
+    client("elbv2").describe_target_groups()
+    client("logs").describe_log_groups()
 
 
 def _program() -> list[str]:
@@ -74,8 +91,8 @@ The circuit breaker is on, with rollback. Two GPUs are free: enough for a rollou
         output,
         tag="bad",
         title="2. A broken version",
-        text="Its new model does not fit into the GPU's memory. ECS's own waiter would end with success here:\n"
-        "after the rollback the service looks stable.",
+        text="Its new model does not fit into the GPU's memory. ECS's own waiter would end with success\n"
+        "here: after the rollback the service looks stable.",
     )
     ended_well = (good, bad) == ("succeeded", "rolled_back")
     files = "\n".join(f"  {path}" for path in sorted(output.glob("*-*.*")))
@@ -99,7 +116,9 @@ def _deploy(sandbox: Mapping[str, Any], output: Path, *, tag: str, title: str, t
         "GITHUB_STEP_SUMMARY": str(summary),
     }
     environment.pop("INPUTS", None)
-    exit_code = subprocess.run([*_program(), *command], env=environment, check=False).returncode
+    exit_code = subprocess.run(  # noqa: S603  (our own program)
+        [*_program(), *command], env=environment, check=False
+    ).returncode
     document = json.loads(result.read_text(encoding="utf-8"))
     colour = _GREEN if document["outcome"] == "succeeded" else _RED
     _say(
@@ -121,4 +140,4 @@ def _say(text: str) -> None:
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         for code in (_BOLD, _DIM, _GREEN, _RED, _OFF):
             text = text.replace(code, "")
-    print(text, flush=True)
+    emit(text, sys.stdout)

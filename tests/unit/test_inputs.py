@@ -45,7 +45,7 @@ def test_booleans_in_the_usual_spellings(text, value):
 
 @pytest.mark.parametrize("text", ["maybe", "2", "ja"])
 def test_what_is_no_boolean_is_refused(text):
-    with pytest.raises(InvalidInput, match="force-new-deployment .* is not a boolean"):
+    with pytest.raises(InvalidInput, match=r"force-new-deployment .* is not a boolean"):
         _value("force-new-deployment", text)
 
 

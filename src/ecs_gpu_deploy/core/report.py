@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.diff import Change, diff_markdown
-from ecs_gpu_deploy.core.text import count, fenced, markdown, markdown_code, plain, span
+from ecs_gpu_deploy.core.text import fenced, log_line, markdown, markdown_code, span
 from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Phase, Result, short_id
 
 _SIGNS = {Outcome.SUCCEEDED: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.SUPERSEDED: "⏭️", Outcome.CANCELLED: "⏹️"}
@@ -63,20 +63,20 @@ def outputs(result: Result) -> dict[str, str]:
 
 def text_view(result: Result) -> str:
     """Return the end of the log: verdict, causes with their proof, findings, what to do next."""
-    lines = [f"{result.outcome} — {plain(result.reason)} (exit {result.exit_code})"]
+    lines = [f"{result.outcome} — {log_line(result.reason)} (exit {result.exit_code})"]
     for diagnosis in result.diagnoses:
         lines += _diagnosis_lines(diagnosis)
     for finding in result.findings:
         if finding.message != result.reason:
-            lines.append(f"{finding.severity}: {plain(finding.message)}")
-        lines += [f"  → {plain(line)}" for line in finding.hint.splitlines()]
+            lines.append(f"{finding.severity}: {log_line(finding.message)}")
+        lines += [f"  → {log_line(line)}" for line in finding.hint.splitlines()]
     return "\n".join(lines) + "\n"
 
 
 def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
-    lines = [f"cause: {diagnosis.code} — {plain(diagnosis.message)}"]
-    lines += [f"  | {plain(line, limit=400)}" for line in diagnosis.evidence]
-    lines.append(f"  → {plain(diagnosis.hint)}")
+    lines = [f"cause: {diagnosis.code} — {log_line(diagnosis.message)}"]
+    lines += [f"  | {log_line(line, limit=400)}" for line in diagnosis.evidence]
+    lines.append(f"  → {log_line(diagnosis.hint)}")
     return lines
 
 
@@ -125,8 +125,7 @@ def _facts(result: Result, details: Details) -> str:
 
 
 def _diagnosis_markdown(diagnosis: Diagnosis) -> str:
-    tasks = f" — {count(len(diagnosis.tasks), 'task')}" if diagnosis.tasks else ""
-    head = f"**{markdown(diagnosis.code)}**{tasks}: {markdown(diagnosis.message)}"
+    head = f"**{markdown(diagnosis.code)}** — {markdown(diagnosis.message)}"
     proof = fenced(tuple(diagnosis.evidence)) if diagnosis.evidence else ""
     return "\n\n".join(part for part in (head, proof, f"➡️ {markdown(diagnosis.hint)}") if part)
 

@@ -8,7 +8,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,2048}(?:\x07|\x1
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$@:-])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~$@]|^[-+=]|^\d+(?=[.)]))")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -20,9 +20,12 @@ def plain(text: str, *, limit: int = 1000) -> str:
 
 
 def log_line(text: str, *, limit: int = 1000) -> str:
-    """Return *text* so that a GitHub log takes it as text: a leading `::` would be a workflow command."""
-    line = plain(text, limit=limit)
-    return line.replace("::", ":\u200b:") if line.startswith("::") or "##[" in line else line
+    """Return *text* so that a GitHub log takes it as text and not as a workflow command.
+
+    The runner reads `::name::` at the start of a line, and the older `##[name]` anywhere in it.
+    """
+    line = plain(text, limit=limit).replace("##[", "##\u200b[")
+    return f":\u200b{line[1:]}" if line.startswith("::") else line
 
 
 def markdown(text: str, *, limit: int = 1000) -> str:

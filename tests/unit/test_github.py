@@ -1,0 +1,60 @@
+"""GitHub's side: commands are escaped, outputs cannot be broken out of, limits hold."""
+
+import io
+
+import pytest
+
+from ecs_gpu_deploy.edges.github import SUMMARY_LIMIT, GitHub
+
+
+@pytest.fixture
+def here(tmp_path):
+    stream = io.StringIO()
+    environment = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+    }
+    return GitHub(environment, stream), stream, tmp_path
+
+
+def test_an_annotation_is_one_escaped_line(here):
+    github, stream, _ = here
+    github.annotate("error", "100% of\ntasks ::error::x", title="a:b,c\r\nd")
+    assert stream.getvalue() == "::error title=a%3Ab%2Cc ⏎ d::100%25 of ⏎ tasks ::error::x\n"
+
+
+def test_a_secret_of_several_lines_is_masked_line_by_line(here):
+    github, stream, _ = here
+    github.mask("one\ntwo%")
+    assert stream.getvalue() == "::add-mask::one\n::add-mask::two%25\n"
+
+
+def test_outputs_stand_between_delimiters_that_the_value_cannot_know(here):
+    github, _, folder = here
+    github.set_outputs({"reason": "a\nEOF\nreason<<EOF\nb", "outcome": "failed"})
+    lines = (folder / "output").read_text().splitlines()
+    name, end = lines[0].split("<<")
+    assert name == "reason"
+    assert len(end) > 30
+    assert lines[1:6] == ["a", "EOF", "reason<<EOF", "b", end]
+
+
+def test_the_summary_is_cut_at_github_s_limit_and_says_so(here):
+    github, _, folder = here
+    github.summarize("ä" * SUMMARY_LIMIT)
+    data = (folder / "summary").read_bytes()
+    assert len(data) <= SUMMARY_LIMIT
+    assert data.endswith(b"has everything.\n")
+
+
+def test_outside_of_actions_nothing_is_printed():
+    stream = io.StringIO()
+    github = GitHub({}, stream)
+    github.annotate("error", "x")
+    github.mask("secret")
+    github.group("g")
+    github.end_group()
+    github.set_outputs({"a": "b"})
+    github.summarize("x")
+    assert stream.getvalue() == ""

@@ -22,7 +22,7 @@ from ecs_gpu_deploy.core.diagnosis_table import (
 )
 from ecs_gpu_deploy.core.loading import Kill, loading_message, still_loads
 from ecs_gpu_deploy.core.timing import HealthTiming
-from ecs_gpu_deploy.core.untrusted import excerpt
+from ecs_gpu_deploy.core.untrusted import excerpt, lines_of
 from ecs_gpu_deploy.model import Container, Diagnosis, Event, LogTail, Service, TargetHealth, Task
 
 MAX_EVIDENCE = 5
@@ -146,21 +146,26 @@ def explanation_of(text: str) -> tuple[Diagnosis, ...]:
     *text* is any ECS event, stopped reason, API failure or container log, of any length: at most its first
     200 and last 1800 lines are looked at, and 4000 characters of a line.
     """
-    found = hits(text)
-    causes = {hit.cause.code: hit.cause for hit in sorted(found, key=lambda hit: -hit.cause.rank)}
-    if _HEALTH_CHECKS & causes.keys():
+    lines = lines_of(text)
+    found = hits(lines)
+    if any(hit.cause.code in _HEALTH_CHECKS for hit in found):
         # Exit 137 beside a failed health check is how ECS stopped the task, no memory limit (aws-facts F).
-        found = tuple(h for h in found if not (h.cause.code == "out-of-memory" and h.cause.is_symptom))
-        if all(hit.cause.is_symptom for hit in found) and still_loads(text.splitlines()[-200:]):
+        found = tuple(hit for hit in found if not _is_bare_kill(hit))
+        if all(hit.cause.is_symptom for hit in found) and still_loads(lines):
             return (diagnosis("health-check-timing", evidence=[hit.line for hit in found]),)
     if any(not hit.cause.is_symptom for hit in found):
         found = tuple(hit for hit in found if not hit.cause.is_symptom)
     if not found:
-        return (diagnosis("unknown", evidence=text.strip().splitlines()[-1:]),)
+        return (diagnosis("unknown", evidence=[line for line in lines if line.strip()][-1:]),)
     groups = _grouped(found)
     if len(groups) > 1:
         groups.pop("unknown", None)
     return tuple(group.diagnosis() for group in groups.values())
+
+
+def _is_bare_kill(hit: Hit) -> bool:
+    """Say whether *hit* knows of a SIGKILL only, which need not be a memory limit."""
+    return hit.cause.code == "out-of-memory" and hit.cause.is_symptom
 
 
 def _grouped(found: Iterable[Hit]) -> dict[str, _Group]:
@@ -228,15 +233,20 @@ def _finding(task: Task, context: _Context) -> _Finding | None:
     log_hits = hits(context.lines_of(task), frozenset({Source.LOG}))
     check = next((hit.cause for hit in reason_hits if hit.cause.code in _HEALTH_CHECKS), None)
     if check:
-        log_hits = tuple(h for h in log_hits if not (h.cause.code == "out-of-memory" and h.cause.is_symptom))
+        log_hits = tuple(hit for hit in log_hits if not _is_bare_kill(hit))
     proofs = sorted((*container_hits, *log_hits, *reason_hits), key=lambda hit: hit.cause.rank)
     causes = [hit for hit in proofs if not hit.cause.is_symptom]
+    by_scheduler = task.stop_code == "ServiceSchedulerInitiated" and not reason_hits
+    if _is_finished_batch(task) or by_scheduler:
+        causes = [hit for hit in causes if hit not in log_hits]
     if causes:
         best = causes[0].cause
         lines = [hit.line for hit in causes if hit.cause.code == best.code]
         return _Finding(cause=best, evidence=(*lines[:3], *_stop_lines(task, check)))
     if check:
         return _health_finding(task, check, log_hits, context)
+    if _is_finished_batch(task):
+        return None
     return _exit_finding(task, log_hits, reason_hits)
 
 
@@ -275,6 +285,12 @@ def _exit_finding(task: Task, log_hits: Sequence[Hit], reason_hits: Sequence[Hit
         return None
     texts = [task.stopped_reason, *(c.reason for c in task.containers), f"stopCode {task.stop_code}"]
     return _Finding(cause=cause_of("unknown"), evidence=tuple(texts))
+
+
+def _is_finished_batch(task: Task) -> bool:
+    """Say whether *task* is no service's and all its containers ended with 0: a batch that is done."""
+    of_service = task.group.startswith("service:") or task.started_by.startswith("ecs-svc/")
+    return bool(task.containers) and not of_service and all(c.exit_code == 0 for c in task.containers)
 
 
 def _culprit(containers: Sequence[Container]) -> Container | None:

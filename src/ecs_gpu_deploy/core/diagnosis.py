@@ -237,7 +237,8 @@ def _finding(task: Task, context: _Context) -> _Finding | None:
     proofs = sorted((*container_hits, *log_hits, *reason_hits), key=lambda hit: hit.cause.rank)
     causes = [hit for hit in proofs if not hit.cause.is_symptom]
     by_scheduler = task.stop_code == "ServiceSchedulerInitiated" and not reason_hits
-    if _is_finished_batch(task) or by_scheduler:
+    is_normal = by_scheduler or _is_finished_batch(task)
+    if is_normal:
         causes = [hit for hit in causes if hit not in log_hits]
     if causes:
         best = causes[0].cause
@@ -245,9 +246,7 @@ def _finding(task: Task, context: _Context) -> _Finding | None:
         return _Finding(cause=best, evidence=(*lines[:3], *_stop_lines(task, check)))
     if check:
         return _health_finding(task, check, log_hits, context)
-    if _is_finished_batch(task):
-        return None
-    return _exit_finding(task, log_hits, reason_hits)
+    return None if is_normal else _exit_finding(task, log_hits, reason_hits)
 
 
 def _health_finding(task: Task, check: Cause, log_hits: Sequence[Hit], context: _Context) -> _Finding:

@@ -149,11 +149,11 @@ def watch_breaker(model: Model, service: Service, record: ServiceDeployment | No
     if deployment.stalled or not breaker.tripped(service, deployment):
         return
     record.breaker_status = BreakerStatus.TRIGGERED
-    events.say(model, service, f"(deployment {deployment.id}) deployment failed: tasks failed to start.")
     if settings.get("rollback"):
         roll_back(model, service, record, BREAKER_REASON)
         return
-    _fail(model, deployment)
+    _fail(model, deployment, TASKS_FAILED)
+    events.say(model, service, f"(deployment {deployment.id}) deployment failed: tasks failed to start.")
     _set(model, record, ServiceDeploymentStatus.STOP_REQUESTED, BREAKER_STOPPED)
     model.touch(service)
 
@@ -162,8 +162,10 @@ def roll_back(model: Model, service: Service, record: ServiceDeployment, reason:
     """Return to the most recent COMPLETED deployment, or stall where there is none."""
     failed = model.deployments[record.deployment_id]
     candidate = service.last_completed
-    if failed.rollout_state is not RolloutState.FAILED:
-        _fail(model, failed)
+    by_breaker = reason == BREAKER_REASON
+    _fail(model, failed, TASKS_FAILED if by_breaker else reason)
+    cause = "tasks failed to start." if by_breaker else reason
+    events.say(model, service, f"(deployment {failed.id}) deployment failed: {cause}")
     if candidate is None or candidate is failed:
         record.rollback = None
         _set(model, record, ServiceDeploymentStatus.ROLLBACK_FAILED, NO_CANDIDATE)
@@ -177,6 +179,8 @@ def roll_back(model: Model, service: Service, record: ServiceDeployment, reason:
     candidate.rollout_state = RolloutState.IN_PROGRESS
     candidate.rollout_state_reason = (
         f"ECS deployment circuit breaker: rolling back to deploymentId {candidate.id}."
+        if by_breaker
+        else f"ECS deployment {candidate.id} in progress."
     )
     candidate.updated_at = model.now
     candidate.stalled = False
@@ -235,9 +239,9 @@ def snapshot(model: Model, deployment: Deployment) -> None:
         revision.pending_task_count = deployment.pending_count
 
 
-def _fail(model: Model, deployment: Deployment) -> None:
+def _fail(model: Model, deployment: Deployment, reason: str) -> None:
     deployment.rollout_state = RolloutState.FAILED
-    deployment.rollout_state_reason = TASKS_FAILED
+    deployment.rollout_state_reason = reason
     deployment.updated_at = model.now
     deployment.stalled = True
 

@@ -5,7 +5,7 @@ Source: AWS page "Amazon ECS service event messages" and real output (aws-facts 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ecs_gpu_deploy.core.capacity import Shortfall
 from ecs_gpu_deploy.core.scheduler.model import Model
@@ -14,6 +14,7 @@ from ecs_gpu_deploy.core.scheduler.state import Event, Service
 # "Duplicate service event messages are omitted until the cause is resolved, or six hours pass".
 SUPPRESSED_SECONDS = 6 * 3600.0
 STEADY_REPEAT_SECONDS = 6 * 3600.0
+TASKS_PER_MESSAGE = 10
 
 _TROUBLESHOOTING = " For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
 _LACKS = {
@@ -106,6 +107,13 @@ def listed(task_ids: Iterable[str]) -> str:
     return " ".join(f"(task {task_id})" for task_id in task_ids)
 
 
+def batches(task_ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Split task ids as ECS does over several messages."""
+    return (
+        task_ids[begin : begin + TASKS_PER_MESSAGE] for begin in range(0, len(task_ids), TASKS_PER_MESSAGE)
+    )
+
+
 def note(service: Service, kind: str, subject: str, task_id: str) -> None:
     """Collect what happens to several tasks at once, for one message at the next look at the service."""
     service.notices.setdefault((kind, subject), []).append(task_id)
@@ -124,7 +132,8 @@ def tell_notices(model: Model, service: Service) -> None:
             case "pending":
                 say(model, service, f"stopped {number} pending tasks.")
             case _:
-                say(model, service, f"has stopped {number} running tasks: {listed(task_ids)}.")
+                for some in batches(task_ids):
+                    say(model, service, f"has stopped {len(some)} running tasks: {listed(some)}.")
 
 
 def _add(model: Model, service: Service, message: str) -> None:

@@ -108,11 +108,11 @@ def _start(model: Model, service: Service, limits: Limits, replaced: Sequence[Ta
         started.extend(result.tasks)
         room -= len(result.tasks)
         blocked = blocked or bool(result.unplaced) or len(result.tasks) < wanted
-    if started:
-        text = f"has started {len(started)} tasks: {events.listed(task.task_id for task in started)}."
-        if replaced:
-            text += f" Amazon ECS replaced {len(replaced)} tasks due to an unhealthy status."
+    replacing = f" Amazon ECS replaced {len(replaced)} tasks due to an unhealthy status." if replaced else ""
+    for some in events.batches([task.task_id for task in started]):
+        text = f"has started {len(some)} tasks: {events.listed(some)}.{replacing}"
         events.say(model, service, text)
+        replacing = ""
     if any(each.placement_blocked for each in service.deployments):
         model.blocked_services[service.name] = None
     else:
@@ -207,7 +207,8 @@ def _scale_in(model: Model, service: Service, limits: Limits, *, blocked: bool, 
             for task in deployment.tasks.values()
             if not task.live and task.last_status is not TaskStatus.STOPPED
         )
-        surplus = max(surplus, min(missing - leaving, len(old)))
+        # Old tasks on their way to healthy count as such here: else their replacements would be stopped.
+        surplus = max(surplus, min(missing - leaving, len(old) + new_healthy - limits.lower))
     old.sort(key=lambda each: _keeping_order(each[1]))
     chosen: list[tuple[Deployment, Task]] = []
     for deployment, task in old[: max(0, surplus)]:

@@ -165,6 +165,8 @@ def put(model: Model, provider: CapacityProvider) -> CapacityProvider:
 
 def _evaluate(model: Model, provider: CapacityProvider) -> None:
     provider.evaluates_at = None
+    # Instances that arrived in this very moment take their tasks before more are asked for.
+    model.offer_room()
     waiting = [task for task in model.provisioning.values() if task.capacity_provider == provider.name]
     if not waiting or model.capacity_providers.get(provider.name) is not provider:
         return

@@ -90,8 +90,8 @@ def stop_deployment(model: Model, arn: str, stop_type: str) -> ServiceDeployment
     service, record = _deployment(model, arn)
     if stop_type not in {"", "ROLLBACK", "ABORT"}:
         raise InvalidParameter("The stopType must be ROLLBACK or ABORT.")
-    if not record.status.ongoing:
-        raise Conflict(f"The service deployment is in a terminal state: {record.status}.")
+    if not record.status.ongoing or service.service_deployment_arns[0] != arn:
+        raise Conflict(f"The service deployment cannot be stopped in the status {record.status}.")
     asked = record.status in {ServiceDeploymentStatus.PENDING, ServiceDeploymentStatus.IN_PROGRESS}
     if asked:
         record.updated_at = model.now
@@ -111,7 +111,7 @@ def continue_deployment(model: Model, arn: str, hook_id: str, action: str) -> Se
     """Answer a PAUSE hook of a service deployment."""
     service, record = _deployment(model, arn)
     if not record.status.ongoing:
-        raise Conflict(f"The service deployment is in a terminal state: {record.status}.")
+        raise Conflict(f"The service deployment cannot be continued in the status {record.status}.")
     stages.answer_hook(model, service, record, hook_id, action)
     return record
 

@@ -18,12 +18,15 @@ from ecs_gpu_deploy.core.diagnosis_table import (
     Hit,
     Source,
     cause_of,
+    diagnoses_markdown,
     hits,
 )
 from ecs_gpu_deploy.core.loading import Kill, loading_message, still_loads
 from ecs_gpu_deploy.core.timing import HealthTiming
 from ecs_gpu_deploy.core.untrusted import excerpt, lines_of
 from ecs_gpu_deploy.model import Container, Diagnosis, Event, LogTail, Service, TargetHealth, Task
+
+__all__ = ["Instance", "diagnoses_markdown", "diagnoses_of", "diagnosis", "explanation_of", "headline"]
 
 MAX_EVIDENCE = 5
 

@@ -80,6 +80,7 @@ def test_scenario(scenario, tmp_path):
         shown = ran.stdout + ran.stderr
         result = json.loads(result_file.read_text(encoding="utf-8"))
         calls = [call["operation"] for call in sandbox.calls()[before:]]
+        sandbox.ask("DELETE", "faults")
         with sandbox.client() as ecs:
             [service] = ecs.describe_services(cluster="ki-cluster", services=["ki-rag-api"])["services"]
 

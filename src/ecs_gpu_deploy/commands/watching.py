@@ -55,7 +55,7 @@ T = TypeVar("T")
 _SERVICE_SECONDS = 15.0
 _TASKS_SECONDS = 30.0
 _SLOW = {PhaseName.PLACEMENT: 2.0, PhaseName.PULL: 2.0, PhaseName.LOAD: 2.0, PhaseName.DRAIN: 2.0}
-_SLOW_AFTER = 60.0
+_SLOW_AFTER = 30.0
 _LOG_TAILS = 12
 _SHOWN_EVENTS = 60
 _ROUTINE = (
@@ -160,9 +160,10 @@ class Watcher:
             self._look_at_service(now)
         tasks: tuple[Task, ...] | None = None
         targets: tuple[TargetHealth, ...] = ()
-        if ended or self._service_key != self._seen_key or now - self._tasks_at >= _TASKS_SECONDS:
+        changed = ended or self._service_key != self._seen_key
+        if changed or now - self._tasks_at >= _TASKS_SECONDS:
             self._seen_key = self._service_key
-            tasks = self._look_at_tasks(now)
+            tasks = self._look_at_tasks(now, with_stopped=changed)
             targets = self._look_at_targets(tasks)
         return Snapshot(
             at=now,
@@ -234,10 +235,13 @@ class Watcher:
             found.events[0].id if found.events else "",
         )
 
-    def _look_at_tasks(self, now: float) -> tuple[Task, ...] | None:
+    def _look_at_tasks(self, now: float, *, with_stopped: bool) -> tuple[Task, ...] | None:
         known = [task.arn for task in self.history.stopped]
         tasks = self._try(
-            "tasks", lambda: self._ecs.observe_tasks(self._last_service.name, known_stopped=known)
+            "tasks",
+            lambda: self._ecs.observe_tasks(
+                self._last_service.name, known_stopped=known, with_stopped=with_stopped
+            ),
         )
         if tasks is None:
             return None

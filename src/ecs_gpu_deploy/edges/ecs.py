@@ -230,11 +230,14 @@ class Ecs:
 
     # Tasks
 
-    def observe_tasks(self, service: str, *, known_stopped: Iterable[str] = ()) -> tuple[Task, ...]:
+    def observe_tasks(
+        self, service: str, *, known_stopped: Iterable[str] = (), with_stopped: bool = True
+    ) -> tuple[Task, ...]:
         """Return the service's tasks, running and lately stopped, without those in *known_stopped* (ARNs)."""
         known = set(known_stopped)
         arns = [*self._task_arns(service, "RUNNING")]
-        arns += [arn for arn in self._task_arns(service, "STOPPED") if arn not in known]
+        if with_stopped:
+            arns += [arn for arn in self._task_arns(service, "STOPPED") if arn not in known]
         tasks: list[Task] = []
         iterator = iter(dict.fromkeys(arns))
         while batch := list(islice(iterator, _BATCH)):

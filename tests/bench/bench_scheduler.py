@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler, TargetGroup
-from ecs_gpu_deploy.core.scheduler.state import InstanceTemplate, ServiceDeploymentStatus
+from ecs_gpu_deploy.core.scheduler.state import InstanceTemplate
+from ecs_gpu_deploy.core.scheduler.statuses import ServiceDeploymentStatus
 
 GROUP = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/rag/0123456789abcdef"
 

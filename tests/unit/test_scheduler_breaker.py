@@ -15,10 +15,10 @@ from ecs_gpu_deploy.core.scheduler.refusals import (
     InvalidParameter,
     ServiceDeploymentNotFound,
 )
-from ecs_gpu_deploy.core.scheduler.state import (
+from ecs_gpu_deploy.core.scheduler.state import Service
+from ecs_gpu_deploy.core.scheduler.statuses import (
     BreakerStatus,
     RolloutState,
-    Service,
     ServiceDeploymentStatus,
     StopCode,
 )

@@ -11,13 +11,8 @@ from scheduler_world import ONE_GPU, World, cluster, messages, newest, service_c
 
 from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler
 from ecs_gpu_deploy.core.scheduler.scaling import packed, provider_for
-from ecs_gpu_deploy.core.scheduler.state import (
-    CapacityProvider,
-    InstanceTemplate,
-    ServiceDeploymentStatus,
-    StopCode,
-    TaskStatus,
-)
+from ecs_gpu_deploy.core.scheduler.state import CapacityProvider, InstanceTemplate
+from ecs_gpu_deploy.core.scheduler.statuses import ServiceDeploymentStatus, StopCode, TaskStatus
 
 FOUR_GPUS = replace(ONE_GPU, gpus=4, cpu=48_000, memory=180_000, instance_type="g5.12xlarge")
 READY = ContainerScript(load_seconds=0.0)
@@ -254,6 +249,9 @@ def test_the_minimum_of_a_group_is_there_from_the_start() -> None:
     scheduler = cluster(World())
     scaled(scheduler, min_size=3)
     scheduler.advance(200.0)
+    assert len(scheduler.instances) == 3
+    scheduler.terminate_instance(next(iter(scheduler.instances)), 200.0, reason="spot")
+    scheduler.advance(400.0)
     assert len(scheduler.instances) == 3
 
 

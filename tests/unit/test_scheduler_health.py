@@ -10,7 +10,8 @@ from scheduler_world import GROUP, ONE_GPU, World, cluster, messages, service_co
 
 from ecs_gpu_deploy.core.scheduler import ContainerScript
 from ecs_gpu_deploy.core.scheduler.health import ProbeRule, Probing
-from ecs_gpu_deploy.core.scheduler.state import HealthStatus, Task
+from ecs_gpu_deploy.core.scheduler.state import Task
+from ecs_gpu_deploy.core.scheduler.statuses import HealthStatus
 
 
 def container_check(

@@ -13,13 +13,8 @@ from scheduler_world import ONE_GPU, World, cluster, newest, service_config
 from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler
 from ecs_gpu_deploy.core.scheduler.refusals import Conflict
 from ecs_gpu_deploy.core.scheduler.rollout import limits_of
-from ecs_gpu_deploy.core.scheduler.state import (
-    CapacityProvider,
-    RolloutState,
-    Service,
-    ServiceDeploymentStatus,
-    TaskStatus,
-)
+from ecs_gpu_deploy.core.scheduler.state import CapacityProvider, Service
+from ecs_gpu_deploy.core.scheduler.statuses import RolloutState, ServiceDeploymentStatus, TaskStatus
 
 S = ServiceDeploymentStatus
 # aws-facts A1; a superseded rollback fails.

@@ -26,7 +26,7 @@ from ecs_gpu_deploy.core.scheduler.refusals import (
     ServiceNotFound,
 )
 from ecs_gpu_deploy.core.scheduler.rollout import limits_of
-from ecs_gpu_deploy.core.scheduler.state import RolloutState, ServiceDeploymentStatus, StopCode
+from ecs_gpu_deploy.core.scheduler.statuses import RolloutState, ServiceDeploymentStatus, StopCode
 
 
 def test_a_rollout_of_two_gpu_tasks_that_load_95_seconds_keeps_its_times() -> None:
@@ -330,6 +330,9 @@ def test_a_daemon_runs_one_task_on_each_instance() -> None:
     service = scheduler.create_service(config, 0.0)
     scheduler.advance(1000.0)
     assert len({task.instance_arn for task in service.primary.tasks.values()}) == 3
+    scheduler.add_instance(ONE_GPU, now=1000.0)
+    scheduler.advance(1100.0)
+    assert service.running_count == 4
 
 
 def test_deleting_a_service_drains_it_first() -> None:

@@ -9,7 +9,8 @@ from scheduler_world import World, cluster, messages, newest, service_config, st
 
 from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler
 from ecs_gpu_deploy.core.scheduler.refusals import InvalidParameter
-from ecs_gpu_deploy.core.scheduler.state import Service, ServiceDeploymentStatus
+from ecs_gpu_deploy.core.scheduler.state import Service
+from ecs_gpu_deploy.core.scheduler.statuses import ServiceDeploymentStatus
 
 READY = ContainerScript(load_seconds=0.0)
 

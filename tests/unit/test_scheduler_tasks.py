@@ -18,7 +18,8 @@ from scheduler_world import (
 
 from ecs_gpu_deploy.core.scheduler import ContainerScript
 from ecs_gpu_deploy.core.scheduler.refusals import InvalidParameter
-from ecs_gpu_deploy.core.scheduler.state import StopCode, Task, TaskStatus
+from ecs_gpu_deploy.core.scheduler.state import Task
+from ecs_gpu_deploy.core.scheduler.statuses import StopCode, TaskStatus
 
 
 def run_one(
@@ -356,3 +357,24 @@ def test_a_task_of_a_service_that_a_user_stops_is_replaced() -> None:
     scheduler.advance(2000.0)
     assert service.running_count == 2
     assert stopped(scheduler)[0].stop_code is StopCode.USER_INITIATED
+
+
+def test_a_silent_agent_tells_of_starts_ends_and_stops_only_when_it_speaks_again() -> None:
+    world = World(image=ContainerScript(exit_code=1, exit_after=50.0), other=ContainerScript())
+    world.container = {"resourceRequirements": [], "memory": 100}
+    scheduler = cluster(world, instances=1)
+    [ends], _ = scheduler.run_task({"taskDefinition": "image"}, 0.0)
+    [starts], _ = scheduler.run_task({"taskDefinition": "other"}, 10.0)
+    [instance] = scheduler.instances
+    scheduler.set_agent_connected(instance, False, 10.5)
+    scheduler.advance(500.0)
+    assert (ends.last_status, starts.last_status) == (TaskStatus.RUNNING, TaskStatus.PENDING)
+    scheduler.set_agent_connected(instance, True, 500.0)
+    scheduler.advance(600.0)
+    assert (ends.stopped_at, starts.last_status) == (500.0, TaskStatus.RUNNING)
+
+
+def test_zones_are_named_after_the_region() -> None:
+    scheduler = cluster(World(), instances=2)
+    zones = [instance.availability_zone for instance in scheduler.instances.values()]
+    assert zones == ["eu-central-1a", "eu-central-1b"]

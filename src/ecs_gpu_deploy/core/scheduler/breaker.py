@@ -10,14 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecs_gpu_deploy.core.scheduler.model import Model
-from ecs_gpu_deploy.core.scheduler.state import (
-    BreakerStatus,
-    Deployment,
-    RolloutState,
-    Service,
-    Task,
-    TaskStatus,
-)
+from ecs_gpu_deploy.core.scheduler.state import Deployment, Service, Task
+from ecs_gpu_deploy.core.scheduler.statuses import BreakerStatus, RolloutState, TaskStatus
 
 MINIMUM_THRESHOLD = 3
 MAXIMUM_THRESHOLD = 200

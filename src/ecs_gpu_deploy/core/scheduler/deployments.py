@@ -12,16 +12,14 @@ from typing import Any
 from ecs_gpu_deploy.core.scheduler import breaker, events
 from ecs_gpu_deploy.core.scheduler.model import Model
 from ecs_gpu_deploy.core.scheduler.state import (
-    BreakerStatus,
     ContainerImage,
     Deployment,
     Rollback,
-    RolloutState,
     Service,
     ServiceDeployment,
-    ServiceDeploymentStatus,
     ServiceRevision,
 )
+from ecs_gpu_deploy.core.scheduler.statuses import BreakerStatus, RolloutState, ServiceDeploymentStatus
 
 # The settings that belong to a service revision: changing one starts a deployment (aws-facts A1), and a
 # rollback brings them back.

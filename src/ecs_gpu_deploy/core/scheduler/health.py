@@ -14,20 +14,11 @@ from dataclasses import dataclass
 from ecs_gpu_deploy.core.scheduler import breaker, events
 from ecs_gpu_deploy.core.scheduler.model import Model
 from ecs_gpu_deploy.core.scheduler.scripts import UNREADY_TIMEOUT, TargetGroup
-from ecs_gpu_deploy.core.scheduler.state import (
-    Container,
-    HealthStatus,
-    Instance,
-    Target,
-    TargetHealth,
-    TargetState,
-    Task,
-    TaskStatus,
-)
+from ecs_gpu_deploy.core.scheduler.state import Container, Instance, Target, TargetHealth, Task
+from ecs_gpu_deploy.core.scheduler.statuses import HealthStatus, TargetState, TaskStatus
 
 # A task without any check counts as healthy after this time in RUNNING.
 UNCHECKED_SECONDS = 40.0
-FARGATE_ZONE = "a"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ecs_gpu_deploy.core.scheduler import task_life
+from ecs_gpu_deploy.core.scheduler import scaling, task_life
 from ecs_gpu_deploy.core.scheduler.model import Model
 from ecs_gpu_deploy.core.scheduler.refusals import InvalidParameter
-from ecs_gpu_deploy.core.scheduler.state import Instance, StopCode, TaskStatus
+from ecs_gpu_deploy.core.scheduler.state import Instance
+from ecs_gpu_deploy.core.scheduler.statuses import StopCode, TaskStatus
 
 _LOST = {
     "terminated": (StopCode.TERMINATION_NOTICE, "terminated"),
@@ -42,15 +43,24 @@ def terminate(model: Model, instance: Instance, reason: str) -> None:
         task_life.lose(model, task, code, text)
     for service in model.services.values():
         model.touch(service)
+    provider = model.capacity_providers.get(instance.capacity_provider or "")
+    if provider is not None:
+        scaling.refill(model, provider)
 
 
 def set_agent_connected(model: Model, instance: Instance, *, connected: bool) -> None:
-    """Connect or disconnect an agent: without it an instance takes no tasks, and those there run on."""
+    """Connect or disconnect an agent.
+
+    Without it an instance takes no tasks, those there run on, and ECS sees none of them start, end or stop.
+    """
     instance.agent_connected = instance.room.agent_connected = connected
     instance.version += 1
     for task in instance.tasks.values():
         task.connectivity = "CONNECTED" if connected else "DISCONNECTED"
     if connected:
+        held, instance.held = instance.held, []
+        for action, arguments in held:
+            model.at(model.now, action, *arguments)
         model.room_freed()
 
 

@@ -12,7 +12,8 @@ from ecs_gpu_deploy.core.scheduler import events, scaling, task_life
 from ecs_gpu_deploy.core.scheduler.model import Model
 from ecs_gpu_deploy.core.scheduler.placement import Candidates, candidates_for, no_placement_reason
 from ecs_gpu_deploy.core.scheduler.refusals import InvalidParameter
-from ecs_gpu_deploy.core.scheduler.state import Deployment, Service, Task, TaskStatus
+from ecs_gpu_deploy.core.scheduler.state import Deployment, Service, Task
+from ecs_gpu_deploy.core.scheduler.statuses import TaskStatus
 
 # A placement that found no room is tried again when room is freed, and by itself after these delays.
 PLACEMENT_RETRY = 15.0
@@ -71,7 +72,7 @@ def _launch(
         provider = model.capacity_providers.get(name or "")
         if order.launch_type == "FARGATE" or name in scaling.FARGATE:
             task = new_task(model, order, requirement, deployment, name)
-            task.availability_zone = "a"
+            task.availability_zone = model.zone("a")
             task_life.place(model, task, None)
         else:
             if name not in pools:
@@ -126,9 +127,8 @@ def offer_room(model: Model) -> None:
             continue
         task_life.place(model, task, instance)
         pools[kind].used(instance)
-    for name in list(model.blocked_services):
-        service = model.services.get(name)
-        if service is not None:
+    for service in model.services.values():
+        if service.name in model.blocked_services or service.config.get("schedulingStrategy") == "DAEMON":
             model.touch(service)
 
 

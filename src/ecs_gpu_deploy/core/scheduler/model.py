@@ -44,6 +44,7 @@ class Model:
         self.cluster_arn = cluster_arn
         self.identifiers = identifiers
         self.surroundings = surroundings
+        self.region = cluster_arn.split(":")[3]
         self.now = now
         self.breaker_counts_placement = False
         self.services: dict[str, Service] = {}
@@ -112,6 +113,10 @@ class Model:
         """Look at a service now."""
         service.reconcile_at = None
         self._reconcile(self, service)
+
+    def zone(self, zone: str) -> str:
+        """Give an Availability Zone's full name; a single letter is one of this Region's."""
+        return f"{self.region}{zone}" if len(zone) == 1 else zone
 
     def service_of(self, task: Task) -> Service | None:
         """Give the service that a task belongs to, if it still exists."""

@@ -13,16 +13,8 @@ from dataclasses import dataclass
 
 from ecs_gpu_deploy.core.scheduler import breaker, deployments, events, launch, stages, task_life
 from ecs_gpu_deploy.core.scheduler.model import Model
-from ecs_gpu_deploy.core.scheduler.state import (
-    Deployment,
-    RolloutState,
-    Service,
-    ServiceDeployment,
-    ServiceDeploymentStatus,
-    StopCode,
-    Task,
-    TaskStatus,
-)
+from ecs_gpu_deploy.core.scheduler.state import Deployment, Service, ServiceDeployment, Task
+from ecs_gpu_deploy.core.scheduler.statuses import RolloutState, ServiceDeploymentStatus, StopCode, TaskStatus
 
 DEFAULT_ALARM_BAKE = 5 * 60.0
 

@@ -94,7 +94,7 @@ def register(
     """Register a container instance of that kind; zones are filled in turn where none is given."""
     number = len(model.instances)
     zones = template.availability_zones or ("a",)
-    zone = availability_zone or zones[number % len(zones)]
+    zone = model.zone(availability_zone or zones[number % len(zones)])
     ec2_id = ec2_instance_id or f"i-0{model.identifiers.hexadecimal(16)}"
     gpu_ids = tuple(f"GPU-{model.identifiers.uuid()}" for _ in range(template.gpus))
     room = room_of_template(template, gpu_ids)
@@ -128,6 +128,13 @@ def register(
     return instance
 
 
+def refill(model: Model, provider: CapacityProvider) -> None:
+    """Launch up to the minimum size of a provider's group."""
+    short = provider.min_size - len(instances_of(model, provider)) - provider.launching
+    if short > 0:
+        launch(model, provider, short)
+
+
 def watch_idle(model: Model, instance: Instance) -> None:
     """Let managed scaling take an instance away once it has been idle for long."""
     provider = model.capacity_providers.get(instance.capacity_provider or "")
@@ -155,9 +162,7 @@ def put(model: Model, provider: CapacityProvider) -> CapacityProvider:
     """Add or replace a capacity provider and begin to launch up to its minimum size."""
     provider.arn = provider.arn or model.identifiers.capacity_provider_arn(provider.name)
     model.capacity_providers[provider.name] = provider
-    short = provider.min_size - len(instances_of(model, provider)) - provider.launching
-    if short > 0:
-        launch(model, provider, short)
+    refill(model, provider)
     if any(task.capacity_provider == provider.name for task in model.provisioning.values()):
         ask_for_capacity(model, provider)
     return provider

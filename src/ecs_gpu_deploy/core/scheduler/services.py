@@ -15,7 +15,8 @@ from ecs_gpu_deploy.core.scheduler.refusals import (
     ServiceNotActive,
     ServiceNotFound,
 )
-from ecs_gpu_deploy.core.scheduler.state import Service, ServiceDeployment, ServiceDeploymentStatus
+from ecs_gpu_deploy.core.scheduler.state import Service, ServiceDeployment
+from ecs_gpu_deploy.core.scheduler.statuses import ServiceDeploymentStatus
 
 # Members of a request that are about the request, not about the service.
 _REQUEST_ONLY = frozenset({"cluster", "service", "clientToken", "forceNewDeployment", "desiredCount"})

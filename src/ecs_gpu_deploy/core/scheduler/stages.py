@@ -14,12 +14,8 @@ from typing import Any
 from ecs_gpu_deploy.core.scheduler import deployments
 from ecs_gpu_deploy.core.scheduler.model import Model
 from ecs_gpu_deploy.core.scheduler.refusals import InvalidParameter
-from ecs_gpu_deploy.core.scheduler.state import (
-    LifecycleHook,
-    Service,
-    ServiceDeployment,
-    ServiceDeploymentStatus,
-)
+from ecs_gpu_deploy.core.scheduler.state import LifecycleHook, Service, ServiceDeployment
+from ecs_gpu_deploy.core.scheduler.statuses import ServiceDeploymentStatus
 
 STAGES = (
     "RECONCILE_SERVICE",

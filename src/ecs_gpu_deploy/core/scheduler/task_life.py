@@ -6,7 +6,7 @@ Source: AWS pages "Amazon ECS task lifecycle", "Amazon ECS stopped tasks error m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity import allocate, release
@@ -20,10 +20,9 @@ from ecs_gpu_deploy.core.scheduler.state import (
     LogLine,
     NetworkBinding,
     NetworkInterface,
-    StopCode,
     Task,
-    TaskStatus,
 )
+from ecs_gpu_deploy.core.scheduler.statuses import StopCode, TaskStatus
 
 # How long the agent takes to see a new task, and ECS to attach or detach a network interface.
 AGENT_SECONDS = 1.0
@@ -153,7 +152,7 @@ def _attach_interface(model: Model, task: Task) -> None:
 
 def _begin(model: Model, task: Task) -> None:
     """Set up what the task needs, then pull its images."""
-    if not task.live:
+    if not task.live or _held(model, task, _begin, task):
         return
     task.connectivity = "CONNECTED"
     for container in task.containers:
@@ -194,7 +193,7 @@ def _pulled_at(model: Model, task: Task, instance: Instance | None) -> float:
 
 
 def _pulled(model: Model, task: Task) -> None:
-    if not task.live:
+    if not task.live or _held(model, task, _pulled, task):
         return
     instance = model.instances.get(task.instance_arn or "")
     task.pull_stopped_at = model.now
@@ -216,7 +215,7 @@ def _resolve_digests(model: Model, task: Task) -> None:
     """Let the first task of a deployment settle the digests of its service revision (aws-facts A8)."""
     deployment = model.deployments.get(task.deployment_id or "")
     revision = model.service_revisions.get(deployment.service_revision_arn) if deployment else None
-    if revision is not None and not any(each.image_digest for each in revision.container_images):
+    if revision is not None and not all(each.image_digest for each in revision.container_images):
         revision.container_images = tuple(
             ContainerImage(container_name=each.name, image=each.image, image_digest=each.image_digest)
             for each in task.containers
@@ -224,7 +223,7 @@ def _resolve_digests(model: Model, task: Task) -> None:
 
 
 def _started(model: Model, task: Task) -> None:
-    if not task.live:
+    if not task.live or _held(model, task, _started, task):
         return
     for container in task.containers:
         if container.script.init_error:
@@ -268,7 +267,7 @@ def _follow(model: Model, task: Task, container: Container, script: ContainerScr
 
 def _exited(model: Model, task: Task, container: Container) -> None:
     """Let a container end by itself; an essential one takes its task with it."""
-    if container.last_status != "RUNNING":
+    if container.last_status != "RUNNING" or _held(model, task, _exited, task, container):
         return
     container.last_status = "STOPPED"
     container.stopped_at = model.now
@@ -280,6 +279,15 @@ def _exited(model: Model, task: Task, container: Container) -> None:
     breaker.task_failed(model, task)
     reason = "Essential container in task exited"
     stop(model, task, StopCode.ESSENTIAL_CONTAINER_EXITED, reason, drain=False, notice="")
+
+
+def _held(model: Model, task: Task, action: Callable[..., None], *arguments: Any) -> bool:
+    """Keep what a silent agent would have told until it speaks again."""
+    instance = model.instances.get(task.instance_arn or "")
+    if instance is None or instance.agent_connected:
+        return False
+    instance.held.append((action, arguments))
+    return True
 
 
 def _fail_if_live(model: Model, task: Task, reason: str, container: Container | None) -> None:
@@ -307,7 +315,7 @@ def _end_containers(model: Model, task: Task, notice: str) -> None:
 
 
 def _ended(model: Model, task: Task) -> None:
-    if task.last_status is TaskStatus.STOPPED:
+    if task.last_status is TaskStatus.STOPPED or _held(model, task, _ended, task):
         return
     task.execution_stopped_at = model.now
     for container in task.containers:

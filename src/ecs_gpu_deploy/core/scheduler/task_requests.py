@@ -10,7 +10,8 @@ from ecs_gpu_deploy.core.scheduler import launch, scaling, task_life
 from ecs_gpu_deploy.core.scheduler.instances import find_instance
 from ecs_gpu_deploy.core.scheduler.model import Model
 from ecs_gpu_deploy.core.scheduler.refusals import ClientMistake, InvalidParameter
-from ecs_gpu_deploy.core.scheduler.state import Failure, Instance, StopCode, Task
+from ecs_gpu_deploy.core.scheduler.state import Failure, Instance, Task
+from ecs_gpu_deploy.core.scheduler.statuses import StopCode
 
 MAX_TASKS = 10
 NO_INSTANCES = "No Container Instances were found in your cluster."

@@ -186,8 +186,15 @@ def _pip_reaches_out():
 
 def _run(command, failure):
     """Run a command and give its output; in its failure only the last lines count."""
+    # pip --python starts the other interpreter without -I, and the workspace must not get in between.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     process = subprocess.run(  # noqa: S603  (fixed words; nothing of the user's)
-        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        command,
+        check=False,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     output = process.stdout.decode("utf-8", "replace")
     if process.returncode != 0:

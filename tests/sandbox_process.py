@@ -67,7 +67,7 @@ class RunningSandbox:
     @contextmanager
     def client(self, service: str = "ecs", *, retries: int = 0, **options: Any) -> Iterator[Any]:
         """Give a boto3 client of a service, closed at the end."""
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config
 
         client: Any = boto3.client(
             service,  # type: ignore[call-overload]

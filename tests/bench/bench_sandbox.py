@@ -21,6 +21,7 @@ from ecs_gpu_deploy.sandbox.world import World
 SERVICES = 200
 CALLS = 200
 LIMIT_MS = 5.0
+SIGNED = "AWS4-HMAC-SHA256 Credential=AKIABENCH/20261123/eu-central-1/ecs/aws4_request"
 
 
 def crowded_world() -> World:
@@ -79,7 +80,7 @@ def requester(server: SandboxServer) -> Callable[[str, dict[str, Any]], bytes]:
             {
                 "Content-Type": "application/x-amz-json-1.1",
                 "X-Amz-Target": f"AmazonEC2ContainerServiceV20141113.{operation}",
-                "Authorization": "AWS4-HMAC-SHA256 Credential=AKIABENCH/20261123/eu-central-1/ecs/aws4_request",
+                "Authorization": SIGNED,
             },
         )
         response = connection.getresponse()
@@ -103,7 +104,9 @@ def milliseconds(call: Callable[[int], object]) -> list[float]:
 
 def seconds_to_first_answer() -> float:
     """Measure a fresh process from its start to the line that says it answers."""
-    command = "import sys; from ecs_gpu_deploy.sandbox.serve import main; sys.exit(main(['--speed', 'stepped']))"
+    command = (
+        "import sys; from ecs_gpu_deploy.sandbox.serve import main; sys.exit(main(['--speed', 'stepped']))"
+    )
     begin = time.perf_counter()
     with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -135,7 +138,9 @@ def main() -> int:
             cold.append((time.perf_counter() - begin) * 1000)
         median = statistics.median(warm)
         print(f"DescribeServices, 10 of {SERVICES} services, 100 events each ({size / 1000:.0f} kB):")
-        print(f"  median {median:.2f} ms, p95 {statistics.quantiles(warm, n=20)[18]:.2f} ms over {CALLS} calls")
+        print(
+            f"  median {median:.2f} ms, p95 {statistics.quantiles(warm, n=20)[18]:.2f} ms over {CALLS} calls"
+        )
         print(f"  median {statistics.median(cold):.2f} ms where all events are new")
         one = statistics.median(
             milliseconds(lambda _: send("DescribeServices", {"cluster": "bench", "services": ["rag-007"]}))

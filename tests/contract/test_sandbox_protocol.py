@@ -1,4 +1,4 @@
-"""The sandbox's protocol: AWS's errors, types, pages and unknown fields, over HTTP without an SDK's checks."""
+"""The sandbox's protocol: AWS's errors, types, pages, unknown fields, over HTTP without an SDK's checks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sandbox_process import RunningSandbox, sandbox_thread
 
 from ecs_gpu_deploy.sandbox.shapes import Fragment, Protocol, WrongResponse
+from sandbox_process import RunningSandbox, sandbox_thread
 
-SIGNED = "AWS4-HMAC-SHA256 Credential=AKIATEST/20261123/{region}/ecs/aws4_request, SignedHeaders=host, Signature=0"
+SIGNED = (
+    "AWS4-HMAC-SHA256 Credential=AKIATEST/20261123/{region}/ecs/aws4_request, SignedHeaders=host, Signature=0"
+)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +144,11 @@ refusals = [
         id="a value outside an enumeration",
     ),
     pytest.param(
-        "UpdateService", {"cluster": "ki-cluster"}, "InvalidParameterException", "at 'service'", id="no service"
+        "UpdateService",
+        {"cluster": "ki-cluster"},
+        "InvalidParameterException",
+        "at 'service'",
+        id="no service",
     ),
     pytest.param(
         "UpdateService",
@@ -181,7 +187,10 @@ refusals = [
     ),
     pytest.param(
         "RegisterTaskDefinition",
-        {"family": "x", "containerDefinitions": [{**CONTAINER, "healthCheck": {"command": ["x"], "interval": 1}}]},
+        {
+            "family": "x",
+            "containerDefinitions": [{**CONTAINER, "healthCheck": {"command": ["x"], "interval": 1}}],
+        },
         "ClientException",
         "between 5 and 300",
         id="a health check outside AWS's range",
@@ -284,7 +293,9 @@ def test_unknown_task_definition_fields_survive(sandbox: RunningSandbox) -> None
     request = {
         "family": "future",
         "quantumMode": {"qubits": 8},
-        "containerDefinitions": [{**CONTAINER, "teleport": ["a", ""], "healthCheck": {"command": ["x"], "mood": 0}}],
+        "containerDefinitions": [
+            {**CONTAINER, "teleport": ["a", ""], "healthCheck": {"command": ["x"], "mood": 0}}
+        ],
         "revision": 99,
         "tags": [{"key": "k", "value": "v"}],
     }
@@ -306,13 +317,19 @@ def test_what_aws_adds_to_a_registration(sandbox: RunningSandbox) -> None:
     described = raw(sandbox, "RegisterTaskDefinition", request)[1]["taskDefinition"]
     container = described["containerDefinitions"][0]
     assert container["portMappings"] == [{"containerPort": 80, "protocol": "tcp", "hostPort": 0}]
-    assert {name: container[name] for name in ("environment", "mountPoints", "volumesFrom", "systemControls")} == {
+    assert {
+        name: container[name] for name in ("environment", "mountPoints", "volumesFrom", "systemControls")
+    } == {
         "environment": [],
         "mountPoints": [],
         "volumesFrom": [],
         "systemControls": [],
     }
-    assert (described["status"], described["volumes"], described["placementConstraints"]) == ("ACTIVE", [], [])
+    assert (described["status"], described["volumes"], described["placementConstraints"]) == (
+        "ACTIVE",
+        [],
+        [],
+    )
     assert set(described) >= {"registeredAt", "registeredBy", "compatibilities", "requiresAttributes"}
 
 
@@ -323,7 +340,9 @@ def test_pages_of_task_definitions(sandbox: RunningSandbox) -> None:
     token: str | None = None
     pages = 0
     while pages == 0 or token:
-        request = {"familyPrefix": "many", "maxResults": 2, "sort": "DESC"} | ({"nextToken": token} if token else {})
+        request = {"familyPrefix": "many", "maxResults": 2, "sort": "DESC"} | (
+            {"nextToken": token} if token else {}
+        )
         answer = raw(sandbox, "ListTaskDefinitions", request)[1]
         arns += answer["taskDefinitionArns"]
         token = answer.get("nextToken")

@@ -142,5 +142,10 @@ class _Handler(WSGIRequestHandler):  # type: ignore[misc]
         with contextlib.suppress(OSError):  # reset on purpose, or by the client
             super().finish()
 
+    def connection_dropped(self, error: BaseException, environ: object = None) -> None:
+        """End the connection that was reset, by the client or on purpose."""
+        del error, environ
+        self.close_connection = True
+
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
         """Write nothing: a test's or a person's terminal is not for access logs."""

@@ -11,13 +11,13 @@ from ecs_gpu_deploy.core.capacity import (
     Shortfall,
     allocate,
     fits,
-    gpu_request_of,
     release,
     requirement_of,
     room_of,
     shortfalls,
 )
 from ecs_gpu_deploy.core.cluster_query import QuerySubject, predicate_of
+from ecs_gpu_deploy.core.gpus import gpu_request_of
 
 
 def task(*gpus: Any, **definition: Any) -> dict[str, Any]:

@@ -180,7 +180,10 @@ def test_launches_that_never_run_are_spaced_out_up_to_27_minutes() -> None:
     assert [launch_delay(failed) for failed in range(7)] == [0, 0, 240, 480, 960, 1620, 1620]
     scheduler, service = broken("missing", breaker=None, until=1000.0 + 6 * 3600)
     assert 12 < service.primary.batch < 20
-    assert "(service api) is unable to consistently start tasks successfully." in messages(service)
+    assert (
+        "(service api) is unable to consistently start tasks successfully. For more information, see the "
+        "Troubleshooting section of the Amazon ECS Developer Guide." in messages(service)
+    )
     scheduler.update_service("api", {"taskDefinition": "next"}, scheduler.now)
     scheduler.advance(scheduler.now + 2)
     assert service.primary.pending_count == 2, "a new task definition resets the back-off"

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from ecs_gpu_deploy.core.cluster_query import QuerySubject, predicate_of
+from ecs_gpu_deploy.core.gpus import GpuKind, GpuRequest, gpu_requests_of
 
 # Attributes that describe what the agent can do; every instance has them unless it is said to lack one.
 CAPABILITY_PREFIXES = ("com.amazonaws.ecs.capability.", "ecs.capability.")
@@ -22,25 +23,6 @@ FRACTION_SLACK = 1e-9
 # The ephemeral range from which Docker takes dynamic host ports (AWS page "PortMapping").
 FIRST_DYNAMIC_PORT = 32768
 _UNITS = re.compile(r"^\s*([0-9.]+)\s*(vcpu|gb|gib)?\s*$", re.IGNORECASE)
-
-
-class GpuKind(StrEnum):
-    """The four ways to ask for GPUs (aws-facts A6)."""
-
-    COUNT = "count"
-    FRACTION = "fraction"
-    ALL = "all"
-    MPS = "mps"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuRequest:
-    """What one container asks: whole GPUs, a fraction of one, all there are, or an MPS share in MiB."""
-
-    kind: GpuKind
-    count: int = 0
-    fraction: float = 0.0
-    memory_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +163,7 @@ def requirement_of(
         gpus=tuple(
             (str(container.get("name")), request)
             for container in containers
-            for request in _gpu_requests(container)
+            for request in gpu_requests_of(container)
         ),
         ports=_host_ports(containers, network_mode),
         attributes=tuple(
@@ -310,38 +292,6 @@ def release(allocation: Allocation, room: Room) -> None:
     for _, request, ids in allocation.gpus:
         for gpu in ids:
             _return_gpu(room, gpu, request)
-
-
-def gpu_request_of(requirement: Mapping[str, Any]) -> GpuRequest | None:
-    """Read one `resourceRequirements` entry of type GPU; "0" asks for nothing.
-
-    Raises ValueError for a value that is neither an integer, a decimal below 1, nor ALL.
-    """
-    sharing = (requirement.get("sharingStrategy") or {}).get("nvidiaMps")
-    if sharing is not None:
-        return GpuRequest(kind=GpuKind.MPS, memory_mib=int(sharing.get("memory") or 0))
-    text = str(requirement.get("value", "")).strip()
-    if text.upper() == "ALL":
-        return GpuRequest(kind=GpuKind.ALL)
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if value < 0 or (value > 1 and value != int(value)) or value != value:  # noqa: PLR0124  (NaN)
-        raise ValueError(f"The GPU value {text!r} is not a whole number, a decimal below 1, or ALL.")
-    if value == 0:
-        return None
-    if value < 1:
-        return GpuRequest(kind=GpuKind.FRACTION, fraction=value)
-    return GpuRequest(kind=GpuKind.COUNT, count=int(value))
-
-
-def _gpu_requests(container: Mapping[str, Any]) -> Iterable[GpuRequest]:
-    for requirement in container.get("resourceRequirements") or ():
-        if requirement.get("type") == "GPU":
-            request = gpu_request_of(requirement)
-            if request is not None:
-                yield request
 
 
 def _units(value: Any, what: str, factor: int) -> int | None:

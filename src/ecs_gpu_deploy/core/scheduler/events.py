@@ -91,7 +91,7 @@ def deadlock(service: Service) -> str:
 
 def inconsistent_starts(service: Service) -> str:
     """Give the message for a service whose tasks keep failing to reach RUNNING."""
-    return f"(service {service.name}) is unable to consistently start tasks successfully."
+    return f"(service {service.name}) is unable to consistently start tasks successfully.{_TROUBLESHOOTING}"
 
 
 def under_protection(service: Service, deployment_id: str, tasks: int) -> str:

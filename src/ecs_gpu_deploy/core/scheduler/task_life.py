@@ -11,6 +11,7 @@ from typing import Any
 
 from ecs_gpu_deploy.core.capacity import allocate, release
 from ecs_gpu_deploy.core.scheduler import breaker, events, health, scaling
+from ecs_gpu_deploy.core.scheduler.dependencies import start_plan
 from ecs_gpu_deploy.core.scheduler.model import Model
 from ecs_gpu_deploy.core.scheduler.scripts import ContainerScript
 from ecs_gpu_deploy.core.scheduler.state import (
@@ -229,25 +230,51 @@ def _started(model: Model, task: Task) -> None:
         if container.script.init_error:
             fail_to_start(model, task, container.script.init_error, container)
             return
+    plan = start_plan(task.containers)
+    for container in task.containers:
+        at = plan.starts[container.name]
+        if at == 0:
+            _start_container(model, task, container)
+        elif at is not None:
+            model.after(at, _start_container, task, container)
+    if plan.failure is not None:
+        after, name, why = plan.failure
+        waiting = next(each for each in task.containers if each.name == name)
+        model.after(after, _fail_if_live, task, why, waiting)
+    elif all(at is not None for at in plan.starts.values()):
+        last = max(at or 0.0 for at in plan.starts.values())
+        if last:
+            model.after(last, _running, task)
+        else:
+            _running(model, task)
+
+
+def _start_container(model: Model, task: Task, container: Container) -> None:
+    if not task.live:
+        return
+    container.runtime_id = model.identifiers.hexadecimal() + model.identifiers.hexadecimal()
+    container.last_status = "RUNNING"
+    container.started_at = model.now
+    container.network_bindings = tuple(
+        NetworkBinding(
+            bind_ip="0.0.0.0",  # noqa: S104  (what DescribeTasks shows)
+            container_port=port.container_port,
+            host_port=number,
+            protocol=port.protocol,
+        )
+        for port, number in (task.allocation.ports if task.allocation else ())
+        if port.container_name == container.name
+    )
+    _follow(model, task, container, container.script)
+
+
+def _running(model: Model, task: Task) -> None:
+    """Make a task RUNNING, now that the last of its containers has started."""
+    if not task.live or _held(model, task, _running, task):
+        return
     task.last_status = TaskStatus.RUNNING
     task.started_at = model.now
     task.version += 1
-    bindings = task.allocation.ports if task.allocation else ()
-    for container in task.containers:
-        container.runtime_id = model.identifiers.hexadecimal() + model.identifiers.hexadecimal()
-        container.last_status = "RUNNING"
-        container.started_at = model.now
-        container.network_bindings = tuple(
-            NetworkBinding(
-                bind_ip="0.0.0.0",  # noqa: S104  (what DescribeTasks shows)
-                container_port=port.container_port,
-                host_port=number,
-                protocol=port.protocol,
-            )
-            for port, number in bindings
-            if port.container_name == container.name
-        )
-        _follow(model, task, container, container.script)
     breaker.task_running(model, task)
     health.begin(model, task)
     service = model.service_of(task)

@@ -13,9 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-import yaml
-
 from ecs_gpu_deploy import __version__
+from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.text import plain
 from ecs_gpu_deploy.edges.files import read_text
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
@@ -80,10 +79,8 @@ def _action(text: str) -> int:
         raise InvalidInput(
             "INPUTS is not a JSON object of texts.", hint="The action sets it: toJSON(inputs)."
         )
-    command = inputs.get("command", "").strip() or "deploy"
-    if command not in ROLLOUT_COMMANDS:
-        raise unknown_name("command", command, ROLLOUT_COMMANDS)
-    values = {name: value for name, value in inputs.items() if name != "command"}
+    values = {name.lower(): value for name, value in inputs.items()}
+    command = values.pop("command", "").strip() or "deploy"
     return _rollout_command(command, argv={}, inputs=values)
 
 
@@ -162,15 +159,12 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
 
 
 def _config(path: str) -> Mapping[str, Any]:
-    try:
-        document = yaml.safe_load(read_text(path, what="configuration file"))
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"The configuration file {path!r} is not YAML.") from error
-    if document is None:
+    options = document(read_text(path, what="configuration file"), name=path)
+    if options is None:
         return {}
-    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+    if not isinstance(options, dict):
         raise InvalidInput(f"The configuration file {path!r} is not a mapping of options.")
-    return document
+    return options
 
 
 def _rollout_command(
@@ -183,6 +177,8 @@ def _rollout_command(
     from ecs_gpu_deploy.commands.running import run_command  # noqa: PLC0415  (boto3 starts here)
 
     def settings() -> Settings:
+        if command not in ROLLOUT_COMMANDS:
+            raise unknown_name("command", command, ROLLOUT_COMMANDS)
         if unknown:
             names = [option.name for option in (*OPTIONS, CONFIG) if command in option.commands]
             raise unknown_name("flag" if unknown[0].startswith("-") else "argument", unknown[0], names)

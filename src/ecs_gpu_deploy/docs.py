@@ -11,29 +11,26 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ecs_gpu_deploy.action_metadata import action_options, with_generated_sections
 from ecs_gpu_deploy.core.diagnosis import diagnoses_markdown
-from ecs_gpu_deploy.inputs import COMMAND, CONFIG, OPTIONS, Option
 from ecs_gpu_deploy.model import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
-ACTION_OPTIONS: tuple[Option, ...] = (COMMAND, *(o for o in OPTIONS if o.action), CONFIG)
 
 
-def action_inputs() -> str:
-    """Return the `inputs:` section of action.yml."""
-    lines = ["inputs:"]
-    for option in ACTION_OPTIONS:
-        lines += [f"  {option.name}:", f"    description: {_yaml(_described(option))}", "    required: false"]
-        lines.append(f"    default: {_yaml(option.default)}")
-    return "\n".join(lines)
+def action_yml() -> str:
+    """Return action.yml with its inputs and outputs as the table has them."""
+    return with_generated_sections((ROOT / "action.yml").read_text(encoding="utf-8"))
 
 
 def inputs_table() -> str:
     """Return the table of options for the README."""
     lines = ["| Input / flag | Default | Meaning |", "|---|---|---|"]
-    for option in ACTION_OPTIONS:
+    for option in action_options():
         default = f"`{option.default}`" if option.default else ""
-        lines.append(f"| `{option.name}` | {default} | {_described(option).replace('|', '&#124;')} |")
+        choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
+        text = (option.help + choices).replace("|", "&#124;")
+        lines.append(f"| `{option.name}` | {default} | {text} |")
     return "\n".join(lines)
 
 
@@ -44,20 +41,10 @@ def exit_codes_table() -> str:
     return "\n".join([*lines, *(f"| {code} | `{name}` |" for code, name in rows)])
 
 
-def _described(option: Option) -> str:
-    choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
-    return option.help + choices
-
-
-def _yaml(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
-    "action.yml": {"inputs": action_inputs},
     "README.md": {"inputs": inputs_table, "exit codes": exit_codes_table},
 }
-WHOLE: dict[str, Callable[[], str]] = {"docs/diagnoses.md": diagnoses_markdown}
+WHOLE: dict[str, Callable[[], str]] = {"action.yml": action_yml, "docs/diagnoses.md": diagnoses_markdown}
 
 
 def _with_part(text: str, name: str, body: str) -> str:

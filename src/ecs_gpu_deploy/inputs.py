@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import yaml
-
+from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image_reference import ImageReference
 from ecs_gpu_deploy.errors import InvalidInput
 
@@ -502,11 +501,8 @@ def _words(option: Option, texts: tuple[str, ...]) -> list[str]:
 
 
 def _mapping(option: Option, texts: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(texts[-1])
-    except yaml.YAMLError as error:
-        raise _invalid(option, texts[-1], "YAML or JSON") from error
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    value = document(texts[-1], name=option.name)
+    if not isinstance(value, dict):
         raise _invalid(option, texts[-1], "a mapping in YAML or JSON")
     return value
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sandbox_process import clean_environment, sandbox_thread
 
 from ecs_gpu_deploy.model import Outcome
+from sandbox_process import clean_environment, sandbox_thread
 
 FOLDER = Path(__file__).parent
 DEFAULT_WORLD = (FOLDER.parents[1] / "src/ecs_gpu_deploy/sandbox/default_world.yml").read_text(

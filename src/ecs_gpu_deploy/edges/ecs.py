@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import botocore.exceptions
 import botocore.parsers
@@ -66,8 +66,14 @@ class Ecs:
         events.register("before-parse.ecs.RegisterTaskDefinition", self._keep_raw)
         events.register("before-call.ecs.RegisterTaskDefinition", self._send_raw)
 
-    def _keep_raw(self, response_dict: Mapping[str, Any], **_: Any) -> None:
-        self._raw_answer = response_dict.get("body", b"")
+    def _keep_raw(self, response_dict: dict[str, Any], **_: Any) -> None:
+        """Keep the answer as it came, and hand botocore an empty one.
+
+        Its parser drops members it does not know, and refuses a union that has one (sharingStrategy).
+        """
+        if response_dict.get("status_code") == 200:
+            self._raw_answer = response_dict.get("body", b"")
+            response_dict["body"] = b"{}"
 
     def _send_raw(self, params: dict[str, Any], **_: Any) -> None:
         if self._raw_request is not None:
@@ -178,14 +184,14 @@ class Ecs:
             raise refused(error, f"describe the task definition {name!r}") from error
         except CONNECTION_ERRORS as error:
             raise refused(error, f"describe the task definition {name!r}") from error
-        answer = json.loads(self._raw_answer)
+        answer = self._raw()
         return RawTaskDefinition(body=answer["taskDefinition"], tags=tuple(answer.get("tags") or ()))
 
     def register_task_definition(self, definition: Mapping[str, Any]) -> str:
         """Register the revision from raw JSON and return its ARN."""
         self._raw_request = definition
         try:
-            answer = self._aws.call(
+            self._aws.call(
                 "ecs",
                 "register_task_definition",
                 {"family": definition["family"], "containerDefinitions": []},
@@ -203,7 +209,17 @@ class Ecs:
             raise refused(error, "register the task definition") from error
         finally:
             self._raw_request = None
-        return str(answer["taskDefinition"]["taskDefinitionArn"])
+        return str(self._raw()["taskDefinition"]["taskDefinitionArn"])
+
+    def _raw(self) -> Mapping[str, Any]:
+        """Return the last answer about a task definition, unparsed by botocore."""
+        try:
+            answer = json.loads(self._raw_answer)
+            if isinstance(answer["taskDefinition"], dict):
+                return cast("Mapping[str, Any]", answer)
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise Refused("AWS answered about the task definition without one.", hint="Check AWS_ENDPOINT_URL.")
 
     # The rollout
 

@@ -108,6 +108,14 @@ def container_view(task: Task, container: Container) -> dict[str, Any]:
         "memory": str(definition["memory"]) if definition.get("memory") else None,
         "memoryReservation": str(reservation) if reservation else None,
         "gpuIds": list(container.gpu_ids) or None,
+        "gpuSharingStrategy": next(
+            (
+                requirement["sharingStrategy"]
+                for requirement in definition.get("resourceRequirements") or ()
+                if requirement.get("sharingStrategy")
+            ),
+            None,
+        ),
     }
 
 
@@ -139,10 +147,34 @@ def instance_view(region: EcsRegion, instance: Instance, include: Sequence[str])
         "registeredAt": instance.registered_at,
         "attachments": [],
         "tags": region.tags_of(instance.arn, include),
+        "gpuDevices": [gpu_device(instance, gpu) for gpu in instance.gpu_ids] or None,
     }
     if "CONTAINER_INSTANCE_HEALTH" in include:
         view["healthStatus"] = health_view(instance, now=region.now)
     return view
+
+
+def gpu_device(instance: Instance, gpu: str) -> dict[str, Any]:
+    """Describe one GPU: idle, one container's own, or shared by MPS with so much memory left (MiB)."""
+    room = instance.room
+    users = sum(
+        gpu in container.gpu_ids
+        for task in instance.tasks.values()
+        if task.stopped_at is None
+        for container in task.containers
+    )
+    total = instance.template.gpu_memory_mib
+    if gpu in room.mps_gpus:
+        mode, left = "NVIDIA_MPS", room.gpu_memory.get(gpu, 0)
+    else:
+        mode, left = ("DEDICATED", 0) if users else ("IDLE", total)
+    return {
+        "gpuId": gpu,
+        "sharingMode": mode,
+        "totalMemoryInMiB": total,
+        "remainingMemoryInMiB": left,
+        "containerCount": users,
+    }
 
 
 def resources(

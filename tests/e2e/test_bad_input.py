@@ -1,0 +1,160 @@
+"""Bad input: exit 2, one sentence that names what was meant, and nothing in AWS changed."""
+
+import json
+
+import pytest
+
+from program import act, deploy, image
+from sandbox_process import sandbox_thread
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with sandbox_thread() as running:
+        yield running
+
+
+def _file(folder, name, text):
+    (folder / name).write_text(text, encoding="utf-8")
+    return name
+
+
+GOOD_FILE = json.dumps({"family": "f", "containerDefinitions": [{"name": "a", "image": "x:1"}]})
+TWO = json.dumps(
+    {
+        "family": "f",
+        "containerDefinitions": [{"name": "rag", "image": "x:1"}, {"name": "otel", "image": "y:1"}],
+    }
+)
+
+CASES = {
+    "a missing cluster": ({"cluster": None}, [], "The cluster is missing"),
+    "a missing service": ({"service": None}, [], "The service is missing"),
+    "a cluster that does not exist": ({"cluster": "ki-clutser"}, ["--image", image("good")], "no cluster"),
+    "a service that does not exist names those that do": (
+        {"service": "ki-rag"},
+        ["--image", image("good")],
+        "it has ki-rag-api",
+    ),
+    "an empty service": ({"service": ""}, [], "--service is empty"),
+    "an empty image": ({}, ["--image", ""], "--image is empty"),
+    "a container that does not exist names those that do": (
+        {},
+        ["--image", image("good"), "--container", "rag"],
+        "ki-rag-api",
+    ),
+    "an image that is none": ({}, ["--image", "Repo/With Space"], "cannot be read"),
+    "a tag that is not in ECR": ({}, ["--image", image("nope")], "is not in ECR"),
+    "a repository that does not exist": (
+        {},
+        ["--image", image("good").replace("ki-rag-api", "ki-rag")],
+        "no ECR repository 'ki-rag'",
+    ),
+    "a family that does not exist": ({}, ["--task-definition", "ki-rag"], "no task definition 'ki-rag'"),
+    "a revision that does not exist": ({}, ["--task-definition", "ki-rag-api:99"], "'ki-rag-api:99'"),
+    "a file that does not exist": ({}, ["--task-definition", "td.json"], "no file 'td.json'"),
+    "an unknown flag": ({}, ["--placment-timeout", "5"], "Did you mean --placement-timeout?"),
+    "a duration that is none": ({}, ["--timeout", "soon"], "timeout is 'soon'"),
+    "a timeout of 0": ({}, ["--timeout", "0"], "not longer than 0"),
+    "a poll interval of 0": ({}, ["--poll-interval", "0"], "poll-interval is '0'"),
+    "a boolean that is none": ({}, ["--force-new-deployment", "si"], "not a boolean"),
+    "a choice that is none": ({}, ["--on-timeout", "stop"], "one of leave, rollback"),
+    "a GPU count that is none": ({}, ["--gpu", "two"], "gpu is 'two'"),
+    "an environment line without a name": ({}, ["--environment", "=x"], "environment"),
+    "a set that is no mapping": ({}, ["--set", "cpu"], "set is 'cpu'"),
+    "a set path that matches nothing": (
+        {},
+        ["--set", "containerDefinitions[?name=='rag'].cpu: 5"],
+        "ki-rag-api",
+    ),
+    "a health check without a command": ({}, ["--health-check", "interval: [1"], "health-check"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_refused_with_one_sentence_and_nothing_changes(sandbox, tmp_path, case):
+    named, flags, sentence = CASES[case]
+    run = deploy(sandbox, tmp_path, *flags, **named)
+    assert run.exit_code == 2, run.shown
+    assert sentence in run.shown
+    assert run.changes == []
+    assert "Traceback" not in run.shown
+    if run.result:
+        assert run.result["outcome"] == "invalid"
+        assert run.result["exit_code"] == 2
+        assert run.result["reason"]
+
+
+FILES = {
+    "text that is neither JSON nor YAML": ("td.json", "{family: [", "td.json"),
+    "YAML with a list on top": ("td.yml", "- a\n- b\n", "a list"),
+    "no containerDefinitions": ("td.json", '{"family": "f"}', "no containerDefinitions"),
+    "a misspelt containerDefinitions": (
+        "td.json",
+        '{"family": "f", "container_definitions": []}',
+        "containerDefinitions",
+    ),
+    "no family": ("td.json", '{"containerDefinitions": [{"name": "a", "image": "x"}]}', "no family"),
+    "an empty file": ("td.yml", "", "td.yml"),
+    "a program": ("td.js", "module.exports = {}", "program"),
+    "two containers and an image for neither": ("td.json", TWO, "rag"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_wrong_file_is_refused_with_one_sentence(sandbox, tmp_path, case):
+    name, text, sentence = FILES[case]
+    run = deploy(
+        sandbox, tmp_path, "--task-definition", _file(tmp_path, name, text), "--image", image("good")
+    )
+    assert run.exit_code == 2, run.shown
+    assert sentence in run.shown
+    assert run.changes == []
+
+
+def test_a_result_file_that_cannot_be_written_is_refused_first(sandbox, tmp_path):
+    run = deploy(sandbox, tmp_path, "--image", image("good"), result_file="no/such/r.json")
+    assert run.exit_code == 2
+    assert "The folder of the result file" in run.shown
+    assert run.operations == ()
+
+
+def test_a_missing_region_is_named(sandbox, tmp_path):
+    run = deploy(sandbox, tmp_path, "--image", image("good"), without=["AWS_REGION", "AWS_DEFAULT_REGION"])
+    assert run.exit_code == 2
+    assert "The region is missing" in run.shown
+    assert "--region" in run.shown
+
+
+def test_missing_credentials_are_aws_s_refusal_and_name_the_way_out(sandbox, tmp_path):
+    run = deploy(
+        sandbox,
+        tmp_path,
+        "--image",
+        image("good"),
+        without=["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+        AWS_EC2_METADATA_DISABLED="true",
+    )
+    assert run.exit_code == 3
+    assert run.result["outcome"] == "refused"
+    assert "role-to-assume" in run.shown
+
+
+def test_a_role_without_an_id_token_names_the_lines_to_add(sandbox, tmp_path):
+    run = deploy(sandbox, tmp_path, "--role-to-assume", "arn:aws:iam::123456789012:role/deploy")
+    assert run.exit_code == 3
+    assert "id-token: write" in run.shown
+
+
+def test_the_action_s_inputs_are_checked_alike(sandbox, tmp_path):
+    inputs = {"command": "deploy", "Cluster": "ki-cluster", "servce": "ki-rag-api", "image": ""}
+    run = act(sandbox, tmp_path, inputs)
+    assert run.exit_code == 2
+    assert "Did you mean service?" in run.shown
+
+
+def test_an_unknown_command_of_the_action_sets_its_outputs_all_the_same(sandbox, tmp_path):
+    run = act(sandbox, tmp_path, {"command": "deplyo"}, GITHUB_OUTPUT=str(tmp_path / "outputs"))
+    assert run.exit_code == 2
+    assert "Did you mean deploy?" in run.shown
+    assert "invalid" in (tmp_path / "outputs").read_text(encoding="utf-8")

@@ -282,3 +282,110 @@ def test_a_batch_task_runs_to_its_end() -> None:
         assert [task["lastStatus"] for task in tasks] == ["STOPPED", "STOPPED"]
         assert [task["containers"][0]["exitCode"] for task in tasks] == [0, 0]
         assert tasks[0]["tags"] == [{"key": "a", "value": "b"}]
+
+
+BLUE_GREEN = """
+clusters: [c]
+capacity_providers:
+  - {name: gpu, default: true, launch_seconds: 120, max_size: 4, instances: {type: g5.xlarge}}
+target_groups: [{Name: blue, TargetType: ip}]
+task_definitions:
+  - family: t
+    networkMode: awsvpc
+    containerDefinitions:
+      - name: t
+        image: registry.example/a:1
+        memory: 128
+        portMappings: [{containerPort: 80}]
+        resourceRequirements: [{type: GPU, value: "1"}]
+services:
+  - serviceName: s
+    taskDefinition: t
+    desiredCount: 2
+    networkConfiguration: {awsvpcConfiguration: {subnets: [subnet-1]}}
+    loadBalancers: [{targetGroupArn: blue, containerName: t, containerPort: 80}]
+"""
+
+
+def test_blue_green_waits_at_a_pause_hook_and_for_new_instances() -> None:
+    with sandbox_thread(BLUE_GREEN) as sandbox, sandbox.client() as ecs, sandbox.client("elbv2") as elb:
+        group = elb.describe_target_groups()["TargetGroups"][0]["TargetGroupArn"]
+        targets = elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        assert all(target["Target"]["Id"].startswith("10.") for target in targets)
+        assert len(ecs.list_container_instances(cluster="c")["containerInstanceArns"]) == 2
+        hooks = [{"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}]
+        ecs.update_service(
+            cluster="c",
+            service="s",
+            forceNewDeployment=True,
+            deploymentConfiguration={
+                "strategy": "BLUE_GREEN",
+                "bakeTimeInMinutes": 2,
+                "lifecycleHooks": hooks,
+            },
+        )
+        stages: list[str] = []
+        continued = 0
+        for _ in range(200):
+            brief = ecs.list_service_deployments(cluster="c", service="s")["serviceDeployments"][0]
+            arn = brief["serviceDeploymentArn"]
+            (deployment,) = ecs.describe_service_deployments(serviceDeploymentArns=[arn])[
+                "serviceDeployments"
+            ]
+            if deployment["status"] in TERMINAL:
+                break
+            stage = deployment.get("lifecycleStage")
+            if stage and stages[-1:] != [stage]:
+                stages.append(stage)
+            for hook in deployment.get("lifecycleHookDetails", []):
+                if hook["status"] == "AWAITING_ACTION":
+                    ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook["hookId"])
+                    continued += 1
+            sandbox.advance(10)
+        assert (deployment["status"], continued) == ("SUCCESSFUL", 1)
+        assert stages.index("SCALE_UP") < stages.index("POST_SCALE_UP") < stages.index("BAKE_TIME")
+        assert len(ecs.list_container_instances(cluster="c")["containerInstanceArns"]) == 4
+
+
+def test_a_deleted_service_drains_and_becomes_inactive() -> None:
+    with sandbox_thread() as sandbox, sandbox.client() as ecs:
+        ecs.delete_service(**NAMES, force=True)
+        with pytest.raises(ecs.exceptions.ServiceNotActiveException):
+            ecs.update_service(**NAMES, desiredCount=1)
+        sandbox.advance(600)
+        gone = ecs.describe_services(cluster="ki-cluster", services=["ki-rag-api"])["services"][0]
+        assert (gone["status"], gone["runningCount"]) == ("INACTIVE", 0)
+        assert ecs.list_services(cluster="ki-cluster")["serviceArns"] == []
+
+
+@pytest.mark.parametrize("logs_are_open", [False, True], ids=["before moto is open", "from moto"])
+def test_the_log_driver_may_create_its_group(logs_are_open: bool) -> None:
+    with sandbox_thread() as sandbox, sandbox.client() as ecs, sandbox.client("logs") as logs:
+        if logs_are_open:
+            logs.describe_log_groups()
+        options = {"awslogs-group": "/new", "awslogs-create-group": "true", "awslogs-stream-prefix": "p"}
+        arn = registered(ecs, "good", logConfiguration={"logDriver": "awslogs", "options": options})
+        assert deployed(sandbox, ecs, arn)["status"] == "SUCCESSFUL"
+        assert len(logs.describe_log_streams(logGroupName="/new")["logStreams"]) == 2
+
+
+def test_gpus_can_be_shared_by_mps() -> None:
+    with sandbox_thread() as sandbox, sandbox.client() as ecs:
+        share = {"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 4000}}}
+        container = {
+            "name": "m",
+            "image": "registry.example/m",
+            "memory": 64,
+            "resourceRequirements": [share],
+        }
+        ecs.register_task_definition(family="mps", containerDefinitions=[container])
+        started = ecs.run_task(cluster="ki-cluster", taskDefinition="mps")["tasks"][0]
+        assert started["containers"][0]["gpuSharingStrategy"] == share["sharingStrategy"]
+        sandbox.advance(30)
+        arns = ecs.list_container_instances(cluster="ki-cluster")["containerInstanceArns"]
+        described = ecs.describe_container_instances(cluster="ki-cluster", containerInstances=arns)
+        devices = [device for one in described["containerInstances"] for device in one["gpuDevices"]]
+        modes = sorted(device["sharingMode"] for device in devices)
+        assert modes == ["DEDICATED", "DEDICATED", "IDLE", "NVIDIA_MPS"]
+        shared = next(device for device in devices if device["sharingMode"] == "NVIDIA_MPS")
+        assert shared["totalMemoryInMiB"] - shared["remainingMemoryInMiB"] == 4000

@@ -153,8 +153,11 @@ class Neighbours:
 
     def put_log_line(self, key: LogStreamKey, *, at: float, text: str, create_group: bool) -> None:
         """Write one line to CloudWatch Logs; it waits here until somebody opens the service."""
-        if create_group and "logs" not in self._open and key[1] not in self.log_groups:
-            self.log_groups.append(key[1])
+        region, group, _ = key
+        if create_group and "logs" in self._open:
+            seeds.put_log_group(self._backend("logs", region), group)
+        elif create_group and group not in self.log_groups:
+            self.log_groups.append(group)
         self._unread_lines.setdefault(key, []).append({"timestamp": int(at * 1000), "message": text})
 
     def caller_arn(self, access_key_id: str) -> str:

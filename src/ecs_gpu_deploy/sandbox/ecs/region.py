@@ -24,6 +24,8 @@ Request = Mapping[str, Any]
 Response = dict[str, Any]
 Tags = list[dict[str, str]]
 
+LONGEST_STEP = 1800.0
+"""Seconds: stopped tasks are kept for an hour, and their last lines are fetched before they go."""
 FARGATE_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 
 
@@ -85,10 +87,13 @@ class EcsRegion:
 
     def advance(self, now: float) -> None:
         """Let every cluster's model run up to a time; container lines go to their log groups."""
-        self.now = max(self.now, now)
-        for cluster in self.clusters.values():
-            cluster.scheduler.advance(self.now)
-            self._deliver_log_lines(cluster)
+        while True:
+            self.now = max(self.now, min(now, self.now + LONGEST_STEP))
+            for cluster in self.clusters.values():
+                cluster.scheduler.advance(self.now)
+                self._deliver_log_lines(cluster)
+            if self.now >= now:
+                return
 
     def next_due(self) -> float | None:
         """Return when the next thing happens by itself."""

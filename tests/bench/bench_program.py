@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from sandbox_process import clean_environment, sandbox_process  # noqa: E402
+from sandbox_process import clean_environment, sandbox_process
 
 ROUNDS = 9
 BARE = "import boto3; boto3.client('ecs')"
@@ -31,7 +31,7 @@ def seconds_of_bare_client(environment):
 
 
 def seconds_to_first_call(environment):
-    """Return the time from the start of the program to its first request, which is answered with a refusal."""
+    """Return the time from the start of the program to its first request, which is refused."""
     arrived = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -72,7 +72,7 @@ def main():
         bare = statistics.median(seconds_of_bare_client(environment) for _ in range(ROUNDS))
         ours = statistics.median(seconds_to_first_call(environment) for _ in range(ROUNDS))
         print(
-            f"start: {ours:.3f} s to the first call, bare client {bare:.3f} s, ratio {ours / bare:.2f} (limit 2)"
+            f"start: {ours:.3f} s to the first call, bare client {bare:.3f} s, {ours / bare:.2f}× (limit 2)"
         )
         deploy = ["-m", "ecs_gpu_deploy", "deploy", "--cluster=ki-cluster", "--service=ki-rag-api"]
         result = f"--result-file={folder}/r.json"

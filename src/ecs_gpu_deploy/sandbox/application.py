@@ -16,7 +16,16 @@ from ecs_gpu_deploy.sandbox.calls import Request, request_of
 from ecs_gpu_deploy.sandbox.control import control_answer
 from ecs_gpu_deploy.sandbox.ecs.operations import ecs_response
 from ecs_gpu_deploy.sandbox.faults import Fault
+from ecs_gpu_deploy.sandbox.github_issuer import RUNNER_TOKEN
 from ecs_gpu_deploy.sandbox.neighbours import target_health_xml
+from ecs_gpu_deploy.sandbox.sessions import (
+    OWN_STS_ACTIONS,
+    TOKEN_PATH,
+    assumed_role_xml,
+    caller_identity_xml,
+    expired_session,
+    github_token_request,
+)
 from ecs_gpu_deploy.sandbox.shapes import WrongResponse
 from ecs_gpu_deploy.sandbox.state import Sandbox
 
@@ -26,6 +35,7 @@ READABLE_TYPES = ("application/x-amz-json", "application/json", "application/x-w
 REASONS: Mapping[int, str] = {
     200: "OK",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
@@ -44,7 +54,7 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         path = environ.get("PATH_INFO", "/")
-        if path.startswith("/_sandbox/"):
+        if path.startswith("/_sandbox/") and path != TOKEN_PATH:
             status, document = control_answer(
                 self._sandbox,
                 environ["REQUEST_METHOD"],
@@ -59,11 +69,16 @@ class Application:
             environ["wsgi.input"] = BytesIO(body)
             environ["CONTENT_LENGTH"] = str(len(body))
         sandbox = self._sandbox
-        request = request_of(environ, body, default_region=sandbox.world.region)
+        if path == TOKEN_PATH:
+            request = github_token_request(environ, region=sandbox.world.region)
+        else:
+            request = request_of(environ, body, default_region=sandbox.world.region)
         with sandbox.lock:
             now = sandbox.catch_up()
-            caller = sandbox.neighbours.caller_arn(request.access_key_id)
+            caller = sandbox.caller_arn(request.access_key_id)
             refusal = sandbox.faults.refusal(request, caller=caller, resource=self._resource(request))
+            if sandbox.has_expired(request.access_key_id, now=now):
+                refusal = expired_session(request)
             fault = None if refusal else sandbox.faults.fault_of(request, now=now)
         if fault is not None and fault.delay_seconds:
             time.sleep(fault.delay_seconds)
@@ -75,6 +90,10 @@ class Application:
             return self._refuse(start_response, request, caller, error)
         if fault is not None and fault.body is not None:
             return self._respond_with_fault(start_response, request, caller, fault)
+        if request.service == "github":
+            return self._answer_github(environ, start_response, request)
+        if request.action in OWN_STS_ACTIONS:
+            return self._answer_sts(environ, start_response, request, caller)
         if request.service == "ecs":
             return self._answer_ecs(start_response, request, caller, body)
         return self._answer_neighbour(environ, start_response, request, caller)
@@ -96,6 +115,44 @@ class Application:
             return self._refuse(start_response, request, caller, bug)
         self._log(request, caller, 200, None)
         return self._respond(start_response, 200, text, content_type=JSON_TYPE)
+
+    def _answer_github(
+        self, environ: Mapping[str, Any], start_response: StartResponse, request: Request
+    ) -> Iterable[bytes]:
+        """Give a job its token, as GitHub's service does: `{"count": 1, "value": TOKEN}`."""
+        sandbox = self._sandbox
+        shown = environ.get("HTTP_AUTHORIZATION", "")
+        if sandbox.world.github is None or shown.partition(" ")[2] != RUNNER_TOKEN:
+            self._log(request, "", 401, "Unauthorized")
+            refused = json.dumps({"message": "The runner's token is not valid."})
+            return self._respond(start_response, 401, refused, content_type="application/json")
+        with sandbox.lock:
+            audience = request.parameters.get("audience")
+            value = sandbox.issuer.token(audience=audience, now=sandbox.clock.now())
+        self._log(request, "", 200, None)
+        text = json.dumps({"count": len(value), "value": value})
+        return self._respond(start_response, 200, text, content_type="application/json")
+
+    def _answer_sts(
+        self, environ: dict[str, Any], start_response: StartResponse, request: Request, caller: str
+    ) -> Iterable[bytes]:
+        """Answer what sessions of GitHub tokens are about; the rest of STS is moto's."""
+        sandbox = self._sandbox
+        if request.operation == "GetCallerIdentity":
+            session = sandbox.sessions.get(request.access_key_id)
+            if session is None:
+                return self._answer_neighbour(environ, start_response, request, caller)
+            text = caller_identity_xml(session)
+        else:
+            try:
+                with sandbox.lock:
+                    now = sandbox.catch_up()
+                    session = sandbox.assume_role_with_web_identity(request.parameters, now=now)
+            except ApiError as error:
+                return self._refuse(start_response, request, caller, error)
+            text = assumed_role_xml(session)
+        self._log(request, caller, 200, None)
+        return self._respond(start_response, 200, text, content_type="text/xml")
 
     def _answer_neighbour(
         self, environ: dict[str, Any], start_response: StartResponse, request: Request, caller: str

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.core.scheduler import TargetGroup
+from ecs_gpu_deploy.sandbox.github_issuer import ISSUER_HOST
 from ecs_gpu_deploy.sandbox.images import MANIFEST_MEDIA_TYPE, Images, Reference, sha256
+from ecs_gpu_deploy.sandbox.web_identity import Role
 
 BACKEND_NAMES: Mapping[str, str] = {"elasticloadbalancing": "elbv2"}
 GLOBAL_SERVICES = frozenset({"iam", "sts"})
@@ -216,8 +218,36 @@ def put_parameter(ssm: Any, name: str) -> None:
         ssm.put_parameter(name, "", "sandbox", "SecureString", "", "", False, [], "text", None, None)
 
 
-def put_role(iam: Any, name: str) -> None:
-    """Create a role that ECS tasks may assume unless it is there."""
+def put_role(iam: Any, entry: Mapping[str, Any]) -> None:
+    """Create a role unless it is there; ECS tasks may assume it where it has no trust policy of its own."""
+    name = entry["name"]
     if any(role.name == name for role in iam.get_roles()):
         return
-    iam.create_role(name, json.dumps(TASK_TRUST), "/", None, "", [], None)
+    trust = json.dumps(entry.get("trust", TASK_TRUST))
+    iam.create_role(name, trust, "/", None, "", [], str(entry.get("max_session_duration", 3600)))
+
+
+def role_in(iam: Any, arn: str) -> Role | None:
+    """Find a role in moto by its ARN."""
+    for role in iam.get_roles():
+        if role.arn == arn:
+            return Role(
+                arn=arn,
+                name=str(role.name),
+                trust=json.loads(role.assume_role_policy_document or "{}"),
+                max_session_duration=int(role.max_session_duration or 3600),
+            )
+    return None
+
+
+def put_provider(iam: Any) -> None:
+    """Create the identity provider for GitHub's issuer unless it is there."""
+    url = f"https://{ISSUER_HOST}"
+    if not any(ISSUER_HOST in arn for arn in iam.open_id_providers):
+        iam.create_open_id_connect_provider(url, [], ["sts.amazonaws.com"], [])
+
+
+def provider_audiences(iam: Any, arn: str) -> tuple[str, ...] | None:
+    """Return the client ids of an identity provider; None where it does not exist."""
+    provider = iam.open_id_providers.get(arn)
+    return tuple(provider.client_id_list or ()) if provider else None

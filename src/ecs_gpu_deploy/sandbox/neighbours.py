@@ -12,7 +12,9 @@ from typing import Any
 
 from ecs_gpu_deploy.core.scheduler import TargetGroup
 from ecs_gpu_deploy.sandbox import neighbour_seeds as seeds
+from ecs_gpu_deploy.sandbox.github_issuer import ISSUER_HOST
 from ecs_gpu_deploy.sandbox.images import Image, Images, Reference
+from ecs_gpu_deploy.sandbox.web_identity import Role
 
 WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 MOTO_ACCOUNT_ID = "123456789012"
@@ -33,7 +35,8 @@ class Neighbours:
         self.log_groups: list[str] = []
         self.secrets: dict[str, str] = {}
         self.parameters: list[str] = []
-        self.roles: list[str] = []
+        self.roles: list[Mapping[str, Any]] = []
+        self.has_github_provider = False
         self._open: set[str] = set()
         self._application: WsgiApplication | None = None
         self._unread_lines: dict[LogStreamKey, list[dict[str, Any]]] = {}
@@ -88,11 +91,18 @@ class Neighbours:
         if "ssm" in self._open:
             seeds.put_parameter(self._backend("ssm"), name)
 
-    def declare_role(self, name: str) -> None:
-        """Have an IAM role that ECS tasks may assume."""
-        self.roles.append(name)
+    def declare_role(self, entry: str | Mapping[str, Any]) -> None:
+        """Have an IAM role: one that ECS tasks may assume, or one with a trust policy of its own."""
+        role = {"name": entry} if isinstance(entry, str) else entry
+        self.roles.append(role)
         if "iam" in self._open:
-            seeds.put_role(self._backend("iam"), name)
+            seeds.put_role(self._backend("iam"), role)
+
+    def declare_github_provider(self) -> None:
+        """Have an IAM identity provider for GitHub's OIDC issuer."""
+        self.has_github_provider = True
+        if "iam" in self._open:
+            seeds.put_provider(self._backend("iam"))
 
     # What the model asks.
 
@@ -151,6 +161,17 @@ class Neighbours:
         backend = self._backend("ssm")
         return any(backend.get_parameter(candidate) for candidate in names)
 
+    def role(self, arn: str) -> Role | None:
+        """Find an IAM role by its ARN."""
+        self.open("iam")
+        return seeds.role_in(self._backend("iam"), arn)
+
+    def github_provider(self) -> tuple[str, tuple[str, ...] | None]:
+        """Return the ARN of the provider for GitHub and its client ids, None where it does not exist."""
+        self.open("iam")
+        arn = f"arn:{self.partition}:iam::{self.account_id}:oidc-provider/{ISSUER_HOST}"
+        return arn, seeds.provider_audiences(self._backend("iam"), arn)
+
     def put_log_line(self, key: LogStreamKey, *, at: float, text: str, create_group: bool) -> None:
         """Write one line to CloudWatch Logs; it waits here until somebody opens the service."""
         region, group, _ = key
@@ -193,8 +214,10 @@ class Neighbours:
                     for name in self.parameters:
                         seeds.put_parameter(self._backend(service), name)
                 case "iam":
-                    for name in self.roles:
-                        seeds.put_role(self._backend(service), name)
+                    for role in self.roles:
+                        seeds.put_role(self._backend(service), role)
+                    if self.has_github_provider:
+                        seeds.put_provider(self._backend(service))
                 case _:
                     pass
         if service == "logs" and self._unread_lines:

@@ -13,6 +13,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.sandbox.application import Application
 from ecs_gpu_deploy.sandbox.clock import ModelClock, ScaledClock, SteppedClock
+from ecs_gpu_deploy.sandbox.github_issuer import RUNNER_TOKEN
 from ecs_gpu_deploy.sandbox.state import Sandbox
 from ecs_gpu_deploy.sandbox.world import World
 
@@ -76,12 +77,20 @@ class SandboxServer:
             CLOCK_VARIABLE: f"{self.endpoint}/_sandbox/clock",
         }
 
+    @property
+    def github_environment(self) -> dict[str, str]:
+        """The environment of a job with `id-token: write`, without keys of AWS."""
+        return {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.endpoint}/_sandbox/github/token?api-version=2.0",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": RUNNER_TOKEN,
+        }
+
     def announcement(self) -> dict[str, Any]:
         """Describe the running sandbox: endpoint, clock, environment to set, first cluster, its services."""
         home = self.sandbox.home
         cluster = next(iter(home.clusters.values()), None)
         clock = self.sandbox.clock
-        return {
+        announced: dict[str, Any] = {
             "endpoint": self.endpoint,
             "clock": {
                 "url": self.environment[CLOCK_VARIABLE],
@@ -93,6 +102,9 @@ class SandboxServer:
             "cluster": cluster.name if cluster else None,
             "services": sorted(cluster.scheduler.services) if cluster else [],
         }
+        if self.sandbox.world.github is not None:
+            announced["github_environment"] = self.github_environment
+        return announced
 
     def serve(self) -> None:
         """Serve in this thread until `shutdown` is called from another."""

@@ -67,8 +67,10 @@ class Settlement:
             neighbours.declare_secret(name)
         for name in world.parameters:
             neighbours.declare_parameter(name)
-        for name in world.roles:
-            neighbours.declare_role(name)
+        for role in world.roles:
+            neighbours.declare_role(role)
+        if world.github is not None:
+            neighbours.declare_github_provider()
         for entry in world.target_groups:
             neighbours.declare_target_group(entry)
 

@@ -11,9 +11,11 @@ from ecs_gpu_deploy.sandbox.calls import CallLog
 from ecs_gpu_deploy.sandbox.clock import ModelClock, SteppedClock
 from ecs_gpu_deploy.sandbox.ecs.region import EcsRegion
 from ecs_gpu_deploy.sandbox.faults import Faults, fault_from
+from ecs_gpu_deploy.sandbox.github_issuer import GithubIssuer
 from ecs_gpu_deploy.sandbox.neighbours import Neighbours
 from ecs_gpu_deploy.sandbox.settlement import Settlement
 from ecs_gpu_deploy.sandbox.shapes import Protocol
+from ecs_gpu_deploy.sandbox.web_identity import Session, session_of
 from ecs_gpu_deploy.sandbox.world import World
 
 
@@ -37,6 +39,8 @@ class Sandbox:
         self.partition = partition_of(world.region)
         self.protocol = Protocol("ecs")
         self.neighbours = Neighbours(account_id=world.account, region=world.region, partition=self.partition)
+        self.issuer = GithubIssuer(world.github or {})
+        self.sessions: dict[str, Session] = {}
         self._regions: dict[str, EcsRegion] = {}
         self._moments: list[tuple[float, Mapping[str, Any]]] = []
         start = clock.now()
@@ -121,6 +125,30 @@ class Sandbox:
             for target in cluster.scheduler.target_health(target_group_arn)
         ]
         return descriptions or None
+
+    def assume_role_with_web_identity(self, request: Mapping[str, Any], *, now: float) -> Session:
+        """Give a session of a role to the bearer of a GitHub token, or raise the error of STS."""
+        provider_arn, audiences = self.neighbours.github_provider()
+        session = session_of(
+            request,
+            role=self.neighbours.role(str(request.get("RoleArn", ""))),
+            audiences=audiences,
+            provider_arn=provider_arn,
+            issuer=self.issuer,
+            now=now,
+        )
+        self.sessions[session.access_key_id] = session
+        return session
+
+    def caller_arn(self, access_key_id: str) -> str:
+        """Say who signed a request."""
+        session = self.sessions.get(access_key_id)
+        return session.arn if session else self.neighbours.caller_arn(access_key_id)
+
+    def has_expired(self, access_key_id: str, *, now: float) -> bool:
+        """Are these the credentials of a session that has ended?"""
+        session = self.sessions.get(access_key_id)
+        return session is not None and now >= session.expires_at
 
     def summary(self) -> dict[str, Any]:
         """Say shortly what there is, for a person who looks at the sandbox."""

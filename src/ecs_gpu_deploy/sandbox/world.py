@@ -39,7 +39,8 @@ class World:
     log_groups: Sequence[str] = ()
     secrets: Sequence[str] = ()
     parameters: Sequence[str] = ()
-    roles: Sequence[str] = ()
+    roles: Sequence[str | Entry] = ()
+    github: Entry | None = None
     faults: Sequence[Entry] = ()
     deny: Sequence[str] = ()
     timeline: Sequence[Entry] = ()

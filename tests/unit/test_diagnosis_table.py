@@ -11,7 +11,7 @@ import pytest
 from ecs_gpu_deploy.core import diagnosis_table
 from ecs_gpu_deploy.core.diagnosis import explanation_of
 from ecs_gpu_deploy.core.diagnosis_table import Source, cause_of, causes, codes, diagnoses_markdown
-from ecs_gpu_deploy.core.untrusted import MAX_LINE, MAX_LINES, excerpt, harmless, lines_of
+from ecs_gpu_deploy.core.text import MAX_LINE, MAX_LINES, excerpt, harmless, lines_of
 
 CONTRACT = re.findall(
     r"\S+",

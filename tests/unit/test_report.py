@@ -112,13 +112,13 @@ AWS rolled the service back to rag:7: the circuit breaker threshold was exceeded
 
 | | |
 |---|---|
-| Cluster | <code>ki</code> |
-| Image | <code>repo/rag:bad</code> |
-| Digest | <code>sha256:abc</code> |
-| Revision | <code>rag:8</code> |
-| Before | <code>rag:7</code> |
-| Took | <code>6m45s</code> |
-| Exit code | <code>5</code> |
+| Cluster | `ki` |
+| Image | `repo/rag:bad` |
+| Digest | `sha256:abc` |
+| Revision | `rag:8` |
+| Before | `rag:7` |
+| Took | `6m45s` |
+| Exit code | `5` |
 
 [Tasks](https://example.com)
 

@@ -1,8 +1,20 @@
 """Untrusted text: escape sequences, workflow commands and Markdown stay text."""
 
+import re
+
 import pytest
 
-from ecs_gpu_deploy.core.text import fenced, log_line, markdown, markdown_code, plain, span
+from ecs_gpu_deploy.core.text import (
+    count,
+    fenced,
+    harmless,
+    log_line,
+    markdown,
+    plain,
+    short_arns,
+    span,
+    table_code,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,9 +25,20 @@ from ecs_gpu_deploy.core.text import fenced, log_line, markdown, markdown_code, 
         ("a\rb\x00c\x7fd", "abcd"),
         ("two\nlines", "two ⏎ lines"),
         ("bidi \u202egnp.exe", "bidi gnp.exe"),
+        ("zero\u200bwidth\u2060", "zerowidth"),
+        ("half a pair \ud83d", "half a pair"),
         ("tab\there", "tab here"),
     ],
-    ids=["ANSI colour", "terminal title", "control characters", "line end", "text direction", "tab"],
+    ids=[
+        "ANSI colour",
+        "terminal title",
+        "control characters",
+        "line end",
+        "text direction",
+        "zero width",
+        "lone surrogate, which no UTF-8 stream takes",
+        "tab",
+    ],
 )
 def test_plain_leaves_one_printable_line(text, shown):
     assert plain(text) == shown
@@ -28,11 +51,26 @@ def test_plain_cuts_a_megabyte_and_says_so():
 
 
 @pytest.mark.parametrize(
-    "text", ["::set-output name=a::b", "::error::x", "\x1b[0m::stop-commands::t", "##[error]x"]
+    "text",
+    [
+        "::set-output name=a::b",
+        "::error::x",
+        "\x1b[0m::stop-commands::t",
+        "\u200b::error::x",
+        " " * 60 + "::error::x",
+        "\u3000::error::x",
+        "##[error]x",
+        "a ##[group]b",
+    ],
 )
 def test_a_log_line_is_never_a_workflow_command(text):
-    assert not log_line(text).startswith("::")
-    assert "##[" not in log_line(text) or "\u200b" in log_line(text)
+    for shown in (log_line(text), harmless(plain(text)), harmless(text.replace("\u200b", ""))):
+        assert not shown.strip().removeprefix("\x1b[0m").startswith("::") or "\x1b" in shown
+        assert "##[" not in shown
+
+
+def test_a_log_line_shows_no_invisible_characters_of_ours():
+    assert log_line("::error::x ##[y]") == ": :error::x ## [y]"
 
 
 @pytest.mark.parametrize(
@@ -47,14 +85,32 @@ def test_a_log_line_is_never_a_workflow_command(text):
     ],
 )
 def test_markdown_stays_text(text):
-    shown = markdown(text)
+    shown = markdown(text).replace("<!-- -->", "")
     assert "<" not in shown
     for character in "[](`|#":
         assert shown.count(character) == shown.count("\\" + character)
 
 
-def test_inline_code_cannot_be_left():
-    assert markdown_code("a`b|c</code><b>") == "<code>a&#96;b&#124;c&lt;/code&gt;&lt;b&gt;</code>"
+@pytest.mark.parametrize(
+    "text", ["see https://evil.example", "WWW.evil.example", "@team fix", "a@b.example", "mailto:a@b.c"]
+)
+def test_nothing_becomes_a_link_or_a_mention(text):
+    assert not re.search(r"://|www\.\w|@\w|mailto:\w", re.sub(r":<!-- -->//", "", markdown(text)), re.I)
+    assert markdown(text).replace("<!-- -->", "").replace("\\", "") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("repo/rag:v1", "`repo/rag:v1`"),
+        ("a|b", "`a\\|b`"),
+        ("a`b", "``a`b``"),
+        ("``", "``` `` ```"),
+        ("</code><b>*x*", "`</code><b>*x*`"),
+    ],
+)
+def test_inline_code_cannot_be_left(text, cell):
+    assert table_code(text) == cell
 
 
 def test_a_fence_is_longer_than_any_in_it():
@@ -64,7 +120,33 @@ def test_a_fence_is_longer_than_any_in_it():
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "registered 1 targets in (target-group arn:aws:elasticloadbalancing:eu-central-1:123456789012:"
+            "targetgroup/ki-rag/6d0ecf831eec9f09).",
+            "registered 1 targets in (target-group ki-rag).",
+        ),
+        (
+            "(task 0123456789abcdef) on arn:aws-cn:ecs:cn-north-1:123456789012:container-instance/ki/fedcba9876543210:",
+            "(task 0123456789abcdef) on container-instance fedcba98:",
+        ),
+        ("arn:aws:ecs:eu-central-1:123456789012:task-definition/rag:8", "rag:8"),
+        ("arn:aws:ecs:eu-central-1:123456789012:task/ki/fedcba9876543210, again", "task fedcba98, again"),
+        ("role arn:aws:iam::123456789012:role/deploy", "role deploy"),
+        ("no ARN, not even arn:aws", "no ARN, not even arn:aws"),
+    ],
+)
+def test_an_arn_is_cut_to_what_a_person_recognises(text, shown):
+    assert short_arns(text) == shown
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0s"), (59.6, "1m"), (372, "6m12s"), (3900, "1h05m"), (7200, "2h00m")]
 )
 def test_spans_read_as_people_write_them(seconds, text):
     assert span(seconds) == text
+
+
+def test_one_is_singular():
+    assert (count(1, "task"), count(0, "task"), count(2, "task")) == ("1 task", "0 tasks", "2 tasks")

@@ -10,7 +10,7 @@ import json
 from typing import Literal, TextIO
 
 from ecs_gpu_deploy.core.diagnosis import explanation_of
-from ecs_gpu_deploy.core.untrusted import harmless
+from ecs_gpu_deploy.core.text import harmless
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.model import Diagnosis
 

@@ -22,8 +22,8 @@ from ecs_gpu_deploy.core.diagnosis_table import (
     hits,
 )
 from ecs_gpu_deploy.core.loading import Kill, loading_message, still_loads
+from ecs_gpu_deploy.core.text import excerpt, lines_of
 from ecs_gpu_deploy.core.timing import HealthTiming
-from ecs_gpu_deploy.core.untrusted import excerpt, lines_of
 from ecs_gpu_deploy.model import Container, Diagnosis, Event, LogTail, Service, TargetHealth, Task
 
 __all__ = ["Instance", "diagnoses_markdown", "diagnoses_of", "diagnosis", "explanation_of", "headline"]

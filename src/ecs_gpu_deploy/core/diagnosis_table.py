@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from ecs_gpu_deploy.core.untrusted import lines_of
+from ecs_gpu_deploy.core.text import lines_of
 
 SYMPTOM_RANK = 80
 """From this rank on a code is a symptom: it is dropped where a cause is known."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.diff import Change, diff_markdown
-from ecs_gpu_deploy.core.text import fenced, log_line, markdown, markdown_code, span
+from ecs_gpu_deploy.core.text import fenced, log_line, markdown, table_code, span
 from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Phase, Result, short_id
 
 _SIGNS = {Outcome.SUCCEEDED: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.SUPERSEDED: "⏭️", Outcome.CANCELLED: "⏹️"}
@@ -119,7 +119,7 @@ def _facts(result: Result, details: Details) -> str:
         ("Exit code", str(result.exit_code)),
     ]
     table = ["| | |", "|---|---|"]
-    table += [f"| {name} | {markdown_code(value)} |" for name, value in rows if value]
+    table += [f"| {name} | {table_code(value)} |" for name, value in rows if value]
     shown = " · ".join(f"[{markdown(name)}]({address})" for name, address in links.items())
     return "\n".join(table) + (f"\n\n{shown}" if shown else "")
 

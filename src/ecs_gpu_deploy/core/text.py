@@ -1,50 +1,148 @@
-"""Untrusted text made safe to print: log lines, events, names. Also how we write times and durations."""
+"""Text that others wrote (logs, events, reasons, names) made safe to look at, and how we write numbers.
+
+What is escaped, and why: terminal escapes and invisible or direction-changing characters (they hide or
+forge what a person reads), GitHub's workflow commands (the runner reads `::name::` at the start of a line
+and the older `##[name]` anywhere in it), Markdown and HTML. Every function bounds its result in length.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,2048}(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+MAX_LINES = 2000
+MAX_LINE = 4000
+MAX_TEXT = 200_000
+_HEAD_LINES = 200
+_HEAD_LINE = 3000
+
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]{0,40}[ -/]{0,10}[@-~]|\x1b\][^\x07\x1b\n]{0,2000}(?:\x07|\x1b\\)?|\x1b.?|\x9b"
+)
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~$@]|^[-+=]|^\d+(?=[.)]))")
+_FOUND_LATE = re.compile(r"\b(?:https?|ftp|mailto|xmpp):|\bwww\.|@", re.IGNORECASE)
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_ARN = re.compile(
+    r"(?:\b(?:target-group|load-balancer|task|container-instance) )?"
+    r"\b(arn:aws[a-z-]{0,12}:[a-z0-9-]{1,40}:[a-z0-9-]{0,20}:\d{0,12}:[\w+=,.@:/*-]{1,500})"
+)
 
 
 def plain(text: str, *, limit: int = 1000) -> str:
     """Return *text* on one line, without escape sequences and control characters, at most *limit* long."""
     cut = text[: 4 * limit]
-    clean = _CONTROL.sub("", _ANSI.sub("", cut).replace("\t", " ").replace("\n", " ⏎ ")).strip()
+    spaced = _ESCAPES.sub("", cut).replace("\t", " ").replace("\n", " ⏎ ")
+    clean = _CONTROLS.sub("", spaced).strip()
     return clean if len(clean) <= limit and len(cut) == len(text) else clean[: limit - 1].rstrip() + "…"
 
 
-def log_line(text: str, *, limit: int = 1000) -> str:
-    """Return *text* so that a GitHub log takes it as text and not as a workflow command.
+def harmless(line: str) -> str:
+    """Return *line* so that GitHub's runner takes no part of it for a workflow command.
 
-    The runner reads `::name::` at the start of a line, and the older `##[name]` anywhere in it.
+    The runner trims a line before it looks for `::`, so blanks before it do not help.
     """
-    line = plain(text, limit=limit).replace("##[", "##\u200b[")
-    return f":\u200b{line[1:]}" if line.startswith("::") else line
+    line = line.replace("##[", "## [")
+    bare = line.lstrip()
+    return f"{line[: len(line) - len(bare)]}: {bare[1:]}" if bare.startswith("::") else line
+
+
+def log_line(text: str, *, limit: int = 1000) -> str:
+    """Return *text* as one line that a terminal and a GitHub log take as text and nothing else."""
+    return harmless(plain(text, limit=limit))
 
 
 def markdown(text: str, *, limit: int = 1000) -> str:
-    """Return *text* so that Markdown and HTML show it as it is."""
-    return _MARKDOWN.sub(r"\\\1", plain(text, limit=limit).translate(_HTML))
+    """Return *text* so that Markdown and HTML show it as it is: no markup, link, mention or image.
+
+    GitHub finds bare links and mentions in the finished text, where a backslash is gone already; an empty
+    comment inside them is still there and shows nothing.
+    """
+    shown = _MARKDOWN.sub(r"\\\1", plain(text, limit=limit).translate(_HTML))
+    return _FOUND_LATE.sub(r"\g<0><!-- -->", shown)
 
 
-def markdown_code(text: str, *, limit: int = 300) -> str:
-    """Return *text* as inline code that it cannot leave, also inside a table."""
-    shown = plain(text, limit=limit).translate(_HTML).replace("|", "&#124;").replace("`", "&#96;")
-    return f"<code>{shown}</code>"
+def table_code(text: str, *, limit: int = 300) -> str:
+    """Return *text* as inline code for a table cell, which it can leave neither as code nor as cell."""
+    shown = plain(text, limit=limit).replace("|", "\\|")
+    ticks = "`" * (1 + max((len(run) for run in re.findall(r"`+", shown)), default=0))
+    space = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{ticks}{space}{shown}{space}{ticks}"
 
 
-def fenced(lines: list[str] | tuple[str, ...], *, limit: int = 1000) -> str:
+def fenced(lines: Sequence[str], *, limit: int = 1000, language: str = "text") -> str:
     """Return *lines* as a fenced block whose fence is longer than any in it."""
     body = [plain(line, limit=limit) for line in lines]
     longest = max((len(run) for line in body for run in re.findall(r"`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
-    return "\n".join([f"{fence}text", *body, fence])
+    return "\n".join([f"{fence}{language}", *body, fence])
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """Split *text* into lines without terminal escapes and control characters, bounded in number and length.
+
+    Of too many lines the first 200 and the last 1800 stay, of a too long line its two ends. A carriage
+    return (a progress bar redrawing itself) ends a line too.
+    """
+    if len(text) > 4 * MAX_TEXT:
+        text = text[: MAX_TEXT // 4] + "\n" + text[-2 * MAX_TEXT :]
+    raw = re.split(r"\r\n|\n|\r", text)
+    if len(raw) > MAX_LINES:
+        raw = raw[:_HEAD_LINES] + raw[_HEAD_LINES - MAX_LINES :]
+    kept: list[str] = []
+    size = 0
+    for line in reversed([_bounded(line) for line in raw]):
+        size += len(line) + 1
+        if size > MAX_TEXT:
+            break
+        kept.append(line)
+    return tuple(reversed(kept))
+
+
+def _bounded(line: str) -> str:
+    if len(line) > MAX_LINE:
+        line = f"{line[:_HEAD_LINE]} … {line[_HEAD_LINE - MAX_LINE :]}"
+    return _CONTROLS.sub(" ", _ESCAPES.sub("", line)).rstrip()
+
+
+def excerpt(line: str, width: int = 400) -> str:
+    """Return *line* as evidence: verbatim but for outer blanks, cut in its middle beyond *width*."""
+    line = _bounded(line).strip()
+    if len(line) <= width:
+        return line
+    tail = width // 3
+    return f"{line[: width - tail - 3]} … {line[-tail:]}"
+
+
+def short_arns(text: str) -> str:
+    """Return *text* with each ARN cut to what a person recognises: `service/ki/rag`, `target-group rag`.
+
+    Target groups and load balancers carry their name before a random id (ELBv2 "Resource types"), ECS
+    resources their cluster and id; of a task the first eight characters tell it apart.
+    """
+    return _ARN.sub(lambda found: _known_as(found[1]), text)
+
+
+def _known_as(arn: str) -> str:
+    bare = arn.rstrip(".,:")
+    resource = bare.split(":", 5)[5]
+    parts = resource.split("/")
+    match parts:
+        case ["targetgroup", name, _]:
+            short = f"target-group {name}"
+        case ["loadbalancer", _, name, _]:
+            short = f"load-balancer {name}"
+        case ["task", *_, identity]:
+            short = f"task {identity[:8]}"
+        case ["container-instance", *_, identity]:
+            short = f"container-instance {identity[:8]}"
+        case [_kind, *_, identity]:
+            short = identity
+        case _:
+            short = resource
+    return short + arn[len(bare) :]
 
 
 def span(seconds: float) -> str:

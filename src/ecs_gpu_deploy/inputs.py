@@ -20,14 +20,18 @@ from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image_reference import ImageReference
 from ecs_gpu_deploy.errors import InvalidInput
 
-ALL: tuple[str, ...] = ("deploy",)
+ALL: tuple[str, ...] = ("deploy", "push")
+BUILD: tuple[str, ...] = ("deploy", "push")
 ROLLOUT: tuple[str, ...] = ("deploy",)
 RENDER: tuple[str, ...] = ("deploy",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option. `kind` is the key of READERS; `default` is text, as GitHub hands inputs over."""
+    """One option. `kind` is the key of READERS; `default` is text, as GitHub hands inputs over.
+
+    A value of a `secret` option does not belong on a command line, which every process can read.
+    """
 
     name: str
     help: str
@@ -38,6 +42,7 @@ class Option:
     metavar: str = ""
     repeatable: bool = False
     action: bool = True
+    secret: bool = False
 
     @property
     def field(self) -> str:
@@ -250,6 +255,144 @@ OPTIONS: tuple[Option, ...] = (
         default="leave",
         commands=ROLLOUT,
     ),
+    _option(
+        "repository",
+        "ECR repository to build and push to, by name or URI; with it (or context) deploy builds the image "
+        "first. Default: the repository of the image that the service runs.",
+        metavar="NAME|URI",
+        commands=BUILD,
+    ),
+    _option(
+        "image-tag",
+        "Tag of the image that is built. Default: the commit's SHA. An image that has it already is not "
+        "built again.",
+        metavar="TAG",
+        commands=BUILD,
+    ),
+    _option(
+        "extra-tags",
+        "Further tags of the image, one a line.",
+        kind="lines",
+        metavar="TAG",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "push-latest",
+        "Move the tag latest to the image as well (batch tasks that run `latest`).",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "context",
+        "Folder to build the image from; with it (or repository) deploy builds the image first. Default of "
+        "push: the working directory.",
+        metavar="PATH",
+        commands=BUILD,
+    ),
+    _option("dockerfile", "Dockerfile. Default: Dockerfile in the context.", metavar="PATH", commands=BUILD),
+    _option("target", "Stage of the Dockerfile to build.", metavar="STAGE", commands=BUILD),
+    _option(
+        "platforms",
+        "Platforms to build for, with commas; more than one needs buildx.",
+        default="linux/amd64",
+        metavar="OS/ARCH",
+        commands=BUILD,
+    ),
+    _option(
+        "build-args",
+        "Build arguments, NAME=VALUE, one a line. They end up in the image: no secrets.",
+        kind="pairs",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "build-secrets",
+        "Secrets for `RUN --mount=type=secret,id=NAME`, NAME=VALUE, one a line; NAME alone takes the "
+        "environment variable of that name. They reach Docker through the environment only.",
+        kind="assignments",
+        metavar="NAME",
+        repeatable=True,
+        secret=True,
+        commands=BUILD,
+    ),
+    _option(
+        "build-secret-files",
+        "Files as build secrets, NAME=PATH, one a line.",
+        kind="pairs",
+        metavar="NAME=PATH",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "build-network",
+        "Network of RUN steps, such as host. Default: Docker's own.",
+        metavar="MODE",
+        commands=BUILD,
+    ),
+    _option(
+        "cache",
+        "Where layers are cached between runs: registry (in ECR, see cache-image), gha (GitHub's cache) or "
+        "off. Both need buildx.",
+        kind="choice",
+        choices=("off", "registry", "gha"),
+        default="off",
+        commands=BUILD,
+    ),
+    _option(
+        "cache-image",
+        "Image that holds the registry cache; its repository must have mutable tags. Default: the tag "
+        "buildcache of the repository.",
+        metavar="URI",
+        commands=BUILD,
+    ),
+    _option(
+        "provenance",
+        "Add a provenance attestation; it turns the image into an index.",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "rebuild",
+        "Build and push even where the image of this tag exists.",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "create-repository",
+        "Create the ECR repository where it is missing: scan on push, immutable tags save latest, a "
+        "lifecycle policy.",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "restore-archived",
+        "Restore the image of this tag where ECR has archived it (it stays restored for 90 days at least).",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "fail-on-severity",
+        "Refuse an image in which ECR's scan finds something of this severity or worse.",
+        kind="choice",
+        choices=("off", "critical", "high", "medium"),
+        default="off",
+        commands=BUILD,
+    ),
+    _option(
+        "scan-timeout",
+        "Longest wait for the result of ECR's scan where fail-on-severity is set.",
+        kind="duration",
+        default="5m",
+        metavar="DURATION",
+        commands=BUILD,
+    ),
     _option("region", "AWS Region. Default: AWS_REGION, AWS_DEFAULT_REGION or the profile's."),
     _option(
         "role-to-assume",
@@ -263,6 +406,32 @@ OPTIONS: tuple[Option, ...] = (
         kind="duration",
         default="1h",
         metavar="DURATION",
+    ),
+    _option(
+        "role-chain",
+        "Roles to assume one after the other with the credentials before, one ARN a line: after "
+        "role-to-assume, or after the credentials that are there. One hour each at most.",
+        kind="lines",
+        metavar="ARN",
+        repeatable=True,
+    ),
+    _option("role-external-id", "External id with which the roles of role-chain are assumed."),
+    _option(
+        "role-session-policy",
+        "Policy (JSON) that narrows the permissions of the last role assumed.",
+        kind="policy",
+        metavar="JSON",
+    ),
+    _option(
+        "audience",
+        "Audience of GitHub's token. Default: sts.amazonaws.com, in China sts.amazonaws.com.cn.",
+    ),
+    _option(
+        "allowed-account-ids",
+        "AWS accounts that may be deployed to, one a line or with commas; any other is refused.",
+        kind="accounts",
+        metavar="ID",
+        repeatable=True,
     ),
     _option("result-file", "Where to write the result as JSON.", metavar="PATH"),
     _option(
@@ -304,7 +473,8 @@ def settings_from(
     (an empty text is an input that was not set), *config* to YAML values of the file.
     """
     known = {option.name for option in OPTIONS if command in option.commands}
-    for source, names in (("input", inputs), ("key of the configuration file", config)):
+    given = [name for name, text in inputs.items() if text.strip()]
+    for source, names in (("input", given), ("key of the configuration file", config)):
         for name in names:
             if name not in known and name not in {"command", "config"}:
                 raise unknown_name(source, name, known if name not in _BY_NAME else ())
@@ -348,6 +518,12 @@ def _texts_of(
         texts = tuple(argv[option.name])
         if any(not text.strip() for text in texts):
             raise InvalidInput(f"--{option.name} is empty.", hint="Give it a value, or leave the flag out.")
+        if option.secret and any("=" in text for text in texts):
+            raise InvalidInput(
+                f"--{option.name} has a value, and every process can read a command line.",
+                hint=f"Write --{option.name} NAME and set the environment variable NAME, or use the "
+                "action's input.",
+            )
         return texts
     if inputs.get(option.name, "").strip():
         return (inputs[option.name],)
@@ -359,15 +535,18 @@ def _texts_of(
     return (option.default,) if option.default else ()
 
 
+_LINED = frozenset({"images", "assignments", "pairs", "lines", "accounts"})
+
+
 def _text_of_yaml(option: Option, value: Any) -> str:
     match value:
         case bool():
             return str(value).lower()
         case str() | int() | float():
             return str(value)
-        case list() if option.kind in {"images", "assignments"}:
+        case list() if option.kind in _LINED:
             return "\n".join(str(item) for item in value)
-        case dict() if option.kind in {"images", "assignments"}:
+        case dict() if option.kind in {"images", "assignments", "pairs"}:
             return "\n".join(f"{name}={item}" for name, item in value.items())
         case _:
             return json.dumps(value)
@@ -464,6 +643,44 @@ def _assignments(option: Option, texts: tuple[str, ...]) -> dict[str, str | None
     return result
 
 
+def _pairs(option: Option, texts: tuple[str, ...]) -> dict[str, str]:
+    result: dict[str, str] = {}
+    for line in _lines(texts):
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip() or re.search(r"\s", name.strip()):
+            raise InvalidInput(
+                f"{option.name} has the line {name[:40]!r}, which is not NAME=VALUE.",
+                hint=f"Write one NAME=VALUE a line in {option.name}.",
+            )
+        result[name.strip()] = value
+    return result
+
+
+def _lines_of(_option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_lines(texts)))
+
+
+def _accounts(option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
+    accounts = tuple(re.split(r"[\s,]+", ",".join(_lines(texts)).strip(",")))
+    for account in accounts:
+        if not re.fullmatch(r"\d{12}", account, re.ASCII):
+            raise _invalid(option, account, "an AWS account id of 12 digits")
+    return accounts
+
+
+def _policy(option: Option, texts: tuple[str, ...]) -> str:
+    try:
+        policy = json.loads(texts[-1])
+    except ValueError as error:
+        raise _invalid(option, texts[-1], f"JSON ({error})") from error
+    if not isinstance(policy, dict) or "Statement" not in policy:
+        raise _invalid(option, texts[-1], "a policy with a Statement")
+    text = json.dumps(policy, separators=(",", ":"))
+    if len(text) > 2048:
+        raise _invalid(option, texts[-1], "a policy of at most 2,048 characters (STS's limit)")
+    return text
+
+
 def _images(_option: Option, texts: tuple[str, ...]) -> dict[str, str]:
     """Return container → image; the key "" stands for the one container that is meant by default."""
     result: dict[str, str] = {}
@@ -519,6 +736,10 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "gpu": _gpu,
     "assignments": _assignments,
     "images": _images,
+    "pairs": _pairs,
+    "lines": _lines_of,
+    "accounts": _accounts,
+    "policy": _policy,
     "words": _words,
     "mapping": _mapping,
 }

@@ -13,12 +13,13 @@ from ecs_gpu_deploy.core.report import Details
 from ecs_gpu_deploy.core.rollout import Verdict, Watched
 from ecs_gpu_deploy.edges.reporter import Reporter
 from ecs_gpu_deploy.errors import InvalidInput, Refused
-from ecs_gpu_deploy.inputs import Settings
+from ecs_gpu_deploy.inputs import Settings, required
 from ecs_gpu_deploy.model import Outcome, Service, short_id
 
 
 def check(settings: Settings) -> None:
     """Raise InvalidInput for what can be known to be wrong without AWS."""
+    required(settings, "cluster", "service")
     overrides_from(settings)
     read_source(settings)
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import FrameType
@@ -15,16 +16,16 @@ from ecs_gpu_deploy.commands import deploy
 from ecs_gpu_deploy.commands.context import Cancelled, Context, Draft
 from ecs_gpu_deploy.core.report import Details, annotation, markdown_view, outputs, result_json, text_view
 from ecs_gpu_deploy.core.rollout import Verdict
-from ecs_gpu_deploy.core.text import plain
+from ecs_gpu_deploy.core.text import log_line, plain
 from ecs_gpu_deploy.edges.aws import Aws
 from ecs_gpu_deploy.edges.clock import Clock, clock_from_environment
+from ecs_gpu_deploy.edges.credentials import RoleWish, check_account, session_for
 from ecs_gpu_deploy.edges.ecs import Ecs
 from ecs_gpu_deploy.edges.files import check_writable, write_text
 from ecs_gpu_deploy.edges.github import GitHub
-from ecs_gpu_deploy.edges.oidc import session_for_role
 from ecs_gpu_deploy.edges.reporter import Reporter, emit
 from ecs_gpu_deploy.errors import DeployError, InternalError, Refused
-from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.inputs import Settings
 from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Result, Severity
 
 
@@ -62,10 +63,9 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         began = clock.now()
         settings = read_settings()
         result_file = settings.result_file or result_file
-        required(settings, "cluster", "service")
         COMMANDS[command].check(settings)
         _heed_signals()
-        aws = _connected(settings, clock, github)
+        aws = _connected(settings, clock, github, draft)
         context = Context(
             aws=aws,
             ecs=Ecs(aws, settings.cluster),
@@ -104,23 +104,26 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     return result.exit_code
 
 
-def _connected(settings: Settings, clock: Clock, github: GitHub) -> Aws:
+def _connected(settings: Settings, clock: Clock, github: GitHub, draft: Draft) -> Aws:
     trace = None
     if settings.debug or github.is_debug:
 
         def trace(name: str) -> None:
             emit(f"debug: {name}", sys.stderr)
 
-    session = None
-    if settings.role_to_assume:
-        session = session_for_role(
-            settings.role_to_assume,
-            region=settings.region,
-            session_name=settings.role_session_name,
-            duration=int(settings.role_duration),
-            mask=github.mask,
-        )
-    return Aws(region=settings.region, clock=clock, botocore_session=session, trace=trace)
+    wish, calls = RoleWish.from_settings(settings), Counter[str]()
+    draft.findings += wish.findings()
+    session = session_for(
+        wish,
+        region=settings.region,
+        clock=clock,
+        mask=github.mask,
+        say=lambda text: emit(log_line(text), sys.stdout),
+        calls=calls,
+    )
+    aws = Aws(region=settings.region, clock=clock, botocore_session=session, trace=trace, calls=calls)
+    check_account(aws, wish, settings.allowed_account_ids or ())
+    return aws
 
 
 def _heed_signals() -> None:

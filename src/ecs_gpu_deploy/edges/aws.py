@@ -139,8 +139,9 @@ class Aws:
         botocore_session: botocore.session.Session | None = None,
         attempts: int = 8,
         trace: Callable[[str], None] | None = None,
+        calls: Counter[str] | None = None,
     ) -> None:
-        self.calls: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter() if calls is None else calls
         self._clock = clock
         self._attempts = attempts
         self._trace = trace

@@ -154,6 +154,7 @@ def test_the_action_s_inputs_are_checked_alike(sandbox, tmp_path):
 
 
 def test_an_unknown_command_of_the_action_sets_its_outputs_all_the_same(sandbox, tmp_path):
+    (tmp_path / "outputs").touch()
     run = act(sandbox, tmp_path, {"command": "deplyo"}, GITHUB_OUTPUT=str(tmp_path / "outputs"))
     assert run.exit_code == 2
     assert "Did you mean deploy?" in run.shown

@@ -8,11 +8,12 @@ import threading
 import time
 from typing import Any, Self
 
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, make_server
 
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.sandbox.application import Application
 from ecs_gpu_deploy.sandbox.clock import ModelClock, ScaledClock, SteppedClock
+from ecs_gpu_deploy.sandbox.connection import Connection
 from ecs_gpu_deploy.sandbox.github_issuer import RUNNER_TOKEN
 from ecs_gpu_deploy.sandbox.state import Sandbox
 from ecs_gpu_deploy.sandbox.world import World
@@ -49,7 +50,7 @@ class SandboxServer:
     def _listening(self, port: int) -> BaseWSGIServer:
         connections = self._connections
 
-        class Handler(_Handler):
+        class Handler(Connection):
             open_connections = connections
 
         try:
@@ -133,31 +134,3 @@ class SandboxServer:
         if self._thread is not None:
             self._thread.join()
         self.close()
-
-
-class _Handler(WSGIRequestHandler):  # type: ignore[misc]
-    """Keep connections open, answer in one packet, and stay silent."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 64 * 1024
-    open_connections: set[socket.socket] = set()  # noqa: RUF012 - each server gives its own
-
-    def setup(self) -> None:
-        """Remember the connection, so that the server can close it."""
-        super().setup()
-        self.open_connections.add(self.connection)
-
-    def finish(self) -> None:
-        """Forget the connection."""
-        self.open_connections.discard(self.connection)
-        with contextlib.suppress(OSError):  # reset on purpose, or by the client
-            super().finish()
-
-    def connection_dropped(self, error: BaseException, environ: object = None) -> None:
-        """End the connection that was reset, by the client or on purpose."""
-        del error, environ
-        self.close_connection = True
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
-        """Write nothing: a test's or a person's terminal is not for access logs."""

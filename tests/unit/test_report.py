@@ -1,10 +1,28 @@
 """The result in its three forms, as golden text."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from ecs_gpu_deploy.core.diff import Change
-from ecs_gpu_deploy.core.report import Details, annotation, markdown_view, outputs, result_json, text_view
-from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Phase, Result, Severity
+from ecs_gpu_deploy.core.phases import PhaseName
+from ecs_gpu_deploy.core.progress import TaskGpus
+from ecs_gpu_deploy.core.report import (
+    Details,
+    annotation,
+    log_blocks,
+    markdown_view,
+    outputs,
+    result_json,
+    text_view,
+)
+from ecs_gpu_deploy.core.timeline import PhaseSpan
+from ecs_gpu_deploy.model import Diagnosis, Finding, LogTail, Outcome, Phase, Result, Severity
+
+GOLDEN = Path(__file__).parent / "golden"
+AT = 1_790_000_000.0
 
 RESULT = Result(
     command="deploy",
@@ -31,6 +49,38 @@ RESULT = Result(
     phases=(Phase(name="placement", seconds=5, deadline=900), Phase(name="load", seconds=400, deadline=360)),
     duration_seconds=405.4567,
     api_calls={"ecs.UpdateService": 1, "ecs.DescribeServices": 4},
+)
+DETAILS = Details(
+    changes=(
+        Change(path="containerDefinitions[rag].image", old="repo/rag:v1", new="repo/rag:bad"),
+        Change(path="containerDefinitions[rag].environment[TOKEN]", old="***", new="***", masked=True),
+    ),
+    links={"Deployments": "https://example.com/d", "Tasks": "https://example.com/t"},
+    next_command="ecs-gpu-deploy watch --cluster ki --service rag",
+    spans=(
+        PhaseSpan(name=PhaseName.PLACEMENT, began_at=AT, ended_at=AT + 5),
+        PhaseSpan(name=PhaseName.LOAD, began_at=AT + 5, ended_at=AT + 405, is_late=True),
+    ),
+    gpus=(
+        TaskGpus(task_id="fedcba9876543210", gpus=1, placed_at=AT + 5, stopped_at=AT + 125, failed=True),
+        TaskGpus(task_id="0123456789abcdef:#;", gpus=2, placed_at=AT + 130),
+        TaskGpus(task_id="old", gpus=4, placed_at=AT - 9000, ours=False),
+    ),
+    ended_at=AT + 405,
+    gpu_hourly_cost=2.5,
+    log_tails=(
+        LogTail(
+            task_id="fedcba9876543210",
+            container="rag",
+            lines=(
+                "\x1b[31mTraceback\x1b[0m",
+                "```",
+                "</details><script>x</script> ##[error]y",
+                "::error::z",
+            ),
+        ),
+        LogTail(task_id="0123456789abcdef", container="rag", problem="no log group"),
+    ),
 )
 
 
@@ -69,6 +119,12 @@ def test_the_json_carries_every_member_of_the_contract():
     assert document["duration_seconds"] == 405.457
 
 
+def test_the_json_and_the_outputs_can_be_written_whatever_AWS_sent():
+    odd = replace(RESULT, reason="half a pair \ud83d")
+    assert json.loads(result_json(odd).encode())["reason"] == "half a pair ?"
+    assert outputs(odd)["reason"].encode() == b"half a pair ?"
+
+
 def test_outputs_are_texts_in_kebab_case():
     values = outputs(RESULT)
     assert values["exit-code"] == "5"
@@ -78,7 +134,7 @@ def test_outputs_are_texts_in_kebab_case():
 
 
 def test_the_text_view_ends_a_log():
-    assert text_view(RESULT) == (
+    assert text_view(RESULT, DETAILS) == (
         "rolled_back — AWS rolled the service back to rag:7: the circuit breaker threshold was exceeded. "
         "(exit 5)\n"
         "cause: cuda-out-of-memory — 3 tasks: the model does not fit.\n"
@@ -86,6 +142,17 @@ def test_the_text_view_ends_a_log():
         "  → Take a larger GPU.\n"
         "warning: No logs.\n"
         "  → Allow them.\n"
+        "GPU time: 11.2 GPU-minutes held, all wasted (at 2.5 per GPU-hour: 0.47 spent, 0.47 wasted)\n"
+        "next: ecs-gpu-deploy watch --cluster ki --service rag\n"
+    )
+
+
+def test_the_log_tails_are_shown_as_text_with_their_task():
+    assert log_blocks(DETAILS) == (
+        (
+            "last log lines of task fedcba98, container rag",
+            "Traceback\n```\n</details><script>x</script> ##[error]y\n::error::z",
+        ),
     )
 
 
@@ -96,69 +163,34 @@ def test_one_annotation_names_the_cause_and_the_knob():
     assert "Take a larger GPU." in message
 
 
-def test_the_summary_is_markdown_in_which_nothing_from_outside_is_markup():
-    details = Details(
-        changes=(Change(path="containerDefinitions[rag].image", old="a", new="b"),),
-        links={"Tasks": "https://example.com"},
-        next_command="aws ecs stop-service-deployment",
-    )
-    assert markdown_view(RESULT, details) == GOLDEN
+SUCCESS = replace(
+    RESULT, outcome=Outcome.SUCCEEDED, exit_code=0, reason="2 tasks run.", diagnoses=(), findings=()
+)
+HOSTILE = "</td><img src=x> `x` | [a](http://b) @team\n## x ::error::y \x1b[2J"
+INVALID = replace(
+    RESULT,
+    outcome=Outcome.INVALID,
+    exit_code=2,
+    reason=HOSTILE,
+    cluster=HOSTILE,
+    service=HOSTILE,
+    diagnoses=(Diagnosis(code="unknown", message=HOSTILE, hint=HOSTILE, evidence=(HOSTILE, "`````")),),
+    findings=(Finding(code="x", severity=Severity.ERROR, message=HOSTILE, hint=HOSTILE),),
+)
 
 
-GOLDEN = """\
-## ↩️ Rolled back rag
-
-AWS rolled the service back to rag:7: the circuit breaker threshold was exceeded.
-
-| | |
-|---|---|
-| Cluster | `ki` |
-| Image | `repo/rag:bad` |
-| Digest | `sha256:abc` |
-| Revision | `rag:8` |
-| Before | `rag:7` |
-| Took | `6m45s` |
-| Exit code | `5` |
-
-[Tasks](https://example.com)
-
-### Why
-
-**cuda-out-of-memory** — 3 tasks: the model does not fit.
-
-````text
-torch.OutOfMemoryError: CUDA <b>``` ::error::x
-````
-
-➡️ Take a larger GPU.
-
-### Timeline
-
-```mermaid
-gantt
-    dateFormat X
-    axisFormat %H:%M:%S
-    section placement
-    5s :0, 5
-    section load
-    6m40s :crit, 5, 405
-```
-
-### Task definition
-
-```diff
-- containerDefinitions[rag].image: "a"
-+ containerDefinitions[rag].image: "b"
-```
-
-### Also seen
-
-- warning: No logs. Allow them.
-
-### Next
-
-```text
-aws ecs stop-service-deployment
-```
-
-"""
+@pytest.mark.parametrize(
+    ("file", "result", "details"),
+    [
+        ("rolled-back.md", RESULT, DETAILS),
+        ("succeeded.md", SUCCESS, Details(changes=DETAILS.changes, ended_at=AT)),
+        ("hostile.md", INVALID, Details(ended_at=AT)),
+    ],
+    ids=[
+        "a failure says why first",
+        "a success is short; phases without times follow each other",
+        "nothing from outside is markup",
+    ],
+)
+def test_the_summary(file, result, details):
+    assert markdown_view(result, details) == (GOLDEN / file).read_text(encoding="utf-8")

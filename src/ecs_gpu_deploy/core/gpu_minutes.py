@@ -41,8 +41,12 @@ def gpu_sentence(minutes: GpuMinutes, *, hourly_cost: float | None) -> str:
     """Return what a person reads of it, "" where no GPU was held. The currency is the user's own."""
     if minutes.held <= 0:
         return ""
-    text = f"{minutes.held:.1f} GPU-minutes held, {minutes.wasted:.1f} of them wasted"
+    if minutes.wasted >= minutes.held:
+        wasted = "all wasted"
+    else:
+        wasted = f"{minutes.wasted:.1f} of them wasted" if minutes.wasted > 0 else "none wasted"
+    text = f"{minutes.held:.1f} GPU-minutes held, {wasted}"
     if hourly_cost is not None:
-        held, wasted = (value / 60 * hourly_cost for value in (minutes.held, minutes.wasted))
-        text += f"; at {hourly_cost:g} per GPU-hour that is {held:.2f}, {wasted:.2f} of it wasted"
+        spent, lost = (value / 60 * hourly_cost for value in (minutes.held, minutes.wasted))
+        text += f" (at {hourly_cost:g} per GPU-hour: {spent:.2f} spent, {lost:.2f} wasted)"
     return text

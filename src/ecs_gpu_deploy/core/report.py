@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.diff import Change, diff_markdown
-from ecs_gpu_deploy.core.text import fenced, log_line, markdown, table_code, span
-from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Phase, Result, short_id
+from ecs_gpu_deploy.core.gpu_minutes import gpu_minutes, gpu_sentence
+from ecs_gpu_deploy.core.progress import TaskGpus
+from ecs_gpu_deploy.core.text import count, fenced, log_line, markdown, plain, span, table_code
+from ecs_gpu_deploy.core.timeline import PhaseSpan, gantt
+from ecs_gpu_deploy.model import Diagnosis, Finding, LogTail, Outcome, Result, Severity, short_id
 
 _SIGNS = {Outcome.SUCCEEDED: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.SUPERSEDED: "⏭️", Outcome.CANCELLED: "⏹️"}
 _TITLES = {
@@ -25,13 +28,26 @@ _TITLES = {
 }
 
 
+_TAIL_LINES = 40
+_TAILS = 4
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """What the summary shows beside the result: the task-definition diff, console links, the next command."""
+    """What the views show beside the result.
+
+    `links` maps names to console pages, `next_command` rolls back or goes on watching, `spans` and `gpus`
+    are the timeline up to `ended_at` (epoch seconds), `gpu_hourly_cost` is what a GPU costs an hour.
+    """
 
     changes: Sequence[Change] = ()
     links: Mapping[str, str] | None = None
     next_command: str = ""
+    spans: Sequence[PhaseSpan] = ()
+    gpus: Sequence[TaskGpus] = ()
+    ended_at: float = 0.0
+    gpu_hourly_cost: float | None = None
+    log_tails: Sequence[LogTail] = ()
 
 
 def result_document(result: Result) -> dict[str, Any]:
@@ -50,19 +66,27 @@ def result_document(result: Result) -> dict[str, Any]:
 
 def result_json(result: Result) -> str:
     """Return the result as JSON text."""
-    return json.dumps(result_document(result), indent=2, ensure_ascii=False) + "\n"
+    return _encodable(json.dumps(result_document(result), indent=2, ensure_ascii=False)) + "\n"
+
+
+def _encodable(text: str) -> str:
+    """Return *text* without halves of surrogate pairs: JSON from AWS may carry them, UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def outputs(result: Result) -> dict[str, str]:
     """Return the action's outputs: every member of the result, its name in kebab-case, values as text."""
     return {
-        name.replace("_", "-"): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        name.replace("_", "-"): _encodable(
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        )
         for name, value in result_document(result).items()
     }
 
 
-def text_view(result: Result) -> str:
-    """Return the end of the log: verdict, causes with their proof, findings, what to do next."""
+def text_view(result: Result, details: Details | None = None) -> str:
+    """Return the end of the log: verdict, causes with their proof, findings, GPU time, what to do next."""
+    details = details or Details()
     lines = [f"{result.outcome} — {log_line(result.reason)} (exit {result.exit_code})"]
     for diagnosis in result.diagnoses:
         lines += _diagnosis_lines(diagnosis)
@@ -70,7 +94,33 @@ def text_view(result: Result) -> str:
         if finding.message != result.reason:
             lines.append(f"{finding.severity}: {log_line(finding.message)}")
         lines += [f"  → {log_line(line)}" for line in finding.hint.splitlines()]
+    if gpu_time := _gpu_time(result, details):
+        lines.append(f"GPU time: {gpu_time}")
+    if details.next_command and not any(details.next_command in f.hint for f in result.findings):
+        lines.append(f"next: {log_line(details.next_command)}")
     return "\n".join(lines) + "\n"
+
+
+def _gpu_time(result: Result, details: Details) -> str:
+    minutes = gpu_minutes(details.gpus, until=details.ended_at, outcome=result.outcome)
+    return gpu_sentence(minutes, hourly_cost=details.gpu_hourly_cost)
+
+
+def log_blocks(details: Details) -> tuple[tuple[str, str], ...]:
+    """Return (title, text) for the log tail of each failed container that has one."""
+    return tuple((_tail_title(tail), "\n".join(_tail_lines(tail))) for tail in _tails(details))
+
+
+def _tails(details: Details) -> list[LogTail]:
+    return [tail for tail in details.log_tails if tail.lines][:_TAILS]
+
+
+def _tail_title(tail: LogTail) -> str:
+    return f"last log lines of task {tail.task_id[:8]}, container {tail.container}"
+
+
+def _tail_lines(tail: LogTail) -> tuple[str, ...]:
+    return tuple(plain(line, limit=2000) for line in tail.lines[-_TAIL_LINES:])
 
 
 def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
@@ -89,59 +139,91 @@ def annotation(result: Result) -> tuple[str, str, str]:
 
 
 def markdown_view(result: Result, details: Details) -> str:
-    """Return the job summary. Everything that came from outside is escaped."""
+    """Return the job summary: first what to know and to do, then the facts. Everything foreign is escaped."""
     sign = _SIGNS.get(result.outcome, "❌")
-    what = f" {markdown(short_id(result.service))}" if result.service else ""
-    parts = [f"## {sign} {_TITLES[result.outcome]}{what}", markdown(result.reason), _facts(result, details)]
+    what = f": {markdown(short_id(result.service))}" if result.service else ""
+    parts = [f"## {sign} {_TITLES[result.outcome]}{what}", markdown(result.reason)]
+    parts += [_turn(hint) for hint in _own_hints(result)]
     if result.diagnoses:
         parts.append("### Why")
         parts += [_diagnosis_markdown(diagnosis) for diagnosis in result.diagnoses]
-    if any(phase.seconds > 0 for phase in result.phases):
-        parts += ["### Timeline", _gantt(result.phases)]
+    parts += [_tail_markdown(tail) for tail in _tails(details)]
+    if details.next_command:
+        parts += ["### What now", fenced([details.next_command], language="sh")]
+    others = [finding for finding in result.findings if finding.message != result.reason]
+    if others:
+        parts += ["### Also seen", "\n".join(_finding_markdown(finding) for finding in others)]
+    timeline = gantt(_spans(result, details), details.gpus, until=details.ended_at)
+    if timeline:
+        parts += ["### Timeline", timeline]
     if details.changes:
         parts += ["### Task definition", diff_markdown(details.changes)]
-    if result.findings:
-        parts += ["### Also seen", "\n".join(_finding_markdown(finding) for finding in result.findings)]
-    if details.next_command:
-        parts += ["### Next", fenced([details.next_command])]
+    parts += ["### Facts", _facts(result, details)]
     return "\n\n".join(part for part in parts if part) + "\n\n"
 
 
+def _own_hints(result: Result) -> list[str]:
+    """Return what to turn where the verdict itself is the finding, unless a diagnosis says it."""
+    said = {diagnosis.hint for diagnosis in result.diagnoses}
+    return [f.hint for f in result.findings if f.message == result.reason and f.hint and f.hint not in said]
+
+
+def _turn(hint: str) -> str:
+    return "**What to turn:** " + "\n\n".join(markdown(line) for line in hint.splitlines())
+
+
+def _spans(result: Result, details: Details) -> Sequence[PhaseSpan]:
+    """Return the phases with their times; where only their lengths are known, one after the other."""
+    if details.spans:
+        return details.spans
+    at = details.ended_at - sum(phase.seconds for phase in result.phases)
+    spans = []
+    for phase in result.phases:
+        late = phase.seconds > phase.deadline > 0
+        spans.append(PhaseSpan(name=phase.name, began_at=at, ended_at=at + phase.seconds, is_late=late))
+        at += phase.seconds
+    return spans
+
+
 def _facts(result: Result, details: Details) -> str:
-    links = details.links or {}
     rows = [
         ("Cluster", result.cluster),
+        ("Service", result.service),
         ("Image", result.image),
         ("Digest", result.image_digest),
         ("Revision", short_id(result.task_definition_arn)),
         ("Before", short_id(result.previous_task_definition_arn)),
-        ("Took", span(result.duration_seconds) if result.duration_seconds else ""),
-        ("Exit code", str(result.exit_code)),
     ]
-    table = ["| | |", "|---|---|"]
+    table = [f"| Verdict | {result.outcome}, exit code {result.exit_code} |", "|:--|:--|"]
     table += [f"| {name} | {table_code(value)} |" for name, value in rows if value]
-    shown = " · ".join(f"[{markdown(name)}]({address})" for name, address in links.items())
-    return "\n".join(table) + (f"\n\n{shown}" if shown else "")
+    calls = sum(result.api_calls.values())
+    took = [span(result.duration_seconds)] if result.duration_seconds else []
+    took += [f"{count(calls, 'call')} to AWS"] if calls else []
+    if took:
+        table.append(f"| Took | {', '.join(took)} |")
+    if gpu_time := _gpu_time(result, details):
+        table.append(f"| GPU time | {markdown(gpu_time)} |")
+    shown = " · ".join(f"[{markdown(name)}]({address})" for name, address in (details.links or {}).items())
+    return "\n".join(table) + (f"\n\nIn the AWS console: {shown}" if shown else "")
 
 
 def _diagnosis_markdown(diagnosis: Diagnosis) -> str:
     head = f"**{markdown(diagnosis.code)}** — {markdown(diagnosis.message)}"
-    proof = fenced(tuple(diagnosis.evidence)) if diagnosis.evidence else ""
-    return "\n\n".join(part for part in (head, proof, f"➡️ {markdown(diagnosis.hint)}") if part)
+    proof = fenced(diagnosis.evidence) if diagnosis.evidence else ""
+    return "\n\n".join(part for part in (head, proof, diagnosis.hint and _turn(diagnosis.hint)) if part)
+
+
+def _tail_markdown(tail: LogTail) -> str:
+    title = _tail_title(tail)
+    return (
+        f"<details><summary>{markdown(title[0].upper() + title[1:])}</summary>\n\n"
+        f"{fenced(_tail_lines(tail), limit=2000)}\n\n</details>"
+    )
+
+
+_FINDING_SIGNS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}
 
 
 def _finding_markdown(finding: Finding) -> str:
     hint = f" {markdown(finding.hint)}" if finding.hint else ""
-    return f"- {finding.severity}: {markdown(finding.message)}{hint}"
-
-
-def _gantt(phases: Sequence[Phase]) -> str:
-    lines = ["```mermaid", "gantt", "    dateFormat X", "    axisFormat %H:%M:%S"]
-    at = 0
-    for phase in phases:
-        if phase.seconds > 0:
-            end = at + max(1, round(phase.seconds))
-            late = "crit, " if phase.seconds > phase.deadline > 0 else ""
-            lines += [f"    section {phase.name}", f"    {span(phase.seconds)} :{late}{at}, {end}"]
-            at = end
-    return "\n".join([*lines, "```"])
+    return f"- {_FINDING_SIGNS[finding.severity]} {markdown(finding.message)}{hint}"

@@ -22,7 +22,7 @@ _ESCAPES = re.compile(
 _CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~$@]|^[-+=]|^\d+(?=[.)]))")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~$@]|^[-+=]|(?<=^\d)\.(?=\s|$))")
 _FOUND_LATE = re.compile(r"\b(?:https?|ftp|mailto|xmpp):|\bwww\.|@", re.IGNORECASE)
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _ARN = re.compile(

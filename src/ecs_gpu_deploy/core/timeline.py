@@ -19,7 +19,7 @@ _SHOWN_TASKS = 12
 class PhaseSpan:
     """One stay of the rollout in one phase, in epoch seconds. A crash loop comes back to a phase."""
 
-    name: PhaseName
+    name: str
     began_at: float
     ended_at: float
     is_late: bool = False
@@ -56,14 +56,16 @@ class Timeline:
 def gantt(spans: Sequence[PhaseSpan], tasks: Sequence[TaskGpus], *, until: float) -> str:
     """Return the phases and the tasks as a fenced mermaid gantt with real times; "" without phases.
 
-    *until* ends what still goes on. Mermaid reads `dateFormat X` as epoch seconds and writes the viewer's
-    local time (mermaid docs, "Gantt diagrams"). Only phase names and hexadecimal ids stand in it.
+    *until* ends what still goes on. Times are epoch milliseconds (`dateFormat x`): mermaid 11 takes them for
+    milliseconds under `X` too. It writes the viewer's local time. Only phase names and hexadecimal ids stand
+    in it.
     """
     shown = [stay for stay in spans if stay.seconds > 0]
     if not shown:
         return ""
     longest = sorted(shown, key=lambda stay: stay.seconds, reverse=True)[:_SHOWN_SPANS]
-    lines = ["```mermaid", "gantt", "    dateFormat X", "    axisFormat %H:%M:%S", "    section Rollout"]
+    lines = ["```mermaid", "gantt", "    dateFormat x", "    axisFormat %H:%M:%S", "    todayMarker off"]
+    lines.append("    section Rollout")
     for stay in sorted(longest, key=lambda stay: stay.began_at):
         tag = "crit, " if stay.is_late else ""
         lines.append(_bar(f"{stay.name} {span(stay.seconds)}", tag, stay.began_at, stay.ended_at))
@@ -83,7 +85,7 @@ def gantt(spans: Sequence[PhaseSpan], tasks: Sequence[TaskGpus], *, until: float
 
 def _bar(title: str, tag: str, began: float, ended: float) -> str:
     start = round(began)
-    return f"    {title} :{tag}{start}, {max(round(ended), start + 1)}"
+    return f"    {title} :{tag}{start * 1000}, {max(round(ended), start + 1) * 1000}"
 
 
 def _bare(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from ecs_gpu_deploy.edges.reporter import emit
 
 SUMMARY_LIMIT = 1024 * 1024
 ANNOTATION_LIMIT = 4096
+ANNOTATIONS_PER_LEVEL = 10
 
 
 class GitHub:
@@ -27,6 +29,7 @@ class GitHub:
     def __init__(self, environment: Mapping[str, str] = os.environ, stream: TextIO = sys.stdout) -> None:
         self._environment = environment
         self._stream = stream
+        self._annotations: Counter[str] = Counter()
         self.is_here = environment.get("GITHUB_ACTIONS") == "true"
         self.is_debug = environment.get("RUNNER_DEBUG") == "1"
 
@@ -37,8 +40,9 @@ class GitHub:
                 self._command("add-mask", line)
 
     def annotate(self, level: str, message: str, *, title: str = "") -> None:
-        """Show one annotation (notice, warning or error) on the run."""
-        if self.is_here:
+        """Show one annotation (notice, warning or error) on the run; of a level, GitHub shows ten a step."""
+        self._annotations[level] += 1
+        if self.is_here and self._annotations[level] <= ANNOTATIONS_PER_LEVEL:
             text = _data(plain(message, limit=ANNOTATION_LIMIT))
             properties = f" title={_property(plain(title, limit=200))}" if title else ""
             emit(f"::{level}{properties}::{text}", self._stream)
@@ -74,8 +78,8 @@ class GitHub:
             return
         data = markdown.encode("utf-8", "replace")
         if len(data) > SUMMARY_LIMIT:
-            note = "\n\n… cut at GitHub's limit of 1 MiB; the result file has everything.\n"
-            data = data[: SUMMARY_LIMIT - len(note.encode()) - 4] + note.encode()
+            note = "\n\n… cut at GitHub's limit of 1 MiB; the result file has everything.\n".encode()
+            data = data[: SUMMARY_LIMIT - len(note)].decode("utf-8", "ignore").encode() + note
         with Path(path).open("ab") as file:
             file.write(data)
 

@@ -93,9 +93,11 @@ def _command_line(arguments: Sequence[str]) -> int:
         from ecs_gpu_deploy.sandbox.cli import main as sandbox  # noqa: PLC0415
 
         return sandbox(arguments[1:])
+    if arguments[0].startswith("-") and arguments[0] not in {"-h", "--help", "--version"}:
+        raise InvalidInput(
+            f"Unknown flag {arguments[0]!r}.", hint="The command comes first: deploy --cluster …"
+        )
     known, unknown = parser.parse_known_args(arguments)
-    if known.command is None:
-        raise unknown_name("flag" if arguments[0].startswith("-") else "command", arguments[0], _commands())
     if known.command == "explain":
         if unknown:
             raise unknown_name("argument", unknown[0], ["output"])

@@ -1,0 +1,87 @@
+"""The command line: names, help, versions, and what starts without AWS."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ecs_gpu_deploy import __version__
+
+
+def _run(*arguments, environment=None, text=None):
+    return subprocess.run(
+        [sys.executable, "-m", "ecs_gpu_deploy", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        input=text,
+        env=environment,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["deply"], "Did you mean deploy?"),
+        (["explian", "x"], "Did you mean explain?"),
+        (["--cluster", "x"], "The command comes first"),
+        (["deploy", "--servce", "x"], "Did you mean --service?"),
+        (["deploy", "--servce=x"], "Did you mean --service?"),
+        (["sandbox", "srve"], "Did you mean serve?"),
+        (["deploy", "--cluster"], "expected one argument"),
+    ],
+)
+def test_a_wrong_word_is_answered_with_what_was_meant(arguments, sentence):
+    ran = _run(*arguments)
+    assert ran.returncode == 2
+    assert sentence in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_without_arguments_it_shows_its_commands_and_exit_codes():
+    ran = _run()
+    assert ran.returncode == 2
+    assert "deploy" in ran.stderr
+    assert "9 superseded" in ran.stderr
+
+
+def test_the_version_is_the_packages():
+    assert _run("--version").stdout == f"ecs-gpu-deploy {__version__}\n"
+
+
+def test_inputs_that_are_no_json_are_said(tmp_path):
+    environment = {"INPUTS": "{", "PATH": "/usr/bin:/bin"}
+    ran = _run(environment=environment)
+    assert ran.returncode == 2
+    assert "INPUTS is not JSON" in ran.stderr
+
+
+def test_explaining_and_helping_never_wait_for_boto3():
+    code = (
+        "import sys; from ecs_gpu_deploy.cli import main; code = main(sys.argv[1:]);"
+        "print('boto3' in sys.modules or 'botocore' in sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "explain", "RESOURCE:GPU"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0
+    assert ran.stderr.strip() == "False"
+    assert ran.stdout.startswith("gpu-capacity")
+
+
+def test_explain_reads_standard_input_and_writes_json():
+    ran = _run("explain", "--output", "json", text="exec /app/run: exec format error\n")
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout)["diagnoses"][0]["code"] == "architecture-mismatch"
+
+
+def test_a_wrong_input_is_still_a_result(tmp_path):
+    result = tmp_path / "r.json"
+    ran = _run("deploy", "--cluster=c", "--service=s", "--timeout=soon", "--result-file", str(result))
+    assert ran.returncode == 2
+    document = json.loads(result.read_text(encoding="utf-8"))
+    assert document["outcome"] == "invalid"
+    assert document["exit_code"] == 2
+    assert "soon" in document["reason"]
+    assert document["findings"][0]["hint"]

@@ -2,12 +2,15 @@
 
 placement → pull → start → load → traffic → drain: find a place, fetch the image, create the container,
 load the model until the container is healthy, pass the load balancer's check, let the old tasks go.
+
+A deadline that we derive is an estimate: a phase that is late is said to be late, and AWS or the timeout
+decides. A deadline that somebody set ends the wait. Both are counted from the last progress in the phase.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ecs_gpu_deploy.core.timing import HealthTiming
@@ -35,7 +38,11 @@ _ORDER = tuple(PhaseName)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseFacts:
-    """The settings from which deadlines follow, in seconds. `healthy_seconds`: threshold times interval."""
+    """The settings from which deadlines follow, in seconds.
+
+    `healthy_seconds` is the target group's threshold times interval, `bake` every wait that the deployment
+    configuration adds (bake time, traffic steps, alarms), `given` the deadlines that somebody set, by phase.
+    """
 
     placement_timeout: float
     timing: HealthTiming
@@ -43,6 +50,7 @@ class PhaseFacts:
     deregistration_delay: float = 0.0
     stop_timeout: float = 30.0
     bake: float = 0.0
+    given: Mapping[str, float] = field(default_factory=dict)
 
 
 def phase_of_task(task: Task, targets: Sequence[TargetHealth], *, has_container_check: bool) -> PhaseName:
@@ -74,16 +82,18 @@ def phase_of(
     phases = [phase_of_task(task, targets, has_container_check=has_container_check) for task in live]
     moving = [phase for phase in phases if phase != PhaseName.DRAIN]
     if moving:
-        return min(moving, key=_ORDER.index)
+        return min(moving, key=rank)
     if phases and running_count >= desired_count:
         return PhaseName.DRAIN
     return PhaseName.DRAIN if phases else PhaseName.PLACEMENT
 
 
 def deadlines(facts: PhaseFacts) -> Mapping[PhaseName, float]:
-    """Return for each phase the seconds after which it is late.
+    """Return for each phase the seconds after which it is late, counted from its last progress.
 
-    Sources: aws-facts A4 (agent defaults: create 4 min, start 3 min; health formulas), A3 (bake time).
+    Sources: page "Amazon ECS container agent configuration" (create 4 min, start 3 min), page "HealthCheck"
+    and page "Health checks for Application Load Balancer target groups" by `HealthTiming`, page "Target
+    group attributes" (deregistration delay), page "DeploymentConfiguration" (bake times; aws-facts A3, A4).
     """
     allowed = [
         seconds
@@ -91,7 +101,7 @@ def deadlines(facts: PhaseFacts) -> Mapping[PhaseName, float]:
         if seconds is not None
     ]
     load = max(allowed) + CHECK_MARGIN_SECONDS if allowed else UNCHECKED_LOAD_SECONDS
-    return {
+    derived = {
         PhaseName.PLACEMENT: facts.placement_timeout,
         PhaseName.PULL: IMAGE_PULL_SECONDS,
         PhaseName.START: CONTAINER_START_SECONDS,
@@ -99,3 +109,9 @@ def deadlines(facts: PhaseFacts) -> Mapping[PhaseName, float]:
         PhaseName.TRAFFIC: facts.healthy_seconds + CHECK_MARGIN_SECONDS,
         PhaseName.DRAIN: facts.deregistration_delay + facts.stop_timeout + facts.bake + CHECK_MARGIN_SECONDS,
     }
+    return {phase: facts.given.get(phase, seconds) for phase, seconds in derived.items()}
+
+
+def rank(phase: PhaseName) -> int:
+    """Return how far *phase* is along the way, from 0."""
+    return _ORDER.index(phase)

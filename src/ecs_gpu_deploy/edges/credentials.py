@@ -48,6 +48,13 @@ class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
     _mandatory_refresh_timeout = 120
 
 
+class _Forgetful(dict[str, Any]):
+    """Keep nothing: botocore's cache looks at the machine's clock, and a renewal wants new keys anyway."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Drop the value."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleWish:
     """Whose credentials are wanted. `role_arn` is assumed over OIDC, then each of `chain` in turn."""
@@ -219,6 +226,7 @@ def _web_identity(session: botocore.session.Session, wish: RoleWish, around: Sur
         web_identity_token_loader=load,
         role_arn=wish.role_arn,
         extra_args=_extra(wish, duration=wish.duration, is_last=not wish.chain),
+        cache=_Forgetful(),
     )
 
     def explained(error: botocore.exceptions.ClientError) -> DeployError:
@@ -244,6 +252,7 @@ def _assumed(
         source_credentials=source,
         role_arn=arn,
         extra_args=extra,
+        cache=_Forgetful(),
     )
     return _renewed(fetcher.fetch_credentials, partial(_chain_refusal, arn=arn), around, "assume-role")
 

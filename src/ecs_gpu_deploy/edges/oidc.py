@@ -19,7 +19,6 @@ NO_PERMISSION = (
     "Add to the job (or to the workflow):\n  permissions:\n    id-token: write\n    contents: read"
 )
 _ATTEMPTS = 5
-_TIMEOUT = 10.0
 _LONGEST_ANSWER = 256 * 1024
 
 
@@ -35,6 +34,7 @@ class TokenEndpoint:
     bearer: str
     clock: Clock
     mask: Callable[[str], None]
+    timeout: float = 10.0
 
     @classmethod
     def from_environment(
@@ -49,8 +49,8 @@ class TokenEndpoint:
             else:
                 what = "There is no OIDC token here: role-to-assume needs a job of GitHub Actions."
                 hint = (
-                    "\nOutside GitHub Actions leave role-to-assume out, or name the role in role-chain: it is "
-                    "then assumed with the credentials that are there."
+                    "\nOutside GitHub Actions leave role-to-assume out, or name the role in role-chain: it is"
+                    " then assumed with the credentials that are there."
                 )
             raise Refused(what, hint=NO_PERMISSION + hint, diagnosis_code="credentials-expired")
         if urllib.parse.urlsplit(url).scheme not in {"https", "http"}:
@@ -87,7 +87,7 @@ class TokenEndpoint:
             headers={"Authorization": f"bearer {self.bearer}", "Accept": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self.timeout) as response:  # noqa: S310
                 body = response.read(_LONGEST_ANSWER)
         except urllib.error.HTTPError as error:
             with error:
@@ -100,10 +100,10 @@ class TokenEndpoint:
                 diagnosis_code="credentials-expired",
             ) from error
         except TimeoutError as error:
-            raise _TryAgain(f"it did not answer within {_TIMEOUT:.0f} s") from error
+            raise _TryAgain(f"it did not answer within {self.timeout:g} s") from error
         except urllib.error.URLError as error:
             late = isinstance(error.reason, (TimeoutError, socket.timeout))
-            why = f"it did not answer within {_TIMEOUT:.0f} s" if late else f"{error.reason}"
+            why = f"it did not answer within {self.timeout:g} s" if late else f"{error.reason}"
             raise _TryAgain(why) from error
         except OSError as error:
             raise _TryAgain(f"the connection broke ({type(error).__name__})") from error

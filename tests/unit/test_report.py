@@ -119,7 +119,7 @@ def test_the_json_carries_every_member_of_the_contract():
     assert document["duration_seconds"] == 405.457
 
 
-def test_the_json_and_the_outputs_can_be_written_whatever_AWS_sent():
+def test_the_json_and_the_outputs_can_be_written_whatever_aws_sent():
     odd = replace(RESULT, reason="half a pair \ud83d")
     assert json.loads(result_json(odd).encode())["reason"] == "half a pair ?"
     assert outputs(odd)["reason"].encode() == b"half a pair ?"

@@ -128,7 +128,8 @@ def test_a_fence_is_longer_than_any_in_it():
             "registered 1 targets in (target-group ki-rag).",
         ),
         (
-            "(task 0123456789abcdef) on arn:aws-cn:ecs:cn-north-1:123456789012:container-instance/ki/fedcba9876543210:",
+            "(task 0123456789abcdef) on arn:aws-cn:ecs:cn-north-1:123456789012:container-instance/ki/"
+            "fedcba9876543210:",
             "(task 0123456789abcdef) on container-instance fedcba98:",
         ),
         ("arn:aws:ecs:eu-central-1:123456789012:task-definition/rag:8", "rag:8"),

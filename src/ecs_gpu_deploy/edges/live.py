@@ -28,6 +28,8 @@ class LiveFrame:
         from rich.live import Live  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
+        self._look: tuple[Progress, Timeline, float] | None = None
+        self._ticks = ticks
         self._text: Callable[..., Text] = Text
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._live = Live(
@@ -37,8 +39,6 @@ class LiveFrame:
             refresh_per_second=_REFRESHES_PER_SECOND,
             transient=True,
         )
-        self._look: tuple[Progress, Timeline, float] | None = None
-        self._ticks = ticks
 
     def show(self, progress: Progress, timeline: Timeline) -> None:
         """Draw the frame anew."""

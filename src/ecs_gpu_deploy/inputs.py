@@ -393,6 +393,13 @@ OPTIONS: tuple[Option, ...] = (
         metavar="DURATION",
         commands=BUILD,
     ),
+    _option(
+        "gpu-hourly-cost",
+        "What a GPU costs an hour, in any currency: then the summary says what the rollout spent and wasted.",
+        kind="number",
+        commands=ROLLOUT,
+        metavar="NUMBER",
+    ),
     _option("region", "AWS Region. Default: AWS_REGION, AWS_DEFAULT_REGION or the profile's."),
     _option(
         "role-to-assume",
@@ -617,6 +624,13 @@ def _positive_integer(option: Option, texts: tuple[str, ...]) -> int:
     return value
 
 
+def _number(option: Option, texts: tuple[str, ...]) -> float:
+    text = texts[-1].strip()
+    if not re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", text, re.ASCII):
+        raise _invalid(option, texts[-1], "a number of 0 or more, such as 2.5")
+    return float(text)
+
+
 def _gpu(option: Option, texts: tuple[str, ...]) -> str:
     text = texts[-1].strip()
     if text.upper() == "ALL":
@@ -733,6 +747,7 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "duration_or_zero": _duration_or_zero,
     "integer": _integer,
     "positive_integer": _positive_integer,
+    "number": _number,
     "gpu": _gpu,
     "assignments": _assignments,
     "images": _images,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ecs_gpu_deploy.commands.rendering import Rendering
 from ecs_gpu_deploy.commands.watching import Ending
+from ecs_gpu_deploy.core.report import Details
 from ecs_gpu_deploy.edges.aws import Aws
 from ecs_gpu_deploy.edges.clock import Clock
 from ecs_gpu_deploy.edges.ecs import Ecs
@@ -28,6 +29,7 @@ class Draft:
     previous_task_definition_arn: str = ""
     started: bool = False
     ending: Ending | None = None
+    details: Details = field(default_factory=Details)
     findings: list[Finding] = field(default_factory=list)
 
 

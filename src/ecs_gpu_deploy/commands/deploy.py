@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ecs_gpu_deploy.commands.context import Cancelled, Context
 from ecs_gpu_deploy.commands.facts import phase_facts
 from ecs_gpu_deploy.commands.rendering import Rendering, overrides_from, read_source, rendering_of
@@ -39,7 +41,9 @@ def run(context: Context) -> tuple[Verdict, Details]:
     arn = draft.task_definition_arn = rendering.existing_arn or ecs.register_task_definition(
         rendering.definition
     )
-    details = Details(changes=rendering.changes, links=console_links(context.aws.region, service))
+    details = draft.details = Details(
+        changes=rendering.changes, links=console_links(context.aws.region, service)
+    )
     containers = tuple(rendering.definition["containerDefinitions"])
     facts = phase_facts(context, service, containers)
     began = context.clock.now()
@@ -76,7 +80,7 @@ def run(context: Context) -> tuple[Verdict, Details]:
     verdict = draft.ending.verdict
     if verdict.ours:
         command = leave_or_roll_back(context, verdict, service, watcher.arn)
-        details = Details(changes=details.changes, links=details.links, next_command=command)
+        details = replace(details, next_command=command)
     return verdict, details
 
 
@@ -101,7 +105,7 @@ def _show_plan(rendering: Rendering, service: Service, reporter: Reporter) -> No
         f"service {service.name}: {short_id(service.task_definition)}, desired {service.desired_count}"
     )
     if rendering.changes:
-        reporter.block(diff_text(rendering.changes))
+        reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
     else:
         reporter.say("the task definition stays the same: no new revision")
 

@@ -14,15 +14,24 @@ from typing import Protocol
 
 from ecs_gpu_deploy.commands import deploy
 from ecs_gpu_deploy.commands.context import Cancelled, Context, Draft
-from ecs_gpu_deploy.core.report import Details, annotation, markdown_view, outputs, result_json, text_view
+from ecs_gpu_deploy.core.report import (
+    Details,
+    annotation,
+    log_blocks,
+    markdown_view,
+    outputs,
+    result_json,
+    text_view,
+)
 from ecs_gpu_deploy.core.rollout import Verdict
 from ecs_gpu_deploy.core.text import log_line, plain
 from ecs_gpu_deploy.edges.aws import Aws
-from ecs_gpu_deploy.edges.clock import Clock, clock_from_environment
+from ecs_gpu_deploy.edges.clock import Clock, WallClock, clock_from_environment
 from ecs_gpu_deploy.edges.credentials import RoleWish, check_account, session_for
 from ecs_gpu_deploy.edges.ecs import Ecs
 from ecs_gpu_deploy.edges.files import check_writable, write_text
 from ecs_gpu_deploy.edges.github import GitHub
+from ecs_gpu_deploy.edges.live import live_frame
 from ecs_gpu_deploy.edges.reporter import Reporter, emit
 from ecs_gpu_deploy.errors import DeployError, InternalError, Refused
 from ecs_gpu_deploy.inputs import Settings
@@ -51,7 +60,9 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     github = GitHub()
     for name in _SECRETS:
         github.mask(os.environ.get(name, ""))
-    draft, details = Draft(), Details()
+    draft = Draft()
+    details: Details | None = None
+    reporter: Reporter | None = None
     settings: Settings | None = None
     aws: Aws | None = None
     clock: Clock | None = None
@@ -66,12 +77,14 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         COMMANDS[command].check(settings)
         _heed_signals()
         aws = _connected(settings, clock, github, draft)
+        frame = live_frame(sys.stdout, ticks=isinstance(clock, WallClock))
+        reporter = Reporter(clock, sys.stdout, groups=github, frame=frame)
         context = Context(
             aws=aws,
             ecs=Ecs(aws, settings.cluster),
             settings=settings,
             clock=clock,
-            reporter=Reporter(clock, sys.stdout),
+            reporter=reporter,
             draft=draft,
         )
         verdict, details = COMMANDS[command].run(context)
@@ -96,12 +109,31 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
                 hint="Run it again with --debug for the traceback, and report it.",
             ),
         )
+    details = details or draft.details
+    if reporter is not None:
+        reporter.close()
+        details = _seen(details, draft, reporter, settings)
+        if result.outcome != Outcome.SUCCEEDED:
+            for title, text in log_blocks(details):
+                reporter.block(text, title=title)
     if clock is not None:
         result = replace(result, duration_seconds=max(clock.now() - began, 0.0))
         if close := getattr(clock, "close", None):
             close()
     _publish(result, details, github, result_file)
     return result.exit_code
+
+
+def _seen(details: Details, draft: Draft, reporter: Reporter, settings: Settings | None) -> Details:
+    """Return *details* with what was seen during the wait."""
+    spans = reporter.timeline.spans
+    return replace(
+        details,
+        spans=spans,
+        ended_at=spans[-1].ended_at if spans else 0.0,
+        log_tails=draft.ending.log_tails if draft.ending else (),
+        gpu_hourly_cost=settings.values.get("gpu_hourly_cost") if settings else None,
+    )
 
 
 def _connected(settings: Settings, clock: Clock, github: GitHub, draft: Draft) -> Aws:
@@ -183,7 +215,7 @@ def _error_result(
 
 def _publish(result: Result, details: Details, github: GitHub, result_file: str) -> None:
     is_error = result.outcome in {Outcome.INVALID, Outcome.REFUSED}
-    emit(text_view(result).rstrip("\n"), sys.stderr if is_error else sys.stdout)
+    emit(text_view(result, details).rstrip("\n"), sys.stderr if is_error else sys.stdout)
     level, title, message = annotation(result)
     if level == "error":
         github.annotate(level, message, title=title)

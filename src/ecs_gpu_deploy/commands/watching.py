@@ -90,6 +90,7 @@ class Ending:
     service: Service
     service_deployment_arn: str
     history: History
+    log_tails: tuple[LogTail, ...] = ()
 
 
 class Watcher:
@@ -142,6 +143,7 @@ class Watcher:
             service=self._last_service,
             service_deployment_arn=self.arn,
             history=self.history,
+            log_tails=tuple(self._log_tails.values()),
         )
 
     def _interval(self, now: float) -> float:
@@ -350,7 +352,7 @@ class Watcher:
             self._shown_events.add(event.id)
             message = event.message.removeprefix(f"(service {self._last_service.name}) ")
             if not message.startswith(_ROUTINE) and "deployment completed" not in message:
-                self._reporter.say(f"event: {message}", now=now)
+                self._reporter.event(event.message, service=self._last_service.name, now=now)
 
     def _show_failures(self, now: float) -> None:
         for task in self.history.stopped:

@@ -107,7 +107,7 @@ def test_foreign_text_is_never_executed(log):
 
 def test_outside_of_actions_a_block_has_a_head_line(log):
     Reporter(Clock(), log, groups=GitHub({}, log)).block("a\nb", title="log of task 1")
-    assert log.getvalue() == "         log of task 1\n         a\n         b\n"
+    assert log.getvalue() == "         log of task 1:\n         a\n         b\n"
 
 
 def test_a_stream_that_lacks_a_character_gets_another():

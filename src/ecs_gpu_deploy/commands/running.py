@@ -110,27 +110,29 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
             ),
         )
     details = details or draft.details
+    now = clock.now() if clock is not None else 0.0
     if reporter is not None:
         reporter.close()
-        details = _seen(details, draft, reporter, settings)
+        details = _seen(details, draft, reporter, settings, now)
         if result.outcome != Outcome.SUCCEEDED:
             for title, text in log_blocks(details):
                 reporter.block(text, title=title)
     if clock is not None:
-        result = replace(result, duration_seconds=max(clock.now() - began, 0.0))
+        result = replace(result, duration_seconds=max(now - began, 0.0))
         if close := getattr(clock, "close", None):
             close()
     _publish(result, details, github, result_file)
     return result.exit_code
 
 
-def _seen(details: Details, draft: Draft, reporter: Reporter, settings: Settings | None) -> Details:
+def _seen(
+    details: Details, draft: Draft, reporter: Reporter, settings: Settings | None, now: float
+) -> Details:
     """Return *details* with what was seen during the wait."""
-    spans = reporter.timeline.spans
     return replace(
         details,
-        spans=spans,
-        ended_at=spans[-1].ended_at if spans else 0.0,
+        spans=reporter.timeline.spans,
+        ended_at=now,
         log_tails=draft.ending.log_tails if draft.ending else (),
         gpu_hourly_cost=settings.values.get("gpu_hourly_cost") if settings else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from ecs_gpu_deploy.core.diff import Change, diff_markdown
 from ecs_gpu_deploy.core.gpu_minutes import gpu_minutes, gpu_sentence
 from ecs_gpu_deploy.core.progress import TaskGpus
-from ecs_gpu_deploy.core.text import count, fenced, log_line, markdown, plain, span, table_code
+from ecs_gpu_deploy.core.text import count, fenced, indented, log_line, markdown, span, table_code
 from ecs_gpu_deploy.core.timeline import PhaseSpan, gantt
 from ecs_gpu_deploy.model import Diagnosis, Finding, LogTail, Outcome, Result, Severity, short_id
 
@@ -29,7 +30,7 @@ _TITLES = {
 
 
 _TAIL_LINES = 40
-_TAILS = 4
+_TAILS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,13 @@ def log_blocks(details: Details) -> tuple[tuple[str, str], ...]:
 
 
 def _tails(details: Details) -> list[LogTail]:
-    return [tail for tail in details.log_tails if tail.lines][:_TAILS]
+    """Return the first few tails that differ in more than numbers: tasks of one cause log the same."""
+    different = {
+        (tail.container, re.sub(r"[0-9a-f]+", "0", "\n".join(tail.lines[-_TAIL_LINES:]))): tail
+        for tail in reversed(details.log_tails)
+        if tail.lines
+    }
+    return list(reversed(different.values()))[:_TAILS]
 
 
 def _tail_title(tail: LogTail) -> str:
@@ -120,7 +127,7 @@ def _tail_title(tail: LogTail) -> str:
 
 
 def _tail_lines(tail: LogTail) -> tuple[str, ...]:
-    return tuple(plain(line, limit=2000) for line in tail.lines[-_TAIL_LINES:])
+    return tuple(indented(line, limit=2000) for line in tail.lines[-_TAIL_LINES:])
 
 
 def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:

@@ -33,9 +33,14 @@ _ARN = re.compile(
 
 def plain(text: str, *, limit: int = 1000) -> str:
     """Return *text* on one line, without escape sequences and control characters, at most *limit* long."""
+    return indented(text.strip(), limit=limit).strip()
+
+
+def indented(text: str, *, limit: int = 1000) -> str:
+    """Return *text* as `plain` does, but with the blanks it begins with: a traceback reads by them."""
     cut = text[: 4 * limit]
     spaced = _ESCAPES.sub("", cut).replace("\t", " ").replace("\n", " ⏎ ")
-    clean = _CONTROLS.sub("", spaced).strip()
+    clean = _CONTROLS.sub("", spaced).rstrip()
     return clean if len(clean) <= limit and len(cut) == len(text) else clean[: limit - 1].rstrip() + "…"
 
 
@@ -74,7 +79,7 @@ def table_code(text: str, *, limit: int = 300) -> str:
 
 def fenced(lines: Sequence[str], *, limit: int = 1000, language: str = "text") -> str:
     """Return *lines* as a fenced block whose fence is longer than any in it."""
-    body = [plain(line, limit=limit) for line in lines]
+    body = [indented(line, limit=limit) for line in lines]
     longest = max((len(run) for line in body for run in re.findall(r"`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return "\n".join([f"{fence}{language}", *body, fence])

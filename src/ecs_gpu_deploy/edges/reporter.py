@@ -13,7 +13,7 @@ from typing import Protocol, TextIO
 
 from ecs_gpu_deploy.core.progress import Progress
 from ecs_gpu_deploy.core.progress_view import event_line, hook_lines, progress_line
-from ecs_gpu_deploy.core.text import log_line, span
+from ecs_gpu_deploy.core.text import harmless, indented, span
 from ecs_gpu_deploy.core.timeline import Timeline
 from ecs_gpu_deploy.edges.clock import Clock
 
@@ -94,9 +94,9 @@ class Reporter:
         if title and self._groups is not None:
             self._groups.group(title)
         elif title:
-            self._print(f"{_INDENT}{log_line(title)}")
+            self._print(_INDENT + harmless(indented(f"{title}:")))
         for line in text.splitlines():
-            self._print(f"{_INDENT}{log_line(line)}")
+            self._print(_INDENT + harmless(indented(line)))
         if title and self._groups is not None:
             self._groups.end_group()
 
@@ -127,15 +127,10 @@ class Reporter:
 
     def _write(self, text: str, now: float) -> None:
         self._spoke_at = now
-        self._print(f"{span(now - self._began):>7}  {_safe(text)}")
+        self._print(f"{span(now - self._began):>7}  {harmless(indented(text))}")
 
     def _print(self, line: str) -> None:
         if self._frame is not None:
             self._frame.print(line)
         else:
             emit(line, self._stream)
-
-
-def _safe(text: str) -> str:
-    """Make one line safe and keep its indentation."""
-    return text[: len(text) - len(text.lstrip(" "))] + log_line(text)

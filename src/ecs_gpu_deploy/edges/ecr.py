@@ -12,7 +12,7 @@ from ecs_gpu_deploy.edges.aws import Aws, error_code, error_text, is_denied, is_
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.model import Finding, Severity
 
-_HOST = re.compile(
+HOST = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
 )
 
@@ -43,7 +43,7 @@ def fetch_image(aws: Aws, reference: ImageReference) -> ImageSeen:
     An image elsewhere than in ECR, or a permission that is missing, is a finding, no error: ECS may well
     be allowed to pull what we cannot see.
     """
-    host = _HOST.fullmatch(reference.registry)
+    host = HOST.fullmatch(reference.registry)
     if host is None:
         return ImageSeen(
             digest=reference.digest,

@@ -1,0 +1,121 @@
+"""What a host has to pull: the layers of one image that another does not have.
+
+Sizes are compressed bytes as manifests give them. Source: OCI image specification, "Image Manifest" and
+"Image Index".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+MANIFEST_TYPES: Final = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+)
+INDEX_TYPES: Final = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+SLOWEST_PULL_BYTES_PER_SECOND: Final = 10_000_000
+"""What a GPU host pulls and unpacks at the very least; the time allowed for a pull follows from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer: its digest and compressed size in bytes."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """An image's layers, or of an index its children (platform `os/architecture` → digest)."""
+
+    layers: tuple[Layer, ...] = ()
+    children: Mapping[str, str]
+
+    @property
+    def size(self) -> int:
+        """Compressed bytes of all layers; one that stands twice is pulled once."""
+        return sum({layer.digest: layer.size for layer in self.layers}.values())
+
+    def child(self, platform: str) -> str:
+        """Return the digest of an index's manifest for *platform*, "" where there is none."""
+        return self.children.get(platform, "")
+
+
+def manifest_of(text: str) -> Manifest | None:
+    """Read a manifest or an index; None where it is neither."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(document, dict):
+        return None
+    if isinstance(document.get("manifests"), list):
+        return Manifest(children=dict(_child(entry) for entry in document["manifests"]))
+    if isinstance(document.get("layers"), list):
+        layers = tuple(
+            Layer(digest=str(entry.get("digest", "")), size=int(entry.get("size", 0)))
+            for entry in document["layers"]
+        )
+        return Manifest(layers=layers, children={})
+    return None
+
+
+def _child(entry: Mapping[str, Any]) -> tuple[str, str]:
+    platform = entry.get("platform") or {}
+    name = f"{platform.get('os', 'unknown')}/{platform.get('architecture', 'unknown')}"
+    return name, str(entry.get("digest", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerDelta:
+    """Bytes that are new to a host that runs the old image, and bytes of the whole new image."""
+
+    new_bytes: int
+    total_bytes: int
+    new_layers: int
+    total_layers: int
+
+    def __str__(self) -> str:
+        """Say it as a person would."""
+        new, total = size_text(self.new_bytes), size_text(self.total_bytes)
+        return f"new layers {new} of {total}: a warm GPU host pulls {new}, a fresh one {total}"
+
+    @property
+    def pull_seconds(self) -> float:
+        """Longest time in which a fresh host must have pulled the image."""
+        return self.total_bytes / SLOWEST_PULL_BYTES_PER_SECOND
+
+
+def layer_delta(old: Manifest | None, new: Manifest) -> LayerDelta:
+    """Compare two images; without the old one every layer is new."""
+    known = {layer.digest for layer in old.layers} if old else set()
+    sizes = {layer.digest: layer.size for layer in new.layers}
+    fresh = {digest: size for digest, size in sizes.items() if digest not in known}
+    return LayerDelta(
+        new_bytes=sum(fresh.values()),
+        total_bytes=sum(sizes.values()),
+        new_layers=len(fresh),
+        total_layers=len(sizes),
+    )
+
+
+def size_text(size: int) -> str:
+    """Return bytes as people write them, in powers of ten as registries do: 38 MB, 4.9 GB."""
+    if size < 1_000:
+        return f"{size} B"
+    if size < 999_500:
+        return f"{_short(size / 1e3)} kB"
+    if size < 999_500_000:
+        return f"{_short(size / 1e6)} MB"
+    return f"{_short(size / 1e9)} GB"
+
+
+def _short(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0") if number < 9.95 else f"{number:.0f}"

@@ -13,17 +13,20 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image_reference import ImageReference
+from ecs_gpu_deploy.core.phases import PhaseName
 from ecs_gpu_deploy.errors import InvalidInput
 
-ALL: tuple[str, ...] = ("deploy", "push")
+ALL: tuple[str, ...] = ("deploy", "push", "rollback", "run-task", "watch", "history")
 BUILD: tuple[str, ...] = ("deploy", "push")
-ROLLOUT: tuple[str, ...] = ("deploy",)
+ROLLOUT: tuple[str, ...] = ("deploy", "rollback")
+WAIT: tuple[str, ...] = ("deploy", "rollback", "run-task", "watch")
 RENDER: tuple[str, ...] = ("deploy",)
+TASK: tuple[str, ...] = ("deploy", "run-task")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class Option:
     """One option. `kind` is the key of READERS; `default` is text, as GitHub hands inputs over.
 
     A value of a `secret` option does not belong on a command line, which every process can read.
+    `batch_choices` replace `choices` where run-task is the command.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Option:
     repeatable: bool = False
     action: bool = True
     secret: bool = False
+    batch_choices: tuple[str, ...] = ()
 
     @property
     def field(self) -> str:
@@ -56,7 +61,14 @@ def _option(name: str, help_text: str, **rest: Any) -> Option:
 
 OPTIONS: tuple[Option, ...] = (
     _option("cluster", "Name or ARN of the ECS cluster.", metavar="NAME"),
-    _option("service", "Name or ARN of the ECS service.", metavar="NAME"),
+    _option(
+        "service",
+        "Name or ARN of the ECS service. deploy takes several, one a line (flag: repeat it), that share one "
+        "revision; run-task takes revision, network and launch type from it.",
+        kind="lines",
+        metavar="NAME",
+        repeatable=True,
+    ),
     _option(
         "image",
         "Image to deploy, as URI, or as CONTAINER=URI, one a line (flag: repeat it) for several containers.",
@@ -69,14 +81,14 @@ OPTIONS: tuple[Option, ...] = (
         "container",
         "Container that the image and the overrides are for. Not needed where the task definition has one.",
         metavar="NAME",
-        commands=RENDER,
+        commands=TASK,
     ),
     _option(
         "task-definition",
         "Where the new revision starts from: a file (JSON or YAML), a family, family:revision or an ARN. "
         "Default: the revision that the service runs.",
         metavar="FILE|FAMILY|ARN",
-        commands=RENDER,
+        commands=TASK,
     ),
     _option(
         "environment",
@@ -84,7 +96,7 @@ OPTIONS: tuple[Option, ...] = (
         kind="assignments",
         metavar="NAME=VALUE",
         repeatable=True,
-        commands=RENDER,
+        commands=TASK,
     ),
     _option(
         "secrets",
@@ -105,21 +117,21 @@ OPTIONS: tuple[Option, ...] = (
         'Command of the container: a JSON list such as ["serve", "--port", "80"], or words split as a '
         "shell does.",
         kind="words",
-        commands=RENDER,
+        commands=TASK,
     ),
-    _option("cpu", "CPU units of the container (1024 = one vCPU).", kind="integer", commands=RENDER),
-    _option("memory", "Hard memory limit of the container in MiB.", kind="integer", commands=RENDER),
+    _option("cpu", "CPU units of the container (1024 = one vCPU).", kind="integer", commands=TASK),
+    _option("memory", "Hard memory limit of the container in MiB.", kind="integer", commands=TASK),
     _option(
-        "memory-reservation", "Soft memory limit of the container in MiB.", kind="integer", commands=RENDER
+        "memory-reservation", "Soft memory limit of the container in MiB.", kind="integer", commands=TASK
     ),
-    _option("task-cpu", "CPU of the whole task, in units or as `4 vCPU`.", commands=RENDER),
-    _option("task-memory", "Memory of the whole task, in MiB or as `16 GB`.", commands=RENDER),
+    _option("task-cpu", "CPU of the whole task, in units or as `4 vCPU`.", commands=TASK),
+    _option("task-memory", "Memory of the whole task, in MiB or as `16 GB`.", commands=TASK),
     _option(
         "gpu",
         "GPUs of the container: a whole number, a fraction such as 0.25 (fractional-GPU instances), ALL, "
         "or 0 for none.",
         kind="gpu",
-        commands=RENDER,
+        commands=TASK,
     ),
     _option(
         "gpu-sharing",
@@ -156,11 +168,11 @@ OPTIONS: tuple[Option, ...] = (
         kind="assignments",
         metavar="NAME=VALUE",
         repeatable=True,
-        commands=RENDER,
+        commands=TASK,
     ),
-    _option("task-role-arn", "Role of the task itself.", commands=RENDER),
+    _option("task-role-arn", "Role of the task itself.", commands=TASK),
     _option(
-        "execution-role-arn", "Role with which ECS pulls the image and reads the secrets.", commands=RENDER
+        "execution-role-arn", "Role with which ECS pulls the image and reads the secrets.", commands=TASK
     ),
     _option(
         "set",
@@ -182,7 +194,7 @@ OPTIONS: tuple[Option, ...] = (
         "Start new tasks also where the task definition stays the same.",
         kind="boolean",
         default="true",
-        commands=ROLLOUT,
+        commands=RENDER,
     ),
     _option(
         "ongoing",
@@ -191,21 +203,21 @@ OPTIONS: tuple[Option, ...] = (
         kind="choice",
         choices=("refuse", "wait", "supersede"),
         default="refuse",
-        commands=ROLLOUT,
+        commands=RENDER,
     ),
     _option(
         "allow-desired-zero",
         "Deploy although the desired count is 0, so that no task runs and nothing is verified.",
         kind="boolean",
         default="false",
-        commands=ROLLOUT,
+        commands=("deploy", "rollback", "watch"),
     ),
     _option(
         "timeout",
         "Longest wait for the whole rollout. Seconds, or such as 20m or 1h30m.",
         kind="duration",
         default="60m",
-        commands=ROLLOUT,
+        commands=WAIT,
         metavar="DURATION",
     ),
     _option(
@@ -213,7 +225,7 @@ OPTIONS: tuple[Option, ...] = (
         "How often AWS is asked; the program asks less often while nothing can change.",
         kind="duration",
         default="5s",
-        commands=ROLLOUT,
+        commands=WAIT,
         metavar="DURATION",
     ),
     _option(
@@ -221,39 +233,202 @@ OPTIONS: tuple[Option, ...] = (
         "Longest wait for a free GPU, CPU or memory while no task can be placed; 0 does not wait.",
         kind="duration_or_zero",
         default="15m",
-        commands=ROLLOUT,
+        commands=WAIT,
         metavar="DURATION",
+    ),
+    _option(
+        "phase-deadlines",
+        "Longest time without progress in a phase, PHASE=DURATION, one a line: placement, pull, start, load, "
+        "traffic, drain. Without it, deadlines follow from the service's settings and only warn.",
+        kind="deadlines",
+        metavar="PHASE=DURATION",
+        repeatable=True,
+        commands=ROLLOUT,
     ),
     _option(
         "crash-loop-threshold",
         "Failed tasks in a row, none healthy between, after which a service without a circuit breaker is "
         "called failed. Default: what the breaker's threshold would be.",
         kind="positive_integer",
-        commands=ROLLOUT,
+        commands=("deploy", "rollback", "watch"),
     ),
     _option(
         "on-timeout",
-        "What to do with the deployment when the timeout comes first.",
+        "What to do with the deployment (run-task: with the tasks) when the timeout comes first.",
         kind="choice",
         choices=("leave", "rollback"),
+        batch_choices=("leave", "stop"),
         default="leave",
-        commands=ROLLOUT,
+        commands=WAIT,
     ),
     _option(
         "on-failure",
-        "What to do with the deployment when we call it failed before AWS does.",
+        "What to do with the deployment when we call it failed before AWS does. Of several services, "
+        "rollback-all also rolls back those that were done.",
         kind="choice",
-        choices=("leave", "rollback"),
+        choices=("leave", "rollback", "rollback-all"),
         default="leave",
-        commands=ROLLOUT,
+        commands=("deploy", "rollback", "watch"),
     ),
     _option(
         "on-cancel",
-        "What to do with the deployment when the job is cancelled.",
+        "What to do with the deployment (run-task: with the tasks) when the job is cancelled.",
         kind="choice",
         choices=("leave", "rollback"),
+        batch_choices=("leave", "stop"),
         default="leave",
+        commands=WAIT,
+    ),
+    _option(
+        "parallel",
+        "Deploy several services at the same time instead of one after the other.",
+        kind="boolean",
+        default="false",
+        commands=("deploy",),
+    ),
+    _option(
+        "commit",
+        "Commit that the revision is made from, for its tags. Default: what the CI system says (GITHUB_SHA).",
+        metavar="SHA",
+        commands=("deploy",),
+    ),
+    _option(
+        "keep-revisions",
+        "Deregister older revisions of the family and keep this many before the one that runs. Default: all "
+        "stay.",
+        kind="positive_integer",
         commands=ROLLOUT,
+    ),
+    _option(
+        "to",
+        "Where to roll back to: previous (the last good one before), a revision (42 or family:42), a commit "
+        "SHA (7 characters or more) or an image digest.",
+        default="previous",
+        commands=("rollback",),
+        metavar="TARGET",
+    ),
+    _option(
+        "reason",
+        "Why, in a few words: for the tags of the revision and the summary.",
+        commands=("rollback",),
+        metavar="TEXT",
+    ),
+    _option(
+        "supersede",
+        "Roll back although another deployment is ongoing (one that began from the target is stopped and "
+        "rolled back anyway).",
+        kind="boolean",
+        default="false",
+        commands=("rollback",),
+    ),
+    _option(
+        "force",
+        "Deploy the target also where the service runs it already.",
+        kind="boolean",
+        default="false",
+        commands=("rollback",),
+    ),
+    _option(
+        "service-deployment",
+        "ARN of the service deployment to watch. Default: the one that is ongoing, or the newest.",
+        metavar="ARN",
+        commands=("watch",),
+    ),
+    _option(
+        "task",
+        "Tasks to watch instead of a service, ids or ARNs, one a line.",
+        kind="lines",
+        metavar="ID",
+        repeatable=True,
+        commands=("watch",),
+    ),
+    _option(
+        "limit",
+        "How many deployments history shows.",
+        kind="positive_integer",
+        default="10",
+        commands=("history",),
+    ),
+    _option("all", "Show every deployment that AWS keeps (90 days).", kind="flag", commands=("history",)),
+    _option(
+        "output",
+        "How history is written to the log.",
+        kind="choice",
+        choices=("table", "markdown", "json"),
+        default="table",
+        commands=("history",),
+    ),
+    _option(
+        "count",
+        "How many tasks to run, 1 to 1000.",
+        kind="positive_integer",
+        default="1",
+        commands=("run-task",),
+    ),
+    _option(
+        "wait",
+        "Wait until the tasks have ended; false starts them and says how to watch.",
+        kind="boolean",
+        default="true",
+        commands=("run-task",),
+    ),
+    _option(
+        "subnets",
+        "Subnets of the tasks (network mode awsvpc), one a line or with commas. Default: those of service.",
+        kind="names",
+        metavar="ID",
+        repeatable=True,
+        commands=("run-task",),
+    ),
+    _option(
+        "security-groups",
+        "Security groups of the tasks (network mode awsvpc), one a line or with commas.",
+        kind="names",
+        metavar="ID",
+        repeatable=True,
+        commands=("run-task",),
+    ),
+    _option(
+        "assign-public-ip",
+        "Give the tasks public addresses (Fargate only).",
+        kind="boolean",
+        default="false",
+        commands=("run-task",),
+    ),
+    _option(
+        "launch-type",
+        "Launch type. Default: that of service, otherwise the cluster's default strategy.",
+        kind="choice",
+        choices=("ec2", "fargate", "external"),
+        commands=("run-task",),
+    ),
+    _option(
+        "capacity-providers",
+        "Capacity-provider strategy instead of a launch type: NAME or NAME=WEIGHT, one a line.",
+        kind="lines",
+        metavar="NAME",
+        repeatable=True,
+        commands=("run-task",),
+    ),
+    _option(
+        "volume",
+        "EBS volume of each task, YAML or JSON: name (of the volume in the task definition), sizeInGiB, "
+        "roleArn and what else TaskManagedEBSVolumeConfiguration has.",
+        kind="mapping",
+        commands=("run-task",),
+    ),
+    _option(
+        "started-by",
+        "Mark on the tasks (startedBy). Default: the CI system's run and job.",
+        metavar="TEXT",
+        commands=("run-task",),
+    ),
+    _option(
+        "client-token",
+        "Text that makes this batch one of its kind: with the same text nothing is started twice. Default: "
+        "the CI system's run, attempt, job and step.",
+        metavar="TEXT",
+        commands=("run-task",),
     ),
     _option(
         "repository",
@@ -455,10 +630,14 @@ COMMAND = Option(name="command", help="What to do.", default="deploy", action=Tr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every option with its checked value: text, number, bool, mapping or tuple; absent is None."""
+    """Every option with its checked value: text, number, bool, mapping or tuple; absent is None.
+
+    `given` names the options whose value somebody chose, other than the default.
+    """
 
     command: str
     values: Mapping[str, Any]
+    given: frozenset[str] = frozenset()
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -486,10 +665,18 @@ def settings_from(
             if name not in known and name not in {"command", "config"}:
                 raise unknown_name(source, name, known if name not in _BY_NAME else ())
     values: dict[str, Any] = {}
-    for option in OPTIONS:
+    chosen: set[str] = set()
+    for known_option in OPTIONS:
+        batch = command == "run-task" and known_option.batch_choices
+        option = replace(known_option, choices=known_option.batch_choices) if batch else known_option
         texts = _texts_of(option, argv, inputs, config)
         values[option.field] = READERS[option.kind](option, texts) if texts else None
-    return Settings(command=command, values=values)
+        # The action hands over the defaults of its inputs as if somebody had written them.
+        if texts and (option.name in argv or texts != (option.default,)):
+            chosen.add(option.name)
+    values["services"] = values["service"] or ()
+    values["service"] = next(iter(values["services"]), None)
+    return Settings(command=command, values=values, given=frozenset(chosen))
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
@@ -542,7 +729,7 @@ def _texts_of(
     return (option.default,) if option.default else ()
 
 
-_LINED = frozenset({"images", "assignments", "pairs", "lines", "accounts"})
+_LINED = frozenset({"images", "assignments", "deadlines", "pairs", "lines", "accounts"})
 
 
 def _text_of_yaml(option: Option, value: Any) -> str:
@@ -601,6 +788,15 @@ def _duration_or_zero(option: Option, texts: tuple[str, ...]) -> float:
     if total > _MAX_DURATION:
         raise _invalid(option, texts[-1], "at most 14 days")
     return total
+
+
+def _deadlines(option: Option, texts: tuple[str, ...]) -> dict[str, float]:
+    deadlines = {}
+    for phase, text in _assignments(option, texts).items():
+        if phase not in set(PhaseName):
+            raise _invalid(option, phase, f"one of the phases {', '.join(PhaseName)}")
+        deadlines[phase] = _duration(option, (text or "",))
+    return deadlines
 
 
 def _duration(option: Option, texts: tuple[str, ...]) -> float:
@@ -674,6 +870,10 @@ def _lines_of(_option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_lines(texts)))
 
 
+def _names(_option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in re.split(r"[\s,]+", ",".join(_lines(texts))) if name))
+
+
 def _accounts(option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
     accounts = tuple(re.split(r"[\s,]+", ",".join(_lines(texts)).strip(",")))
     for account in accounts:
@@ -745,6 +945,7 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "choice": _choice,
     "duration": _duration,
     "duration_or_zero": _duration_or_zero,
+    "deadlines": _deadlines,
     "integer": _integer,
     "positive_integer": _positive_integer,
     "number": _number,
@@ -753,6 +954,7 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "images": _images,
     "pairs": _pairs,
     "lines": _lines_of,
+    "names": _names,
     "accounts": _accounts,
     "policy": _policy,
     "words": _words,

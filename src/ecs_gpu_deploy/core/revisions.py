@@ -1,0 +1,309 @@
+"""Revision ↔ image ↔ commit: what a revision's tags tell, which one `--to` means, which ran before.
+
+Everything is a function of what was seen. A *rollout* here is a deployment of the past: the service
+deployment, joined with the service revision that it made (a ServiceDeployment names no task definition,
+aws-facts A1).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.model import ServiceDeployment, ServiceDeploymentStatus, epoch, short_id
+
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_REVISION = re.compile(r"[A-Za-z0-9_-]{1,255}:[1-9][0-9]{0,8}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{7,64}")
+_TAGGED_COMMIT = re.compile(r"(?:^|[^0-9a-z])([0-9a-f]{7,64})(?:$|[^0-9a-z])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One revision of a task definition, with where it came from. `commit` is "" where nothing tells it."""
+
+    arn: str
+    family: str
+    number: int
+    status: str = "ACTIVE"
+    images: Mapping[str, str] = field(default_factory=dict)
+    commit: str = ""
+    digest: str = ""
+    repository: str = ""
+    run_url: str = ""
+    actor: str = ""
+    succeeded: str = ""
+    registered_at: float | None = None
+    registered_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRevision:
+    """What a service was to run: revision, and container → (image, digest) as ECS resolved it."""
+
+    arn: str
+    task_definition: str
+    images: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_api(cls, api: Mapping[str, Any]) -> Self:
+        """Read ServiceRevision of DescribeServiceRevisions."""
+        containers = api.get("containerImages") or ()
+        return cls(
+            arn=api.get("serviceRevisionArn", ""),
+            task_definition=api.get("taskDefinition", ""),
+            images={c["containerName"]: c.get("image", "") for c in containers},
+            digests={c["containerName"]: c["imageDigest"] for c in containers if c.get("imageDigest")},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A deployment of the past, or the one that is ongoing."""
+
+    arn: str
+    task_definition: str
+    status: ServiceDeploymentStatus
+    status_reason: str = ""
+    created_at: float = 0.0
+    finished_at: float | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Say whether it ended well."""
+        return self.status == ServiceDeploymentStatus.SUCCESSFUL
+
+
+def rollouts_of(
+    deployments: Iterable[ServiceDeployment], revisions: Mapping[str, ServiceRevision]
+) -> tuple[Rollout, ...]:
+    """Join deployments with their service revisions, newest first; one without a revision is left out."""
+    joined = [
+        Rollout(
+            arn=deployment.arn,
+            task_definition=revision.task_definition,
+            status=deployment.status,
+            status_reason=deployment.status_reason,
+            created_at=deployment.created_at,
+            finished_at=deployment.finished_at,
+            images=revision.images,
+            digests=revision.digests,
+        )
+        for deployment in deployments
+        if (revision := revisions.get(deployment.target_revision_arn)) is not None
+    ]
+    return tuple(sorted(joined, key=lambda rollout: rollout.created_at, reverse=True))
+
+
+def current_of(rollouts: Sequence[Rollout], task_definition: str) -> Rollout | None:
+    """Return the rollout that brought what the service runs: of its revision, the newest that succeeded."""
+    return next((r for r in rollouts if r.succeeded and r.task_definition == task_definition), None)
+
+
+def previous_of(rollouts: Sequence[Rollout], task_definition: str) -> Rollout | None:
+    """Return the newest rollout before the current one that succeeded with another revision.
+
+    Where the current one did not succeed (it is ongoing, or failed and stayed), the newest that did.
+    Issue 5, point 1.
+    """
+    current = current_of(rollouts, task_definition)
+    for rollout in rollouts:
+        before = current is None or rollout.created_at < current.created_at
+        if before and rollout.succeeded and rollout.task_definition != task_definition:
+            return rollout
+    return None
+
+
+def previous_by_tags(revisions: Sequence[Revision], current: int) -> Revision | None:
+    """Return the newest revision below number *current* that our tags call good, else one that has them.
+
+    For where AWS lists no deployment that succeeded: it keeps them for 90 days, or denies them to us.
+    """
+    older = sorted((r for r in revisions if r.number < current), key=lambda r: r.number, reverse=True)
+    good = next((r for r in older if r.succeeded), None)
+    return good or next((r for r in older if r.commit or r.run_url), None)
+
+
+def commit_of_image(image: str) -> str:
+    """Return the commit that an image's tag names, such as `rag:4f2a9c1` or `rag:main-4f2a9c1`; else ""."""
+    name, _, _ = image.partition("@")
+    _, colon, tag = name.rpartition("/")[2].partition(":")
+    if not colon:
+        return ""
+    found = [match for match in _TAGGED_COMMIT.findall(tag.lower()) if not match.isdigit()]
+    return max(found, key=len, default="")
+
+
+class TargetKind(StrEnum):
+    """What the text of `--to` names."""
+
+    PREVIOUS = "previous"
+    REVISION = "revision"
+    COMMIT = "commit"
+    DIGEST = "digest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What `--to` asks for: `text` is N, family:N or the ARN, the commit or its prefix, or the digest."""
+
+    kind: TargetKind
+    text: str
+
+
+def target_from(text: str) -> Target:
+    """Read `--to`. Seven digits or more are a commit's prefix: no family has a million revisions."""
+    value = text.strip()
+    lower = value.lower()
+    if lower == "previous":
+        return Target(kind=TargetKind.PREVIOUS, text=lower)
+    if re.fullmatch(r"[1-9][0-9]{0,5}", value, re.ASCII):
+        return Target(kind=TargetKind.REVISION, text=value)
+    if ":task-definition/" in value and _REVISION.fullmatch(short_id(value)):
+        return Target(kind=TargetKind.REVISION, text=value)
+    if _DIGEST.fullmatch(lower):
+        return Target(kind=TargetKind.DIGEST, text=lower)
+    if _COMMIT.fullmatch(lower):
+        return Target(kind=TargetKind.COMMIT, text=lower)
+    if _REVISION.fullmatch(value):
+        return Target(kind=TargetKind.REVISION, text=value)
+    shown = value if len(value) <= 80 else value[:77] + "..."
+    raise InvalidInput(
+        f"to is {shown!r}, which names nothing to roll back to.",
+        hint="Give previous, a revision (42 or family:42), a commit SHA (7 characters or more) or an image "
+        "digest (sha256:…).",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A revision that the service ran or could run: from a rollout, from its tags, or from both."""
+
+    task_definition: str
+    commits: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    succeeded: bool = False
+    at: float = 0.0
+
+    @property
+    def number(self) -> int:
+        """Return the number of the revision."""
+        tail = self.task_definition.rpartition(":")[2]
+        return int(tail) if tail.isdigit() else 0
+
+    @property
+    def told(self) -> str:
+        """Return what a person recognises: `rag:4 (commit 4f2a9c1d)`."""
+        commit = f" (commit {self.commits[0][:12]})" if self.commits else ""
+        return f"{short_id(self.task_definition)}{commit}"
+
+
+def known_revisions(rollouts: Sequence[Rollout], revisions: Sequence[Revision]) -> tuple[Known, ...]:
+    """Join what rollouts and revisions tell of each task definition: those that succeeded, newest first."""
+    by_arn = {revision.arn: revision for revision in revisions}
+    names = dict.fromkeys((*(r.task_definition for r in rollouts), *by_arn))
+    known = []
+    for name in names:
+        own = [rollout for rollout in rollouts if rollout.task_definition == name]
+        good = [rollout for rollout in own if rollout.succeeded]
+        seen = next(iter((*good, *own)), None)
+        revision = by_arn.get(name)
+        images = dict(revision.images) if revision else dict(seen.images if seen else {})
+        digests = dict(seen.digests) if seen else {}
+        if revision and revision.digest and not digests and images:
+            digests = {main_container(images): revision.digest}
+        tagged = (commit_of_image(image) for image in images.values())
+        commits = dict.fromkeys(c for c in ((revision.commit if revision else ""), *tagged) if c)
+        known.append(
+            Known(
+                task_definition=name,
+                commits=tuple(commits),
+                digests=digests,
+                images=images,
+                succeeded=bool(good) or bool(revision and revision.succeeded),
+                at=seen.created_at if seen else (revision.registered_at or 0.0) if revision else 0.0,
+            )
+        )
+    return tuple(sorted(known, key=lambda k: (k.succeeded, k.at, k.number), reverse=True))
+
+
+def main_container(images: Mapping[str, str]) -> str:
+    """Return the container of which the digest on a revision's tags speaks: the first."""
+    return next(iter(images), "")
+
+
+def of_commit(known: Sequence[Known], commit: str) -> Known:
+    """Return what ran *commit* (full or a prefix). InvalidInput where several commits, or none, match."""
+    found = [(k, c) for k in known for c in k.commits if c.startswith(commit) or commit.startswith(c)]
+    commits = [c for _, c in found]
+    distinct = [c for c in dict.fromkeys(commits) if not any(o != c and o.startswith(c) for o in commits)]
+    if len(distinct) > 1:
+        names = ", ".join(f"{c[:12]} ({short_id(k.task_definition)})" for k, c in found if c in distinct)
+        raise InvalidInput(
+            f"The commit {commit!r} is ambiguous: {names}.", hint="Give more characters, or the revision."
+        )
+    if found:
+        return found[0][0]
+    every = {c: k for k in reversed(known) for c in k.commits}
+    near = difflib.get_close_matches(commit, list(every), n=3, cutoff=0.6)
+    newest = [c for k in sorted(known, key=lambda k: k.at, reverse=True) for c in k.commits]
+    shown = list(dict.fromkeys((*near, *newest)))[:5]
+    listed = ", ".join(f"{c[:12]} ({short_id(every[c].task_definition)})" for c in shown)
+    raise InvalidInput(
+        f"The commit {commit!r} was never deployed, as far as images and tags tell.",
+        hint=f"Known commits: {listed}." if listed else "No revision names a commit: give a revision.",
+    )
+
+
+def of_digest(known: Sequence[Known], digest: str) -> Known:
+    """Return what ran the image *digest* (full or a prefix). InvalidInput where several, or none, match."""
+    found = [(k, d) for k in known for d in _digests(k) if d.startswith(digest)]
+    distinct = list(dict.fromkeys(d for _, d in found))
+    if len(distinct) > 1:
+        names = ", ".join(f"{d[:19]}… ({short_id(k.task_definition)})" for k, d in found)
+        raise InvalidInput(f"The digest {digest!r} is ambiguous: {names}.", hint="Give it in full.")
+    if found:
+        return found[0][0]
+    listed = ", ".join(
+        f"{d[:19]}… ({short_id(k.task_definition)})" for k in known[:5] for d in _digests(k)[:1]
+    )
+    raise InvalidInput(
+        f"No revision of the service is known to have run {digest}.",
+        hint=f"Known digests: {listed}." if listed else "Give a revision instead.",
+    )
+
+
+def _digests(known: Known) -> tuple[str, ...]:
+    pinned = (image.partition("@")[2] for image in known.images.values())
+    return tuple(dict.fromkeys(d for d in (*known.digests.values(), *pinned) if d))
+
+
+def revision_from_api(
+    body: Mapping[str, Any], *, images: Mapping[str, str], about: Mapping[str, str]
+) -> Revision:
+    """Read a task definition as AWS describes it; *about* is what its provenance tags tell, by short key."""
+    tagged = next((c for c in map(commit_of_image, images.values()) if c), "")
+    return Revision(
+        arn=str(body.get("taskDefinitionArn", "")),
+        family=str(body.get("family", "")),
+        number=int(body.get("revision") or 0),
+        status=str(body.get("status", "")),
+        images=images,
+        commit=about.get("commit", "") or tagged,
+        digest=about.get("digest", ""),
+        repository=about.get("repository", ""),
+        run_url=about.get("run", ""),
+        actor=about.get("actor", ""),
+        succeeded=about.get("succeeded", ""),
+        registered_at=epoch(body.get("registeredAt")),
+        registered_by=str(body.get("registeredBy", "")),
+    )

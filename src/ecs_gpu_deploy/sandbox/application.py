@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from io import BytesIO
 from typing import Any
@@ -28,6 +29,7 @@ from ecs_gpu_deploy.sandbox.sessions import (
 )
 from ecs_gpu_deploy.sandbox.shapes import WrongResponse
 from ecs_gpu_deploy.sandbox.state import Sandbox
+from ecs_gpu_deploy.sandbox.tagging import tagged_resources
 
 StartResponse = Callable[..., Any]
 JSON_TYPE = "application/x-amz-json-1.1"
@@ -96,6 +98,8 @@ class Application:
             return self._answer_sts(environ, start_response, request, caller)
         if request.service == "ecs":
             return self._answer_ecs(start_response, request, caller, body)
+        if request.action == "tagging:GetResources":
+            return self._answer_tagging(start_response, request, caller, body)
         return self._answer_neighbour(environ, start_response, request, caller)
 
     def _answer_ecs(
@@ -105,6 +109,7 @@ class Application:
             parameters = _parameters(request, body)
             with self._sandbox.lock:
                 self._sandbox.catch_up()
+                self._check_tagging(request, caller, parameters)
                 region = self._sandbox.region(request.region)
                 region.caller = caller
                 text = ecs_response(region, request.operation, parameters)
@@ -113,6 +118,27 @@ class Application:
         except WrongResponse as error:
             bug = ApiError("InternalFailure", f"The sandbox wrote a wrong answer: {error}", status=500)
             return self._refuse(start_response, request, caller, bug)
+        self._log(request, caller, 200, None)
+        return self._respond(start_response, 200, text, content_type=JSON_TYPE)
+
+    def _check_tagging(self, request: Request, caller: str, parameters: Mapping[str, Any]) -> None:
+        """Refuse tags at creation where ecs:TagResource is denied ("Tagging resources during creation")."""
+        if parameters.get("tags") and request.operation != "TagResource":
+            tagging = replace(request, operation="TagResource")
+            refusal = self._sandbox.faults.refusal(tagging, caller=caller, resource=self._resource(request))
+            if refusal is not None:
+                raise refusal
+
+    def _answer_tagging(
+        self, start_response: StartResponse, request: Request, caller: str, body: bytes
+    ) -> Iterable[bytes]:
+        """List tagged task definitions as the Resource Groups Tagging API does."""
+        try:
+            parameters = _parameters(request, body)
+            with self._sandbox.lock:
+                text = json.dumps(tagged_resources(self._sandbox.region(request.region), parameters))
+        except ApiError as error:
+            return self._refuse(start_response, request, caller, error)
         self._log(request, caller, 200, None)
         return self._respond(start_response, 200, text, content_type=JSON_TYPE)
 

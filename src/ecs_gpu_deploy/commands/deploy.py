@@ -10,6 +10,7 @@ from ecs_gpu_deploy.commands.rendering import Rendering, overrides_from, read_so
 from ecs_gpu_deploy.commands.starting import nothing_started, started, without_others
 from ecs_gpu_deploy.commands.unfinished import leave_or_roll_back
 from ecs_gpu_deploy.commands.watching import Watch, Watcher
+from ecs_gpu_deploy.core.console import console_links
 from ecs_gpu_deploy.core.diff import diff_text
 from ecs_gpu_deploy.core.report import Details
 from ecs_gpu_deploy.core.rollout import Verdict, Watched
@@ -41,10 +42,10 @@ def run(context: Context) -> tuple[Verdict, Details]:
     arn = draft.task_definition_arn = rendering.existing_arn or ecs.register_task_definition(
         rendering.definition
     )
-    details = draft.details = Details(
-        changes=rendering.changes, links=console_links(context.aws.region, service)
-    )
     containers = tuple(rendering.definition["containerDefinitions"])
+    details = draft.details = Details(
+        changes=rendering.changes, links=console_links(context.aws.region, service, containers)
+    )
     facts = phase_facts(context, service, containers)
     began = context.clock.now()
     deployment = started(context, service, arn)
@@ -108,16 +109,3 @@ def _show_plan(rendering: Rendering, service: Service, reporter: Reporter) -> No
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
     else:
         reporter.say("the task definition stays the same: no new revision")
-
-
-def console_links(region: str, service: Service) -> dict[str, str]:
-    """Return the console pages of the service, in the domain of its partition."""
-    partition = service.arn.split(":")[1] if service.arn.startswith("arn:") else "aws"
-    domain = {
-        "aws-cn": "console.amazonaws.cn",
-        "aws-us-gov": "console.amazonaws-us-gov.com",
-    }.get(partition, "console.aws.amazon.com")
-    page = (
-        f"https://{region}.{domain}/ecs/v2/clusters/{short_id(service.cluster_arn)}/services/{service.name}"
-    )
-    return {"Deployments": f"{page}/deployments?region={region}", "Tasks": f"{page}/tasks?region={region}"}

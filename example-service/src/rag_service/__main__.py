@@ -1,0 +1,40 @@
+"""Start the service: python -m rag_service."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from pydantic import ValidationError
+
+from rag_service.api import create_app
+from rag_service.serving import serve
+from rag_service.settings import Settings
+
+
+def main() -> int:
+    """Serve with the settings of the environment; exit code 2 when one of them cannot be used."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    # One INFO line a request to the generator would hold its URL and bury ours.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"ERROR: {name}: {problem['msg']}\n")
+        return 2
+    # The loader's imports share the interpreter with /health; the default of 5 ms adds up.
+    sys.setswitchinterval(0.001)
+    app = create_app(settings)
+    return serve(app.state.runtime, app)
+
+
+if __name__ == "__main__":
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    # A model that is still loading or computing on its daemon thread may crash in the interpreter's teardown
+    # and turn an orderly 0 into 139.
+    os._exit(code)

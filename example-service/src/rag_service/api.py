@@ -1,0 +1,222 @@
+"""Offer the service over HTTP: routes, errors as problem+json, and the OpenAPI document that says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from rag_service import __version__, ask
+from rag_service.intake import HUNG_UP, Intake
+from rag_service.metrics import CONTENT_TYPE
+from rag_service.page import CONTENT_SECURITY_POLICY, PAGE
+from rag_service.problems import MEDIA_TYPE, InvalidRequest, Problem, ProblemDetails, TookTooLong, problem_details
+from rag_service.readiness import progress_of
+from rag_service.runtime import Runtime
+from rag_service.schemas import Answer, AskRequest, HealthAnswer, LiveAnswer, SearchAnswer, SearchRequest
+from rag_service.settings import Settings
+from rag_service.streaming import stream
+
+T = TypeVar("T")
+
+_RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds", "required": False}}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ProblemDetails, "description": "The body is not JSON in UTF-8"},
+    413: {"model": ProblemDetails, "description": "The body is too large"},
+    422: {"model": ProblemDetails, "description": "The body breaks the schema"},
+    429: {"model": ProblemDetails, "description": "The queue is full", "headers": _RETRY_AFTER},
+    500: {"model": ProblemDetails, "description": "The model could not process this input"},
+    503: {"model": ProblemDetails, "description": "Not ready, index empty, or out of memory", "headers": _RETRY_AFTER},
+    504: {"model": ProblemDetails, "description": "The answer took too long"},
+}
+_ASK_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer with its sources; as events `sources`, `token` …, `done` or `problem`",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    **_REFUSALS,
+}
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the application; nothing is loaded before its lifespan begins."""
+    runtime = Runtime(settings or Settings())
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await runtime.start()
+        yield
+        await runtime.close()
+
+    app = FastAPI(
+        title="RAG service",
+        version=__version__,
+        summary="Answers questions from your documents and shows where the answer stands.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.runtime = runtime
+    _add_routes(app, runtime)
+    _add_error_handlers(app)
+    _document_problems(app)
+    app.add_middleware(Intake, runtime=runtime)
+    return app
+
+
+def _add_routes(app: FastAPI, runtime: Runtime) -> None:
+    settings = runtime.settings
+
+    @app.post("/ask", response_model=Answer, responses=_ASK_ANSWERS, tags=["questions"])
+    async def ask_question(body: AskRequest, request: Request) -> Response:
+        """Answer a question with cited passages."""
+        retriever = runtime.retriever
+        wants_stream = body.stream or "text/event-stream" in request.headers.get("accept", "")
+        if wants_stream:
+            made = ask.events(
+                body.question, k=body.k, rerank=body.rerank, retriever=retriever, generator=runtime.generator
+            )
+            return StreamingResponse(
+                stream(made, timeout=settings.request_timeout_seconds),
+                media_type="text/event-stream",
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+        answering = ask.answer(
+            body.question, k=body.k, rerank=body.rerank, retriever=retriever, generator=runtime.generator
+        )
+        result = await _unless_hung_up(request, answering, settings.request_timeout_seconds)
+        return Response(status_code=HUNG_UP) if result is None else JSONResponse(result.model_dump())
+
+    @app.post("/search", response_model=SearchAnswer, responses=_REFUSALS, tags=["questions"])
+    async def search(body: SearchRequest, request: Request) -> Response:
+        """Find passages without an answer."""
+        searching = runtime.retriever.retrieve(body.query, k=body.k, rerank=body.rerank)
+        found = await _unless_hung_up(request, searching, settings.request_timeout_seconds)
+        if found is None:
+            return Response(status_code=HUNG_UP)
+        result = SearchAnswer(
+            passages=ask.sources_of(found), index_version=found.index_version, reranked=found.reranked
+        )
+        return JSONResponse(result.model_dump())
+
+    @app.get(
+        "/health",
+        response_model=HealthAnswer,
+        responses={503: {"model": HealthAnswer, "description": "Not ready: the reasons say why"}},
+        tags=["operation"],
+    )
+    async def health() -> Response:
+        """Tell whether this task should get traffic (readiness)."""
+        seen, verdict = runtime.observation, runtime.health
+        result = HealthAnswer(
+            status="healthy" if verdict.ready else "unhealthy",
+            checks=verdict.checks,
+            waived=list(verdict.waived),
+            reasons=list(verdict.reasons),
+            step=seen.step,
+            progress=progress_of(seen),
+            seconds=round(seen.seconds, 3),
+            index_version=runtime.index_version,
+        )
+        return JSONResponse(result.model_dump(), 200 if verdict.ready else 503, {"Cache-Control": "no-store"})
+
+    @app.get(
+        "/live",
+        response_model=LiveAnswer,
+        responses={503: {"model": LiveAnswer, "description": "Only a new process can help"}},
+        tags=["operation"],
+    )
+    async def live() -> Response:
+        """Tell whether this process is worth keeping (liveness)."""
+        alive = runtime.alive
+        return JSONResponse({"alive": alive}, 200 if alive else 503, {"Cache-Control": "no-store"})
+
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        tags=["operation"],
+    )
+    async def metrics() -> Response:
+        """Give the metrics in the Prometheus text format."""
+        return Response(runtime.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def page() -> HTMLResponse:
+        """Show a small page to ask and to see the sources."""
+        return HTMLResponse(
+            PAGE,
+            headers={
+                "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": "no-referrer",
+            },
+        )
+
+
+async def _unless_hung_up(request: Request, work: Coroutine[Any, Any, T], seconds: float) -> T | None:
+    """Await the work, but cancel it when the client hangs up (None) or the time is over (TookTooLong)."""
+    task = asyncio.ensure_future(work)
+    # The body has been read to its end, so the next message can only be the disconnect.
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({task, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if gone.done():
+            return None
+        raise TookTooLong(f"No answer within {seconds:g} s (REQUEST_TIMEOUT_SECONDS).")
+    finally:
+        for future in (task, gone):
+            future.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    def response(details: ProblemDetails, headers: Any = None) -> JSONResponse:
+        return JSONResponse(details.model_dump(), details.status, headers, MEDIA_TYPE)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def http_problem(_request: Request, error: StarletteHTTPException) -> JSONResponse:
+        if isinstance(error, Problem):
+            return response(error.details(), error.headers)
+        return response(problem_details(error.status_code, str(error.detail)), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_problem(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            reason = first.get("ctx", {}).get("error", "")
+            return response(problem_details(400, f"The body is not JSON: {reason}", slug="not-json"))
+        place = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
+        return response(problem_details(422, f"{place}: {first['msg']}.", slug=InvalidRequest.slug))
+
+    @app.exception_handler(Exception)
+    async def bug(_request: Request, _error: Exception) -> JSONResponse:
+        return response(problem_details(500, "The service has a bug; its log holds the traceback."))
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Make the OpenAPI document name the media type that errors really have."""
+    original = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = original()
+            for path in document["paths"].values():
+                for operation in path.values():
+                    for answer in operation["responses"].values():
+                        content = answer.get("content", {})
+                        schema = content.get("application/json", {}).get("schema", {})
+                        if schema.get("$ref", "").endswith("/ProblemDetails"):
+                            content[MEDIA_TYPE] = content.pop("application/json")
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,98 @@
+"""Find passages for a question: embed and search in one batch, then rerank in another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rag_service.batching import Batcher
+from rag_service.live_index import IndexVersion, LiveIndex
+from rag_service.models import Embedder, Reranker
+from rag_service.problems import IndexEmpty
+from rag_service.store import Hit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CANDIDATES_PER_RESULT = 4
+MOST_CANDIDATES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Ask for `k` passages."""
+
+    text: str
+    k: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Hold what the device said about one query; `hits` is None when LanceDB has to be asked."""
+
+    index: IndexVersion
+    vector: NDArray[np.float32]
+    hits: list[Hit] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieved:
+    """Hold the passages for a question, best first, all from one version of the index."""
+
+    hits: tuple[Hit, ...]
+    index_version: int
+    reranked: bool
+
+
+class DeviceSearch:
+    """Compute a batch of queries on the device thread."""
+
+    def __init__(self, embedder: Embedder, index: LiveIndex) -> None:
+        self._embedder = embedder
+        self._index = index
+
+    def __call__(self, queries: Sequence[Query]) -> list[Found]:
+        """Embed the batch and search it in the version that is current now."""
+        index = self._index.current
+        if index is None or index.passages == 0:
+            raise IndexEmpty(EMPTY)
+        vectors = self._embedder.encode([query.text for query in queries])
+        if index.resident is None:
+            return [Found(index=index, vector=vector, hits=None) for vector in vectors]
+        hits = index.resident.search(vectors, [query.k for query in queries])
+        return [Found(index=index, vector=vector, hits=own) for vector, own in zip(vectors, hits, strict=True)]
+
+
+EMPTY = "The index is empty: run python -m rag_service.ingest SOURCE with the same INDEX_URI and EMBEDDING_MODEL."
+
+
+class Retriever:
+    """Answer "which passages?" through the two queues of the device."""
+
+    def __init__(
+        self,
+        index: LiveIndex,
+        searches: Batcher[Query, Found],
+        reranker: Reranker | None,
+        pairs: Batcher[tuple[str, str], float] | None,
+    ) -> None:
+        self._index = index
+        self._searches = searches
+        self._pairs = pairs
+        self.reranker_name = reranker.name if reranker is not None else None
+
+    async def retrieve(self, question: str, *, k: int, rerank: bool) -> Retrieved:
+        """Find the `k` best passages. Raises IndexEmpty (503) and whatever the queues raise."""
+        if self._index.current is None or self._index.current.passages == 0:
+            raise IndexEmpty(EMPTY)
+        reranks = rerank and self._pairs is not None
+        wanted = max(k, min(k * CANDIDATES_PER_RESULT, MOST_CANDIDATES)) if reranks else k
+        [found] = await self._searches.submit([Query(text=question, k=wanted)])
+        hits = found.hits if found.hits is not None else await found.index.search(found.vector, wanted)
+        if reranks and self._pairs is not None and hits:
+            scores = await self._pairs.submit([(question, hit.passage.text) for hit in hits])
+            scored = [replace(hit, score=float(score)) for hit, score in zip(hits, scores, strict=True)]
+            hits = sorted(scored, key=lambda hit: hit.score, reverse=True)
+        return Retrieved(hits=tuple(hits[:k]), index_version=found.index.version, reranked=reranks)

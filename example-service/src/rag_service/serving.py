@@ -1,0 +1,79 @@
+"""Run uvicorn so that a task can go away without a failed request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from types import FrameType
+
+import uvicorn
+
+from rag_service.runtime import Runtime
+
+log = logging.getLogger("rag_service")
+
+
+class DrainingServer(uvicorn.Server):
+    """Drain on SIGTERM: /health 503 at once, still accept for a while, finish what is in flight, exit 0.
+
+    uvicorn alone closes the port in the moment of the signal, before any proxy has seen /health turn, and
+    raises the signal again at its end, which ECS shows as exit code 143.
+    """
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+        super().__init__(config)
+        self._runtime = runtime
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: object = None) -> None:
+        """Start as uvicorn does and remember the loop that signals are handed to."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)  # type: ignore[arg-type]
+        self._watch = asyncio.create_task(self._exit_when_loading_failed())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Begin to drain; a second signal from a keyboard skips the wait."""
+        if self._loop is None or (self._draining is not None and sig == signal.SIGINT):
+            self.should_exit = True
+            return
+        self._loop.call_soon_threadsafe(self._begin_to_drain, signal.Signals(sig).name)
+
+    def _begin_to_drain(self, name: str) -> None:
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(name))
+
+    async def _drain(self, name: str) -> None:
+        seconds = self._runtime.settings.drain_seconds
+        log.info("%s: not ready from now on, the port closes in %g s", name, seconds)
+        self._runtime.drain()
+        if self._runtime.retrievable:
+            await asyncio.sleep(seconds)
+        self.should_exit = True
+
+    async def _exit_when_loading_failed(self) -> None:
+        """End the process when the models cannot be loaded: ECS then shows the exit and the log line, minutes
+        before any health check gives up."""
+        await self._runtime.load_failed.wait()
+        self.should_exit = True
+
+
+def serve(runtime: Runtime, app: object) -> int:
+    """Serve until told to end; return the exit code of the process."""
+    settings = runtime.settings
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=settings.host,
+        port=settings.port,
+        workers=1,
+        access_log=False,
+        log_level="info",
+        # Longer than the load balancer's idle timeout, so that it is never we who close a connection that it
+        # is about to use (AWS, "Troubleshoot your Application Load Balancers", HTTP 502).
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, int(settings.stop_timeout_seconds - settings.drain_seconds)),
+    )
+    server = DrainingServer(config, runtime)
+    server.run()
+    return 1 if runtime.load_failed.is_set() or not server.started else 0

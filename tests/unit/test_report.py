@@ -156,6 +156,13 @@ def test_the_log_tails_are_shown_as_text_with_their_task():
     )
 
 
+def test_where_no_log_could_be_read_it_is_said_why():
+    tails = [LogTail(task_id=task, container="rag", problem="the permission is missing") for task in "ab"]
+    details = Details(log_tails=tails)
+    assert "no log lines of rag: the permission is missing\n" in text_view(RESULT, details)
+    assert markdown_view(RESULT, details).count("- ℹ️ No log lines of rag: the permission is missing\n") == 1
+
+
 def test_one_annotation_names_the_cause_and_the_knob():
     level, title, message = annotation(RESULT)
     assert (level, title) == ("error", "Rolled back: rag")

@@ -95,6 +95,7 @@ def text_view(result: Result, details: Details | None = None) -> str:
         if finding.message != result.reason:
             lines.append(f"{finding.severity}: {log_line(finding.message)}")
         lines += [f"  → {log_line(line)}" for line in finding.hint.splitlines()]
+    lines += [f"no log lines of {log_line(problem)}" for problem in _log_problems(details)]
     if gpu_time := _gpu_time(result, details):
         lines.append(f"GPU time: {gpu_time}")
     if details.next_command and not any(details.next_command in f.hint for f in result.findings):
@@ -120,6 +121,13 @@ def _tails(details: Details) -> list[LogTail]:
         if tail.lines
     }
     return list(reversed(different.values()))[:_TAILS]
+
+
+def _log_problems(details: Details) -> list[str]:
+    """Return why nobody's log could be shown; nothing where some container's could."""
+    if any(tail.lines for tail in details.log_tails):
+        return []
+    return list(dict.fromkeys(f"{tail.container}: {tail.problem}" for tail in details.log_tails))
 
 
 def _tail_title(tail: LogTail) -> str:
@@ -158,8 +166,10 @@ def markdown_view(result: Result, details: Details) -> str:
     if details.next_command:
         parts += ["### What now", fenced([details.next_command], language="sh")]
     others = [finding for finding in result.findings if finding.message != result.reason]
-    if others:
-        parts += ["### Also seen", "\n".join(_finding_markdown(finding) for finding in others)]
+    seen = [_finding_markdown(finding) for finding in others]
+    seen += [f"- ℹ️ No log lines of {markdown(problem)}" for problem in _log_problems(details)]
+    if seen:
+        parts += ["### Also seen", "\n".join(seen)]
     timeline = gantt(_spans(result, details), details.gpus, until=details.ended_at)
     if timeline:
         parts += ["### Timeline", timeline]

@@ -20,7 +20,10 @@ from ecs_gpu_deploy.edges.files import read_text
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.inputs import CONFIG, OPTIONS, Option, Settings, settings_from, unknown_name
 
-ROLLOUT_COMMANDS = {"deploy": "Deploy an image to a service, and wait for the true verdict."}
+ROLLOUT_COMMANDS = {
+    "deploy": "Deploy an image to a service, and wait for the true verdict.",
+    "push": "Build an image and push it to ECR, unless it is there.",
+}
 OTHER_COMMANDS = {
     "explain": "Say what an ECS event, stopped reason or log text means. Needs no AWS.",
     "sandbox": "Start the local AWS, or show the whole story on it (sandbox demo).",

@@ -8,7 +8,7 @@ from typing import Any
 import botocore.exceptions
 
 from ecs_gpu_deploy.commands.context import Context
-from ecs_gpu_deploy.core.phases import PhaseFacts
+from ecs_gpu_deploy.core.phases import IMAGE_PULL_SECONDS, PhaseFacts
 from ecs_gpu_deploy.core.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
 from ecs_gpu_deploy.edges.aws import Aws
 from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS
@@ -19,6 +19,7 @@ from ecs_gpu_deploy.model import Service
 def phase_facts(context: Context, service: Service, containers: Sequence[Mapping[str, Any]]) -> PhaseFacts:
     """Return the facts for *service* running *containers* (raw container definitions)."""
     groups = _target_groups(context.aws, service)
+    to_pull = context.draft.to_pull
     timing = HealthTiming(
         grace=service.health_check_grace_period,
         load_balancer=_load_balancer_check(groups),
@@ -27,6 +28,7 @@ def phase_facts(context: Context, service: Service, containers: Sequence[Mapping
     return PhaseFacts(
         placement_timeout=context.settings.placement_timeout,
         timing=timing,
+        pull=max(IMAGE_PULL_SECONDS, to_pull.pull_seconds if to_pull else 0.0),
         healthy_seconds=max((g.interval * g.healthy_threshold + g.timeout for g in groups), default=0.0),
         deregistration_delay=max((g.deregistration_delay for g in groups), default=0.0),
         stop_timeout=max((float(c.get("stopTimeout") or 30) for c in containers), default=30.0),

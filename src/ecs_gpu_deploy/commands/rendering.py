@@ -37,6 +37,7 @@ class Rendering:
     image_digest: str
     digests: Mapping[str, str]
     findings: tuple[Finding, ...]
+    running_images: Mapping[str, str]
 
 
 def overrides_from(settings: Settings) -> Overrides:
@@ -119,6 +120,7 @@ def rendering_of(aws: Aws, ecs: Ecs, settings: Settings, service: Service) -> Re
         image_digest=seen.digest,
         digests=seen.digests,
         findings=seen.findings,
+        running_images=images(before),
     )
 
 

@@ -50,6 +50,7 @@ class PhaseFacts:
     deregistration_delay: float = 0.0
     stop_timeout: float = 30.0
     bake: float = 0.0
+    pull: float = IMAGE_PULL_SECONDS
     given: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -103,7 +104,7 @@ def deadlines(facts: PhaseFacts) -> Mapping[PhaseName, float]:
     load = max(allowed) + CHECK_MARGIN_SECONDS if allowed else UNCHECKED_LOAD_SECONDS
     derived = {
         PhaseName.PLACEMENT: facts.placement_timeout,
-        PhaseName.PULL: IMAGE_PULL_SECONDS,
+        PhaseName.PULL: facts.pull,
         PhaseName.START: CONTAINER_START_SECONDS,
         PhaseName.LOAD: load,
         PhaseName.TRAFFIC: facts.healthy_seconds + CHECK_MARGIN_SECONDS,

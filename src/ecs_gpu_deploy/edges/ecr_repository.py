@@ -28,7 +28,12 @@ class Repository:
     uri: str
     account: str
     region: str
-    mutability: Mutability
+    mutability: Mutability = field(default_factory=Mutability)
+
+    @classmethod
+    def of(cls, uri: str, *, account: str, region: str) -> Repository:
+        """Name a repository that was not looked up."""
+        return cls(name=uri.partition("/")[2], uri=uri, account=account, region=region)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,44 +213,38 @@ def fetch_scan(aws: Aws, repository: Repository, digest: str) -> tuple[str, Mapp
     return status, _counts(answer.get("imageScanFindings") or {})
 
 
-def fetch_manifest_texts(aws: Aws, repository: Repository, digests: Sequence[str]) -> dict[str, str]:
-    """Return digest → manifest for those of *digests* that ECR has and we may see."""
+def fetch_manifest_texts(aws: Aws, repository: Repository, wanted: Sequence[str]) -> dict[str, str]:
+    """Return digest or tag → manifest for those of *wanted* that ECR has and we may see; one call."""
     accepted = [*MANIFEST_TYPES, *INDEX_TYPES]
+    ids = [{"imageDigest" if ":" in name else "imageTag": name} for name in dict.fromkeys(wanted)]
     try:
-        answer = _image_call(
-            aws,
-            repository,
-            "batch_get_image",
-            imageIds=[{"imageDigest": digest} for digest in dict.fromkeys(digests)],
-            acceptedMediaTypes=accepted,
-        )
+        answer = _image_call(aws, repository, "batch_get_image", imageIds=ids, acceptedMediaTypes=accepted)
     except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
         return {}
-    return {
-        str(image["imageId"]["imageDigest"]): str(image.get("imageManifest", ""))
-        for image in answer.get("images") or ()
-        if image.get("imageId", {}).get("imageDigest")
-    }
+    texts: dict[str, str] = {}
+    for image in answer.get("images") or ():
+        for name in (image.get("imageId") or {}).values():
+            texts[str(name)] = str(image.get("imageManifest", ""))
+    return texts
 
 
 def fetch_manifests(
-    aws: Aws, repository: Repository, digests: Sequence[str], *, platform: str
+    aws: Aws, repository: Repository, wanted: Sequence[str], *, platform: str
 ) -> dict[str, Manifest]:
-    """Return digest → manifest; an index is replaced by its manifest for *platform*."""
+    """Return digest or tag → manifest; an index is replaced by its manifest for *platform*."""
     found = {
-        digest: manifest
-        for digest, text in fetch_manifest_texts(aws, repository, digests).items()
+        name: manifest
+        for name, text in fetch_manifest_texts(aws, repository, wanted).items()
         if (manifest := manifest_of(text)) is not None
     }
-    children = {d: m.child(platform) for d, m in found.items() if m.children}
+    children = {name: child for name, m in found.items() if (child := m.child(platform))}
     if children:
-        texts = fetch_manifest_texts(aws, repository, [child for child in children.values() if child])
-        for digest, child in children.items():
-            manifest = manifest_of(texts.get(child, ""))
-            if manifest is None:
-                del found[digest]
-            else:
-                found[digest] = manifest
+        texts = fetch_manifest_texts(aws, repository, list(children.values()))
+        found |= {
+            name: manifest
+            for name, child in children.items()
+            if (manifest := manifest_of(texts.get(child, ""))) is not None
+        }
     return found
 
 

@@ -1,0 +1,24 @@
+"""push: build the image and push it to ECR, unless it is there."""
+
+from __future__ import annotations
+
+from ecs_gpu_deploy.commands.building import check_build, image_built
+from ecs_gpu_deploy.commands.context import Context
+from ecs_gpu_deploy.core.report import Details
+from ecs_gpu_deploy.core.verdict import Verdict
+from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.model import Outcome
+
+
+def check(settings: Settings) -> None:
+    """Raise InvalidInput for what can be known to be wrong without AWS."""
+    required(settings, "repository")
+    check_build(settings)
+
+
+def run(context: Context) -> tuple[Verdict, Details]:
+    """Push, and return the verdict; a refusal or a build that fails is raised."""
+    built = image_built(context)
+    did = "was in ECR already" if built.was_there else "is built and pushed"
+    reason = f"The image {built.reference} {did}: {built.digest}."
+    return Verdict(outcome=Outcome.SUCCEEDED, reason=reason), Details()

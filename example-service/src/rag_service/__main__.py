@@ -17,7 +17,8 @@ def main() -> int:
     """Serve with the settings of the environment; exit code 2 when one of them cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     # One INFO line a request to the generator would hold its URL and bury ours.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "sentence_transformers"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         settings = Settings()
     except ValidationError as error:

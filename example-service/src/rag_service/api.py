@@ -15,10 +15,18 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from rag_service import __version__, ask
 from rag_service.intake import HUNG_UP, Intake
 from rag_service.metrics import CONTENT_TYPE
+from rag_service.models import load_embedder
 from rag_service.page import CONTENT_SECURITY_POLICY, PAGE
-from rag_service.problems import MEDIA_TYPE, InvalidRequest, Problem, ProblemDetails, TookTooLong, problem_details
+from rag_service.problems import (
+    MEDIA_TYPE,
+    InvalidRequest,
+    Problem,
+    ProblemDetails,
+    TookTooLong,
+    problem_details,
+)
 from rag_service.readiness import progress_of
-from rag_service.runtime import Runtime
+from rag_service.runtime import Loader, Runtime
 from rag_service.schemas import Answer, AskRequest, HealthAnswer, LiveAnswer, SearchAnswer, SearchRequest
 from rag_service.settings import Settings
 from rag_service.streaming import stream
@@ -32,7 +40,11 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     422: {"model": ProblemDetails, "description": "The body breaks the schema"},
     429: {"model": ProblemDetails, "description": "The queue is full", "headers": _RETRY_AFTER},
     500: {"model": ProblemDetails, "description": "The model could not process this input"},
-    503: {"model": ProblemDetails, "description": "Not ready, index empty, or out of memory", "headers": _RETRY_AFTER},
+    503: {
+        "model": ProblemDetails,
+        "description": "Not ready, index empty, or out of memory",
+        "headers": _RETRY_AFTER,
+    },
     504: {"model": ProblemDetails, "description": "The answer took too long"},
 }
 _ASK_ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -44,9 +56,9 @@ _ASK_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, *, loader: Loader = load_embedder) -> FastAPI:
     """Make the application; nothing is loaded before its lifespan begins."""
-    runtime = Runtime(settings or Settings())
+    runtime = Runtime(settings or Settings(), loader=loader)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

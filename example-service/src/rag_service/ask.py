@@ -13,7 +13,9 @@ from rag_service.prompt import messages_for
 from rag_service.retrieval import Retrieved, Retriever
 from rag_service.schemas import Answer, CitedSource, Source
 
-NO_GENERATOR = "No generator is configured (OPENAI_API_KEY or OPENAI_BASE_URL): sentences quoted from the sources."
+NO_GENERATOR = (
+    "No generator is configured (OPENAI_API_KEY or OPENAI_BASE_URL): sentences quoted from the sources."
+)
 NOTHING_FOUND = "No passage was found."
 INSTEAD = "Sentences quoted from the sources instead."
 _CITATION = re.compile(r"\[(\d{1,3})\]")
@@ -112,4 +114,6 @@ def _extractive(question: str, found: Retrieved, *, notice: str) -> Answer:
 
 def _cited(text: str, found: Retrieved) -> list[CitedSource]:
     numbers = {int(number) for number in _CITATION.findall(text)}
-    return [CitedSource(**source.model_dump(), cited=source.number in numbers) for source in sources_of(found)]
+    return [
+        CitedSource(**source.model_dump(), cited=source.number in numbers) for source in sources_of(found)
+    ]

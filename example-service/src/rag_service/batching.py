@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from rag_service.device import DeviceThread, Fault, fault_of, free_cached_memory
@@ -126,7 +127,7 @@ class Batcher(Generic[T, R]):
             started = loop.time()
             items = [entry.item for entry in batch]
             try:
-                outcomes = await asyncio.wrap_future(self._device.submit(lambda items=items: self._outcomes(items)))
+                outcomes = await asyncio.wrap_future(self._device.submit(partial(self._outcomes, items)))
             except asyncio.CancelledError:
                 for entry in batch:
                     self._fail(entry, NotReady("The service is shutting down.", retry_after=1))
@@ -138,7 +139,9 @@ class Batcher(Generic[T, R]):
                 self.name, size=len(batch), waited=started - batch[0].arrived, computed=seconds
             )
             pace = seconds / len(batch)
-            self._seconds_per_item += (pace - self._seconds_per_item) * (0.2 if self._seconds_per_item else 1.0)
+            self._seconds_per_item += (pace - self._seconds_per_item) * (
+                0.2 if self._seconds_per_item else 1.0
+            )
             for entry, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, BaseException):
                     self._fail(entry, outcome)

@@ -32,7 +32,12 @@ _OUT_OF_MEMORY = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "can't allocate memory",
 )
-_STICKY = ("CUDA error", "device-side assert", "CUBLAS_STATUS_EXECUTION_FAILED", "CUDNN_STATUS_EXECUTION_FAILED")
+_STICKY = (
+    "CUDA error",
+    "device-side assert",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+)
 
 
 def fault_of(error: BaseException) -> Fault:

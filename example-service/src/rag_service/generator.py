@@ -100,7 +100,9 @@ def _check(response: httpx.Response) -> None:
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         raise GeneratorFailed("The generator refuses more requests for now (429).")
     if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        raise GeneratorFailed(f"The generator refused the credentials ({response.status_code}): check OPENAI_API_KEY.")
+        raise GeneratorFailed(
+            f"The generator refused the credentials ({response.status_code}): check OPENAI_API_KEY."
+        )
     if not response.is_success:
         raise GeneratorFailed(f"The generator failed ({response.status_code}).")
 

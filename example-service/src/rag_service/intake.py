@@ -1,4 +1,4 @@
-"""Stand between the server and the routes: limit bodies, measure requests, say when to reconnect elsewhere."""
+"""Stand between the server and the routes: limit bodies, measure, end kept connections while draining."""
 
 from __future__ import annotations
 

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rag_service.store import LIVE, PASSAGE_COLUMNS, Hit, is_missing_table, passage_of, storage_options, table_name
+from rag_service.store import (
+    LIVE,
+    PASSAGE_COLUMNS,
+    Hit,
+    is_missing_table,
+    passage_of,
+    storage_options,
+    table_name,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +40,10 @@ class ResidentVectors:
             scores, rows = torch.topk(questions @ self.matrix.T, min(max(ks), self.matrix.shape[0]))
             score_rows, row_rows = scores.float().cpu().tolist(), rows.cpu().tolist()
         return [
-            [Hit(passage=self._passage(row), score=score) for row, score in zip(rows[:k], scores[:k], strict=True)]
+            [
+                Hit(passage=self._passage(row), score=score)
+                for row, score in zip(rows[:k], scores[:k], strict=True)
+            ]
             for rows, scores, k in zip(row_rows, score_rows, ks, strict=True)
         ]
 
@@ -77,7 +88,9 @@ class LiveIndex:
         import lancedb
 
         if self._connection is None:
-            self._connection = await lancedb.connect_async(self._uri, storage_options=storage_options(self._uri))
+            self._connection = await lancedb.connect_async(
+                self._uri, storage_options=storage_options(self._uri)
+            )
         if self._table is None:
             try:
                 self._table = await self._connection.open_table(self._table_name)
@@ -104,7 +117,9 @@ class LiveIndex:
         import torch
 
         flat = rows["vector"].combine_chunks().flatten().to_numpy().reshape(-1, self._dimension)
-        matrix = torch.from_numpy(flat.copy()).to(self._device, torch.float16 if self._device == "cuda" else None)
+        matrix = torch.from_numpy(flat.copy()).to(
+            self._device, torch.float16 if self._device == "cuda" else None
+        )
         return ResidentVectors(matrix=matrix, passages=rows.select(PASSAGE_COLUMNS).combine_chunks())
 
     def close(self) -> None:

@@ -50,14 +50,15 @@ class Metrics:
             registry=self.registry,
         )
         self._oom = Counter(
-            "rag_out_of_memory", "Batches that did not fit the device's memory", ("queue",), registry=self.registry
+            "rag_out_of_memory",
+            "Batches that did not fit the device's memory",
+            ("queue",),
+            registry=self.registry,
         )
         self.generations = Counter(
             "rag_generations", "Answers by how they came to be", ("outcome",), registry=self.registry
         )
-        self.load_seconds = Gauge(
-            "rag_load_seconds", "Time from start to ready", registry=self.registry
-        )
+        self.load_seconds = Gauge("rag_load_seconds", "Time from start to ready", registry=self.registry)
         self._device_lost: Callable[[BaseException], None] = lambda _error: None
 
     def batch(self, name: str, *, size: int, waited: float, computed: float) -> None:
@@ -78,7 +79,9 @@ class Metrics:
         """Name who is told when the device is lost."""
         self._device_lost = listener
 
-    def watch(self, gauges: Callable[[], Mapping[str, float]], queues: Callable[[], Mapping[str, int]]) -> None:
+    def watch(
+        self, gauges: Callable[[], Mapping[str, float]], queues: Callable[[], Mapping[str, int]]
+    ) -> None:
         """Read these values at each scrape: gauges by metric name, depths by queue name."""
         self.registry.register(_Scrape(gauges, queues))
 

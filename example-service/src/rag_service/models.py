@@ -128,7 +128,7 @@ def import_libraries(*sources: str) -> None:
 
 
 def warm_up(embedder: Embedder, reranker: Reranker | None, *, max_batch: int) -> None:
-    """Compute once at both ends of the batch size: CUDA kernels and memory are there before the first user."""
+    """Compute once at both ends of the batch size: the first user finds kernels and memory in place."""
     for size in (1, max_batch):
         embedder.encode(["Is the service warm?"] * size)
         if reranker is not None:

@@ -62,10 +62,14 @@ class DeviceSearch:
         if index.resident is None:
             return [Found(index=index, vector=vector, hits=None) for vector in vectors]
         hits = index.resident.search(vectors, [query.k for query in queries])
-        return [Found(index=index, vector=vector, hits=own) for vector, own in zip(vectors, hits, strict=True)]
+        return [
+            Found(index=index, vector=vector, hits=own) for vector, own in zip(vectors, hits, strict=True)
+        ]
 
 
-EMPTY = "The index is empty: run python -m rag_service.ingest SOURCE with the same INDEX_URI and EMBEDDING_MODEL."
+EMPTY = (
+    "The index is empty: run python -m rag_service.ingest SOURCE with the same INDEX_URI and EMBEDDING_MODEL."
+)
 
 
 class Retriever:

@@ -22,6 +22,8 @@ from rag_service.settings import Settings
 
 log = logging.getLogger("rag_service")
 T = TypeVar("T")
+Loader = Callable[[str, str], Embedder]
+"""Load the embedding model of this name on this device."""
 
 
 class Runtime:
@@ -31,8 +33,9 @@ class Runtime:
     first second (aws-facts E20: a server that loads before it listens refuses connections for minutes).
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, loader: Loader = load_embedder) -> None:
         self.settings = settings
+        self._loader = loader
         self.metrics = Metrics()
         self.metrics.on_device_lost(self._lose_device)
         self.metrics.watch(self._gauges, self._depths)
@@ -137,9 +140,11 @@ class Runtime:
             kind = self._kind
             log.info("loading %s on %s", settings.embedding_model, kind)
             embedder = await self._on_device(
-                Step.EMBEDDING_MODEL, lambda: load_embedder(settings.embedding_model, kind)
+                Step.EMBEDDING_MODEL, lambda: self._loader(settings.embedding_model, kind)
             )
-            reranker = await self._on_device(Step.RERANKER, lambda: load_reranker(settings.reranker_model, kind))
+            reranker = await self._on_device(
+                Step.RERANKER, lambda: load_reranker(settings.reranker_model, kind)
+            )
             self._models_loaded = True
             await self._on_device(
                 Step.WARM_UP, lambda: warm_up(embedder, reranker, max_batch=settings.max_batch)

@@ -33,7 +33,7 @@ class TinyEmbedder:
     def __init__(self, device: str) -> None:
         generator = torch.Generator().manual_seed(20)
         weights = torch.randn(_BUCKETS, self.dimension, generator=generator)
-        self._bag = torch.nn.EmbeddingBag.from_pretrained(weights, mode="sum").to(device)  # type: ignore[no-untyped-call]
+        self._bag = torch.nn.EmbeddingBag.from_pretrained(weights, mode="sum").to(device)
         self._device = device
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -43,7 +43,7 @@ class TinyEmbedder:
         flat = torch.tensor([bucket for row in buckets for bucket in row], device=self._device)
         with torch.inference_mode():
             vectors = self._bag(flat, torch.tensor(offsets, device=self._device))
-            return torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()  # type: ignore[no-any-return]
+            return torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()
 
 
 class TinyReranker:
@@ -61,4 +61,4 @@ class TinyReranker:
             wanted = set(_buckets_of(question))
             shares.append(len(wanted & set(_buckets_of(passage))) / len(wanted))
         with torch.inference_mode():
-            return torch.tensor(shares, dtype=torch.float32, device=self._device).cpu().numpy()  # type: ignore[no-any-return]
+            return torch.tensor(shares, dtype=torch.float32, device=self._device).cpu().numpy()

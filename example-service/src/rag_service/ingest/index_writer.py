@@ -1,0 +1,136 @@
+"""Write passages to the table: each commit is whole documents, and the tag `live` moves at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_service.ingest.chunking import Chunk
+from rag_service.store import LIVE, is_missing_table, schema_of, storage_options, table_name
+
+ANN_FROM = 100_000
+"""Passages from which an approximate index pays; below, LanceDB's scan is exact and fast enough."""
+KEEP_OLD_VERSIONS = timedelta(hours=1)
+"""A service that has not noticed the new version yet still reads the old one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedDocument:
+    """Hold a document that is ready to be written; `vectors` has a row for each chunk."""
+
+    name: str
+    document_hash: str
+    title: str
+    chunks: tuple[Chunk, ...]
+    vectors: NDArray[np.float32]
+
+
+class IndexWriter:
+    """Change the table of one embedding model."""
+
+    def __init__(self, uri: str, *, model: str, dimension: int) -> None:
+        import lancedb
+
+        self._schema = schema_of(dimension)
+        self._dimension = dimension
+        connection = lancedb.connect(uri, storage_options=storage_options(uri))
+        name = table_name(model, dimension)
+        try:
+            self._table = connection.open_table(name)
+        except (ValueError, RuntimeError, OSError) as error:
+            if not is_missing_table(error):
+                raise
+            self._table = connection.create_table(name, schema=self._schema)
+
+    def known_documents(self) -> dict[str, str]:
+        """Map each document in the newest version, live or not, to its hash: what a killed run has done."""
+        rows = self._table.search().select(["document", "document_hash"]).limit(None).to_arrow()
+        return dict(zip(rows["document"].to_pylist(), rows["document_hash"].to_pylist(), strict=True))
+
+    def vectors_of(self, text_hashes: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+        """Look up vectors of texts that were embedded before, in this document or another."""
+        wanted = sorted(set(text_hashes))
+        if not wanted or self._table.count_rows() == 0:
+            return {}
+        condition = f"text_hash IN ({', '.join(map(_quoted, wanted))})"
+        rows = self._table.search().where(condition).select(["text_hash", "vector"]).limit(None).to_arrow()
+        vectors = np.asarray(rows["vector"].combine_chunks().flatten()).reshape(-1, self._dimension)
+        return dict(zip(rows["text_hash"].to_pylist(), vectors, strict=True))
+
+    def replace(self, documents: Sequence[EmbeddedDocument]) -> None:
+        """Put documents in the place of what the table held of them, in one commit."""
+        names = ", ".join(_quoted(document.name) for document in documents)
+        (
+            self._table.merge_insert("id")
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            .when_not_matched_by_source_delete(f"document IN ({names})")
+            .execute(self._rows(documents))
+        )
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove documents."""
+        if names:
+            self._table.delete(f"document IN ({', '.join(map(_quoted, names))})")
+
+    def publish(self) -> int:
+        """Tidy the table up and move the tag `live` to its newest version; return that version."""
+        rows = self._table.count_rows()
+        if rows >= ANN_FROM:
+            self._index_vectors(rows)
+        if self._published() != self._table.version:
+            self._table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
+        version = int(self._table.version)
+        if self._published() is None:
+            self._table.tags.create(LIVE, version)
+        elif self._published() != version:
+            self._table.tags.update(LIVE, version)
+        return version
+
+    def count(self) -> int:
+        """Count the passages."""
+        return int(self._table.count_rows())
+
+    def _published(self) -> int | None:
+        tags = self._table.tags.list()
+        return int(tags[LIVE]["version"]) if LIVE in tags else None
+
+    def _index_vectors(self, rows: int) -> None:
+        if self._table.list_indices():
+            return  # optimize() adds new rows to an index that exists
+        self._table.create_index(
+            metric="cosine",
+            index_type="IVF_HNSW_SQ",
+            num_partitions=max(1, rows // 1_000_000),
+            vector_column_name="vector",
+        )
+
+    def _rows(self, documents: Sequence[EmbeddedDocument]) -> Any:
+        import pyarrow as pa
+
+        rows = [(document, chunk) for document in documents for chunk in document.chunks]
+        flat = np.concatenate([document.vectors.reshape(-1) for document in documents]).astype("float32")
+        return pa.table(
+            {
+                "id": [f"{document.name}#{chunk.position}" for document, chunk in rows],
+                "document": [document.name for document, _ in rows],
+                "document_hash": [document.document_hash for document, _ in rows],
+                "title": [document.title for document, _ in rows],
+                "section": [chunk.section for _, chunk in rows],
+                "position": pa.array([chunk.position for _, chunk in rows], pa.int32()),
+                "text": [chunk.text for _, chunk in rows],
+                "text_hash": [chunk.text_hash for _, chunk in rows],
+                "vector": pa.FixedSizeListArray.from_arrays(pa.array(flat), self._dimension),
+            },
+            schema=self._schema,
+        )
+
+
+def _quoted(text: str) -> str:
+    """Write a SQL string literal of LanceDB's filter language (DataFusion): only the quote is special."""
+    return "'" + text.replace("'", "''") + "'"

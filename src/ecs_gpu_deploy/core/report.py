@@ -158,7 +158,7 @@ def markdown_view(result: Result, details: Details) -> str:
     sign = _SIGNS.get(result.outcome, "❌")
     what = f": {markdown(short_id(result.service))}" if result.service else ""
     parts = [f"## {sign} {_TITLES[result.outcome]}{what}", markdown(result.reason)]
-    parts += [_turn(hint) for hint in _own_hints(result)]
+    parts += [_pointed("➡️", hint) for hint in _own_hints(result)]
     if result.diagnoses:
         parts.append("### Why")
         parts += [_diagnosis_markdown(diagnosis) for diagnosis in result.diagnoses]
@@ -185,8 +185,8 @@ def _own_hints(result: Result) -> list[str]:
     return [f.hint for f in result.findings if f.message == result.reason and f.hint and f.hint not in said]
 
 
-def _turn(hint: str) -> str:
-    return "**What to turn:** " + "\n\n".join(markdown(line) for line in hint.splitlines())
+def _pointed(sign: str, hint: str) -> str:
+    return f"{sign} " + "\n\n".join(markdown(line) for line in hint.splitlines()) if hint else ""
 
 
 def _spans(result: Result, details: Details) -> Sequence[PhaseSpan]:
@@ -227,7 +227,7 @@ def _facts(result: Result, details: Details) -> str:
 def _diagnosis_markdown(diagnosis: Diagnosis) -> str:
     head = f"**{markdown(diagnosis.code)}** — {markdown(diagnosis.message)}"
     proof = fenced(diagnosis.evidence) if diagnosis.evidence else ""
-    return "\n\n".join(part for part in (head, proof, diagnosis.hint and _turn(diagnosis.hint)) if part)
+    return "\n\n".join(part for part in (head, proof, _pointed("**What to turn:**", diagnosis.hint)) if part)
 
 
 def _tail_markdown(tail: LogTail) -> str:

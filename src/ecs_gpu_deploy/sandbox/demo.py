@@ -141,8 +141,10 @@ def _deploy(sandbox: Mapping[str, Any], output: Path, *, tag: str, title: str, t
 
 
 def _cause(document: Mapping[str, Any]) -> str:
-    if not document["diagnoses"]:
+    if document["outcome"] == "succeeded":
         return "Every task runs the image that was deployed."
+    if not document["diagnoses"]:
+        return ""
     return f"The cause: {document['diagnoses'][0]['code']}; its log line stands above, as the proof."
 
 

@@ -187,6 +187,12 @@ class Application:
         with sandbox.lock:
             sandbox.catch_up()
             sandbox.neighbours.open(request.service)
+            if request.service == "ecr" and sandbox.registry is not None:
+                if request.operation == "GetAuthorizationToken":
+                    self._log(request, caller, 200, None)
+                    text = sandbox.registry.authorization(now=sandbox.clock.now())
+                    return self._respond(start_response, 200, text, content_type=JSON_TYPE)
+                sandbox.neighbours.show_registry(sandbox.registry)
             if request.action == "elasticloadbalancing:DescribeTargetHealth":
                 described = sandbox.target_health(str(request.parameters.get("TargetGroupArn", "")))
                 if described is not None:

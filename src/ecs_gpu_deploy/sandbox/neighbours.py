@@ -12,6 +12,7 @@ from typing import Any
 
 from ecs_gpu_deploy.core.scheduler import TargetGroup
 from ecs_gpu_deploy.sandbox import neighbour_seeds as seeds
+from ecs_gpu_deploy.sandbox.container_registry import ContainerRegistry
 from ecs_gpu_deploy.sandbox.github_issuer import ISSUER_HOST
 from ecs_gpu_deploy.sandbox.images import Image, Images, Reference
 from ecs_gpu_deploy.sandbox.web_identity import Role
@@ -224,6 +225,10 @@ class Neighbours:
             unread, self._unread_lines = self._unread_lines, {}
             for (region, group, stream), lines in unread.items():
                 seeds.put_log_lines(self._backend("logs", region), group, stream, lines)
+
+    def show_registry(self, registry: ContainerRegistry) -> None:
+        """Have ECR show what was pushed to the registry behind it."""
+        registry.show_in(self._backend("ecr"))
 
     def answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Let moto answer a request (WSGI)."""

@@ -9,6 +9,7 @@ from typing import Any
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.sandbox.calls import CallLog
 from ecs_gpu_deploy.sandbox.clock import ModelClock, SteppedClock
+from ecs_gpu_deploy.sandbox.container_registry import ContainerRegistry
 from ecs_gpu_deploy.sandbox.ecs.region import EcsRegion
 from ecs_gpu_deploy.sandbox.faults import Faults, fault_from
 from ecs_gpu_deploy.sandbox.github_issuer import GithubIssuer
@@ -40,6 +41,7 @@ class Sandbox:
         self.protocol = Protocol("ecs")
         self.neighbours = Neighbours(account_id=world.account, region=world.region, partition=self.partition)
         self.issuer = GithubIssuer(world.github or {})
+        self.registry = ContainerRegistry(world.registry) if world.registry else None
         self.sessions: dict[str, Session] = {}
         self._regions: dict[str, EcsRegion] = {}
         self._moments: list[tuple[float, Mapping[str, Any]]] = []

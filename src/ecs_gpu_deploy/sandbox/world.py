@@ -41,6 +41,7 @@ class World:
     parameters: Sequence[str] = ()
     roles: Sequence[str | Entry] = ()
     github: Entry | None = None
+    registry: Entry | None = None
     faults: Sequence[Entry] = ()
     deny: Sequence[str] = ()
     timeline: Sequence[Entry] = ()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ecs_gpu_deploy.core.provenance import without_provenance
 from ecs_gpu_deploy.core.task_definition import registrable
 
 MASK: Final = "***"
@@ -182,8 +183,11 @@ def _spelt(leaf: Any) -> str:
 
 
 def _settled(task_definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a registrable copy in which every default that ECS fills in is left out."""
-    result = registrable(task_definition)
+    """Give a registrable copy without the defaults that ECS fills in and without our provenance tags.
+
+    Those say where a revision came from, which is no reason for another one.
+    """
+    result = without_provenance(registrable(task_definition))
     for member in ("cpu", "memory"):
         if isinstance(result.get(member), str) and (size := _SIZE.fullmatch(result[member])):
             result[member] = str(round(float(size[1]) * 1024))

@@ -34,6 +34,7 @@ class ImageSeen:
 
     digest: str = ""
     is_index: bool = False
+    tags: tuple[str, ...] = ()
     finding: Finding | None = None
 
 
@@ -82,6 +83,7 @@ def fetch_image(aws: Aws, reference: ImageReference) -> ImageSeen:
     return ImageSeen(
         digest=str(details[0].get("imageDigest", "")),
         is_index=details[0].get("imageManifestMediaType") in _INDEXES,
+        tags=tuple(details[0].get("imageTags") or ()),
     )
 
 

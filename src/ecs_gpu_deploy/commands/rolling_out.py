@@ -1,0 +1,119 @@
+"""Start a rollout of a revision and wait for its verdict: what deploy, rollback and watch have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from ecs_gpu_deploy.commands.context import Context
+from ecs_gpu_deploy.commands.facts import phase_facts
+from ecs_gpu_deploy.commands.registering import mark_succeeded
+from ecs_gpu_deploy.commands.rendering import Rendering
+from ecs_gpu_deploy.commands.starting import nothing_started, started, started_after_all
+from ecs_gpu_deploy.commands.unfinished import leave_or_roll_back, still_running
+from ecs_gpu_deploy.commands.watching import Watch, Watcher
+from ecs_gpu_deploy.core.capacity import Requirement, requirement_of
+from ecs_gpu_deploy.core.console import console_links
+from ecs_gpu_deploy.core.history import Watched
+from ecs_gpu_deploy.core.report import Details
+from ecs_gpu_deploy.core.verdict import Verdict
+from ecs_gpu_deploy.edges.signals import Cancelled
+from ecs_gpu_deploy.errors import Refused
+from ecs_gpu_deploy.model import Deployment, Outcome, Service, short_id
+
+
+def roll_out(context: Context, service: Service, rendering: Rendering, arn: str) -> tuple[Verdict, Details]:
+    """Update *service*, as it was seen before, to the revision *arn*; watch, and return the verdict."""
+    containers = tuple(rendering.definition["containerDefinitions"])
+    details = context.draft.details = Details(
+        changes=rendering.changes, links=console_links(context.aws.region, service, containers)
+    )
+    facts = phase_facts(context, service, containers)
+    began = context.clock.now()
+    cancelled = False
+    try:
+        deployment = started(context, service, arn)
+    except Cancelled:
+        cancelled = True
+        deployment = started_after_all(context, service, arn)
+        if deployment is None:
+            raise
+    if deployment is None:
+        return nothing_started(service, arn), details
+    context.reporter.say(f"deployment {deployment.id} of {short_id(arn)} began")
+    watch = Watch(
+        watched=watched_of(context, service, deployment, rendering.definition, rendering.digests, began),
+        facts=facts,
+        definition=rendering.definition,
+        requirement=_requirement(rendering.definition, service),
+        poll_interval=context.settings.poll_interval,
+        keeps_interval="poll-interval" in context.settings.given,
+    )
+    if "timeout" not in context.settings.given:
+        longer = replace(watch.watched, timeout=watch.watched.timeout + facts.bake)
+        watch = replace(watch, watched=longer)
+    verdict, details = watch_to_end(context, service, watch, details, cancelled=cancelled)
+    if verdict.outcome == Outcome.SUCCEEDED and service.desired_count:
+        mark_succeeded(context, arn)
+    return verdict, details
+
+
+def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement | None:
+    """Return what a task asks of an instance; None for what AWS accepts and we cannot read."""
+    with suppress(ValueError):
+        return requirement_of(definition, constraints=service.placement_constraints)
+    return None
+
+
+def watched_of(
+    context: Context,
+    before: Service,
+    deployment: Deployment,
+    definition: Mapping[str, Any],
+    digests: Mapping[str, str],
+    began: float,
+) -> Watched:
+    """Return what to wait for; *before* is the service before *deployment*, *definition* what it deploys."""
+    settings = context.settings
+    return Watched(
+        deployment_id=deployment.id,
+        task_definition=deployment.task_definition,
+        previous_task_definition=before.task_definition,
+        baseline=frozenset(d.id for d in before.deployments if d.id != deployment.id),
+        digests=digests,
+        started_at=began,
+        timeout=settings.timeout,
+        placement_timeout=settings.placement_timeout,
+        placement_given="placement-timeout" in settings.given,
+        crash_loop_threshold=settings.crash_loop_threshold,
+        allow_desired_zero=settings.allow_desired_zero,
+        has_container_check=any(c.get("healthCheck") for c in definition["containerDefinitions"]),
+    )
+
+
+def watch_to_end(
+    context: Context, before: Service, watch: Watch, details: Details, *, cancelled: bool = False
+) -> tuple[Verdict, Details]:
+    """Wait for the verdict; do what on-timeout, on-failure and on-cancel say where we end the wait."""
+    draft = context.draft
+    watcher = Watcher(context.aws, context.ecs, context.clock, context.reporter, watch=watch, service=before)
+    try:
+        if cancelled:
+            raise Cancelled  # noqa: TRY301 - one place says what a cancelled job does
+        draft.ending = watcher.wait()
+    except Cancelled:
+        verdict = Verdict(
+            outcome=Outcome.CANCELLED, reason="The job was cancelled while the rollout went on.", ours=True
+        )
+        draft.ending = watcher.ending(verdict)
+    except Refused:
+        draft.ending = watcher.ending(Verdict(outcome=Outcome.REFUSED, reason=""))
+        draft.findings.append(still_running(context, before, watcher, why="we cannot see it any more"))
+        raise
+    verdict = draft.ending.verdict
+    if verdict.ours:
+        command = leave_or_roll_back(context, verdict, before, watcher)
+        details = replace(details, next_command=command)
+    return verdict, details

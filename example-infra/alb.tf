@@ -1,0 +1,138 @@
+resource "aws_lb" "this" {
+  # checkov:skip=CKV_AWS_91: access logs need a bucket policy per Region; server_errors and the service's metrics tell more
+  # checkov:skip=CKV_AWS_150: on unless deletion_protection = false
+  # checkov:skip=CKV2_AWS_28: a firewall costs more than this stack's load balancer; add one to a public service
+  # checkov:skip=CKV2_AWS_20: redirects to HTTPS where there is a certificate
+  name                       = "${var.name}-alb"
+  load_balancer_type         = "application"
+  subnets                    = local.public_subnet_ids
+  security_groups            = [aws_security_group.load_balancer.id]
+  idle_timeout               = local.idle_timeout
+  drop_invalid_header_fields = true
+  enable_deletion_protection = var.deletion_protection
+}
+
+resource "aws_lb_target_group" "service" {
+  # checkov:skip=CKV_AWS_378: TLS ends at the load balancer; the way to the task stays inside the VPC
+  for_each = toset(local.blue_green ? ["blue", "green"] : ["blue"])
+
+  name                          = "${var.name}-${each.key}"
+  vpc_id                        = local.vpc_id
+  port                          = var.container_port
+  protocol                      = "HTTP"
+  target_type                   = local.awsvpc ? "ip" : "instance"
+  deregistration_delay          = local.deregistration_delay
+  slow_start                    = var.slow_start_seconds
+  load_balancing_algorithm_type = local.load_balancing_algorithm
+
+  # 200 alone: AWS would take 200 to 499.
+  health_check {
+    path                = local.health_check_path
+    matcher             = "200"
+    interval            = var.health_check_interval_seconds
+    timeout             = local.health_check_timeout
+    healthy_threshold   = local.healthy_threshold
+    unhealthy_threshold = local.unhealthy_threshold
+  }
+
+  stickiness {
+    type    = "lb_cookie"
+    enabled = false
+  }
+}
+
+# With a certificate, port 80 only redirects.
+resource "aws_lb_listener" "http" {
+  # checkov:skip=CKV_AWS_2: redirects, or allow_plain_http was set
+  # checkov:skip=CKV_AWS_103: redirects, or allow_plain_http was set
+  load_balancer_arn = aws_lb.this.arn
+  port              = 80
+  protocol          = "HTTP"
+
+  dynamic "default_action" {
+    for_each = var.certificate_arn != null ? ["redirect"] : []
+
+    content {
+      type = "redirect"
+
+      redirect {
+        protocol    = "HTTPS"
+        port        = "443"
+        status_code = "HTTP_301"
+      }
+    }
+  }
+
+  dynamic "default_action" {
+    for_each = var.certificate_arn == null ? ["serve"] : []
+
+    content {
+      type             = local.blue_green ? "fixed-response" : "forward"
+      target_group_arn = local.blue_green ? null : aws_lb_target_group.service["blue"].arn
+
+      dynamic "fixed_response" {
+        for_each = local.blue_green ? ["none"] : []
+
+        content {
+          content_type = "text/plain"
+          status_code  = "503"
+        }
+      }
+    }
+  }
+}
+
+resource "aws_lb_listener" "https" {
+  count             = var.certificate_arn == null ? 0 : 1
+  load_balancer_arn = aws_lb.this.arn
+  port              = 443
+  protocol          = "HTTPS"
+  ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+  certificate_arn   = var.certificate_arn
+
+  default_action {
+    type             = local.blue_green ? "fixed-response" : "forward"
+    target_group_arn = local.blue_green ? null : aws_lb_target_group.service["blue"].arn
+
+    dynamic "fixed_response" {
+      for_each = local.blue_green ? ["none"] : []
+
+      content {
+        content_type = "text/plain"
+        status_code  = "503"
+      }
+    }
+  }
+}
+
+# Blue/green moves the weights of a rule, not of a listener's default action.
+resource "aws_lb_listener_rule" "production" {
+  count        = local.blue_green ? 1 : 0
+  listener_arn = try(aws_lb_listener.https[0].arn, aws_lb_listener.http.arn)
+  priority     = 100
+
+  action {
+    type = "forward"
+
+    forward {
+      dynamic "target_group" {
+        for_each = { blue = 100, green = 0 }
+
+        content {
+          arn    = aws_lb_target_group.service[target_group.key].arn
+          weight = target_group.value
+        }
+      }
+    }
+  }
+
+  condition {
+    path_pattern {
+      values = ["/*"]
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [action]
+  }
+}

@@ -1,0 +1,255 @@
+# Three roles, each with what its commands call and nothing else: deploy (with push and run-task), rollback (with
+# watch and history), plan (reads only; pull requests may assume it).
+# Which action takes which resource and which condition key: Service Authorization Reference. ecs:cluster does not
+# exist for RegisterTaskDefinition and DescribeTaskDefinition: a condition on it denies them always.
+
+locals {
+  ecs_arn      = "${local.arn}:ecs:${var.region}:${local.account}"
+  service_arn  = "${local.ecs_arn}:service/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}"
+  families     = [for definition in [aws_ecs_task_definition.service, aws_ecs_task_definition.batch] : "${local.ecs_arn}:task-definition/${definition.family}:*"]
+  task_arns    = "${local.ecs_arn}:task/${aws_ecs_cluster.this.name}/*"
+  this_cluster = { ArnEquals = { "ecs:cluster" = aws_ecs_cluster.this.arn } }
+  log_groups   = [aws_cloudwatch_log_group.service.arn, aws_cloudwatch_log_group.batch.arn]
+  passed_roles = [aws_iam_role.execution.arn, aws_iam_role.task.arn, aws_iam_role.batch_task.arn]
+
+  reading = [
+    {
+      Sid    = "ReadWhatHasNoResource"
+      Effect = "Allow"
+      Action = [
+        "ecs:DescribeTaskDefinition",
+        "ecs:ListTaskDefinitions",
+        "elasticloadbalancing:DescribeListeners",
+        "elasticloadbalancing:DescribeLoadBalancers",
+        "elasticloadbalancing:DescribeRules",
+        "elasticloadbalancing:DescribeTargetGroupAttributes",
+        "elasticloadbalancing:DescribeTargetGroups",
+        "elasticloadbalancing:DescribeTargetHealth",
+        "application-autoscaling:DescribeScalableTargets",
+        "autoscaling:DescribeAutoScalingGroups",
+        "ec2:DescribeInstanceTypes",
+      ]
+      Resource = "*"
+    },
+    {
+      Sid       = "ReadService"
+      Effect    = "Allow"
+      Action    = ["ecs:DescribeServices", "ecs:ListServiceDeployments"]
+      Resource  = local.service_arn
+      Condition = local.this_cluster
+    },
+    {
+      Sid    = "ReadDeployments"
+      Effect = "Allow"
+      Action = ["ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"]
+      Resource = [
+        local.service_arn,
+        "${local.ecs_arn}:service-deployment/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}/*",
+        "${local.ecs_arn}:service-revision/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}/*",
+      ]
+    },
+    {
+      Sid       = "ListInCluster"
+      Effect    = "Allow"
+      Action    = ["ecs:ListTasks", "ecs:ListServices"]
+      Resource  = "*"
+      Condition = local.this_cluster
+    },
+    {
+      Sid      = "ReadTasksAndInstances"
+      Effect   = "Allow"
+      Action   = ["ecs:DescribeTasks", "ecs:DescribeContainerInstances"]
+      Resource = [local.task_arns, "${local.ecs_arn}:container-instance/${aws_ecs_cluster.this.name}/*"]
+    },
+    {
+      Sid      = "ReadCluster"
+      Effect   = "Allow"
+      Action   = ["ecs:DescribeClusters", "ecs:ListContainerInstances"]
+      Resource = aws_ecs_cluster.this.arn
+    },
+    {
+      Sid      = "ReadCapacityProvider"
+      Effect   = "Allow"
+      Action   = ["ecs:DescribeCapacityProviders"]
+      Resource = "${local.ecs_arn}:capacity-provider/${local.capacity_provider}"
+    },
+    {
+      Sid    = "ReadImages"
+      Effect = "Allow"
+      Action = [
+        "ecr:BatchGetImage",
+        "ecr:DescribeImages",
+        "ecr:DescribeImageScanFindings",
+        "ecr:DescribeRepositories",
+        "ecr:GetLifecyclePolicy",
+        "ecr:ListImages",
+      ]
+      Resource = aws_ecr_repository.service.arn
+    },
+    {
+      Sid      = "ReadLogStreams"
+      Effect   = "Allow"
+      Action   = ["logs:GetLogEvents"]
+      Resource = [for group in local.log_groups : "${group}:log-stream:*"]
+    },
+    {
+      Sid      = "ReadLogGroups"
+      Effect   = "Allow"
+      Action   = ["logs:DescribeLogStreams", "logs:FilterLogEvents"]
+      Resource = [for group in local.log_groups : "${group}:*"]
+    },
+    {
+      Sid      = "FindLogGroups"
+      Effect   = "Allow"
+      Action   = ["logs:DescribeLogGroups"]
+      Resource = "${local.arn}:logs:${var.region}:${local.account}:log-group:*"
+    },
+    {
+      Sid      = "CheckRoles"
+      Effect   = "Allow"
+      Action   = ["iam:GetRole"]
+      Resource = local.passed_roles
+    },
+    {
+      Sid      = "CheckSecret"
+      Effect   = "Allow"
+      Action   = ["secretsmanager:DescribeSecret"]
+      Resource = aws_secretsmanager_secret.openai.arn
+    },
+    {
+      Sid      = "CheckAlarms"
+      Effect   = "Allow"
+      Action   = ["cloudwatch:DescribeAlarms"]
+      Resource = aws_cloudwatch_metric_alarm.server_errors.arn
+    },
+  ]
+
+  updating = [
+    {
+      Sid      = "RegisterRevision"
+      Effect   = "Allow"
+      Action   = ["ecs:RegisterTaskDefinition"]
+      Resource = local.families
+    },
+    {
+      Sid       = "TagRevision"
+      Effect    = "Allow"
+      Action    = ["ecs:TagResource"]
+      Resource  = local.families
+      Condition = { StringEquals = { "ecs:CreateAction" = "RegisterTaskDefinition" } }
+    },
+    {
+      Sid       = "PassTaskRoles"
+      Effect    = "Allow"
+      Action    = ["iam:PassRole"]
+      Resource  = local.passed_roles
+      Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
+    },
+    {
+      Sid       = "UpdateService"
+      Effect    = "Allow"
+      Action    = ["ecs:UpdateService"]
+      Resource  = local.service_arn
+      Condition = local.this_cluster
+    },
+    {
+      Sid    = "EndDeployment"
+      Effect = "Allow"
+      Action = ["ecs:StopServiceDeployment"]
+      Resource = [
+        local.service_arn,
+        "${local.ecs_arn}:service-deployment/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}/*",
+      ]
+    },
+  ]
+
+  pushing_and_running = [
+    {
+      Sid      = "LogInToRegistry"
+      Effect   = "Allow"
+      Action   = ["ecr:GetAuthorizationToken"]
+      Resource = "*"
+    },
+    {
+      Sid    = "Push"
+      Effect = "Allow"
+      Action = [
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:CompleteLayerUpload",
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:InitiateLayerUpload",
+        "ecr:PutImage",
+        "ecr:UploadLayerPart",
+      ]
+      Resource = [aws_ecr_repository.service.arn, aws_ecr_repository.cache.arn]
+    },
+    {
+      Sid       = "RunTask"
+      Effect    = "Allow"
+      Action    = ["ecs:RunTask"]
+      Resource  = local.families
+      Condition = local.this_cluster
+    },
+    {
+      Sid       = "StopTask"
+      Effect    = "Allow"
+      Action    = ["ecs:StopTask"]
+      Resource  = local.task_arns
+      Condition = local.this_cluster
+    },
+    {
+      Sid       = "TagTask"
+      Effect    = "Allow"
+      Action    = ["ecs:TagResource"]
+      Resource  = local.task_arns
+      Condition = { StringEquals = { "ecs:CreateAction" = "RunTask" } }
+    },
+  ]
+
+  cleaning_up = [
+    for statement in [{
+      Sid      = "Deregister"
+      Effect   = "Allow"
+      Action   = ["ecs:DeregisterTaskDefinition"]
+      Resource = "*"
+    }] : statement if var.deregister_revisions
+  ]
+
+  permissions = {
+    read   = local.reading
+    update = local.updating
+    push   = concat(local.pushing_and_running, local.cleaning_up)
+  }
+  permissions_of = {
+    plan     = ["read"]
+    rollback = ["read", "update"]
+    deploy   = ["read", "update", "push"]
+  }
+}
+
+resource "aws_iam_role" "github" {
+  for_each             = local.trust
+  name                 = "${var.name}-${each.key}"
+  description          = "GitHub Actions: ${each.key} ${var.name}"
+  assume_role_policy   = each.value
+  max_session_duration = each.key == "plan" ? 3600 : local.session_seconds
+}
+
+resource "aws_iam_policy" "github" {
+  # checkov:skip=CKV_AWS_355: the actions with Resource "*" take no resource (Service Authorization Reference)
+  # checkov:skip=CKV_AWS_290: every write names its resources
+  for_each    = toset(keys(local.permissions))
+  name        = "${var.name}-github-${each.key}"
+  description = "What ecs-gpu-deploy calls for ${var.name}: ${each.key}"
+  policy      = jsonencode({ Version = "2012-10-17", Statement = local.permissions[each.key] })
+}
+
+resource "aws_iam_role_policy_attachment" "github" {
+  for_each = {
+    for pair in flatten([for role, policies in local.permissions_of : [for policy in policies : { role = role, policy = policy }]]) :
+    "${pair.role}-${pair.policy}" => pair
+  }
+  role       = aws_iam_role.github[each.value.role].name
+  policy_arn = aws_iam_policy.github[each.value.policy].arn
+}

@@ -1,0 +1,240 @@
+locals {
+  own_vpc = var.vpc_id == null
+  zones   = slice(data.aws_availability_zones.available.names, 0, min(2, length(data.aws_availability_zones.available.names)))
+
+  vpc_id             = local.own_vpc ? aws_vpc.this[0].id : var.vpc_id
+  public_subnet_ids  = local.own_vpc ? aws_subnet.public[*].id : var.public_subnet_ids
+  private_subnet_ids = local.own_vpc ? aws_subnet.private[*].id : var.private_subnet_ids
+
+  # What an ECS instance and its tasks call. S3 holds the layers of ECR's images and goes through a gateway.
+  interface_endpoints = toset(local.own_vpc ? ["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs", "secretsmanager"] : [])
+}
+
+resource "aws_vpc" "this" {
+  # checkov:skip=CKV2_AWS_11: flow logs cost more than this VPC's traffic tells; turn them on in your account's baseline
+  count                = local.own_vpc ? 1 : 0
+  cidr_block           = var.vpc_cidr
+  enable_dns_hostnames = true
+  enable_dns_support   = true
+
+  tags = { Name = var.name }
+}
+
+# AWS's default security group lets its members talk to each other; nobody shall be in it.
+resource "aws_default_security_group" "this" {
+  count  = local.own_vpc ? 1 : 0
+  vpc_id = aws_vpc.this[0].id
+}
+
+resource "aws_subnet" "public" {
+  count             = local.own_vpc ? length(local.zones) : 0
+  vpc_id            = aws_vpc.this[0].id
+  availability_zone = local.zones[count.index]
+  cidr_block        = cidrsubnet(var.vpc_cidr, 4, count.index)
+
+  tags = { Name = "${var.name}-public-${local.zones[count.index]}" }
+}
+
+resource "aws_subnet" "private" {
+  count             = local.own_vpc ? length(local.zones) : 0
+  vpc_id            = aws_vpc.this[0].id
+  availability_zone = local.zones[count.index]
+  cidr_block        = cidrsubnet(var.vpc_cidr, 2, count.index + 1)
+
+  tags = { Name = "${var.name}-private-${local.zones[count.index]}" }
+}
+
+resource "aws_internet_gateway" "this" {
+  count  = local.own_vpc ? 1 : 0
+  vpc_id = aws_vpc.this[0].id
+
+  tags = { Name = var.name }
+}
+
+resource "aws_route_table" "public" {
+  count  = local.own_vpc ? 1 : 0
+  vpc_id = aws_vpc.this[0].id
+
+  tags = { Name = "${var.name}-public" }
+}
+
+resource "aws_route" "internet" {
+  count                  = local.own_vpc ? 1 : 0
+  route_table_id         = aws_route_table.public[0].id
+  destination_cidr_block = "0.0.0.0/0"
+  gateway_id             = aws_internet_gateway.this[0].id
+}
+
+resource "aws_route_table_association" "public" {
+  count          = length(aws_subnet.public)
+  subnet_id      = aws_subnet.public[count.index].id
+  route_table_id = aws_route_table.public[0].id
+}
+
+resource "aws_route_table" "private" {
+  count  = local.own_vpc ? 1 : 0
+  vpc_id = aws_vpc.this[0].id
+
+  tags = { Name = "${var.name}-private" }
+}
+
+resource "aws_route_table_association" "private" {
+  count          = length(aws_subnet.private)
+  subnet_id      = aws_subnet.private[count.index].id
+  route_table_id = aws_route_table.private[0].id
+}
+
+resource "aws_eip" "nat" {
+  # checkov:skip=CKV2_AWS_19: it belongs to the NAT gateway below, which is optional too
+  count  = local.own_vpc && var.nat_gateway ? 1 : 0
+  domain = "vpc"
+
+  tags = { Name = "${var.name}-nat" }
+}
+
+resource "aws_nat_gateway" "this" {
+  count         = local.own_vpc && var.nat_gateway ? 1 : 0
+  allocation_id = aws_eip.nat[0].id
+  subnet_id     = aws_subnet.public[0].id
+
+  tags = { Name = var.name }
+
+  depends_on = [aws_internet_gateway.this]
+}
+
+resource "aws_route" "nat" {
+  count                  = local.own_vpc && var.nat_gateway ? 1 : 0
+  route_table_id         = aws_route_table.private[0].id
+  destination_cidr_block = "0.0.0.0/0"
+  nat_gateway_id         = aws_nat_gateway.this[0].id
+}
+
+resource "aws_vpc_endpoint" "s3" {
+  count             = local.own_vpc ? 1 : 0
+  vpc_id            = aws_vpc.this[0].id
+  service_name      = "com.amazonaws.${var.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = [aws_route_table.private[0].id]
+
+  tags = { Name = "${var.name}-s3" }
+}
+
+resource "aws_vpc_endpoint" "interface" {
+  for_each            = local.interface_endpoints
+  vpc_id              = aws_vpc.this[0].id
+  service_name        = "com.amazonaws.${var.region}.${each.key}"
+  vpc_endpoint_type   = "Interface"
+  subnet_ids          = aws_subnet.private[*].id
+  security_group_ids  = [aws_security_group.endpoints[0].id]
+  private_dns_enabled = true
+
+  tags = { Name = "${var.name}-${each.key}" }
+}
+
+resource "aws_security_group" "endpoints" {
+  count       = local.own_vpc ? 1 : 0
+  name        = "${var.name}-endpoints"
+  description = "AWS's endpoints in the VPC"
+  vpc_id      = aws_vpc.this[0].id
+
+  tags = { Name = "${var.name}-endpoints" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "endpoints" {
+  count             = local.own_vpc ? 1 : 0
+  security_group_id = aws_security_group.endpoints[0].id
+  description       = "HTTPS from the VPC"
+  cidr_ipv4         = var.vpc_cidr
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
+# Load balancer, and what it reaches. In bridge mode a container gets a port of the instance's ephemeral range,
+# in awsvpc mode its own port on an address of its own.
+
+resource "aws_security_group" "load_balancer" {
+  name        = "${var.name}-alb"
+  description = "Load balancer"
+  vpc_id      = local.vpc_id
+
+  tags = { Name = "${var.name}-alb" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
+  # checkov:skip=CKV_AWS_260: port 80 only redirects where there is a certificate; ingress_cidrs says who may come
+  for_each = {
+    for pair in setproduct(var.ingress_cidrs, var.certificate_arn == null ? [80] : [80, 443]) :
+    "${pair[0]}:${pair[1]}" => { cidr = pair[0], port = pair[1] }
+  }
+  security_group_id = aws_security_group.load_balancer.id
+  description       = "Clients"
+  cidr_ipv4         = each.value.cidr
+  ip_protocol       = "tcp"
+  from_port         = each.value.port
+  to_port           = each.value.port
+}
+
+resource "aws_vpc_security_group_egress_rule" "load_balancer" {
+  security_group_id            = aws_security_group.load_balancer.id
+  description                  = "Tasks"
+  referenced_security_group_id = local.awsvpc ? aws_security_group.tasks[0].id : aws_security_group.instances.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.awsvpc ? var.container_port : 32768
+  to_port                      = local.awsvpc ? var.container_port : 65535
+}
+
+resource "aws_security_group" "instances" {
+  name        = "${var.name}-instances"
+  description = "GPU instances"
+  vpc_id      = local.vpc_id
+
+  tags = { Name = "${var.name}-instances" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "instances" {
+  count                        = local.awsvpc ? 0 : 1
+  security_group_id            = aws_security_group.instances.id
+  description                  = "Load balancer to dynamic host ports"
+  referenced_security_group_id = aws_security_group.load_balancer.id
+  ip_protocol                  = "tcp"
+  from_port                    = 32768
+  to_port                      = 65535
+}
+
+resource "aws_vpc_security_group_egress_rule" "instances" {
+  # checkov:skip=CKV_AWS_382: the way out ends at the VPC's endpoints unless nat_gateway opens it
+  security_group_id = aws_security_group.instances.id
+  description       = "Out"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "-1"
+}
+
+resource "aws_security_group" "tasks" {
+  # checkov:skip=CKV2_AWS_5: attached to the service's and the batch tasks' network interfaces in awsvpc mode
+  count       = local.awsvpc ? 1 : 0
+  name        = "${var.name}-tasks"
+  description = "Tasks with an address of their own"
+  vpc_id      = local.vpc_id
+
+  tags = { Name = "${var.name}-tasks" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "tasks" {
+  count                        = local.awsvpc ? 1 : 0
+  security_group_id            = aws_security_group.tasks[0].id
+  description                  = "Load balancer to the container's port"
+  referenced_security_group_id = aws_security_group.load_balancer.id
+  ip_protocol                  = "tcp"
+  from_port                    = var.container_port
+  to_port                      = var.container_port
+}
+
+resource "aws_vpc_security_group_egress_rule" "tasks" {
+  # checkov:skip=CKV_AWS_382: the way out ends at the VPC's endpoints unless nat_gateway opens it
+  count             = local.awsvpc ? 1 : 0
+  security_group_id = aws_security_group.tasks[0].id
+  description       = "Out"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "-1"
+}

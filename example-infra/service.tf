@@ -1,0 +1,152 @@
+locals {
+  container_environment = [
+    # ECS sets NVIDIA_VISIBLE_DEVICES only; an image that is not built on CUDA's gets no driver libraries without it.
+    { name = "NVIDIA_DRIVER_CAPABILITIES", value = "compute,utility" },
+    { name = "INDEX_URI", value = "s3://${aws_s3_bucket.documents.bucket}/index" },
+  ]
+
+  # Health check in Python: slim images have no curl. urlopen raises on 503.
+  container_health_check = {
+    command = [
+      "CMD", "python", "-c",
+      "import urllib.request as u; u.urlopen('http://127.0.0.1:${var.container_port}${local.health_check_path}', timeout=5)",
+    ]
+    interval    = local.container_check_interval
+    timeout     = local.container_check_timeout
+    retries     = local.container_check_retries
+    startPeriod = local.container_start_period
+  }
+
+  container = {
+    name                 = local.container_name
+    image                = "${aws_ecr_repository.service.repository_url}:${var.image_tag}"
+    cpu                  = var.task_cpu
+    memory               = var.task_memory
+    essential            = true
+    portMappings         = [{ containerPort = var.container_port, hostPort = local.awsvpc ? var.container_port : 0, protocol = "tcp" }]
+    environment          = local.container_environment
+    secrets              = [{ name = "OPENAI_API_KEY", valueFrom = aws_secretsmanager_secret.openai.arn }]
+    resourceRequirements = [{ type = "GPU", value = tostring(var.gpus_per_task) }]
+    healthCheck          = local.container_health_check
+    stopTimeout          = local.container_stop_timeout
+    versionConsistency   = "enabled"
+    linuxParameters      = { initProcessEnabled = true, sharedMemorySize = 1024 }
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        "awslogs-group"         = aws_cloudwatch_log_group.service.name
+        "awslogs-region"        = var.region
+        "awslogs-stream-prefix" = "ecs"
+      }
+    }
+    mountPoints    = []
+    systemControls = []
+    volumesFrom    = []
+  }
+}
+
+# The first revision, and each one after a change here. The action starts from the family's newest revision and puts
+# the image of the commit in; Terraform never deregisters one, as it may run still or be what a rollback goes back to.
+resource "aws_ecs_task_definition" "service" {
+  # checkov:skip=CKV_AWS_336: the model cache is written to; the image runs as a user of its own
+  family                   = var.name
+  requires_compatibilities = local.managed_instances ? null : ["EC2"]
+  network_mode             = var.network_mode
+  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = aws_iam_role.task.arn
+  container_definitions    = jsonencode([local.container])
+  skip_destroy             = true
+}
+
+resource "aws_ecs_service" "this" {
+  name                               = var.name
+  cluster                            = aws_ecs_cluster.this.id
+  task_definition                    = aws_ecs_task_definition.service.arn
+  desired_count                      = var.desired_count
+  deployment_minimum_healthy_percent = local.minimum_healthy_percent
+  deployment_maximum_percent         = local.maximum_percent
+  health_check_grace_period_seconds  = local.grace_period_seconds
+  enable_ecs_managed_tags            = true
+  propagate_tags                     = "SERVICE"
+
+  # Rebalancing starts a task before it stops one: it wants a spare GPU too.
+  availability_zone_rebalancing = local.spare_tasks > 0 && !local.blue_green ? "ENABLED" : "DISABLED"
+
+  capacity_provider_strategy {
+    capacity_provider = local.capacity_provider
+    weight            = 1
+  }
+
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  alarms {
+    alarm_names = [aws_cloudwatch_metric_alarm.server_errors.alarm_name]
+    enable      = true
+    rollback    = true
+  }
+
+  load_balancer {
+    target_group_arn = aws_lb_target_group.service["blue"].arn
+    container_name   = local.container_name
+    container_port   = var.container_port
+  }
+
+  ordered_placement_strategy {
+    type  = "spread"
+    field = "attribute:ecs.availability-zone"
+  }
+
+  dynamic "ordered_placement_strategy" {
+    for_each = local.managed_instances ? [] : ["memory"]
+
+    content {
+      type  = "binpack"
+      field = ordered_placement_strategy.value
+    }
+  }
+
+  dynamic "network_configuration" {
+    for_each = local.awsvpc ? ["awsvpc"] : []
+
+    content {
+      subnets         = local.private_subnet_ids
+      security_groups = [aws_security_group.tasks[0].id]
+    }
+  }
+
+  # The action owns the revision, autoscaling the count. Without this the next apply undoes both.
+  lifecycle {
+    ignore_changes = [task_definition, desired_count]
+  }
+
+  depends_on = [
+    aws_ecs_cluster_capacity_providers.this,
+    aws_cloudcontrolapi_resource.managed_instances,
+    aws_lb_listener.http,
+    aws_lb_listener.https,
+    aws_lb_listener_rule.production,
+    aws_iam_role_policy.execution,
+  ]
+}
+
+# A new version that starts well and then answers 5xx is rolled back as well.
+resource "aws_cloudwatch_metric_alarm" "server_errors" {
+  alarm_name          = "${var.name}-server-errors"
+  alarm_description   = "${var.name} answers 5xx: a deployment in progress is rolled back"
+  namespace           = "AWS/ApplicationELB"
+  metric_name         = "HTTPCode_Target_5XX_Count"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 2
+  threshold           = var.server_error_alarm_count
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = "notBreaching"
+
+  dimensions = {
+    LoadBalancer = aws_lb.this.arn_suffix
+    TargetGroup  = aws_lb_target_group.service["blue"].arn_suffix
+  }
+}

@@ -1,0 +1,128 @@
+# Roles of the tasks: execution (ECS itself: pull, secrets, logs), the service's own, and the batch task's own.
+
+locals {
+  # Only this account's ECS may use the roles (confused deputy: Amazon ECS Developer Guide, task IAM role).
+  task_trust = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "ecs-tasks.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = local.account }
+        ArnLike      = { "aws:SourceArn" = "${local.arn}:ecs:${var.region}:${local.account}:*" }
+      }
+    }]
+  })
+  customer_key = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+}
+
+resource "aws_iam_role" "execution" {
+  name               = "${var.name}-execution"
+  assume_role_policy = local.task_trust
+}
+
+resource "aws_iam_role_policy" "execution" {
+  # checkov:skip=CKV_AWS_355: ecr:GetAuthorizationToken takes no resource
+  name = "start"
+  role = aws_iam_role.execution.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "LogIn"
+          Effect   = "Allow"
+          Action   = ["ecr:GetAuthorizationToken"]
+          Resource = "*"
+        },
+        {
+          Sid      = "Pull"
+          Effect   = "Allow"
+          Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+          Resource = aws_ecr_repository.service.arn
+        },
+        {
+          Sid      = "Log"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = ["${aws_cloudwatch_log_group.service.arn}:*", "${aws_cloudwatch_log_group.batch.arn}:*"]
+        },
+        {
+          Sid      = "ReadSecret"
+          Effect   = "Allow"
+          Action   = ["secretsmanager:GetSecretValue"]
+          Resource = aws_secretsmanager_secret.openai.arn
+        },
+      ],
+      [for key in local.customer_key : {
+        Sid       = "DecryptSecret"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt"]
+        Resource  = key
+        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.${local.dns}" } }
+      }],
+    )
+  })
+}
+
+resource "aws_iam_role" "task" {
+  name               = "${var.name}-task"
+  assume_role_policy = local.task_trust
+}
+
+resource "aws_iam_role_policy" "task" {
+  name = "read-index"
+  role = aws_iam_role.task.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "ListIndex"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = aws_s3_bucket.documents.arn
+        Condition = { StringLike = { "s3:prefix" = ["index/*"] } }
+      },
+      {
+        Sid      = "ReadIndex"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = "${aws_s3_bucket.documents.arn}/index/*"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role" "batch_task" {
+  name               = "${local.batch_name}-task"
+  assume_role_policy = local.task_trust
+}
+
+resource "aws_iam_role_policy" "batch_task" {
+  name = "ingest"
+  role = aws_iam_role.batch_task.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "List"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = aws_s3_bucket.documents.arn
+      },
+      {
+        Sid      = "ReadDocuments"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = "${aws_s3_bucket.documents.arn}/documents/*"
+      },
+      {
+        Sid      = "WriteIndex"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        Resource = "${aws_s3_bucket.documents.arn}/index/*"
+      },
+    ]
+  })
+}

@@ -11,22 +11,9 @@ from html.parser import HTMLParser
 
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
 _FENCE = re.compile(r"^\s*(```|~~~)")
-_BLOCKS = frozenset(
-    (
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "br",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "figcaption",
-        "figure",
-        "footer",
-    )
-    + ("form", "header", "hr", "li", "main", "ol", "p", "pre", "section", "table", "td", "th", "tr", "ul")
+_BLOCK = re.compile(
+    "address|article|aside|blockquote|br|dd|div|dl|dt|figcaption|figure|footer|form|header|hr|li|main|ol|p|pre"
+    "|section|table|td|th|tr|ul"
 )
 _SILENT = frozenset({"script", "style", "template", "noscript", "svg", "nav", "iframe", "object"})
 
@@ -125,7 +112,7 @@ class _Html(HTMLParser):
             if tag != "title":
                 self.finish()
             self._collects = []
-        elif tag in _BLOCKS:
+        elif _BLOCK.fullmatch(tag):
             self._pieces.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
@@ -139,7 +126,7 @@ class _Html(HTMLParser):
             else:
                 self._heading = text
             self._collects = None
-        elif tag in _BLOCKS:
+        elif _BLOCK.fullmatch(tag):
             self._pieces.append("\n")
 
     def handle_data(self, data: str) -> None:

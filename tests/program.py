@@ -61,6 +61,20 @@ def act(sandbox: RunningSandbox, folder: Path, inputs: Mapping[str, str], **envi
     return _run(sandbox, folder, [], variables)
 
 
+def run(
+    sandbox: RunningSandbox,
+    folder: Path,
+    command: str,
+    *flags: str | Path,
+    without: Sequence[str] = (),
+    **environment: str,
+) -> Run:
+    """Run any command in *folder*; *without* names environment variables to leave out."""
+    variables = clean_environment(sandbox, **environment)
+    arguments = [command, *flags, "--result-file", "result.json"]
+    return _run(sandbox, folder, arguments, {k: v for k, v in variables.items() if k not in without})
+
+
 def _run(
     sandbox: RunningSandbox, folder: Path, arguments: Sequence[str | Path], environment: Mapping[str, str]
 ) -> Run:

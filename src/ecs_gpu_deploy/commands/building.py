@@ -157,6 +157,8 @@ def _repository(context: Context, wanted: str) -> Repository:
         return repository
     if not context.settings.create_repository:
         raise missing_repository(context.aws, wanted)
+    with DockerConfig() as config:
+        Docker(config, clock=context.clock, show=context.reporter.block).check()
     created = create_repository(context.aws, wanted)
     context.reporter.say(
         f"the repository {created.name} is created: scan on push, immutable tags save latest"

@@ -1,0 +1,207 @@
+"""Real Docker for tests: a daemon and a registry on loopback, started here and ended here.
+
+Where something is missing the tests are skipped with the reason; under CI=true they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+NEEDED = {
+    "docker": "docker.io",
+    "dockerd": "docker.io",
+    "docker-registry": "docker-registry",
+    "htpasswd": "apache2-utils",
+    "skopeo": "skopeo",
+    "busybox": "busybox-static",
+}
+USERNAME = "AWS"
+PASSWORD = "s3cret-registry-password-of-the-run"
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Debian's own client comes first: the one that builds with BuildKit without buildx."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """A daemon and a registry; `environment` is what the program under test needs to find the daemon."""
+
+    socket: Path
+    registry: str
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def world_registry(self) -> dict[str, str]:
+        """The sandbox's `registry` member."""
+        return {"endpoint": f"http://{self.registry}", "username": USERNAME, "password": PASSWORD}
+
+    def docker(self, *arguments: str) -> str:
+        """Run the client; return its output."""
+        return output("docker", *arguments, env=self.environment)
+
+    def inspected(self, image: str, *arguments: str) -> str:
+        """Read an image back from the registry with skopeo, which knows nothing of Docker."""
+        return output(
+            "skopeo",
+            "inspect",
+            "--tls-verify=false",
+            "--creds",
+            f"{USERNAME}:{PASSWORD}",
+            *arguments,
+            f"docker://{self.registry}/{image}",
+            env=self.environment,
+        )
+
+
+def output(*command: str, env: dict[str, str] | None = None) -> str:
+    """Run a command that must succeed; return what it printed."""
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def require_docker() -> None:
+    """Skip with the reason where Docker cannot be had; under CI that is a failure."""
+    missing = [package for command, package in NEEDED.items() if shutil.which(command, path=PATH) is None]
+    reason = f"missing Debian packages: {', '.join(sorted(set(missing)))}" if missing else ""
+    if not reason and os.geteuid() != 0:
+        reason = "a Docker daemon of our own needs root"
+    if not reason:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"Docker is not skipped in CI: {reason}")
+    pytest.skip(reason)
+
+
+@contextmanager
+def process(command: list[str], log: Path, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that writes to *log*, and end it: politely, then for good."""
+    with log.open("wb") as stream:
+        started = subprocess.Popen(command, stdout=stream, stderr=stream, **options)  # type: ignore[call-overload]
+    with started:
+        try:
+            yield started
+        finally:
+            started.send_signal(signal.SIGTERM)
+            try:
+                started.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                started.kill()
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def daemon(folder: Path, *, environment: dict[str, str] | None = None) -> Iterator[dict[str, str]]:
+    """Run a Docker daemon with all it has in *folder*; give the client's environment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    host = f"unix://{folder}/docker.sock"
+    command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-H", host]
+    command += ["--pidfile", f"{folder}/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
+    variables = {"PATH": PATH, "HOME": str(folder), "DOCKER_HOST": host}
+    with process(command, folder / "dockerd.log", env={"PATH": PATH, **(environment or {})}) as running:
+        for _ in range(300):
+            ready = subprocess.run(["docker", "version"], env=variables, capture_output=True, check=False)
+            if ready.returncode == 0:
+                break
+            assert running.poll() is None, (folder / "dockerd.log").read_text()[-2000:]
+            time.sleep(0.1)
+        else:
+            raise AssertionError((folder / "dockerd.log").read_text()[-2000:])
+        yield variables
+
+
+@contextmanager
+def registry(folder: Path, *, port: int = 0, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Run Debian's docker-registry with a password; give its address."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    hashed = subprocess.run(
+        ["htpasswd", "-iBn", USERNAME], input=PASSWORD, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (folder / "htpasswd").write_text(hashed + "\n")
+    secure = f"\n  tls: {{certificate: {tls[0]}, key: {tls[1]}}}" if tls else ""
+    (folder / "config.yml").write_text(
+        f"""version: 0.1
+log: {{level: error}}
+storage:
+  filesystem: {{rootdirectory: {folder}/storage}}
+http:
+  addr: 127.0.0.1:{port}{secure}
+auth:
+  htpasswd: {{realm: registry, path: {folder}/htpasswd}}
+"""
+    )
+    command = ["docker-registry", "serve", str(folder / "config.yml")]
+    with process(
+        command, folder / "registry.log", env={"PATH": PATH, "OTEL_TRACES_EXPORTER": "none"}
+    ) as running:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert running.poll() is None, (folder / "registry.log").read_text()
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def docker_services(folder: Path) -> Iterator[Services]:
+    """Run both."""
+    require_docker()
+    with ExitStack() as stack:
+        environment = stack.enter_context(daemon(folder / "docker"))
+        address = stack.enter_context(registry(folder / "registry"))
+        yield Services(
+            socket=folder / "docker" / "docker.sock",
+            registry=address,
+            folder=folder,
+            environment=environment,
+        )
+
+
+def blob_bytes(services: Services) -> int:
+    """Return the bytes of all blobs that the registry holds."""
+    blobs = services.folder / "registry" / "storage" / "docker" / "registry" / "v2" / "blobs"
+    return sum(path.stat().st_size for path in blobs.rglob("data")) if blobs.exists() else 0
+
+
+def answers(address: str) -> int:
+    """Return the status with which a registry answers without a password."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/v2/", timeout=5) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def busybox_context(folder: Path, *, dockerfile: str = "", **files: str) -> Path:
+    """Make a build context whose base is a static shell, so that nothing has to be pulled."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shell = shutil.which("busybox", path=PATH)
+    assert shell is not None
+    shutil.copy(shell, folder / "busybox")
+    text = dockerfile or "COPY app.py /app.py\n"
+    (folder / "Dockerfile").write_text('FROM scratch\nCOPY busybox /bin/sh\nSHELL ["/bin/sh", "-c"]\n' + text)
+    for name, content in {"app_py": "print('hello')\n", **files}.items():
+        (folder / name.replace("_", ".")).write_text(content)
+    return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ecs_gpu_deploy.core.diff import Change, diff_markdown
@@ -96,6 +96,9 @@ def text_view(result: Result, details: Details | None = None) -> str:
             lines.append(f"{finding.severity}: {log_line(finding.message)}")
         lines += [f"  → {log_line(line)}" for line in finding.hint.splitlines()]
     lines += [f"no log lines of {log_line(problem)}" for problem in _log_problems(details)]
+    phases = [f"{phase.name} {span(phase.seconds)}" for phase in result.phases if phase.seconds > 0]
+    if phases:
+        lines.append(f"phases: {' · '.join(phases)}")
     if gpu_time := _gpu_time(result, details):
         lines.append(f"GPU time: {gpu_time}")
     if details.next_command and not any(details.next_command in f.hint for f in result.findings):
@@ -190,9 +193,13 @@ def _pointed(sign: str, hint: str) -> str:
 
 
 def _spans(result: Result, details: Details) -> Sequence[PhaseSpan]:
-    """Return the phases with their times; where only their lengths are known, one after the other."""
+    """Return the phases with their times; where only their lengths are known, one after the other.
+
+    The last one lasts until the verdict, which comes after the last look that showed it.
+    """
     if details.spans:
-        return details.spans
+        *earlier, last = details.spans
+        return (*earlier, replace(last, ended_at=max(last.ended_at, details.ended_at)))
     at = details.ended_at - sum(phase.seconds for phase in result.phases)
     spans = []
     for phase in result.phases:

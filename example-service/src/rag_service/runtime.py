@@ -17,7 +17,7 @@ from rag_service.metrics import Metrics
 from rag_service.models import Embedder, Reranker, import_libraries, load_embedder, load_reranker, warm_up
 from rag_service.problems import NotReady
 from rag_service.readiness import Health, Observation, Step, health_of, is_alive, progress_of
-from rag_service.retrieval import DeviceSearch, Retriever
+from rag_service.retrieval import CANDIDATES_PER_RESULT, DeviceSearch, Retriever
 from rag_service.settings import Settings
 
 log = logging.getLogger("rag_service")
@@ -209,13 +209,15 @@ class Runtime:
         return replace(opened, resident=resident)
 
     def _make_retriever(self, index: LiveIndex, embedder: Embedder, reranker: Reranker | None) -> Retriever:
-        searches = self._batcher("search", DeviceSearch(embedder, index))
+        searches = self._batcher("search", DeviceSearch(embedder, index), self.settings.max_queue)
         pairs = None
         if reranker is not None:
-            pairs = self._batcher("rerank", reranker.score)
+            # A request of the default size brings this many pairs: who was let in is not refused half-way.
+            pairs_per_request = 5 * CANDIDATES_PER_RESULT
+            pairs = self._batcher("rerank", reranker.score, self.settings.max_queue * pairs_per_request)
         return Retriever(index, searches, reranker, pairs)
 
-    def _batcher(self, name: str, compute: Callable[..., object]) -> Batcher:  # type: ignore[type-arg]
+    def _batcher(self, name: str, compute: Callable[..., object], max_queue: int) -> Batcher:  # type: ignore[type-arg]
         settings = self.settings
         batcher: Batcher = Batcher(  # type: ignore[type-arg]
             name,
@@ -224,7 +226,7 @@ class Runtime:
             observer=self.metrics,
             max_batch=settings.max_batch,
             max_wait=settings.max_wait_ms / 1000,
-            max_queue=settings.max_queue,
+            max_queue=max_queue,
         )
         batcher.start()
         self._batchers.append(batcher)

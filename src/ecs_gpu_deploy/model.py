@@ -229,6 +229,7 @@ class Service:
     current_service_deployment: str = ""
     traffic_shift_seconds: float = 0.0
     alarms: tuple[str, ...] = ()
+    placement_constraints: tuple[Api, ...] = ()
 
     @property
     def primary(self) -> Deployment | None:
@@ -269,6 +270,7 @@ class Service:
             current_service_deployment=api.get("currentServiceDeployment", ""),
             traffic_shift_seconds=_traffic_shift_seconds(configuration),
             alarms=_alarms(configuration.get("alarms") or {}),
+            placement_constraints=tuple(api.get("placementConstraints") or ()),
         )
 
 
@@ -540,6 +542,62 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PastDeployment:
+    """A deployment of the past, as history shows it.
+
+    `role` is current, previous (where a rollback would go) or ""; `in_ecr` is yes, gone, archived or
+    unknown; `created_at` is in epoch seconds, `seconds` None while it goes on or where nothing tells.
+    """
+
+    task_definition_arn: str
+    role: str = ""
+    commit: str = ""
+    commit_url: str = ""
+    image: str = ""
+    image_digest: str = ""
+    outcome: str = ""
+    reason: str = ""
+    created_at: float = 0.0
+    seconds: float | None = None
+    by: str = ""
+    run_url: str = ""
+    in_ecr: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerEnd:
+    """How a container of a batch task ended; `judgement` is succeeded, failed, stopped or unknown."""
+
+    name: str
+    exit_code: int | None
+    judgement: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEnd:
+    """How a batch task ended, or that it did not: `judgement` is then running. Times are epoch seconds."""
+
+    task_arn: str
+    judgement: str
+    stopped_reason: str = ""
+    started_at: float | None = None
+    stopped_at: float | None = None
+    containers: Sequence[ContainerEnd] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEnd:
+    """How the deployment of one of several services ended."""
+
+    service: str
+    outcome: Outcome
+    reason: str
+    previous_task_definition_arn: str = ""
+    service_deployment_arn: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """The result contract of DESIGN 3: what `--result-file` and the action's outputs carry."""
 
@@ -559,4 +617,7 @@ class Result:
     phases: Sequence[Phase] = ()
     duration_seconds: float = 0.0
     api_calls: Mapping[str, int] = field(default_factory=dict)
+    services: Sequence[ServiceEnd] = ()
+    tasks: Sequence[TaskEnd] = ()
+    history: Sequence[PastDeployment] = ()
     schema: int = 1

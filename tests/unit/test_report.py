@@ -102,6 +102,9 @@ CONTRACT = [
     "phases",
     "duration_seconds",
     "api_calls",
+    "services",
+    "tasks",
+    "history",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ecs_gpu_deploy.core.diff import Change, diff_markdown
@@ -29,6 +29,12 @@ _TITLES = {
 }
 
 
+_SUCCESSES = {
+    "rollback": "Rollback done",
+    "run-task": "Batch done",
+    "history": "History",
+    "push": "Pushed",
+}
 _TAIL_LINES = 40
 _TAILS = 3
 
@@ -39,6 +45,7 @@ class Details:
 
     `links` maps names to console pages, `next_command` rolls back or goes on watching, `spans` and `gpus`
     are the timeline up to `ended_at` (epoch seconds), `gpu_hourly_cost` is what a GPU costs an hour.
+    `sections` are further parts of the summary, title to Markdown that is safe already.
     """
 
     changes: Sequence[Change] = ()
@@ -49,6 +56,7 @@ class Details:
     ended_at: float = 0.0
     gpu_hourly_cost: float | None = None
     log_tails: Sequence[LogTail] = ()
+    sections: Mapping[str, str] = field(default_factory=dict)
 
 
 def result_document(result: Result) -> dict[str, Any]:
@@ -60,6 +68,7 @@ def result_document(result: Result) -> dict[str, Any]:
         {"name": p.name, "seconds": round(p.seconds, 3), "deadline": round(p.deadline, 3)}
         for p in result.phases
     ]
+    document["services"] = [{**asdict(s), "outcome": str(s.outcome)} for s in result.services]
     document["duration_seconds"] = round(result.duration_seconds, 3)
     document["api_calls"] = dict(sorted(result.api_calls.items()))
     return {"schema": document.pop("schema"), **document}
@@ -150,21 +159,29 @@ def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
 
 def annotation(result: Result) -> tuple[str, str, str]:
     """Return the one annotation of a run: level, title, message."""
-    title = f"{_TITLES[result.outcome]}: {result.service}" if result.service else _TITLES[result.outcome]
+    title = f"{_title(result)}: {result.service}" if result.service else _title(result)
     cause = "".join(f" {d.code}: {d.message} {d.hint}" for d in result.diagnoses[:1])
     level = "notice" if result.outcome == Outcome.SUCCEEDED else "error"
     return level, title, result.reason + cause
+
+
+def _title(result: Result) -> str:
+    if result.outcome == Outcome.SUCCEEDED:
+        return _SUCCESSES.get(result.command, _TITLES[result.outcome])
+    return _TITLES[result.outcome]
 
 
 def markdown_view(result: Result, details: Details) -> str:
     """Return the job summary: first what to know and to do, then the facts. Everything foreign is escaped."""
     sign = _SIGNS.get(result.outcome, "❌")
     what = f": {markdown(short_id(result.service))}" if result.service else ""
-    parts = [f"## {sign} {_TITLES[result.outcome]}{what}", markdown(result.reason)]
+    parts = [f"## {sign} {_title(result)}{what}", markdown(result.reason)]
     parts += [_pointed("➡️", hint) for hint in _own_hints(result)]
     if result.diagnoses:
         parts.append("### Why")
         parts += [_diagnosis_markdown(diagnosis) for diagnosis in result.diagnoses]
+    for name, body in details.sections.items():
+        parts += [f"### {name}", body]
     parts += [_tail_markdown(tail) for tail in _tails(details)]
     if details.next_command:
         parts += ["### What now", fenced([details.next_command], language="sh")]

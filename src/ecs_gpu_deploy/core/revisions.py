@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -287,23 +287,32 @@ def _digests(known: Known) -> tuple[str, ...]:
     return tuple(dict.fromkeys(d for d in (*known.digests.values(), *pinned) if d))
 
 
-def revision_from_api(
-    body: Mapping[str, Any], *, images: Mapping[str, str], about: Mapping[str, str]
-) -> Revision:
-    """Read a task definition as AWS describes it; *about* is what its provenance tags tell, by short key."""
-    tagged = next((c for c in map(commit_of_image, images.values()) if c), "")
+def revision_told(arn: str, about: Mapping[str, str]) -> Revision:
+    """Return a revision of which only ARN and provenance tags (*about*, by short key) are known."""
+    family, _, number = short_id(arn).rpartition(":")
     return Revision(
-        arn=str(body.get("taskDefinitionArn", "")),
-        family=str(body.get("family", "")),
-        number=int(body.get("revision") or 0),
-        status=str(body.get("status", "")),
-        images=images,
-        commit=about.get("commit", "") or tagged,
+        arn=arn,
+        family=family,
+        number=int(number) if number.isdigit() else 0,
+        commit=about.get("commit", ""),
         digest=about.get("digest", ""),
         repository=about.get("repository", ""),
         run_url=about.get("run", ""),
         actor=about.get("actor", ""),
         succeeded=about.get("succeeded", ""),
+    )
+
+
+def revision_from_api(
+    body: Mapping[str, Any], *, images: Mapping[str, str], about: Mapping[str, str]
+) -> Revision:
+    """Read a task definition as AWS describes it; without a tag, an image's tag tells the commit."""
+    told = revision_told(str(body.get("taskDefinitionArn", "")), about)
+    return replace(
+        told,
+        status=str(body.get("status", "")),
+        images=images,
+        commit=told.commit or next((c for c in map(commit_of_image, images.values()) if c), ""),
         registered_at=epoch(body.get("registeredAt")),
         registered_by=str(body.get("registeredBy", "")),
     )

@@ -1,0 +1,114 @@
+"""history: the deployments of a service, with commit, image, outcome, and what can still run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from ecs_gpu_deploy.commands.context import Context
+from ecs_gpu_deploy.core.past_deployments import (
+    history_markdown,
+    history_table,
+    past_deployments,
+    past_revisions,
+)
+from ecs_gpu_deploy.core.report import Details
+from ecs_gpu_deploy.core.revisions import Revision, revision_told
+from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.core.verdict import Verdict
+from ecs_gpu_deploy.edges.image_states import fetch_states
+from ecs_gpu_deploy.edges.reporter import emit
+from ecs_gpu_deploy.edges.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
+from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.model import Finding, Outcome, PastDeployment, Severity, short_id
+
+_MOST = 1000
+_DESCRIBED = 10
+
+
+def check(settings: Settings) -> None:
+    """Raise InvalidInput for what can be known to be wrong without AWS."""
+    required(settings, "cluster", "service")
+
+
+def run(context: Context) -> tuple[Verdict, Details]:
+    """Read the history, show it, and put it into the result. Changes nothing in AWS."""
+    settings, draft = context.settings, context.draft
+    service = draft.service = context.ecs.fetch_service(settings.service)
+    draft.task_definition_arn = service.task_definition
+    rows = _rows(context, service.task_definition, _MOST if settings.all else settings.limit)
+    draft.history = rows
+    previous = next((row for row in rows if row.role == "previous"), None)
+    draft.previous_task_definition_arn = previous.task_definition_arn if previous else ""
+    _show(context, rows)
+    back = f"; the previous good one is {short_id(previous.task_definition_arn)}" if previous else ""
+    verdict = Verdict(
+        outcome=Outcome.SUCCEEDED,
+        reason=f"{service.name} runs {short_id(service.task_definition)}{back}; "
+        f"{count(len(rows), 'deployment')} shown.",
+    )
+    return verdict, Details(sections={"History": history_markdown(rows)})
+
+
+def _rows(context: Context, current: str, most: int) -> tuple[PastDeployment, ...]:
+    aws, settings = context.aws, context.settings
+    rollouts = fetch_rollouts(aws, settings.cluster, settings.service, most=most)
+    if rollouts is None:
+        context.draft.findings.append(
+            Finding(
+                code="cannot-see",
+                severity=Severity.WARNING,
+                message="AWS does not show us the service deployments; here are the family's revisions.",
+                hint="Allow ecs:ListServiceDeployments and ecs:DescribeServiceRevisions.",
+            )
+        )
+        family = short_id(current).rpartition(":")[0]
+        arns = (fetch_family(aws, family, most=most) or (current,))[:most]
+        revisions = _revisions(context, arns)
+        pairs = [
+            (image, r.digest if n == 0 else "")
+            for r in revisions.values()
+            for n, image in enumerate(r.images.values())
+        ]
+        states = fetch_states(aws, pairs)
+        return past_revisions(tuple(revisions.values()), states, task_definition=current)
+    revisions = _revisions(context, [rollout.task_definition for rollout in rollouts])
+    images = [
+        (image, rollout.digests.get(name, ""))
+        for rollout in rollouts
+        for name, image in rollout.images.items()
+    ]
+    return past_deployments(rollouts, revisions, fetch_states(aws, images), task_definition=current)
+
+
+def _revisions(context: Context, arns: Sequence[str]) -> Mapping[str, Revision]:
+    """Return what the revisions' tags tell; of many, a hundred a call where AWS lets us."""
+    names = list(dict.fromkeys(arns))
+    found: dict[str, Revision] = {}
+    if len(names) > _DESCRIBED:
+        tags = fetch_tags(context.aws)
+        if tags is not None:
+            return {arn: revision_told(arn, tags.get(arn, {})) for arn in names}
+        context.draft.findings.append(
+            Finding(
+                code="cannot-see",
+                severity=Severity.INFO,
+                message=f"Commit and person are shown for the newest {_DESCRIBED} revisions only.",
+                hint="Allow tag:GetResources.",
+            )
+        )
+    for revision in fetch_revisions(context.ecs, names[:_DESCRIBED]):
+        found[revision.arn] = revision
+    return found
+
+
+def _show(context: Context, rows: Sequence[PastDeployment]) -> None:
+    match context.settings.output:
+        case "json":
+            emit(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False), sys.stdout)
+        case "markdown":
+            emit(history_markdown(rows), sys.stdout)
+        case _:
+            emit(history_table(rows), sys.stdout)

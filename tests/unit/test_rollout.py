@@ -233,7 +233,7 @@ def _unplaced(at):
 def test_no_room_for_the_placement_timeout_is_no_capacity():
     shown = replace(OURS_WAITING, events=(_unplaced(1010),))
     assert isinstance(verdict(look(1020, shown, rollout("IN_PROGRESS"))), Waiting)
-    answer = verdict(look(1020, shown, rollout("IN_PROGRESS")), look(1911, shown, rollout("IN_PROGRESS")))
+    answer = verdict(look(1020, shown, rollout("IN_PROGRESS")), look(1921, shown, rollout("IN_PROGRESS")))
     assert answer.outcome == Outcome.NO_CAPACITY
     assert answer.ours
 

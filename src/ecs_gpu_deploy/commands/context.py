@@ -6,17 +6,22 @@ from dataclasses import dataclass, field
 
 from ecs_gpu_deploy.commands.rendering import Rendering
 from ecs_gpu_deploy.commands.watching import Ending
+from ecs_gpu_deploy.core.layers import LayerDelta
 from ecs_gpu_deploy.core.report import Details
 from ecs_gpu_deploy.edges.aws import Aws
 from ecs_gpu_deploy.edges.clock import Clock
 from ecs_gpu_deploy.edges.ecs import Ecs
 from ecs_gpu_deploy.edges.reporter import Reporter
 from ecs_gpu_deploy.inputs import Settings
-from ecs_gpu_deploy.model import Finding, Service
-
-
-class Cancelled(BaseException):
-    """The runner cancels the job (SIGINT, SIGTERM)."""
+from ecs_gpu_deploy.model import (
+    Diagnosis,
+    Finding,
+    PastDeployment,
+    Phase,
+    Service,
+    ServiceEnd,
+    TaskEnd,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,12 +30,21 @@ class Draft:
 
     service: Service | None = None
     rendering: Rendering | None = None
+    image: str = ""
+    image_digest: str = ""
+    to_pull: LayerDelta | None = None
     task_definition_arn: str = ""
     previous_task_definition_arn: str = ""
     started: bool = False
     ending: Ending | None = None
     details: Details = field(default_factory=Details)
     findings: list[Finding] = field(default_factory=list)
+    services: tuple[ServiceEnd, ...] = ()
+    tasks: tuple[TaskEnd, ...] = ()
+    history: tuple[PastDeployment, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

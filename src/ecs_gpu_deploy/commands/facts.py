@@ -15,6 +15,9 @@ from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS
 from ecs_gpu_deploy.edges.load_balancer import TargetGroup, fetch_target_group
 from ecs_gpu_deploy.model import Service
 
+ALARM_BAKE_SECONDS = 300.0
+"""How long alarms may watch a finished rolling deployment, where bakeTimeInMinutes does not say."""
+
 
 def phase_facts(context: Context, service: Service, containers: Sequence[Mapping[str, Any]]) -> PhaseFacts:
     """Return the facts for *service* running *containers* (raw container definitions)."""
@@ -32,8 +35,17 @@ def phase_facts(context: Context, service: Service, containers: Sequence[Mapping
         healthy_seconds=max((g.interval * g.healthy_threshold + g.timeout for g in groups), default=0.0),
         deregistration_delay=max((g.deregistration_delay for g in groups), default=0.0),
         stop_timeout=max((float(c.get("stopTimeout") or 30) for c in containers), default=30.0),
-        bake=service.bake_time_minutes * 60.0,
+        bake=_bake(service),
+        given=context.settings.phase_deadlines or {},
     )
+
+
+def _bake(service: Service) -> float:
+    """Return the seconds that the deployment configuration adds: traffic steps, bake time, alarms."""
+    own = service.bake_time_minutes * 60.0
+    if service.strategy == "ROLLING" and not service.alarms:
+        return 0.0
+    return service.traffic_shift_seconds + (own or ALARM_BAKE_SECONDS if service.alarms else own)
 
 
 def _load_balancer_check(groups: Sequence[TargetGroup]) -> LoadBalancerCheck | None:

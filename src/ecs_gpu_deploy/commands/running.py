@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import FrameType
-from typing import Protocol
+from typing import Protocol, TextIO
 
-from ecs_gpu_deploy.commands import deploy
-from ecs_gpu_deploy.commands.context import Cancelled, Context, Draft
+from ecs_gpu_deploy.commands import deploy, history, push
+from ecs_gpu_deploy.commands.context import Context, Draft
 from ecs_gpu_deploy.core.report import (
     Details,
     annotation,
@@ -23,8 +21,8 @@ from ecs_gpu_deploy.core.report import (
     result_json,
     text_view,
 )
-from ecs_gpu_deploy.core.rollout import Verdict
 from ecs_gpu_deploy.core.text import log_line, plain
+from ecs_gpu_deploy.core.verdict import Verdict
 from ecs_gpu_deploy.edges.aws import Aws
 from ecs_gpu_deploy.edges.clock import Clock, WallClock, clock_from_environment
 from ecs_gpu_deploy.edges.credentials import RoleWish, check_account, session_for
@@ -33,6 +31,7 @@ from ecs_gpu_deploy.edges.files import check_writable, write_text
 from ecs_gpu_deploy.edges.github import GitHub
 from ecs_gpu_deploy.edges.live import live_frame
 from ecs_gpu_deploy.edges.reporter import Reporter, emit
+from ecs_gpu_deploy.edges.signals import Cancelled, heed_signals, ignore_signals
 from ecs_gpu_deploy.errors import DeployError, InternalError, Refused
 from ecs_gpu_deploy.inputs import Settings
 from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Result, Severity
@@ -48,7 +47,7 @@ class Command(Protocol):
         """Do it."""
 
 
-COMMANDS: Mapping[str, Command] = {"deploy": deploy}
+COMMANDS: Mapping[str, Command] = {"deploy": deploy, "history": history, "push": push}
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 
 
@@ -68,6 +67,7 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     clock: Clock | None = None
     began = 0.0
     try:
+        heed_signals()
         if result_file:
             check_writable(result_file, what="result file")
         clock = clock_from_environment()
@@ -75,13 +75,12 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         settings = read_settings()
         result_file = settings.result_file or result_file
         COMMANDS[command].check(settings)
-        _heed_signals()
         aws = _connected(settings, clock, github, draft)
         frame = live_frame(sys.stdout, ticks=isinstance(clock, WallClock))
         reporter = Reporter(clock, sys.stdout, groups=github, frame=frame)
         context = Context(
             aws=aws,
-            ecs=Ecs(aws, settings.cluster),
+            ecs=Ecs(aws, settings.cluster or "default"),
             settings=settings,
             clock=clock,
             reporter=reporter,
@@ -109,6 +108,7 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
                 hint="Run it again with --debug for the traceback, and report it.",
             ),
         )
+    ignore_signals()
     details = details or draft.details
     now = clock.now() if clock is not None else 0.0
     if reporter is not None:
@@ -121,7 +121,8 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         result = replace(result, duration_seconds=max(now - began, 0.0))
         if close := getattr(clock, "close", None):
             close()
-    _publish(result, details, github, result_file)
+    is_document = settings is not None and command == "history" and settings.output == "json"
+    _publish(result, details, github, result_file, log=sys.stderr if is_document else sys.stdout)
     return result.exit_code
 
 
@@ -134,6 +135,7 @@ def _seen(
         spans=reporter.timeline.spans,
         ended_at=now,
         log_tails=draft.ending.log_tails if draft.ending else (),
+        gpus=draft.ending.gpus if draft.ending else (),
         gpu_hourly_cost=settings.values.get("gpu_hourly_cost") if settings else None,
     )
 
@@ -160,21 +162,6 @@ def _connected(settings: Settings, clock: Clock, github: GitHub, draft: Draft) -
     return aws
 
 
-def _heed_signals() -> None:
-    """Turn the first SIGINT or SIGTERM into Cancelled; later ones would cut off what it starts.
-
-    GitHub sends SIGINT, SIGTERM after 7.5 s and SIGKILL after another 2.5 s.
-    """
-
-    def cancel(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Cancelled
-
-    signal.signal(signal.SIGINT, cancel)
-    signal.signal(signal.SIGTERM, cancel)
-
-
 def _result(
     command: str, settings: Settings | None, draft: Draft, aws: Aws | None, *, outcome: Outcome, reason: str
 ) -> Result:
@@ -183,19 +170,22 @@ def _result(
     return Result(
         command=command,
         outcome=outcome,
-        exit_code=outcome.exit_code,
+        exit_code=outcome.exit_code if draft.exit_code is None else draft.exit_code,
         reason=reason,
         cluster=values.get("cluster") or "",
         service=draft.service.name if draft.service else values.get("service") or "",
-        image=rendering.image if rendering else "",
-        image_digest=rendering.image_digest if rendering else "",
+        image=rendering.image if rendering else draft.image,
+        image_digest=rendering.image_digest if rendering else draft.image_digest,
         task_definition_arn=draft.task_definition_arn,
         previous_task_definition_arn=draft.previous_task_definition_arn,
         service_deployment_arn=ending.service_deployment_arn if ending else "",
-        diagnoses=ending.diagnoses if ending else (),
+        diagnoses=ending.diagnoses if ending else draft.diagnoses,
         findings=(*draft.findings, *(ending.findings if ending else ())),
-        phases=ending.phases if ending else (),
+        phases=ending.phases if ending else draft.phases,
         api_calls=dict(aws.calls) if aws else {},
+        services=draft.services,
+        tasks=draft.tasks,
+        history=draft.history,
     )
 
 
@@ -215,9 +205,9 @@ def _error_result(
     )
 
 
-def _publish(result: Result, details: Details, github: GitHub, result_file: str) -> None:
+def _publish(result: Result, details: Details, github: GitHub, result_file: str, *, log: TextIO) -> None:
     is_error = result.outcome in {Outcome.INVALID, Outcome.REFUSED}
-    emit(text_view(result, details).rstrip("\n"), sys.stderr if is_error else sys.stdout)
+    emit(text_view(result, details).rstrip("\n"), sys.stderr if is_error else log)
     level, title, message = annotation(result)
     if level == "error":
         github.annotate(level, message, title=title)
@@ -229,5 +219,5 @@ def _publish(result: Result, details: Details, github: GitHub, result_file: str)
         except OSError as error:
             emit(f"error: the result file could not be written: {error.strerror}", sys.stderr)
         else:
-            emit(f"result: {result_file}", sys.stdout)
+            emit(f"result: {result_file}", log)
     github.set_outputs({**values, "result-file": result_file})

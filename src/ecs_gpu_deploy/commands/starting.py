@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import botocore.exceptions
 
 from ecs_gpu_deploy.commands.context import Context
-from ecs_gpu_deploy.core.rollout import Verdict
 from ecs_gpu_deploy.core.text import span
+from ecs_gpu_deploy.core.verdict import Verdict
 from ecs_gpu_deploy.edges.aws import error_text, refused
 from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS, Ecs, UpdateUnclear, is_unavailable
-from ecs_gpu_deploy.errors import Refused
+from ecs_gpu_deploy.edges.signals import CutShort, at_most
+from ecs_gpu_deploy.errors import DeployError, Refused
 from ecs_gpu_deploy.model import Deployment, Finding, Outcome, RolloutState, Service, Severity, short_id
 
 _UPDATE_ATTEMPTS = 3
+_CANCEL_SECONDS = 2.0
 
 
 def without_others(context: Context, service: Service) -> Service:
@@ -91,6 +95,19 @@ def started(context: Context, service: Service, arn: str) -> Deployment | None:
                 continue
         primary = updated.primary
         return primary if primary is not None and primary.id not in baseline else None
+    return None
+
+
+def started_after_all(context: Context, service: Service, arn: str) -> Deployment | None:
+    """Return the deployment that a cancelled UpdateService made, None where AWS did not carry it out.
+
+    A job that is cancelled while the request is under way must know: it may have to roll back.
+    """
+    with suppress(CutShort, DeployError), at_most(_CANCEL_SECONDS):
+        primary = context.ecs.fetch_service(service.name).primary
+        baseline = {d.id for d in service.deployments}
+        if primary is not None and primary.id not in baseline and primary.task_definition == arn:
+            return primary
     return None
 
 

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ecs_gpu_deploy.core.phases import PhaseName
+from ecs_gpu_deploy.core.early_verdicts import placement_limit
+from ecs_gpu_deploy.core.history import History, Snapshot, Watched, is_failure, is_ours, ours_of
+from ecs_gpu_deploy.core.phases import PhaseFacts, PhaseName, deadlines
+from ecs_gpu_deploy.core.verdict import Waiting
+from ecs_gpu_deploy.model import LifecycleHook, Service, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,3 +101,88 @@ class Progress:
             self.hook,
             self.is_late,
         )
+
+
+def progress_of(
+    watched: Watched,
+    facts: PhaseFacts,
+    history: History,
+    snapshot: Snapshot,
+    waiting: Waiting,
+    *,
+    service: Service,
+) -> Progress:
+    """Return what there is to show of one look; *service* is the service as it was last seen."""
+    ours, deployment = ours_of(watched, service), snapshot.deployment
+    now = snapshot.at
+    unplaced = history.unplaced_since
+    note = waiting.note
+    if not note and history.shortage is not None:
+        note = history.shortage.note
+    arn = deployment.arn if deployment is not None else ""
+    return Progress(
+        at=now,
+        started_at=watched.started_at,
+        phase=history.phase,
+        phase_seconds=now - history.phase_since,
+        deadline=deadlines(facts)[history.phase] + history.extension,
+        new_running=ours.running_count if ours else 0,
+        new_desired=ours.desired_count if ours else 0,
+        new_healthy=history.healthy,
+        old_running=sum(d.running_count for d in service.deployments if not is_ours(watched, d)),
+        breaker_enabled=service.circuit_breaker.enable,
+        breaker_failures=deployment.breaker_failures if deployment else ours.failed_tasks if ours else 0,
+        breaker_threshold=(deployment.breaker_threshold if deployment else 0)
+        or service.circuit_breaker.threshold(service.desired_count),
+        failed_tasks=len(history.since_healthy),
+        note=note,
+        rolling_back=waiting.rolling_back,
+        capacity_wait=None if unplaced is None else now - unplaced,
+        capacity_limit=None if unplaced is None else placement_limit(watched, history),
+        lifecycle_stage=waiting.stage,
+        hook=None if waiting.hook is None else hook_of(waiting.hook, waiting.stage, arn),
+    )
+
+
+def hook_of(hook: LifecycleHook, stage: str, deployment_arn: str) -> Hook:
+    """Return what a person needs to know of a hook that waits, with the two commands that answer it."""
+    command = (
+        f"aws ecs continue-service-deployment --service-deployment-arn {deployment_arn} --hook-id {hook.id}"
+    )
+    return Hook(
+        id=hook.id,
+        stage=stage,
+        expires_at=hook.expires_at,
+        timeout_action=hook.timeout_action,
+        continue_command=f"{command} --action CONTINUE",
+        rollback_command=f"{command} --action ROLLBACK",
+    )
+
+
+def gpus_of(history: History, gpus_per_task: float) -> tuple[TaskGpus, ...]:
+    """Return the GPUs that each task of ours held, in the order of their placement.
+
+    *gpus_per_task* is what the task definition asks for; the ids that a task got count where AWS shows more.
+    """
+    tasks = sorted((*history.stopped, *history.live), key=lambda task: _placed_at(task) or 0.0)
+    return tuple(
+        TaskGpus(
+            task_id=task.id,
+            gpus=gpus_per_task if gpus_per_task > 0 else _gpu_ids(task),
+            placed_at=_placed_at(task),
+            stopped_at=task.stopped_at if task.last_status == "STOPPED" else None,
+            failed=task.last_status == "STOPPED" and is_failure(task),
+        )
+        for task in tasks
+    )
+
+
+def _gpu_ids(task: Task) -> float:
+    return float(len({gpu for container in task.containers for gpu in container.gpu_ids}))
+
+
+def _placed_at(task: Task) -> float | None:
+    """Return when a task got its instance: AWS says only when it was created and when its pull began."""
+    if not task.container_instance_arn:
+        return None
+    return task.pull_started_at or task.created_at

@@ -243,8 +243,8 @@ def _own_tasks(
     desired, percent = service.desired_count, service.minimum_healthy_percent
     holding = [t for t in old_tasks if t.container_instance_arn in {each.arn for each in pool}]
     code = _code(requirement, pool)
-    what = "GPUs" if code == "gpu-capacity" else "the room"
-    held = f"{count(len(holding), 'old task')} of this service hold {what}"
+    what = "GPUs" if code == "gpu-capacity" else "room"
+    held = f"{count(len(holding), 'old task')} of this service hold the {what}"
     if math.ceil(desired * percent / 100) < desired:
         return Shortage(
             answer=Answer.OWN_TASKS,

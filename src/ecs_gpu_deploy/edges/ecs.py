@@ -7,7 +7,7 @@ neither lost nor refused (aws-facts A11).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
@@ -15,6 +15,7 @@ from typing import Any, cast
 import botocore.exceptions
 import botocore.parsers
 
+from ecs_gpu_deploy.core.container_instance import ContainerInstance
 from ecs_gpu_deploy.edges.aws import (
     Aws,
     error_code,
@@ -33,6 +34,7 @@ CONNECTION_ERRORS = (
     botocore.parsers.ResponseParserError,
 )
 _BATCH = 100
+_MOST_INSTANCES = 500
 _NEVER_SENT = (botocore.exceptions.EndpointConnectionError, botocore.exceptions.ConnectTimeoutError)
 
 
@@ -59,6 +61,7 @@ class Ecs:
     def __init__(self, aws: Aws, cluster: str) -> None:
         self._aws = aws
         self._cluster = cluster
+        self.stopped_arns: frozenset[str] = frozenset()
         self._raw_answer: bytes = b""
         self._raw_request: Mapping[str, Any] | None = None
         events = aws.client("ecs").meta.events
@@ -249,16 +252,22 @@ class Ecs:
     def observe_tasks(
         self, service: str, *, known_stopped: Iterable[str] = (), with_stopped: bool = True
     ) -> tuple[Task, ...]:
-        """Return the service's tasks, running and lately stopped, without those in *known_stopped* (ARNs)."""
+        """Return the service's tasks, running and lately stopped, without those in *known_stopped* (ARNs).
+
+        `stopped_arns` then holds all that AWS lists as stopped: those of about the last hour.
+        """
         known = set(known_stopped)
         arns = [*self._task_arns(service, "RUNNING")]
         if with_stopped:
-            arns += [arn for arn in self._task_arns(service, "STOPPED") if arn not in known]
+            stopped = frozenset(self._task_arns(service, "STOPPED"))
+            arns += sorted(stopped - known)
         tasks: list[Task] = []
         iterator = iter(dict.fromkeys(arns))
         while batch := list(islice(iterator, _BATCH)):
             answer = self._aws.once("ecs", "describe_tasks", {"cluster": self._cluster, "tasks": batch})
             tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
+        if with_stopped:
+            self.stopped_arns = stopped
         return tuple(tasks)
 
     def _task_arns(self, service: str, status: str) -> Iterator[str]:
@@ -269,6 +278,32 @@ class Ecs:
             if not answer.get("nextToken"):
                 return
             params["nextToken"] = answer["nextToken"]
+
+    # Container instances
+
+    def observe_instances(self, arns: Sequence[str] = ()) -> tuple[ContainerInstance, ...]:
+        """Return the container instances of *arns*, or up to 500 of the cluster; errors come through."""
+        wanted = list(arns)
+        params: dict[str, Any] = {"cluster": self._cluster}
+        while not arns and len(wanted) < _MOST_INSTANCES:
+            answer = self._aws.once("ecs", "list_container_instances", params)
+            wanted += answer.get("containerInstanceArns") or ()
+            if not answer.get("nextToken"):
+                break
+            params["nextToken"] = answer["nextToken"]
+        found: list[ContainerInstance] = []
+        for begin in range(0, len(wanted), _BATCH):
+            answer = self._aws.once(
+                "ecs",
+                "describe_container_instances",
+                {
+                    "cluster": self._cluster,
+                    "containerInstances": wanted[begin : begin + _BATCH],
+                    "include": ["CONTAINER_INSTANCE_HEALTH"],
+                },
+            )
+            found += [ContainerInstance.from_api(item) for item in answer.get("containerInstances") or ()]
+        return tuple(found)
 
 
 class HalfAnswer(Exception):

@@ -76,7 +76,11 @@ def having(**changes):
         ),
         (
             having(rolling_back=True, note="rolling back to \x1b[31mrag:7\n::error::x"),
-            "new 2/2 running · old 2 · breaker 1/3 · rolling back to rag:7 ⏎ ::error::x",
+            "rolling back · new 2/2 running · old 2 · breaker 1/3 · rolling back to rag:7 ⏎ ::error::x",
+        ),
+        (
+            having(rolling_back=True, new_desired=0, new_running=0, failed_tasks=0, breaker_failures=0),
+            "rolling back · old 2",
         ),
         (
             having(lifecycle_stage="BAKE_TIME", failed_tasks=0, breaker_failures=0),
@@ -90,11 +94,18 @@ def having(**changes):
         "a late phase without a breaker",
         "nothing finds a place",
         "a rollback has no deadline of ours; a note is text",
+        "a rollback that has stopped our tasks",
         "the stage of a blue/green deployment",
     ],
 )
 def test_a_log_line(progress, line):
     assert progress_line(progress, BEFORE) == line
+
+
+def test_a_note_is_told_once():
+    waiting = having(note="the capacity provider scales out")
+    assert progress_line(waiting, BEFORE).endswith(" · the capacity provider scales out")
+    assert progress_line(waiting, BEFORE, told=waiting.note).endswith(" · breaker 1/3")
 
 
 def text(progress, timeline=BEFORE):
@@ -136,7 +147,6 @@ def test_the_frame_of_a_rollback_with_a_hook():
         " · load        9m03s\n"
         "   traffic\n"
         "   drain\n"
-        " ! AWS rolls back\n"
         " the hook hook-1 waits at POST_SCALE_UP for an answer for another 1h05m, then AWS does ROLLBACK\n"
         "   to go on:     aws ecs continue-service-deployment --hook-id hook-1\n"
         "   to roll back: aws ecs continue-service-deployment --hook-id hook-1 --action ROLLBACK"

@@ -69,6 +69,15 @@ def test_a_log_gets_what_changed_and_a_heartbeat(log):
     )
 
 
+def test_a_note_is_not_repeated_in_heartbeats(log):
+    reporter = Reporter(Clock(), log)
+    for seconds in (0, 60, 120):
+        reporter.progress(look(seconds, note="AWS scales out"))
+    reporter.progress(look(125, note="blocked"))
+    notes = [line.rpartition(" · ")[2] for line in log.getvalue().splitlines()]
+    assert notes == ["AWS scales out", "old 2", "old 2", "blocked"]
+
+
 def test_another_line_stands_in_for_the_heartbeat(log):
     reporter = Reporter(Clock(), log)
     reporter.progress(look(0))

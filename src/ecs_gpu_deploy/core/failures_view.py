@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ecs_gpu_deploy.core.text import log_line, span
+from ecs_gpu_deploy.core.text import log_line, short_arns, span
 from ecs_gpu_deploy.model import Task
 
 _NAMED = 4
@@ -29,7 +29,7 @@ def _reason(task: Task) -> str:
         for container in task.containers
         if container.exit_code is not None or container.reason
     )
-    return log_line(task.stopped_reason + (f" — {exits}" if exits else ""), limit=600)
+    return log_line(short_arns(task.stopped_reason + (f" — {exits}" if exits else "")), limit=600)
 
 
 def _who(tasks: Sequence[Task]) -> str:

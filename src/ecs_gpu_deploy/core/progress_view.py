@@ -22,17 +22,19 @@ Segment = tuple[str, str]
 Line = tuple[Segment, ...]
 
 
-def progress_line(progress: Progress, timeline: Timeline) -> str:
+def progress_line(progress: Progress, timeline: Timeline, *, told: str = "") -> str:
     """Return one line: `pull 6m12s · load 9m03s of 20m · new 0/2 · old 2 · breaker 1/3`.
 
-    Phases that are over are named where they took a minute or longer.
+    Phases that are over are named where they took a minute or longer. A note that was *told* in the line
+    before is left out: a heartbeat is short.
     """
-    return " · ".join([*_phases(progress, timeline), *_facts(progress), *_notes(progress)])
+    note = [] if progress.note == told else _note(progress)
+    return " · ".join([*_phases(progress, timeline), *_facts(progress), *_wait(progress), *note])
 
 
 def _phases(progress: Progress, timeline: Timeline) -> list[str]:
     if progress.rolling_back:
-        return []
+        return ["rolling back"]
     over = [phase for phase in _ORDER if phase != progress.phase and _is_over(phase, progress, timeline)]
     told = [phase for phase in over if timeline.seconds(phase) >= _WORTH_TELLING]
     return [*(f"{phase} {span(timeline.seconds(phase))}" for phase in told), _current(progress)]
@@ -49,7 +51,7 @@ def _current(progress: Progress) -> str:
 
 
 def _facts(progress: Progress) -> list[str]:
-    facts = [_counts(progress)]
+    facts = [_counts(progress)] if progress.new_desired or progress.new_running else []
     if progress.old_running:
         facts.append(f"old {progress.old_running}")
     if progress.lifecycle_stage:
@@ -71,15 +73,16 @@ def _counts(progress: Progress) -> str:
     return f"new {running}/{progress.new_desired} running{beside}"
 
 
-def _notes(progress: Progress) -> list[str]:
-    notes = []
-    if progress.capacity_wait is not None:
-        limit = f" of {span(progress.capacity_limit)}" if progress.capacity_limit else ""
-        notes.append(f"no room for {span(progress.capacity_wait)}{limit}")
+def _wait(progress: Progress) -> list[str]:
+    if progress.capacity_wait is None:
+        return []
+    limit = f" of {span(progress.capacity_limit)}" if progress.capacity_limit else ""
+    return [f"no room for {span(progress.capacity_wait)}{limit}"]
+
+
+def _note(progress: Progress) -> list[str]:
     note = log_line(short_arns(progress.note), limit=300)
-    if note or progress.rolling_back:
-        notes.append(note or "AWS rolls back")
-    return notes
+    return [note] if note else []
 
 
 def hook_lines(hook: Hook, *, at: float) -> tuple[str, ...]:
@@ -100,16 +103,16 @@ def event_line(message: str, *, service: str = "") -> str:
 def frame(progress: Progress, timeline: Timeline) -> tuple[Line, ...]:
     """Return the live view: a head, one line for each phase, and what there is to note."""
     head = "rolling back" if progress.rolling_back else "rollout"
-    facts = " · ".join(_facts(progress))
+    facts = "".join(f" · {fact}" for fact in _facts(progress))
     lines: list[Line] = [
         (
             ("late" if progress.rolling_back else "strong", head),
             ("strong", f" {span(progress.at - progress.started_at)}"),
-            ("", f" · {facts}"),
+            ("", facts),
         )
     ]
     lines += [_phase_line(phase, progress, timeline) for phase in _ORDER]
-    lines += [(("late", f" ! {note}"),) for note in _notes(progress)]
+    lines += [(("late", f" ! {note}"),) for note in (*_wait(progress), *_note(progress))]
     if progress.hook is not None:
         lines += [(("active", f" {line}"),) for line in hook_lines(progress.hook, at=progress.at)]
     return tuple(lines)

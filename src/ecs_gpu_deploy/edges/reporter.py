@@ -78,6 +78,7 @@ class Reporter:
         self._began = clock.now()
         self._last: object = None
         self._last_hook = ""
+        self._told = ""
         self._spoke_at = self._began
         self.timeline = Timeline()
 
@@ -117,7 +118,8 @@ class Reporter:
             self._frame.show(progress, self.timeline)
         elif progress.key != self._last or now - self._spoke_at >= HEARTBEAT_SECONDS:
             self._last = progress.key
-            self._write(progress_line(progress, self.timeline), now)
+            self._write(progress_line(progress, self.timeline, told=self._told), now)
+            self._told = progress.note
 
     def close(self) -> None:
         """Take the live frame away; lines can still be written."""

@@ -177,6 +177,28 @@ def test_one_annotation_names_the_cause_and_the_knob():
     assert "Take a larger GPU." in message
 
 
+def test_what_goes_on_comes_with_commands_to_paste():
+    still = Finding(
+        code="still-running",
+        severity=Severity.WARNING,
+        message="The deployment goes on in AWS.",
+        hint="To go on watching: ecs-gpu-deploy watch --x\nTo roll it back: aws ecs stop --y\nOr wait.",
+    )
+    shown = markdown_view(replace(RESULT, findings=(still,)), Details(next_command="aws ecs stop --y"))
+    assert (
+        "### What now\n\n"
+        "The deployment goes on in AWS.\n\n"
+        "```sh\n"
+        "# To go on watching\n"
+        "ecs-gpu-deploy watch --x\n"
+        "# To roll it back\n"
+        "aws ecs stop --y\n"
+        "# Or wait.\n"
+        "```\n"
+    ) in shown
+    assert "Also seen" not in shown
+
+
 SUCCESS = replace(
     RESULT, outcome=Outcome.SUCCEEDED, exit_code=0, reason="2 tasks run.", diagnoses=(), findings=()
 )

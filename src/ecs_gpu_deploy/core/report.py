@@ -110,7 +110,9 @@ def text_view(result: Result, details: Details | None = None) -> str:
         lines.append(f"phases: {' · '.join(phases)}")
     if gpu_time := _gpu_time(result, details):
         lines.append(f"GPU time: {gpu_time}")
-    if details.next_command and not any(details.next_command in f.hint for f in result.findings):
+    if details.next_command and not any(
+        _is_command_in(details.next_command, f.hint) for f in result.findings
+    ):
         lines.append(f"next: {log_line(details.next_command)}")
     return "\n".join(lines) + "\n"
 
@@ -183,9 +185,12 @@ def markdown_view(result: Result, details: Details) -> str:
     for name, body in details.sections.items():
         parts += [f"### {name}", body]
     parts += [_tail_markdown(tail) for tail in _tails(details)]
-    if details.next_command:
+    now = next((f for f in result.findings if _is_command_in(details.next_command, f.hint)), None)
+    if now is not None:
+        parts += ["### What now", markdown(now.message), _commands(now.hint)]
+    elif details.next_command:
         parts += ["### What now", fenced([details.next_command], language="sh")]
-    others = [finding for finding in result.findings if finding.message != result.reason]
+    others = [f for f in result.findings if f.message != result.reason and f is not now]
     seen = [_finding_markdown(finding) for finding in others]
     seen += [f"- ℹ️ No log lines of {markdown(problem)}" for problem in _log_problems(details)]
     if seen:
@@ -197,6 +202,19 @@ def markdown_view(result: Result, details: Details) -> str:
         parts += ["### Task definition", diff_markdown(details.changes)]
     parts += ["### Facts", _facts(result, details)]
     return "\n\n".join(part for part in parts if part) + "\n\n"
+
+
+def _is_command_in(command: str, hint: str) -> bool:
+    return bool(command) and command in hint
+
+
+def _commands(hint: str) -> str:
+    """Return the lines of *hint*, `what for: command`, as a block that can be pasted into a shell."""
+    lines = []
+    for line in hint.splitlines():
+        match = re.match(r"([^:]{1,60}):\s+((?:aws|ecs-gpu-deploy) .*)", line)
+        lines += [f"# {match[1]}", match[2]] if match else [f"# {line}"]
+    return fenced(lines, language="sh")
 
 
 def _own_hints(result: Result) -> list[str]:
@@ -266,5 +284,5 @@ _FINDING_SIGNS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.IN
 
 
 def _finding_markdown(finding: Finding) -> str:
-    hint = f" {markdown(finding.hint)}" if finding.hint else ""
+    hint = "".join(f" {markdown(line)}" for line in finding.hint.splitlines())
     return f"- {_FINDING_SIGNS[finding.severity]} {markdown(finding.message)}{hint}"

@@ -76,7 +76,7 @@ class Reporter:
         self._groups = groups if groups is not None and groups.is_here else None
         self._frame = frame
         self._began = clock.now()
-        self._last: object = None
+        self._last: tuple[object, ...] | None = None
         self._last_hook = ""
         self._told = ""
         self._spoke_at = self._began
@@ -101,13 +101,8 @@ class Reporter:
         if title and self._groups is not None:
             self._groups.end_group()
 
-    def progress(self, progress: Progress | str, *, key: str = "", now: float = 0.0) -> None:
+    def progress(self, progress: Progress) -> None:
         """Show how far the rollout is: a line when something changed or a minute has passed, or a frame."""
-        if isinstance(progress, str):
-            if key != self._last or now - self._spoke_at >= HEARTBEAT_SECONDS:
-                self._last = key
-                self._write(progress, now)
-            return
         self.timeline = self.timeline.with_look(progress)
         now = progress.at
         if progress.hook is not None and progress.hook.id != self._last_hook:

@@ -210,7 +210,7 @@ def _is_command_in(command: str, hint: str) -> bool:
 
 def _commands(hint: str) -> str:
     """Return the lines of *hint*, `what for: command`, as a block that can be pasted into a shell."""
-    lines = []
+    lines: list[str] = []
     for line in hint.splitlines():
         match = re.match(r"([^:]{1,60}):\s+((?:aws|ecs-gpu-deploy) .*)", line)
         lines += [f"# {match[1]}", match[2]] if match else [f"# {line}"]

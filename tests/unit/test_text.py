@@ -134,6 +134,8 @@ def test_a_fence_is_longer_than_any_in_it():
         ),
         ("arn:aws:ecs:eu-central-1:123456789012:task-definition/rag:8", "rag:8"),
         ("arn:aws:ecs:eu-central-1:123456789012:task/ki/fedcba9876543210, again", "task fedcba98, again"),
+        ("secret arn:aws:secretsmanager:x:123456789012:secret:ki/key-AbCdEf.", "secret ki/key-AbCdEf."),
+        ("arn:aws:logs:x:123456789012:log-group:/ecs/rag:*", "/ecs/rag:*"),
         ("role arn:aws:iam::123456789012:role/deploy", "role deploy"),
         ("no ARN, not even arn:aws", "no ARN, not even arn:aws"),
     ],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ecs_gpu_deploy.core.progress import TaskGpus
 from ecs_gpu_deploy.model import Outcome
 
-_NOTHING_SERVES = frozenset({Outcome.ROLLED_BACK, Outcome.FAILED, Outcome.NO_CAPACITY})
+_NOTHING_SERVES = frozenset({Outcome.ROLLED_BACK, Outcome.FAILED, Outcome.NO_CAPACITY, Outcome.SUPERSEDED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,8 +133,10 @@ def short_arns(text: str) -> str:
 def _known_as(arn: str) -> str:
     bare = arn.rstrip(".,:")
     resource = bare.split(":", 5)[5]
-    parts = resource.split("/")
-    match parts:
+    kind, colon, name = resource.partition(":")
+    if colon and "/" not in kind:
+        return name + arn[len(bare) :]
+    match resource.split("/"):
         case ["targetgroup", name, _]:
             short = f"target-group {name}"
         case ["loadbalancer", _, name, _]:

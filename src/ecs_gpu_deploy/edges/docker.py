@@ -230,6 +230,7 @@ class Docker:
             )
         except OSError as error:
             raise InvalidInput(f"{command[0]} cannot be started: {error.strerror}.") from error
+        self._config.note_group(process.pid)
         with process:
             try:
                 if process.stdin is not None:
@@ -246,6 +247,8 @@ class Docker:
             except BaseException:
                 _end(process)
                 raise
+            finally:
+                self._config.note_group(None)
 
     def _redacted(self, line: str) -> str:
         for secret in self._hidden:

@@ -1,6 +1,7 @@
 """A DOCKER_CONFIG of the run's own: the user's settings without their key store, gone at the end.
 
-Gone also after SIGKILL: a shell waits on a pipe that closes with us, and removes the folder then.
+Gone also after SIGKILL: a shell waits on a pipe that closes with us; then it ends the Docker command that
+runs and removes the folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 _KEPT: Final = ("auths", "credHelpers", "currentContext", "proxies", "HttpHeaders", "cliPluginsExtraDirs")
-_JANITOR: Final = 'trap "" TERM INT HUP; cat >/dev/null; rm -rf -- "$1"'
+_JANITOR: Final = """trap "" TERM INT HUP
+group=
+while read -r line; do group=$line; done
+rm -rf -- "$1"
+if [ -n "$group" ]; then kill -TERM "-$group"; sleep 1; kill -KILL "-$group"; fi
+"""
 
 
 class DockerConfig:
@@ -52,6 +58,13 @@ class DockerConfig:
             with contextlib.suppress(OSError):
                 self._janitor.stdin.close()
             self._janitor.wait(timeout=10)
+
+    def note_group(self, group: int | None) -> None:
+        """Have the process group end with us, should we be killed; None: there is none any more."""
+        if self._janitor is not None and self._janitor.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._janitor.stdin.write(f"{group or ''}\n".encode())
+                self._janitor.stdin.flush()
 
     def forget_helper(self, registry: str) -> None:
         """Let no credential helper stand in the way of a login to *registry*."""

@@ -10,7 +10,7 @@ from rag_service.batching import Batcher
 from rag_service.live_index import IndexVersion, LiveIndex
 from rag_service.models import Embedder, Reranker
 from rag_service.problems import IndexEmpty
-from rag_service.store import Hit
+from rag_service.store import Hit, embedded_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,8 @@ class Retriever:
         [found] = await self._searches.submit([Query(text=question, k=wanted)])
         hits = found.hits if found.hits is not None else await found.index.search(found.vector, wanted)
         if reranks and self._pairs is not None and hits:
-            scores = await self._pairs.submit([(question, hit.passage.text) for hit in hits])
+            texts = [embedded_text(hit.passage.section, hit.passage.text) for hit in hits]
+            scores = await self._pairs.submit([(question, text) for text in texts])
             scored = [replace(hit, score=float(score)) for hit, score in zip(hits, scores, strict=True)]
             hits = sorted(scored, key=lambda hit: hit.score, reverse=True)
         return Retrieved(hits=tuple(hits[:k]), index_version=found.index.version, reranked=reranks)

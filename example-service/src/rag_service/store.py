@@ -42,6 +42,11 @@ class Hit:
     score: float
 
 
+def embedded_text(section: str, text: str) -> str:
+    """Join what the models read of a passage, at ingest and when reranking."""
+    return f"{section}\n{text}" if section else text
+
+
 def table_name(model: str, dimension: int) -> str:
     """Name the table that holds this model's vectors."""
     return f"passages-{model}-{dimension}"

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from rag_service.ingest.extraction import Extracted
+from rag_service.store import embedded_text
 
 CHUNKING = "1"
 """Part of a document's hash: raise it when the cut changes, and everything is cut again."""
@@ -23,9 +24,14 @@ class Chunk:
     text: str
 
     @property
+    def embedded(self) -> str:
+        """Give what is embedded: a passage without its headings often does not say what it is about."""
+        return embedded_text(self.section, self.text)
+
+    @property
     def text_hash(self) -> str:
         """Hash what is embedded."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+        return hashlib.sha256(self.embedded.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def chunks_of(document: Extracted, *, characters: int, overlap: int) -> list[Chunk]:

@@ -165,7 +165,7 @@ class _Embedding:
 
     def embed(self, group: Sequence[_Prepared]) -> list[EmbeddedDocument]:
         """Embed the chunks of several documents together; a text that has a vector already keeps it."""
-        texts = {chunk.text_hash: chunk.text for entry in group for chunk in entry.chunks}
+        texts = {chunk.text_hash: chunk.embedded for entry in group for chunk in entry.chunks}
         vectors = self._writer.vectors_of(texts)
         # Texts of like length share a batch: padding is computed as if it were text.
         fresh = sorted((key for key in texts if key not in vectors), key=lambda key: len(texts[key]))

@@ -1,0 +1,104 @@
+"""The index on a folder and on S3, resident on the device and through LanceDB."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from conftest import tiny_settings
+from rag_service.ingest.documents import DocumentSource, SourceUnusable
+from rag_service.live_index import LiveIndex
+from running import DOCUMENTS, ingest_folder, running, wait_until
+
+QUESTIONS = ("circuit breaker", "What does SIGTERM do?", "CUDA wheels of torch", "grace period")
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        patch.setenv("AWS_REGION", "eu-central-1")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        client = boto3.client("s3")
+        client.create_bucket(
+            Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        for path in DOCUMENTS.rglob("*.*"):
+            client.upload_file(str(path), "bucket", f"docs/{path.relative_to(DOCUMENTS)}")
+        yield endpoint
+    server.stop()
+
+
+def test_documents_and_index_on_s3_are_served_and_followed(s3: str, tmp_path: Path) -> None:
+    summary = ingest_folder("s3://bucket/docs", "s3://bucket/index")
+    assert (summary.documents, summary.written, summary.failed) == (4, 4, {})
+    assert ingest_folder("s3://bucket/docs", "s3://bucket/index").passages_embedded == 0
+    settings = tiny_settings("s3://bucket/index")
+    with running(settings) as one, running(settings) as two:
+        boto3.client("s3").put_object(Bucket="bucket", Key="docs/new.md", Body=b"# Volcanoes\nThey erupt.")
+        summary = ingest_folder("s3://bucket/docs", "s3://bucket/index")
+        assert summary.written == 1
+        for task in (one, two):
+            wait_until(
+                lambda task=task: task.client.get("/health").json()["index_version"] == summary.version
+            )
+            found = task.client.post("/search", json={"query": "volcanoes", "k": 1}).json()
+            assert found["passages"][0]["document"] == "new.md"
+
+
+def test_a_bucket_that_is_not_there_is_said(s3: str) -> None:
+    with pytest.raises(SourceUnusable, match="s3://missing/docs cannot be listed"):
+        DocumentSource("s3://missing/docs").list()
+
+
+def test_resident_vectors_and_lancedb_find_the_same(index_uri: str) -> None:
+    answers = []
+    for resident in (200_000, 0):
+        with running(tiny_settings(index_uri, resident_passages=resident, reranker_model="")) as service:
+            answers.append(
+                [
+                    service.client.post("/search", json={"query": q, "k": 4}).json()["passages"]
+                    for q in QUESTIONS
+                ]
+            )
+    for exact, lance in zip(*answers, strict=True):
+        assert [p["text"] for p in exact] == [p["text"] for p in lance]
+        assert [p["score"] for p in exact] == pytest.approx([p["score"] for p in lance], abs=1e-4)
+
+
+def test_an_index_of_another_model_is_not_touched(tmp_path: Path) -> None:
+    ingest_folder(DOCUMENTS, str(tmp_path))
+
+    async def newest(model: str, dimension: int) -> object:
+        index = LiveIndex(str(tmp_path), model=model, dimension=dimension, resident_limit=0, device="cpu")
+        try:
+            return await index.newest()
+        finally:
+            index.close()
+
+    assert asyncio.run(newest("tiny", 128)) is not None
+    assert asyncio.run(newest("other", 128)) is None
+    assert asyncio.run(newest("tiny", 64)) is None
+
+
+def test_storage_that_fails_later_costs_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ingest_folder(DOCUMENTS, str(tmp_path))
+    with running(tiny_settings(tmp_path)) as service:
+        [tag] = tmp_path.rglob("live.json")
+        tag.write_text("half a wri")
+        wait_until(lambda: "cannot be read" in caplog.text)
+        answer = service.client.post("/search", json={"query": "circuit breaker"})
+        assert answer.status_code == 200
+        assert service.client.get("/health").status_code == 200

@@ -86,6 +86,11 @@ def having(**changes):
             having(lifecycle_stage="BAKE_TIME", failed_tasks=0, breaker_failures=0),
             "pull 6m12s · load 9m03s of 20m · new 2/2 running · old 2 · stage BAKE_TIME",
         ),
+        (
+            having(lifecycle_stage="POST_SCALE_UP", hook=HOOK, failed_tasks=0, breaker_failures=0),
+            "pull 6m12s · load 9m03s of 20m · new 2/2 running · old 2 · stage POST_SCALE_UP"
+            " · a hook waits, 1h05m left",
+        ),
     ],
     ids=[
         "the phases that took long, the present one with its deadline, the breaker",
@@ -96,6 +101,7 @@ def having(**changes):
         "a rollback has no deadline of ours; a note is text",
         "a rollback that has stopped our tasks",
         "the stage of a blue/green deployment",
+        "a hook that waits for somebody",
     ],
 )
 def test_a_log_line(progress, line):
@@ -140,7 +146,7 @@ def test_the_frame_of_a_late_phase_without_room():
 
 def test_the_frame_of_a_rollback_with_a_hook():
     assert text(having(rolling_back=True, hook=HOOK)) == (
-        "rolling back 15m20s · new 2/2 running · old 2 · breaker 1/3\n"
+        "rolling back 15m20s · new 2/2 running · old 2 · a hook waits, 1h05m left · breaker 1/3\n"
         " · placement      5s\n"
         " · pull        6m12s\n"
         "   start\n"

@@ -95,7 +95,7 @@ def test_a_waiting_hook_is_said_once_with_its_commands(log):
         "     0s  the hook h1 waits at POST_SCALE_UP for an answer\n"
         "     0s    to go on:     aws go\n"
         "     0s    to roll back: aws back\n"
-        "     0s  pull 0s of 30m · new 0/2 running · old 2\n"
+        "     0s  pull 0s of 30m · new 0/2 running · old 2 · a hook waits\n"
     )
 
 

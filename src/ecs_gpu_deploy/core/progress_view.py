@@ -56,6 +56,9 @@ def _facts(progress: Progress) -> list[str]:
         facts.append(f"old {progress.old_running}")
     if progress.lifecycle_stage:
         facts.append(f"stage {log_line(progress.lifecycle_stage, limit=60)}")
+    if progress.hook is not None:
+        expires = progress.hook.expires_at
+        facts.append("a hook waits" + (f", {span(expires - progress.at)} left" if expires else ""))
     if progress.breaker_enabled and progress.breaker_failures:
         facts.append(f"breaker {progress.breaker_failures}/{progress.breaker_threshold}")
     if progress.failed_tasks > progress.breaker_failures or (

@@ -1,0 +1,44 @@
+"""Tags, and what a repository lets us do with them."""
+
+import pytest
+
+from ecs_gpu_deploy.core.image_tags import Mutability, all_tags, check_movable, checked_tag
+from ecs_gpu_deploy.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("setting", "filters", "tag", "movable"),
+    [
+        ("MUTABLE", (), "v1", True),
+        ("IMMUTABLE", (), "latest", False),
+        ("IMMUTABLE_WITH_EXCLUSION", ("latest",), "latest", True),
+        ("IMMUTABLE_WITH_EXCLUSION", ("latest",), "v1", False),
+        ("IMMUTABLE_WITH_EXCLUSION", ("dev-*",), "dev-7", True),
+        ("MUTABLE_WITH_EXCLUSION", ("v*",), "v1", False),
+        ("MUTABLE_WITH_EXCLUSION", ("v*",), "latest", True),
+        ("SOMETHING_NEW", (), "latest", True),
+    ],
+)
+def test_what_may_move(setting, filters, tag, movable):
+    assert Mutability(setting=setting, filters=filters).may_move(tag) is movable
+
+
+def test_the_first_tag_comes_first_and_none_twice():
+    assert all_tags("abc", ("v1", "abc", "latest"), latest=True) == ("abc", "v1", "latest")
+
+
+def test_a_taken_tag_that_cannot_move_is_told_with_the_command():
+    with pytest.raises(InvalidInput, match="'latest'") as caught:
+        check_movable(("abc", "latest"), {"latest"}, Mutability(setting="IMMUTABLE"), "rag")
+    assert "--repository-name rag" in caught.value.hint
+
+
+@pytest.mark.parametrize("tag", ["v1", "a" * 128, "_x", "1.2.3-rc.1"])
+def test_a_tag(tag):
+    assert checked_tag(tag, option="image-tag") == tag
+
+
+@pytest.mark.parametrize("tag", ["", "-x", ".x", "a b", "a/b", "a" * 129, "ä", "a:b"])
+def test_no_tag(tag):
+    with pytest.raises(InvalidInput, match="no image tag"):
+        checked_tag(tag, option="image-tag")

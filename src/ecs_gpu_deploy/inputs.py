@@ -419,9 +419,10 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "started-by",
-        "Mark on the tasks (startedBy). Default: the CI system's run and job.",
+        "Mark on the tasks (startedBy); with watch: the tasks to watch. Default: one made of the CI system's "
+        "run and job.",
         metavar="TEXT",
-        commands=("run-task",),
+        commands=("run-task", "watch"),
     ),
     _option(
         "client-token",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol, TextIO
 
-from ecs_gpu_deploy.commands import deploy, history, push
+from ecs_gpu_deploy.commands import deploy, history, push, run_task
 from ecs_gpu_deploy.commands.context import Context, Draft
 from ecs_gpu_deploy.core.report import (
     Details,
@@ -47,7 +47,12 @@ class Command(Protocol):
         """Do it."""
 
 
-COMMANDS: Mapping[str, Command] = {"deploy": deploy, "history": history, "push": push}
+COMMANDS: Mapping[str, Command] = {
+    "deploy": deploy,
+    "history": history,
+    "push": push,
+    "run-task": run_task,
+}
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 
 

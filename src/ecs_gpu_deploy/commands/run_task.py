@@ -1,0 +1,235 @@
+"""run-task: run a task definition as a batch, watch it to the end, and judge every container."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import botocore.exceptions
+
+from ecs_gpu_deploy.commands.batch_request import request_of
+from ecs_gpu_deploy.commands.batch_watching import Batch, BatchWatcher
+from ecs_gpu_deploy.commands.context import Context
+from ecs_gpu_deploy.commands.rendering import file_of
+from ecs_gpu_deploy.core.batch import FAILED_TASK_EXIT, MOST, Stage, batch_mark, exited_non_zero, stage_of
+from ecs_gpu_deploy.core.image_reference import ImageReference
+from ecs_gpu_deploy.core.report import Details
+from ecs_gpu_deploy.core.task_definition import container_named, images
+from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.core.verdict import Verdict
+from ecs_gpu_deploy.edges.ecr import fetch_image
+from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS
+from ecs_gpu_deploy.edges.ecs_tasks import EcsTasks
+from ecs_gpu_deploy.edges.provenance import run_of_environment
+from ecs_gpu_deploy.edges.signals import Cancelled
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.model import Finding, Outcome, Severity, Task, short_id
+
+_NAMED = 20
+
+
+def check(settings: Settings) -> None:
+    """Raise InvalidInput for what can be known to be wrong without AWS."""
+    required(settings, "cluster")
+    if not settings.task_definition and not settings.service:
+        raise InvalidInput(
+            "Neither task-definition nor service says what to run.",
+            hint="Give task-definition (a family means its newest revision), or service.",
+        )
+    if file_of(settings.task_definition):
+        raise InvalidInput(
+            f"The task definition {settings.task_definition!r} is a file; run-task runs a registered one.",
+            hint="Register it first, and give its family, family:revision or ARN.",
+        )
+    if settings.count > MOST:
+        raise InvalidInput(f"count is {settings.count}, and a batch has at most {MOST} tasks.")
+    request_of(settings, None, {})
+
+
+def run(context: Context) -> tuple[Verdict, Details]:
+    """Start the batch, and return the verdict over it. InvalidInput leaves AWS as it was."""
+    settings, draft = context.settings, context.draft
+    edge = EcsTasks(context.aws, settings.cluster)
+    launch = edge.fetch_launch_settings(settings.service) if settings.service else None
+    if settings.service and launch is None:
+        context.ecs.fetch_service(settings.service)
+    name = settings.task_definition or (launch.task_definition if launch else "")
+    raw = context.ecs.fetch_task_definition(name)
+    if raw.body.get("status") == "INACTIVE":
+        raise InvalidInput(
+            f"The revision {short_id(raw.arn)} is deregistered (INACTIVE).",
+            hint="Give another one, or the family alone for its newest revision.",
+        )
+    draft.task_definition_arn = raw.arn
+    request = request_of(settings, launch, raw.body)
+    _look_at_image(context, raw.body)
+
+    names = _names(context)
+    mark = batch_mark(names, request)
+    started_by = settings.started_by or f"ecs-gpu-deploy/{mark[:24]}"
+    request = {**request, "startedBy": started_by}
+    known = _left_by_earlier_attempt(context, edge, names, request)
+    context.reporter.say(f"run {count(settings.count, 'task')} of {short_id(raw.arn)} ({_where(request)})")
+    batch = Batch(request=request, definition=raw.body, wanted=settings.count, mark=mark)
+    watcher = BatchWatcher(context, batch, known=known)
+    if not settings.wait:
+        verdict = watcher.start_all() or Verdict(
+            outcome=Outcome.SUCCEEDED, reason=f"{count(len(watcher.tasks), 'task')} started; nobody waited."
+        )
+        draft.tasks = watcher.ends
+        return finished(context, watcher, verdict, started_by=started_by, goes_on=bool(watcher.live))
+    return watched(context, watcher, started_by=started_by, edge=edge)
+
+
+def watched(
+    context: Context, watcher: BatchWatcher, *, started_by: str, edge: EcsTasks
+) -> tuple[Verdict, Details]:
+    """Wait for the end of a batch; do what on-timeout and on-cancel say where we end the wait."""
+    option = "on-timeout"
+    try:
+        verdict = watcher.wait()
+    except Cancelled:
+        option = "on-cancel"
+        verdict = Verdict(
+            outcome=Outcome.CANCELLED, reason="The job was cancelled while the tasks ran.", ours=True
+        )
+    goes_on = bool(watcher.live)
+    if verdict.ours:
+        goes_on = _goes_on(context, watcher, verdict, edge, option=option, started_by=started_by)
+    return finished(context, watcher, verdict, started_by=started_by, goes_on=goes_on)
+
+
+def finished(
+    context: Context, watcher: BatchWatcher, verdict: Verdict, *, started_by: str, goes_on: bool
+) -> tuple[Verdict, Details]:
+    """Put what is known into the result; with *goes_on* the command to go on watching."""
+    draft = context.draft
+    draft.tasks, draft.phases = watcher.ends, watcher.phases
+    cancelled = verdict.outcome == Outcome.CANCELLED
+    draft.diagnoses = () if cancelled else watcher.diagnoses(verdict)
+    if verdict.outcome == Outcome.FAILED and exited_non_zero(watcher.ends):
+        draft.exit_code = FAILED_TASK_EXIT
+    draft.findings += [
+        Finding(code="no-log-lines", severity=Severity.INFO, message=f"No log lines: {problem}.")
+        for problem in watcher.problems
+    ]
+    command = _watch_command(context, watcher, started_by) if goes_on else ""
+    tails = () if cancelled or verdict.outcome == Outcome.SUCCEEDED else watcher.log_tails
+    return verdict, Details(next_command=command, log_tails=tails)
+
+
+def _look_at_image(context: Context, definition: Mapping[str, Any]) -> None:
+    """Say which digest a tag means now: `latest` is what it was pushed to last."""
+    settings, draft = context.settings, context.draft
+    named = images(definition)
+    first = next((c["name"] for c in definition["containerDefinitions"] if c.get("essential", True)), "")
+    main = container_named(definition, settings.container) if settings.container else first
+    for name, image in named.items():
+        seen = fetch_image(context.aws, ImageReference.from_text(image))
+        if seen.finding:
+            draft.findings.append(seen.finding)
+        if name == main:
+            draft.image, draft.image_digest = image, seen.digest
+            if seen.digest and "@" not in image:
+                context.reporter.say(f"image {image} is {seen.digest} now")
+
+
+def _names(context: Context) -> tuple[str, ...]:
+    """Return what makes this batch one of its kind: the client token given, or run, job, step and attempt."""
+    settings = context.settings
+    if settings.client_token:
+        return (settings.client_token, settings.cluster)
+    run = run_of_environment()
+    return (*run, settings.cluster) if run else (uuid.uuid4().hex,)
+
+
+def _left_by_earlier_attempt(
+    context: Context, edge: EcsTasks, names: tuple[str, ...], request: Mapping[str, Any]
+) -> tuple[Task, ...]:
+    """Return the tasks of an earlier attempt of this run that still go on: they are watched, not doubled."""
+    attempt = os.environ.get("GITHUB_RUN_ATTEMPT", "1") if os.environ.get("GITHUB_RUN_ID") else ""
+    if context.settings.client_token or context.settings.started_by or not attempt.isdigit():
+        return ()
+    plain = {key: value for key, value in request.items() if key != "startedBy"}
+    arns: list[str] = []
+    with suppress(botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+        for earlier in range(1, min(int(attempt), 20)):
+            before = (*names[:-2], str(earlier), names[-1])
+            arns += edge.started_by(f"ecs-gpu-deploy/{batch_mark(before, plain)[:24]}")
+    found = edge.observe(arns)[: context.settings.count] if arns else ()
+    live = tuple(task for task in found if stage_of(task) != Stage.ENDED)
+    if live:
+        context.draft.findings.append(
+            Finding(
+                code="batch-goes-on",
+                severity=Severity.WARNING,
+                message=f"{count(len(live), 'task')} of an earlier attempt of this run still went on: they "
+                "are watched instead of started again.",
+            )
+        )
+    return live
+
+
+def _goes_on(
+    context: Context,
+    watcher: BatchWatcher,
+    verdict: Verdict,
+    edge: EcsTasks,
+    *,
+    option: str,
+    started_by: str,
+) -> bool:
+    """Stop the tasks or leave them, as on-timeout or on-cancel says; return whether some go on."""
+    arns = dict.fromkeys(watcher.live)
+    stop = context.settings.values[option.replace("-", "_")] == "stop"
+    if stop and not context.settings.started_by:
+        # A RunTask that was cut off may have started tasks that nobody has told us about.
+        with suppress(botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+            arns |= dict.fromkeys(edge.started_by(started_by))
+    if not stop and verdict.outcome == Outcome.NO_CAPACITY:
+        # What waits for room would begin some time after everybody was told that it did not run.
+        arns = dict.fromkeys(t.arn for t in watcher.tasks if stage_of(t) == Stage.PLACEMENT)
+        stop, option = bool(arns), "no place found"
+    if stop and arns:
+        left = edge.stop(arns, reason=f"ecs-gpu-deploy: {verdict.outcome} ({option})")
+        done = len(arns) - len(left)
+        context.reporter.say(f"{option}: {count(done, 'task')} stopped")
+        context.draft.findings.append(
+            Finding(
+                code="tasks-stopped" if not left else "tasks-not-stopped",
+                severity=Severity.WARNING if not left else Severity.ERROR,
+                message=f"{count(done, 'task')} stopped ({option})"
+                + (f"; {count(len(left), 'task')} could not be." if left else "."),
+                hint="The permission is ecs:StopTask." if left else "",
+            )
+        )
+        return bool(left)
+    if watcher.live:
+        context.draft.findings.append(
+            Finding(
+                code="still-running",
+                severity=Severity.WARNING,
+                message=f"{count(len(watcher.live), 'task')} go on in AWS ({option}: leave).",
+                hint=f"To go on watching: {_watch_command(context, watcher, started_by)}",
+            )
+        )
+    return bool(watcher.live)
+
+
+def _watch_command(context: Context, watcher: BatchWatcher, started_by: str) -> str:
+    cluster = f"ecs-gpu-deploy watch --cluster {shlex.quote(context.settings.cluster)}"
+    if len(watcher.live) > _NAMED:
+        return f"{cluster} --started-by {shlex.quote(started_by)}"
+    return " ".join([cluster, *(f"--task {short_id(arn)}" for arn in watcher.live)])
+
+
+def _where(request: Mapping[str, Any]) -> str:
+    strategy = request.get("capacityProviderStrategy")
+    if strategy:
+        return ", ".join(item["capacityProvider"] for item in strategy)
+    return str(request.get("launchType") or "the cluster's default")

@@ -63,7 +63,7 @@ endef
 # Names, versions and hashes only: no address of a package index gets into a lock.
 lock: $(DEV)
 	$(DEV) -m pip install --quiet uv
-	@for lock in runtime:--extra=actions sandbox:--extra=sandbox "dev:--all-extras --group=dev"; do \
+	@for lock in runtime:--extra=actions "sandbox:--extra=sandbox --extra=terminal" "dev:--all-extras --group=dev"; do \
 	  $(DEV) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url $${lock#*:} pyproject.toml -o locks/$${lock%%:*}.txt || exit 1; done
 

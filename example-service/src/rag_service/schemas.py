@@ -23,6 +23,7 @@ class SearchRequest(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={"examples": [{"query": "When does the circuit breaker roll back?", "k": 3}]},
     )
 
@@ -36,6 +37,7 @@ class AskRequest(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={"examples": [{"question": "When does the circuit breaker roll back?", "k": 5}]},
     )
 

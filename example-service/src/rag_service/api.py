@@ -47,10 +47,19 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     },
     504: {"model": ProblemDetails, "description": "The answer took too long"},
 }
+# Before OpenAPI 3.2 the schema of this media type describes one event.
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["sources", "token", "done", "problem"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 _ASK_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer with its sources; as events `sources`, `token` …, `done` or `problem`",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     },
     **_REFUSALS,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Question = Annotated[
     str,
@@ -15,7 +15,14 @@ Question = Annotated[
         description="At most 2,000 characters, not only white space",
     ),
 ]
-K = Annotated[int, Field(ge=1, le=50, description="How many passages, 1 to 50")]
+
+
+def _whole(number: object) -> object:
+    """Let 5.0 pass as 5: JSON Schema counts it as an integer, and some languages write it so."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+K = Annotated[int, Field(ge=1, le=50, description="How many passages, 1 to 50"), BeforeValidator(_whole)]
 
 
 class SearchRequest(BaseModel):

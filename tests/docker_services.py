@@ -110,6 +110,17 @@ def free_port() -> int:
 
 
 @contextmanager
+def unmounted(folder: Path) -> Iterator[None]:
+    """Afterwards unmount what a daemon left mounted below *folder*, so that it can be removed."""
+    try:
+        yield
+    finally:
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+            subprocess.run(["umount", "--lazy", mount], check=False)
+
+
+@contextmanager
 def daemon(folder: Path, *, environment: dict[str, str] | None = None) -> Iterator[dict[str, str]]:
     """Run a Docker daemon with all it has in *folder*; give the client's environment."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +128,10 @@ def daemon(folder: Path, *, environment: dict[str, str] | None = None) -> Iterat
     command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-H", host]
     command += ["--pidfile", f"{folder}/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
     variables = {"PATH": PATH, "HOME": str(folder), "DOCKER_HOST": host}
-    with process(command, folder / "dockerd.log", env={"PATH": PATH, **(environment or {})}) as running:
+    with (
+        unmounted(folder),
+        process(command, folder / "dockerd.log", env={"PATH": PATH, **(environment or {})}) as running,
+    ):
         for _ in range(300):
             ready = subprocess.run(["docker", "version"], env=variables, capture_output=True, check=False)
             if ready.returncode == 0:

@@ -60,7 +60,11 @@ def reconcile(model: Model, service: Service) -> None:
         limits = Limits(desired=limits.desired, lower=0, upper=limits.desired * 2 + live)
     cleaning = record is None or stages.step(model, service, record, limits.desired)
     replaced = _unhealthy(service)
-    started, blocked = _start(model, service, limits, replaced if cleaning else [])
+    if record is not None and not stages.scales_up(service, record):
+        # Before SCALE_UP the new revision has no tasks: the one before keeps its own.
+        started, blocked = 0, False
+    else:
+        started, blocked = _start(model, service, limits, replaced if cleaning else [])
     for task in replaced:
         breaker.task_failed(model, task)
         task_life.stop(

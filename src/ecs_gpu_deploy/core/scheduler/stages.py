@@ -49,6 +49,13 @@ def finished(record: ServiceDeployment) -> bool:
     return not forward or record.lifecycle_stage in {None, "CLEAN_UP", "BAKE_TIME"}
 
 
+def scales_up(service: Service, record: ServiceDeployment) -> bool:
+    """Tell whether the stage lets the new revision have tasks: not before SCALE_UP."""
+    if not staged(service) or record.status is not ServiceDeploymentStatus.IN_PROGRESS:
+        return True
+    return record.lifecycle_stage not in {None, "RECONCILE_SERVICE", "PRE_SCALE_UP"}
+
+
 def step(model: Model, service: Service, record: ServiceDeployment, desired: int) -> bool:
     """Go on to the stage that is due and tell whether old tasks may be stopped."""
     if not staged(service) or record.status is not ServiceDeploymentStatus.IN_PROGRESS:
@@ -103,6 +110,9 @@ def _enter(model: Model, service: Service, record: ServiceDeployment, stage: str
     if seconds is not None:
         record.stage_ends_at = model.now + seconds
         model.at(record.stage_ends_at, _wake, service)
+    if stage == "PRODUCTION_TRAFFIC_SHIFT":
+        for after, _ in _traffic_steps(service):
+            model.after(after, _wake, service)
 
 
 def _hooks_done(model: Model, service: Service, record: ServiceDeployment) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ecs_gpu_deploy.action_metadata import action_options, with_generated_sections
 from ecs_gpu_deploy.core.diagnosis import diagnoses_markdown
 from ecs_gpu_deploy.model import Outcome
+from ecs_gpu_deploy.scenarios_page import scenarios_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +45,11 @@ def exit_codes_table() -> str:
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"inputs": inputs_table, "exit codes": exit_codes_table},
 }
-WHOLE: dict[str, Callable[[], str]] = {"action.yml": action_yml, "docs/diagnoses.md": diagnoses_markdown}
+WHOLE: dict[str, Callable[[], str]] = {
+    "action.yml": action_yml,
+    "docs/diagnoses.md": diagnoses_markdown,
+    "docs/scenarios.md": lambda: scenarios_page(ROOT / "tests/scenarios"),
+}
 
 
 def _with_part(text: str, name: str, body: str) -> str:

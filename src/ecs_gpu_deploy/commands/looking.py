@@ -51,7 +51,8 @@ class Watch:
     """What the wait needs besides AWS.
 
     `definition` is the raw task definition that is deployed, `requirement` what a task of it asks of an
-    instance (None where that cannot be read). `poll_interval` is in seconds; `keeps_interval` says that
+    instance (None where that cannot be read). `deployment_arn` is the service deployment where it is known
+    from the start. `poll_interval` is in seconds; `keeps_interval` says that
     somebody chose it, so that it is not stretched.
     """
 
@@ -61,6 +62,7 @@ class Watch:
     requirement: Requirement | None = None
     poll_interval: float
     keeps_interval: bool = False
+    deployment_arn: str = ""
 
     @property
     def containers(self) -> Sequence[Mapping[str, Any]]:
@@ -82,13 +84,14 @@ class Looker:
         self._service_key: tuple[object, ...] = ()
         self._seen_key: tuple[object, ...] = ()
         self._known_stopped: frozenset[str] = frozenset()
+        self._stale = True
         self._tailed: set[str] = set()
         self._shortage: Shortage | None = None
         self.service = service
         self.deployment: ServiceDeployment | None = None
         self.instances: tuple[ContainerInstance, ...] = ()
         self.log_tails: dict[str, LogTail] = {}
-        self.arn = ""
+        self.arn = watch.deployment_arn
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -104,7 +107,7 @@ class Looker:
         ended = self.deployment is not None and self.deployment.status.is_terminal
         quiet = 2.0 if now - self._changed_at >= _QUIET_SECONDS else 1.0
         due = self.deployment is None or self._deployment_key != before or ended
-        if due or now - self._service_at >= _SERVICE_SECONDS * quiet:
+        if due or self._stale or now - self._service_at >= _SERVICE_SECONDS * quiet:
             self._look_at_service(now)
         tasks: tuple[Task, ...] | None = None
         targets: tuple[TargetHealth, ...] = ()
@@ -118,6 +121,7 @@ class Looker:
             service=self._present,
             deployment=self.deployment,
             api_closed="service-deployments" in self._closed,
+            stale=self._stale,
             tasks=tasks,
             target_health=targets,
             shortage=self._look_for_room(history, tasks, now),
@@ -141,8 +145,6 @@ class Looker:
                 found.pending_tasks,
                 found.breaker_failures,
                 found.breaker_status,
-                found.lifecycle_stage,
-                found.hooks,
             )
         elif "service-deployments" in self._closed:
             self.deployment = None
@@ -171,10 +173,12 @@ class Looker:
     def _look_at_service(self, now: float) -> None:
         name = self.service.name
         missing = object()
+        self._stale = True
         found = self._try("service", lambda: self._ecs.observe_service(name) or missing)
         if found is None:
             return
         self._service_at = now
+        self._stale = False
         if found is missing:
             self._present = None
             return
@@ -216,7 +220,8 @@ class Looker:
         return tasks
 
     def _look_at_targets(self, tasks: tuple[Task, ...] | None) -> tuple[TargetHealth, ...]:
-        if not any(task.last_status == "RUNNING" for task in tasks or ()):
+        ours = self._watch.watched.deployment_id
+        if not any(task.last_status == "RUNNING" and task.started_by == ours for task in tasks or ()):
             return ()
         found: list[TargetHealth] = []
         for arn in self.service.target_group_arns:

@@ -19,22 +19,36 @@ from ecs_gpu_deploy.core.console import console_links
 from ecs_gpu_deploy.core.history import Watched
 from ecs_gpu_deploy.core.report import Details
 from ecs_gpu_deploy.core.verdict import Verdict
-from ecs_gpu_deploy.edges.signals import Cancelled
+from ecs_gpu_deploy.edges.signals import Cancelled, heeded_signals, held_signals
 from ecs_gpu_deploy.errors import Refused
 from ecs_gpu_deploy.model import Deployment, Outcome, Service, short_id
 
 
-def roll_out(context: Context, service: Service, rendering: Rendering, arn: str) -> tuple[Verdict, Details]:
-    """Update *service*, as it was seen before, to the revision *arn*; watch, and return the verdict."""
+def roll_out(
+    context: Context, service: Service, rendering: Rendering, arn: str, *, urgent: bool = False
+) -> tuple[Verdict, Details]:
+    """Update *service*, as it was seen before, to the revision *arn*; watch, and return the verdict.
+
+    Where it is *urgent* what only the deadlines need is asked after the update. A job that is cancelled
+    after the update does what on-cancel says, whenever the signal comes.
+    """
+    with held_signals():
+        return _roll_out(context, service, rendering, arn, urgent=urgent)
+
+
+def _roll_out(
+    context: Context, service: Service, rendering: Rendering, arn: str, *, urgent: bool
+) -> tuple[Verdict, Details]:
     containers = tuple(rendering.definition["containerDefinitions"])
     details = context.draft.details = Details(
         changes=rendering.changes, links=console_links(context.aws.region, service, containers)
     )
-    facts = phase_facts(context, service, containers)
+    facts = phase_facts(context, replace(service, target_group_arns=()) if urgent else service, containers)
     began = context.clock.now()
     cancelled = False
     try:
-        deployment = started(context, service, arn)
+        with heeded_signals():
+            deployment = started(context, service, arn)
     except Cancelled:
         cancelled = True
         deployment = started_after_all(context, service, arn)
@@ -43,11 +57,19 @@ def roll_out(context: Context, service: Service, rendering: Rendering, arn: str)
     if deployment is None:
         return nothing_started(service, arn), details
     context.reporter.say(f"deployment {deployment.id} of {short_id(arn)} began")
+    if urgent and not cancelled:
+        try:
+            with heeded_signals():
+                facts = phase_facts(context, service, containers)
+        except Cancelled:
+            cancelled = True
     watch = Watch(
-        watched=watched_of(context, service, deployment, rendering.definition, rendering.digests, began),
+        watched=watched_of(
+            context, service, deployment, rendering.definition, digests=rendering.digests, began=began
+        ),
         facts=facts,
         definition=rendering.definition,
-        requirement=_requirement(rendering.definition, service),
+        requirement=requirement_in(rendering.definition, service),
         poll_interval=context.settings.poll_interval,
         keeps_interval="poll-interval" in context.settings.given,
     )
@@ -60,7 +82,7 @@ def roll_out(context: Context, service: Service, rendering: Rendering, arn: str)
     return verdict, details
 
 
-def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement | None:
+def requirement_in(definition: Mapping[str, Any], service: Service) -> Requirement | None:
     """Return what a task asks of an instance; None for what AWS accepts and we cannot read."""
     with suppress(ValueError):
         return requirement_of(definition, constraints=service.placement_constraints)
@@ -72,6 +94,7 @@ def watched_of(
     before: Service,
     deployment: Deployment,
     definition: Mapping[str, Any],
+    *,
     digests: Mapping[str, str],
     began: float,
 ) -> Watched:
@@ -102,7 +125,8 @@ def watch_to_end(
     try:
         if cancelled:
             raise Cancelled  # noqa: TRY301 - one place says what a cancelled job does
-        draft.ending = watcher.wait()
+        with heeded_signals():
+            draft.ending = watcher.wait()
     except Cancelled:
         verdict = Verdict(
             outcome=Outcome.CANCELLED, reason="The job was cancelled while the rollout went on.", ours=True

@@ -18,8 +18,9 @@ from ecs_gpu_deploy.edges.signals import CutShort, at_most
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.model import Finding, Outcome, Service, Severity, short_id
 
-CANCEL_SECONDS = 5.0
+CANCEL_SECONDS = 4.0
 """How long a rollback may take to be sent on cancel: SIGKILL comes 10 s after the first signal."""
+_FIND_SECONDS = 1.5
 _OPTIONS = {Outcome.TIMED_OUT: "on-timeout", Outcome.CANCELLED: "on-cancel"}
 _FAILURES = (
     botocore.exceptions.ClientError,
@@ -36,16 +37,21 @@ def leave_or_roll_back(context: Context, verdict: Verdict, before: Service, watc
     *before* is the service as it was before the deployment.
     """
     option = _OPTIONS.get(verdict.outcome, "on-failure")
+    arn = watcher.arn
+    if not arn:
+        with suppress(CutShort), at_most(_FIND_SECONDS):
+            arn = _found(context, before, watcher)
     if context.settings.values[option.replace("-", "_")] == "rollback":
-        finding = _rollback(context, before, watcher, option)
+        finding = _rollback(context, before, arn, option)
     else:
-        finding = still_running(context, before, watcher, why=f"{option}: leave")
+        finding = still_running(context, before, watcher, arn=arn, why=f"{option}: leave")
     context.draft.findings.append(finding)
-    return "" if finding.code == "rollback-requested" else _rollback_command(context, before, watcher)
+    return "" if finding.code == "rollback-requested" else _rollback_command(context, before, arn)
 
 
-def still_running(context: Context, before: Service, watcher: Watcher, *, why: str) -> Finding:
+def still_running(context: Context, before: Service, watcher: Watcher, *, why: str, arn: str = "") -> Finding:
     """Return what still runs in AWS, and the commands to go on watching it and to roll it back."""
+    arn = arn or watcher.arn
     deployments = watcher.service.deployments
     ours = next((d for d in deployments if is_ours(watcher.watched, d)), None)
     old = sum(d.running_count for d in deployments if not is_ours(watcher.watched, d))
@@ -55,14 +61,14 @@ def still_running(context: Context, before: Service, watcher: Watcher, *, why: s
         else f"{count(old, 'task')} of the service run"
     )
     place = f"--cluster {shlex.quote(context.settings.cluster)} --service {shlex.quote(before.name)}"
-    if arn := watcher.arn:
+    if arn:
         hints = [
             f"To go on watching: ecs-gpu-deploy watch {place} --service-deployment {arn}",
             f"or: aws ecs describe-service-deployments --service-deployment-arns {arn}",
         ]
     else:
         hints = [f"To go on watching: aws ecs describe-services {place.replace('--service', '--services')}"]
-    hints.append(f"To roll it back: {_rollback_command(context, before, watcher)}")
+    hints.append(f"To roll it back: {_rollback_command(context, before, arn)}")
     return Finding(
         code="still-running",
         severity=Severity.WARNING,
@@ -71,8 +77,8 @@ def still_running(context: Context, before: Service, watcher: Watcher, *, why: s
     )
 
 
-def _rollback_command(context: Context, before: Service, watcher: Watcher) -> str:
-    if arn := watcher.arn:
+def _rollback_command(context: Context, before: Service, arn: str) -> str:
+    if arn:
         return f"aws ecs stop-service-deployment --stop-type ROLLBACK --service-deployment-arn {arn}"
     return (
         f"aws ecs update-service --cluster {shlex.quote(context.settings.cluster)} "
@@ -80,15 +86,15 @@ def _rollback_command(context: Context, before: Service, watcher: Watcher) -> st
     )
 
 
-def _rollback(context: Context, before: Service, watcher: Watcher, option: str) -> Finding:
+def _rollback(context: Context, before: Service, arn: str, option: str) -> Finding:
     previous = short_id(before.task_definition)
     why = ""
     try:
         if option == "on-cancel":
             with at_most(CANCEL_SECONDS):
-                _send_rollback(context, before, watcher)
+                _send_rollback(context, before, arn)
         else:
-            _send_rollback(context, before, watcher)
+            _send_rollback(context, before, arn)
     except CutShort:
         why = f"AWS did not answer within {CANCEL_SECONDS:g} s."
     except _FAILURES as error:
@@ -108,9 +114,8 @@ def _rollback(context: Context, before: Service, watcher: Watcher, option: str) 
     )
 
 
-def _send_rollback(context: Context, before: Service, watcher: Watcher) -> None:
+def _send_rollback(context: Context, before: Service, arn: str) -> None:
     """Stop our service deployment with a rollback, or where it is unknown update to the revision before."""
-    arn = watcher.arn or _found(context, before, watcher)
     if arn:
         context.ecs.stop_deployment(arn)
     else:

@@ -58,12 +58,15 @@ class Snapshot:
 
     `service` is None when it is gone; `deployment` is None while unknown, `api_closed` says that it stays so.
     `tasks` is None where this look did not include them; `shortage` where nobody asked or nothing lacks.
+    `stale` says that AWS did not show the service this time: `service` is then what was seen before, perhaps
+    before the deployment began.
     """
 
     at: float
     service: Service | None
     deployment: ServiceDeployment | None = None
     api_closed: bool = False
+    stale: bool = False
     tasks: tuple[Task, ...] | None = None
     target_health: tuple[TargetHealth, ...] = ()
     shortage: Shortage | None = None
@@ -177,7 +180,7 @@ def is_healthy(task: Task, targets: Sequence[TargetHealth], *, has_container_che
 
 def observed(watched: Watched, history: History, snapshot: Snapshot) -> History:
     """Return *history* with what *snapshot* adds: tasks, events, phase times, first sights."""
-    service = snapshot.service
+    service = None if snapshot.stale else snapshot.service
     fresh = _fresh_events(watched, history, service)
     history = replace(
         history,
@@ -280,6 +283,9 @@ def _with_phase(watched: Watched, history: History, snapshot: Snapshot, ours: De
     moved = phase != history.phase
     progress = _progress(watched, history, snapshot)
     further = progress > history.progress
+    # While a hook waits for somebody the phase makes no progress, and is not to blame for it.
+    waits = snapshot.deployment is not None and any(hook.awaits_action for hook in snapshot.deployment.hooks)
+    further = further or waits
     if further or moved:
         allowed[phase] = seconds.get(phase, 0.0)
     return replace(

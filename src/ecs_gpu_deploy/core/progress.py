@@ -116,7 +116,7 @@ def progress_of(
     ours, deployment = ours_of(watched, service), snapshot.deployment
     now = snapshot.at
     unplaced = history.unplaced_since
-    note = waiting.note
+    note = "" if waiting.hook is not None else waiting.note
     if not note and history.shortage is not None:
         note = history.shortage.note
     arn = deployment.arn if deployment is not None else ""

@@ -59,11 +59,13 @@ def judge(
     service = snapshot.service
     if service is None or service.status in {"INACTIVE", "DRAINING"}:
         return Verdict(outcome=Outcome.FAILED, reason="The service was deleted during the rollout.")
-    verdict = (
-        _by_service_deployment(watched, snapshot.deployment, service, history, now)
-        if snapshot.deployment is not None
-        else _by_classic_deployments(watched, service, history, now, closed=snapshot.api_closed)
-    )
+    verdict: Verdict | Waiting
+    if snapshot.stale:
+        verdict = Waiting(note="AWS does not show the service just now")
+    elif snapshot.deployment is not None:
+        verdict = _by_service_deployment(watched, snapshot.deployment, service, history, now)
+    else:
+        verdict = _by_classic_deployments(watched, service, history, now, closed=snapshot.api_closed)
     if isinstance(verdict, Waiting) and not verdict.rolling_back:
         verdict = called_by_us(watched, service, history, now, facts) or verdict
     if isinstance(verdict, Waiting) and now - watched.started_at >= watched.timeout:

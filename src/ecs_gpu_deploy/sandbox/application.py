@@ -213,7 +213,13 @@ class Application:
                 kept = [(name, value) for name, value in headers if name.lower() != "date"]
                 return start_response(line, [*kept, ("Date", self._date())], exc_info)
 
-            answer = sandbox.neighbours.answer(environ, started)
+            try:
+                answer = sandbox.neighbours.answer(environ, started)
+            except NotImplementedError:
+                lacking = ApiError(
+                    "NotImplemented", f"The local AWS has no {request.action}.", status=501
+                )  # 501, as SDKs would repeat a 500 for minutes
+                return self._refuse(start_response, request, caller, lacking)
             try:
                 chunks = list(answer)
             finally:

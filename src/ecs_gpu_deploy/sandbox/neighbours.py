@@ -15,6 +15,7 @@ from ecs_gpu_deploy.sandbox import neighbour_seeds as seeds
 from ecs_gpu_deploy.sandbox.container_registry import ContainerRegistry
 from ecs_gpu_deploy.sandbox.github_issuer import ISSUER_HOST
 from ecs_gpu_deploy.sandbox.images import Image, Images, Reference
+from ecs_gpu_deploy.sandbox.moto_corrections import correct
 from ecs_gpu_deploy.sandbox.web_identity import Role
 
 WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -196,6 +197,7 @@ class Neighbours:
         """Load a service's backend, named as it signs, and fill it with what the world declares."""
         if service not in self._open:
             self._open.add(service)
+            correct(service)
             match service:
                 case "ecr":
                     backend = self._backend(service)

@@ -176,7 +176,8 @@ def create_capacity_provider(region: EcsRegion, request: Request) -> Response:
     scaling = group.get("managedScaling") or {}
     region.capacity_providers[name] = register_provider(
         region,
-        CapacityProvider(
+        options=group,
+        model=CapacityProvider(
             name=name,
             arn=region.arn(f"capacity-provider/{name}"),
             managed_scaling=scaling.get("status", "DISABLED") == "ENABLED",
@@ -190,8 +191,12 @@ def create_capacity_provider(region: EcsRegion, request: Request) -> Response:
     return {"capacityProvider": _provider_view(region, region.capacity_providers[name], ("TAGS",))}
 
 
-def register_provider(region: EcsRegion, model: CapacityProvider) -> RegisteredProvider:
-    """Describe a model's capacity provider as AWS would."""
+def register_provider(
+    region: EcsRegion, model: CapacityProvider, *, options: Mapping[str, Any] | None = None
+) -> RegisteredProvider:
+    """Describe a model's capacity provider as AWS would, with what the request said of other settings."""
+    chosen = options or {}
+    scaling = chosen.get("managedScaling") or {}
     return RegisteredProvider(
         model=model,
         description={
@@ -203,12 +208,12 @@ def register_provider(region: EcsRegion, model: CapacityProvider) -> RegisteredP
                 "managedScaling": {
                     "status": "ENABLED" if model.managed_scaling else "DISABLED",
                     "targetCapacity": model.target_capacity,
-                    "minimumScalingStepSize": 1,
+                    "minimumScalingStepSize": scaling.get("minimumScalingStepSize", 1),
                     "maximumScalingStepSize": model.maximum_step,
                     "instanceWarmupPeriod": round(model.warmup_seconds),
                 },
-                "managedTerminationProtection": "DISABLED",
-                "managedDraining": "ENABLED",
+                "managedTerminationProtection": chosen.get("managedTerminationProtection", "DISABLED"),
+                "managedDraining": chosen.get("managedDraining", "ENABLED"),
             },
             "type": "EC2_AUTOSCALING",
         },
@@ -250,13 +255,17 @@ def describe_capacity_providers(region: EcsRegion, request: Request) -> Response
 def update_capacity_provider(region: EcsRegion, request: Request) -> Response:
     """Change a capacity provider's managed scaling."""
     provider = _provider(region, request["name"])
-    changes = (request.get("autoScalingGroupProvider") or {}).get("managedScaling") or {}
+    group = request.get("autoScalingGroupProvider") or {}
+    changes = group.get("managedScaling") or {}
+    known = provider.description["autoScalingGroupProvider"]
     model = provider.model
     if "status" in changes:
         model.managed_scaling = changes["status"] == "ENABLED"
     model.target_capacity = changes.get("targetCapacity", model.target_capacity)
     model.warmup_seconds = float(changes.get("instanceWarmupPeriod", model.warmup_seconds))
-    provider.description = register_provider(region, model).description
+    model.maximum_step = changes.get("maximumScalingStepSize", model.maximum_step)
+    options = {**known, **group, "managedScaling": {**known["managedScaling"], **changes}}
+    provider.description = register_provider(region, model, options=options).description
     provider.description["updateStatus"] = "UPDATE_COMPLETE"
     return {"capacityProvider": _provider_view(region, provider, ("TAGS",))}
 

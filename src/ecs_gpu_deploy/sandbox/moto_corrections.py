@@ -1,0 +1,124 @@
+"""Where moto's services beside ECS differ from AWS in ways that Terraform's AWS provider notices.
+
+Each correction is applied when its service is first opened; moto is imported only then.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+AWAKE = {
+    "DynamicScalingInSuspended": False,
+    "DynamicScalingOutSuspended": False,
+    "ScheduledScalingSuspended": False,
+}
+"""SuspendedState of a scalable target that was registered without one (DescribeScalableTargets)."""
+
+
+@cache
+def correct(service: str) -> None:
+    """Correct moto's backend of a service, named as it signs requests; once in a process."""
+    match service:
+        case "iam":
+            _load_managed_policies()
+        case "ec2":
+            _keep_a_templates_own_tags_apart()
+            _describe_rules_between_groups()
+        case "application-autoscaling":
+            _scale_our_services()
+        case "s3":
+            _show_event_bridge()
+        case _:
+            pass
+
+
+def _load_managed_policies() -> None:
+    """Let AWS's managed policies exist: the role of container instances is given one."""
+    from moto.core.config import default_user_config  # noqa: PLC0415
+
+    default_user_config["iam"]["load_aws_managed_policies"] = True
+
+
+def _keep_a_templates_own_tags_apart() -> None:
+    """Leave a launch template's own tags out of the data of its versions (CreateLaunchTemplate, EC2 API)."""
+    from moto.ec2.models import launch_templates  # noqa: PLC0415
+
+    module: Any = launch_templates
+    original = module.LaunchTemplate.create_version
+
+    def create_version(template: Any, data: dict[str, Any], description: str) -> Any:
+        of_instances = [
+            one for one in data.get("TagSpecifications", ()) if one.get("ResourceType") != "launch-template"
+        ]
+        kept = {key: value for key, value in data.items() if key != "TagSpecifications"}
+        return original(
+            template, kept | ({"TagSpecifications": of_instances} if of_instances else {}), description
+        )
+
+    module.LaunchTemplate.create_version = create_version
+
+
+def _describe_rules_between_groups() -> None:
+    """Show the description of a rule that names another security group (DescribeSecurityGroupRules)."""
+    from moto.ec2.models import security_groups  # noqa: PLC0415
+
+    def description(rule: Any) -> str | None:
+        text: str | None = rule.ip_range.get("Description") or (rule.source_group or {}).get("Description")
+        return text
+
+    module: Any = security_groups
+    module.SecurityGroupRule.description = property(description)
+
+
+def _scale_our_services() -> None:
+    """Let a scalable target be an ECS service of ours, awake, with its tags: moto asks its own ECS for it."""
+    from moto.applicationautoscaling import models, responses  # noqa: PLC0415
+
+    module: Any = models
+    module.ApplicationAutoscalingBackend._ecs_service_exists_for_target = lambda *_: True
+    original = module.ApplicationAutoscalingBackend.register_scalable_target
+
+    def register_scalable_target(*arguments: Any, **named: Any) -> Any:
+        target = original(*arguments, **named)
+        target.suspended_state = {**AWAKE, **(target.suspended_state or {})}
+        return target
+
+    module.ApplicationAutoscalingBackend.register_scalable_target = register_scalable_target
+    answers: Any = responses.ApplicationAutoScalingResponse
+    original_answer = answers.register_scalable_target
+    tags_of: dict[str, dict[str, str]] = {}
+
+    def register_with_tags(response: Any) -> str:
+        text: str = original_answer(response)
+        tags_of.setdefault(json.loads(text)["ScalableTargetARN"], {}).update(
+            json.loads(response.body).get("Tags") or {}
+        )
+        return text
+
+    def list_tags_for_resource(response: Any) -> str:
+        return json.dumps({"Tags": tags_of.get(json.loads(response.body)["ResourceARN"], {})})
+
+    answers.register_scalable_target = register_with_tags
+    answers.list_tags_for_resource = list_tags_for_resource
+
+
+def _show_event_bridge() -> None:
+    """Say that a bucket notifies EventBridge where it does (GetBucketNotificationConfiguration)."""
+    from moto.s3 import responses  # noqa: PLC0415
+
+    module: Any = responses
+    original = module.S3Response.get_bucket_notification
+
+    def get_bucket_notification(response: Any) -> Any:
+        status, headers, text = original(response)
+        bucket = response.backend.head_bucket(response.bucket_name)
+        configuration = bucket.notification_configuration
+        if configuration is not None and configuration.event_bridge is not None:
+            end = "<EventBridgeConfiguration/></NotificationConfiguration>"
+            text = text.removesuffix("/>").removesuffix("</NotificationConfiguration>")
+            text = f"{text}{'' if text.endswith('>') else '>'}{end}"
+        return status, headers, text
+
+    module.S3Response.get_bucket_notification = get_bucket_notification

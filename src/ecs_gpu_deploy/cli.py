@@ -23,7 +23,9 @@ from ecs_gpu_deploy.inputs import CONFIG, OPTIONS, Option, Settings, settings_fr
 ROLLOUT_COMMANDS = {
     "deploy": "Deploy an image to a service, and wait for the true verdict.",
     "push": "Build an image and push it to ECR, unless it is there.",
+    "rollback": "Roll back to the last good deployment, a revision, a commit or an image digest.",
     "run-task": "Run a task as a batch, show its log, and judge every container's exit code.",
+    "watch": "Attach to a deployment or to batch tasks that are under way, and wait for the verdict.",
     "history": "Show what a service ran: commit, image, outcome, and whether it can run again.",
 }
 OTHER_COMMANDS = {

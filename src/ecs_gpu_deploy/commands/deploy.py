@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ecs_gpu_deploy.commands.building import check_build, wants_build
 from ecs_gpu_deploy.commands.context import Context
+from ecs_gpu_deploy.commands.deployable import check_deployable
 from ecs_gpu_deploy.commands.images import layers_to_pull, with_built_image
 from ecs_gpu_deploy.commands.registering import provenance_of_run, registered
 from ecs_gpu_deploy.commands.rendering import Rendering, overrides_from, read_source, rendering_of
@@ -13,7 +14,6 @@ from ecs_gpu_deploy.core.diff import diff_text
 from ecs_gpu_deploy.core.report import Details
 from ecs_gpu_deploy.core.verdict import Verdict
 from ecs_gpu_deploy.edges.reporter import Reporter
-from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs import Settings, required
 from ecs_gpu_deploy.model import Service, short_id
 
@@ -33,7 +33,7 @@ def run(context: Context) -> tuple[Verdict, Details]:
 
     service = draft.service = ecs.fetch_service(settings.service)
     draft.previous_task_definition_arn = service.task_definition
-    _check_deployable(service, settings)
+    check_deployable(service, settings)
     settings = with_built_image(context, service)
     rendering = draft.rendering = rendering_of(context.aws, ecs, settings, service)
     draft.findings += rendering.findings
@@ -45,22 +45,6 @@ def run(context: Context) -> tuple[Verdict, Details]:
         context, rendering.definition, provenance_of_run(context, digest=rendering.image_digest)
     )
     return roll_out(context, service, rendering, arn)
-
-
-def _check_deployable(service: Service, settings: Settings) -> None:
-    if service.deployment_controller != "ECS":
-        raise InvalidInput(
-            f"The service {service.name!r} is deployed by {service.deployment_controller}, not by ECS.",
-            hint="Only services with the deployment controller ECS can be deployed by this program.",
-        )
-    if service.status == "DRAINING":
-        raise InvalidInput(f"The service {service.name!r} is being deleted (DRAINING).")
-    if service.desired_count == 0 and not settings.allow_desired_zero:
-        raise InvalidInput(
-            f"The desired count of the service {service.name!r} is 0: no task would run, so nothing would be "
-            "verified.",
-            hint="Scale the service up, or set allow-desired-zero to true.",
-        )
 
 
 def _show_plan(rendering: Rendering, service: Service, reporter: Reporter) -> None:

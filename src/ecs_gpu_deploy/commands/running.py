@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol, TextIO
 
-from ecs_gpu_deploy.commands import deploy, history, push, run_task
+from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
 from ecs_gpu_deploy.commands.context import Context, Draft
 from ecs_gpu_deploy.core.report import (
     Details,
@@ -51,7 +51,9 @@ COMMANDS: Mapping[str, Command] = {
     "deploy": deploy,
     "history": history,
     "push": push,
+    "rollback": rollback,
     "run-task": run_task,
+    "watch": watch,
 }
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 

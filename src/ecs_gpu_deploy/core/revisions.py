@@ -208,32 +208,38 @@ class Known:
 
 
 def known_revisions(rollouts: Sequence[Rollout], revisions: Sequence[Revision]) -> tuple[Known, ...]:
-    """Join what rollouts and revisions tell of each task definition: those that succeeded, newest first."""
+    """Join what rollouts and tags tell of each revision: those that succeeded first, then the newest.
+
+    A revision that ran with different digests (its tag was moved) stands there once for each.
+    """
     by_arn = {revision.arn: revision for revision in revisions}
-    names = dict.fromkeys((*(r.task_definition for r in rollouts), *by_arn))
-    known = []
-    for name in names:
-        own = [rollout for rollout in rollouts if rollout.task_definition == name]
-        good = [rollout for rollout in own if rollout.succeeded]
-        seen = next(iter((*good, *own)), None)
-        revision = by_arn.get(name)
-        images = dict(revision.images) if revision else dict(seen.images if seen else {})
-        digests = dict(seen.digests) if seen else {}
-        if revision and revision.digest and not digests and images:
-            digests = {main_container(images): revision.digest}
-        tagged = (commit_of_image(image) for image in images.values())
-        commits = dict.fromkeys(c for c in ((revision.commit if revision else ""), *tagged) if c)
-        known.append(
-            Known(
-                task_definition=name,
-                commits=tuple(commits),
-                digests=digests,
-                images=images,
-                succeeded=bool(good) or bool(revision and revision.succeeded),
-                at=seen.created_at if seen else (revision.registered_at or 0.0) if revision else 0.0,
-            )
-        )
+    runs: dict[tuple[str, tuple[tuple[str, str], ...]], list[Rollout]] = {}
+    for rollout in rollouts:
+        runs.setdefault((rollout.task_definition, tuple(sorted(rollout.digests.items()))), []).append(rollout)
+    known = [_known(own, by_arn.get(name)) for (name, _), own in runs.items()]
+    ran = {name for name, _ in runs}
+    known += [_known((), revision) for revision in revisions if revision.arn not in ran]
     return tuple(sorted(known, key=lambda k: (k.succeeded, k.at, k.number), reverse=True))
+
+
+def _known(rollouts: Sequence[Rollout], revision: Revision | None) -> Known:
+    good = next((rollout for rollout in rollouts if rollout.succeeded), None)
+    seen = good or next(iter(rollouts), None)
+    images = dict(seen.images if seen else {}) or dict(revision.images if revision else {})
+    digests = dict(seen.digests if seen else {})
+    if revision and revision.digest and not digests:
+        digests = {main_container(images): revision.digest}
+    tagged = (commit_of_image(image) for image in images.values())
+    commits = dict.fromkeys(c for c in (revision.commit if revision else "", *tagged) if c)
+    registered = revision.registered_at if revision else None
+    return Known(
+        task_definition=seen.task_definition if seen else revision.arn if revision else "",
+        commits=tuple(commits),
+        digests=digests,
+        images=images,
+        succeeded=good is not None or bool(revision and revision.succeeded),
+        at=seen.created_at if seen else registered or 0.0,
+    )
 
 
 def main_container(images: Mapping[str, str]) -> str:

@@ -50,7 +50,7 @@ def fetch_rollouts(
         pages = _pages(aws, "ecs", "list_service_deployments", params, "serviceDeployments")
         briefs = [ServiceDeployment.from_api(item) for item in islice(pages, most)]
         arns = dict.fromkeys(brief.target_revision_arn for brief in briefs if brief.target_revision_arn)
-        revisions = {revision.arn: revision for revision in _service_revisions(aws, arns)}
+        revisions = {revision.arn: revision for revision in fetch_service_revisions(aws, arns)}
     except _ERRORS as error:
         if is_unavailable(error):
             return None
@@ -58,7 +58,8 @@ def fetch_rollouts(
     return rollouts_of(briefs, revisions)
 
 
-def _service_revisions(aws: Aws, arns: Iterable[str]) -> Iterator[ServiceRevision]:
+def fetch_service_revisions(aws: Aws, arns: Iterable[str]) -> Iterator[ServiceRevision]:
+    """Yield the service revisions, twenty a call; botocore's errors come through."""
     for batch in _batches(arns, _REVISIONS_A_CALL):
         answer = aws.call("ecs", "describe_service_revisions", {"serviceRevisionArns": batch})
         yield from map(ServiceRevision.from_api, answer.get("serviceRevisions") or ())

@@ -1,0 +1,266 @@
+"""rollback: find the target → check that it can run → update (or stop what is ongoing) → watch → report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ecs_gpu_deploy.commands.context import Context
+from ecs_gpu_deploy.commands.deployable import check_deployable
+from ecs_gpu_deploy.commands.registering import provenance_of_run, registered
+from ecs_gpu_deploy.commands.rendering import Rendering
+from ecs_gpu_deploy.commands.rollback_target import Chosen, Past, chosen_for, fetch_past, runnable
+from ecs_gpu_deploy.commands.rolling_out import roll_out
+from ecs_gpu_deploy.commands.stopping import rolls_back_to, stop_and_watch
+from ecs_gpu_deploy.core.diff import difference
+from ecs_gpu_deploy.core.image_reference import ImageReference
+from ecs_gpu_deploy.core.provenance import Provenance, tag_value, told_by
+from ecs_gpu_deploy.core.report import Details
+from ecs_gpu_deploy.core.revisions import target_from
+from ecs_gpu_deploy.core.task_definition import images, registrable
+from ecs_gpu_deploy.core.text import markdown, table_code
+from ecs_gpu_deploy.core.verdict import Verdict
+from ecs_gpu_deploy.edges.ecr import fetch_image
+from ecs_gpu_deploy.edges.ecs import RawTaskDefinition
+from ecs_gpu_deploy.edges.prerequisites import fetch_prerequisites, roles_of
+from ecs_gpu_deploy.edges.revisions import tag_revision
+from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.model import Finding, Outcome, RolloutState, Service, Severity, short_id
+
+__all__ = ["check", "run"]
+
+
+def check(settings: Settings) -> None:
+    """Raise InvalidInput for what can be known to be wrong without AWS."""
+    required(settings, "cluster", "service")
+    target_from(settings.to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Images:
+    """The images of the target: what runs is `digests`; `pins` are references whose tag points elsewhere."""
+
+    digests: Mapping[str, str]
+    pins: Mapping[str, str]
+    main: str
+    digest: str
+
+
+def run(context: Context) -> tuple[Verdict, Details]:
+    """Roll back, and return the verdict. Nothing changes before the target is known to be able to run."""
+    settings, draft = context.settings, context.draft
+    service = draft.service = context.ecs.fetch_service(settings.service)
+    draft.previous_task_definition_arn = service.task_definition
+    check_deployable(service, settings)
+    target = target_from(settings.to)
+    past = fetch_past(context, service, target)
+    chosen = chosen_for(context, service, target, past)
+    context.reporter.say(f"target: {short_id(chosen.name)} ({chosen.how})")
+    draft.task_definition_arn = chosen.name if chosen.name.startswith("arn:") else ""
+
+    ongoing = past.ongoing
+    if ongoing is not None and not settings.supersede:
+        if not rolls_back_to(context, ongoing, chosen.name):
+            raise Refused(
+                f"Another deployment of the service {service.name!r} is ongoing "
+                f"({short_id(ongoing.task_definition)}, {ongoing.status}), and it did not begin from "
+                f"{short_id(chosen.name)}.",
+                hint="Wait for its end, or set supersede to true.",
+            )
+        ended = stop_and_watch(context, service, ongoing, chosen.name)
+        draft.image, draft.image_digest = chosen.image, next(iter(chosen.digests.values()), "")
+        return _told(context, ended, service, chosen)
+    if past.rollouts is None and not settings.supersede:
+        _refuse_classic(service)
+    if ongoing is None and _runs(service, chosen) and not settings.force:
+        return Verdict(
+            outcome=Outcome.SUCCEEDED,
+            reason=f"The service runs {short_id(chosen.name)} already: nothing was changed.",
+        ), Details()
+
+    raw = _target(context, chosen)
+    current = context.ecs.fetch_task_definition(service.task_definition)
+    found = _images(context, raw, chosen, past)
+    _check_prerequisites(context, raw, current, service)
+    draft.image, draft.image_digest = found.main, found.digest
+    definition = _definition(raw, found.pins)
+    again = bool(found.pins) or raw.body.get("status") == "INACTIVE"
+    rendering = Rendering(
+        definition=definition,
+        existing_arn="" if again else raw.arn,
+        changes=difference(registrable({"taskDefinition": current.body}), without_tags(definition)),
+        image=found.main,
+        image_digest=found.digest,
+        digests=found.digests,
+        findings=(),
+        running_images=images(current.body),
+    )
+    draft.rendering = rendering
+    arn = draft.task_definition_arn = raw.arn if not again else _registered(context, raw, rendering)
+    verdict, details = roll_out(context, service, rendering, arn, urgent=True)
+    if settings.reason:
+        _tag_reason(context, arn, service)
+    return _told(context, (verdict, details), service, chosen)
+
+
+def _runs(service: Service, chosen: Chosen) -> bool:
+    """Say whether the service runs the target already, and not only was to."""
+    primary = service.primary
+    failed = primary is not None and primary.rollout_state == RolloutState.FAILED
+    return short_id(chosen.name) == short_id(service.task_definition) and not failed
+
+
+def _refuse_classic(service: Service) -> None:
+    """Refuse where only the classic deployments tell that another one is ongoing."""
+    if any(d.rollout_state == RolloutState.IN_PROGRESS for d in service.deployments):
+        raise Refused(
+            f"Another deployment of the service {service.name!r} is ongoing.",
+            hint="Wait for its end, or set supersede to true.",
+        )
+
+
+def _target(context: Context, chosen: Chosen) -> RawTaskDefinition:
+    try:
+        raw = context.ecs.fetch_task_definition(chosen.name)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"There is no revision {short_id(chosen.name)!r}.",
+            hint="`ecs-gpu-deploy history` lists those that the service ran.",
+        ) from error
+    if raw.body.get("status") == "DELETE_IN_PROGRESS":
+        raise InvalidInput(f"The revision {short_id(raw.arn)} is being deleted.")
+    return raw
+
+
+def _images(context: Context, raw: RawTaskDefinition, chosen: Chosen, past: Past) -> _Images:
+    """Look every image up by the digest that it ran with; a tag may have been moved or expired since."""
+    named = images(raw.body)
+    tagged = told_by(raw.tags).get("digest", "")
+    digests: dict[str, str] = {}
+    pins: dict[str, str] = {}
+    main, main_digest = "", ""
+    for container, image in named.items():
+        reference = ImageReference.from_text(image)
+        ran = reference.digest or chosen.digests.get(container, "") or ("" if main else tagged)
+        wanted = reference.with_digest(ran) if ran else reference
+        try:
+            seen = fetch_image(context.aws, wanted)
+        except InvalidInput as error:
+            others = runnable(context, past, but=raw.arn)
+            raise InvalidInput(
+                f"{short_id(raw.arn)} cannot run any more: {error.message}",
+                hint=f"Can still run: {others}." if others else error.hint,
+            ) from error
+        if seen.finding:
+            context.draft.findings.append(seen.finding)
+        digest = seen.digest or ran
+        if digest and not seen.is_index:
+            digests[container] = digest
+        if ran and not reference.digest and not seen.finding and reference.tag not in seen.tags:
+            pins[container] = str(wanted)
+            context.draft.findings.append(
+                Finding(
+                    code="image-tag-moved",
+                    severity=Severity.WARNING,
+                    message=f"The tag of {image} names another image by now, so {ran[:19]}… is deployed by "
+                    "its digest, in a new revision.",
+                )
+            )
+        if not main:
+            main, main_digest = pins.get(container, image), digest
+    return _Images(digests=digests, pins=pins, main=main, digest=main_digest)
+
+
+def _check_prerequisites(
+    context: Context, raw: RawTaskDefinition, current: RawTaskDefinition, service: Service
+) -> None:
+    """Refuse a target whose roles or secrets are gone.
+
+    A role that the running revision names too is proven by its running tasks.
+    """
+    runs = 0 < service.desired_count <= service.running_count
+    seen = fetch_prerequisites(context.aws, raw.body, known=roles_of(current.body) if runs else ())
+    if seen.gone:
+        raise InvalidInput(
+            f"{short_id(raw.arn)} cannot run any more: {', '.join(seen.gone)} "
+            f"{'does' if len(seen.gone) == 1 else 'do'} not exist.",
+            hint="Create it again, or roll back to a revision that does not need it.",
+        )
+    if seen.unseen:
+        context.draft.findings.append(
+            Finding(
+                code="prerequisites-not-checked",
+                severity=Severity.INFO,
+                message=f"Not looked up: {'; '.join(seen.unseen)}",
+                hint="Allow iam:GetRole, secretsmanager:DescribeSecret and ssm:DescribeParameters, or do "
+                "without this check.",
+            )
+        )
+
+
+def _definition(raw: RawTaskDefinition, pins: Mapping[str, str]) -> dict[str, Any]:
+    definition = registrable({"taskDefinition": raw.body, "tags": list(raw.tags)})
+    for container in definition["containerDefinitions"]:
+        container["image"] = pins.get(container["name"], container["image"])
+    return definition
+
+
+def without_tags(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition for the diff: where a revision came from is no difference in what runs."""
+    return {key: value for key, value in definition.items() if key != "tags"}
+
+
+def _registered(context: Context, raw: RawTaskDefinition, rendering: Rendering) -> str:
+    """Register the old revision once more, with the commit that it was made from."""
+    old = told_by(raw.tags)
+    run = provenance_of_run(context, digest=rendering.image_digest)
+    provenance: Provenance = replace(
+        run,
+        commit=old.get("commit", ""),
+        repository=old.get("repository", ""),
+        reason=context.settings.reason or "",
+    )
+    arn = registered(context, rendering.definition, provenance)
+    context.reporter.say(f"{short_id(raw.arn)} registered again as {short_id(arn)}")
+    return arn
+
+
+def _tag_reason(context: Context, arn: str, service: Service) -> None:
+    run = provenance_of_run(context)
+    about = {
+        "reason": tag_value(context.settings.reason),
+        "rolled-back-from": tag_value(short_id(service.task_definition)),
+        "rolled-back-by": tag_value(run.actor),
+    }
+    if not tag_revision(context.aws, arn, about):
+        context.draft.findings.append(
+            Finding(
+                code="no-provenance",
+                severity=Severity.INFO,
+                message="The reason does not stand in the revision's tags: ecs:TagResource is denied.",
+            )
+        )
+
+
+def _told(
+    context: Context,
+    ended: tuple[Verdict, Details],
+    service: Service,
+    chosen: Chosen,
+) -> tuple[Verdict, Details]:
+    """Say in the verdict and in the summary from where and to what was rolled back, and why."""
+    verdict, details = ended
+    digest = context.draft.image_digest if context.draft.rendering else ""
+    arn = context.draft.task_definition_arn or chosen.name
+    back = f"{short_id(service.task_definition)} → {short_id(arn)}"
+    if verdict.outcome == Outcome.SUCCEEDED:
+        what = f" ({digest[:19]}…)" if digest else ""
+        verdict = replace(verdict, reason=f"Rolled back, {back}{what}. {verdict.reason}")
+    rows = [("From", table_code(short_id(service.task_definition))), ("To", table_code(short_id(arn)))]
+    rows += [("Chosen", markdown(chosen.how))]
+    if context.settings.reason:
+        rows.append(("Reason", markdown(context.settings.reason)))
+    table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    return verdict, replace(details, sections={**details.sections, "Rollback": table})

@@ -1,0 +1,88 @@
+"""watch: attach to a deployment, or to batch tasks, that somebody else began."""
+
+from __future__ import annotations
+
+import re
+
+import botocore.exceptions
+
+from ecs_gpu_deploy.commands.attaching import attached
+from ecs_gpu_deploy.commands.batch_watching import Batch, BatchWatcher
+from ecs_gpu_deploy.commands.context import Context
+from ecs_gpu_deploy.commands.run_task import watched as batch_watched
+from ecs_gpu_deploy.core.report import Details
+from ecs_gpu_deploy.core.verdict import Verdict
+from ecs_gpu_deploy.edges.aws import is_passing, refused
+from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS, is_unavailable
+from ecs_gpu_deploy.edges.ecs_tasks import EcsTasks
+from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.model import Service, short_id
+
+_ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
+
+
+def check(settings: Settings) -> None:
+    """Raise InvalidInput for what can be known to be wrong without AWS."""
+    required(settings, "cluster")
+    if not settings.task and not settings.started_by:
+        required(settings, "service")
+        if settings.service_deployment and not _ARN.fullmatch(settings.service_deployment):
+            raise InvalidInput(
+                f"service-deployment is {settings.service_deployment[:100]!r}, which is no ARN of one.",
+                hint="It is …:service-deployment/CLUSTER/SERVICE/ID.",
+            )
+
+
+def run(context: Context) -> tuple[Verdict, Details]:
+    """Watch to the verdict."""
+    settings, draft = context.settings, context.draft
+    if settings.task or settings.started_by:
+        return _watch_tasks(context)
+    service = draft.service = context.ecs.fetch_service(settings.service)
+    arn = settings.service_deployment or _newest(context, service)
+    context.reporter.say(f"watching {short_id(arn)} of {service.name}")
+    draft.started = True
+    return attached(context, service, arn)
+
+
+def _newest(context: Context, service: Service) -> str:
+    """Return the service deployment that is ongoing, else the newest."""
+    try:
+        briefs = context.ecs.fetch_deployments(service.name)
+    except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
+        if is_unavailable(error):
+            raise Refused(
+                "AWS does not show us the service deployments, so there is none to attach to.",
+                hint="Allow ecs:ListServiceDeployments and ecs:DescribeServiceDeployments.",
+            ) from error
+        raise refused(error, "list the service deployments") from error
+    if not briefs:
+        raise InvalidInput(f"The service {service.name!r} has had no deployment in the last 90 days.")
+    ongoing = (brief for brief in briefs if not brief.status.is_terminal)
+    return next(ongoing, briefs[0]).arn
+
+
+def _watch_tasks(context: Context) -> tuple[Verdict, Details]:
+    settings, draft = context.settings, context.draft
+    edge = EcsTasks(context.aws, settings.cluster)
+    try:
+        arns = settings.task or edge.started_by(settings.started_by)
+        tasks = edge.observe(list(dict.fromkeys(arns)))
+    except botocore.exceptions.ClientError as error:
+        if is_passing(error) or is_unavailable(error):
+            raise refused(error, "describe the tasks") from error
+        raise InvalidInput(f"AWS does not know the tasks: {error}") from error
+    except CONNECTION_ERRORS as error:
+        raise refused(error, "describe the tasks") from error
+    if not tasks:
+        what = ", ".join(settings.task or ()) or f"started by {settings.started_by}"
+        raise InvalidInput(
+            f"There are no tasks {what[:200]} in the cluster {settings.cluster!r}.",
+            hint="AWS forgets a task about an hour after its end, and finds by started-by only what runs.",
+        )
+    draft.task_definition_arn = tasks[0].task_definition_arn
+    raw = context.ecs.fetch_task_definition(tasks[0].task_definition_arn)
+    batch = Batch(request=None, definition=raw.body, wanted=len(tasks))
+    watcher = BatchWatcher(context, batch, known=tasks)
+    return batch_watched(context, watcher, started_by=settings.started_by or "", edge=edge)

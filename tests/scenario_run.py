@@ -107,6 +107,7 @@ def run(scenario: Scenario, folder: Path) -> Ran:
         )
         wall = time.monotonic() - began
         calls = sandbox.calls()[before:]
+        assert result_file.exists(), shown
         result = json.loads(result_file.read_text(encoding="utf-8"))
         after_aws = _after_aws(sandbox, result)
         sandbox.ask("DELETE", "faults")

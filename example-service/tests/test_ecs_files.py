@@ -1,0 +1,137 @@
+"""The ECS files: valid for AWS's own model, right where the article is wrong, and fit for the image."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.validate import ParamValidator
+
+from rag_service.settings import Settings
+from running import ROOT
+
+yaml = pytest.importorskip("yaml")
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+WORLD = ROOT.parent / "src" / "ecs_gpu_deploy" / "sandbox" / "default_world.yml"
+
+
+def load(name: str) -> Any:
+    return json.loads((ROOT / "ecs" / f"{name}.json").read_text())
+
+
+def container(name: str) -> dict[str, Any]:
+    [only] = load(name)["containerDefinitions"]
+    return only
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "operation"),
+    [
+        ("task-definition", "ecs", "RegisterTaskDefinition"),
+        ("task-definition-batch", "ecs", "RegisterTaskDefinition"),
+        ("service", "ecs", "CreateService"),
+        ("target-group", "elbv2", "CreateTargetGroup"),
+    ],
+)
+def test_a_file_is_valid_input_of_its_operation(name: str, service: str, operation: str) -> None:
+    client = boto3.client(service, region_name="eu-central-1")
+    shape = client.meta.service_model.operation_model(operation).input_shape
+    assert ParamValidator().validate(load(name), shape).generate_report() == ""
+
+
+def test_the_files_say_what_the_sandbox_rehearses() -> None:
+    if not WORLD.exists():
+        pytest.skip("the sandbox is not beside this folder")
+    world = yaml.safe_load(WORLD.read_text())
+    [rehearsed] = world["task_definitions"]
+    [wanted] = rehearsed.pop("containerDefinitions")
+    ours = load("task-definition")
+    assert rehearsed.items() <= {key: ours[key] for key in rehearsed}.items()
+    assert all(entry in container("task-definition")["environment"] for entry in wanted.pop("environment"))
+    assert {key: container("task-definition")[key] for key in wanted} == wanted
+    [service] = world["services"]
+    [balancer] = service.pop("loadBalancers")
+    assert {key: load("service")[key] for key in service} == service
+    assert load("service")["loadBalancers"][0]["containerName"] == balancer["containerName"]
+    [group] = world["target_groups"]
+    attributes = {entry["Key"]: int(entry["Value"]) for entry in load("target-group-attributes")}
+    assert attributes == group.pop("Attributes")
+    assert {key: load("target-group")[key] for key in group} == group
+
+
+@pytest.mark.parametrize("name", ["task-definition", "task-definition-batch"])
+def test_a_task_is_fit_for_the_image(name: str) -> None:
+    definition = container(name)
+    environment = {entry["name"]: entry["value"] for entry in definition["environment"]}
+    ours = {name: value for name, value in environment.items() if name != "NVIDIA_DRIVER_CAPABILITIES"}
+    assert {variable.lower() for variable in ours} <= set(Settings.model_fields), (
+        "a setting that nobody reads"
+    )
+    assert environment["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
+    assert definition["resourceRequirements"] == [{"type": "GPU", "value": "1"}]
+    assert definition["readonlyRootFilesystem"] is True
+    assert definition["user"] == "10001:10001"
+    assert "ARG USER_ID=10001" in DOCKERFILE
+    assert not any("KEY" in entry["name"] for entry in definition["environment"]), "a secret in plain sight"
+
+
+def test_the_service_has_time_to_stop_and_to_load() -> None:
+    definition, service, group = container("task-definition"), load("service"), load("target-group")
+    environment = {entry["name"]: entry["value"] for entry in definition["environment"]}
+    attributes = {entry["Key"]: int(entry["Value"]) for entry in load("target-group-attributes")}
+    assert float(environment["STOP_TIMEOUT_SECONDS"]) < definition["stopTimeout"]
+    assert attributes["deregistration_delay.timeout_seconds"] >= Settings().request_timeout_seconds
+    check = definition["healthCheck"]
+    container_allows = check["startPeriod"] + check["retries"] * check["interval"]
+    target_allows = group["UnhealthyThresholdCount"] * group["HealthCheckIntervalSeconds"]
+    assert container_allows >= 240
+    assert service["healthCheckGracePeriodSeconds"] >= container_allows > target_allows
+
+
+def test_the_health_checks_ask_what_the_image_serves() -> None:
+    command = container("task-definition")["healthCheck"]["command"]
+    assert command[0] == "CMD", "no shell, no curl"
+    assert json.dumps(command[1:]) in DOCKERFILE
+    assert "curl" not in re.sub(r"(?m)^#.*$", "", DOCKERFILE)
+
+
+def test_the_dockerfile_keeps_its_promises() -> None:
+    lines = re.sub(r"\\\n\s*", " ", re.sub(r"(?m)^\s*#.*\n", "", DOCKERFILE)).splitlines()
+    final = lines[max(index for index, line in enumerate(lines) if line.startswith("FROM")) :]
+    assert final[0] == "FROM ${BASE}"
+    copies = [line for line in final if line.startswith("COPY")]
+    assert [re.search(r"--from=(\w+)", line)[1] for line in copies] == ["torch", "libraries", "model", "code"]  # type: ignore[index]
+    assert not [line for line in final if re.search(r"\b(apt-get|pip|gcc|build-essential)\b", line)]
+    assert [line for line in lines if "pip install" in line]
+    assert all(
+        "--require-hashes" in line and "--only-binary :all:" in line
+        for line in lines
+        if "pip install" in line
+    )
+    for wanted in ("STOPSIGNAL SIGTERM", "USER ${USER_ID}:${USER_ID}", 'CMD ["python", "-m", "rag_service"]'):
+        assert wanted in final
+
+
+def test_locks_name_no_address_and_have_a_hash_for_everything() -> None:
+    for lock in Path(ROOT, "locks").glob("*.txt"):
+        entries = re.split(r"\n(?=\S)", lock.read_text().rstrip("\n"))
+        assert entries
+        for entry in entries:
+            assert re.match(r"[a-z0-9._-]+==\S+", entry), entry
+            assert "--hash=sha256:" in entry, entry
+            assert "://" not in entry
+
+
+def test_the_image_has_one_torch_and_no_package_twice() -> None:
+    def names(*locks: str) -> list[str]:
+        texts = [Path(ROOT, "locks", f"{lock}.txt").read_text() for lock in locks]
+        return [name for text in texts for name in set(re.findall(r"(?m)^([a-z0-9._-]+)==", text))]
+
+    for torch in ("torch-cuda", "torch-cpu"):
+        packages = names(torch, "runtime", "model")
+        assert "torch" in packages
+        assert len(packages) == len(set(packages))

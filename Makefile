@@ -30,8 +30,12 @@ check: $(DEV) docs-check
 bench: $(DEV)
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(DEV) $$file || exit 1; done
 
-.PHONY: docs-check
+.PHONY: docs-check permissions
 docs: $(DEV)
+	$(DEV) -m ecs_gpu_deploy.docs
+
+permissions: $(DEV)
+	$(DEV) tests/permissions.py
 	$(DEV) -m ecs_gpu_deploy.docs
 
 docs-check: $(DEV)

@@ -6,6 +6,7 @@ the text around it is written by hand. One source each: the table of options, di
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from ecs_gpu_deploy.action_metadata import action_options, with_generated_sections
 from ecs_gpu_deploy.core.diagnosis import diagnoses_markdown
+from ecs_gpu_deploy.core.permissions import permissions_markdown
 from ecs_gpu_deploy.model import Outcome
 from ecs_gpu_deploy.scenarios_page import scenarios_page
 
@@ -42,10 +44,17 @@ def exit_codes_table() -> str:
     return "\n".join([*lines, *(f"| {code} | `{name}` |" for code, name in rows)])
 
 
+def permissions() -> str:
+    """Return the page of IAM permissions from the calls that `make permissions` recorded."""
+    recorded = json.loads((ROOT / "docs" / "permissions.json").read_text(encoding="utf-8"))
+    return permissions_markdown(recorded)
+
+
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"inputs": inputs_table, "exit codes": exit_codes_table},
 }
 WHOLE: dict[str, Callable[[], str]] = {
+    "docs/permissions.md": permissions,
     "action.yml": action_yml,
     "docs/diagnoses.md": diagnoses_markdown,
     "docs/scenarios.md": lambda: scenarios_page(ROOT / "tests/scenarios"),

@@ -1,0 +1,220 @@
+"""From recorded API calls to IAM: which action needs which resource, and the policy that is exactly that.
+
+Source of resources and conditions: Service Authorization Reference (Amazon ECS, Amazon ECR, Elastic Load
+Balancing, CloudWatch Logs, IAM), and Amazon ECR User Guide, "IAM permissions for pushing an image".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ecs_gpu_deploy.errors import InternalError
+
+SERVICE: Final = "arn:aws:ecs:REGION:ACCOUNT:service/CLUSTER/SERVICE"
+DEPLOYMENT: Final = "arn:aws:ecs:REGION:ACCOUNT:service-deployment/CLUSTER/SERVICE/*"
+REVISION: Final = "arn:aws:ecs:REGION:ACCOUNT:service-revision/CLUSTER/SERVICE/*"
+CLUSTER: Final = "arn:aws:ecs:REGION:ACCOUNT:cluster/CLUSTER"
+FAMILY: Final = "arn:aws:ecs:REGION:ACCOUNT:task-definition/FAMILY:*"
+TASKS: Final = "arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/*"
+INSTANCES: Final = "arn:aws:ecs:REGION:ACCOUNT:container-instance/CLUSTER/*"
+REPOSITORY: Final = "arn:aws:ecr:REGION:ACCOUNT:repository/REPOSITORY"
+LOG_GROUP: Final = "arn:aws:logs:REGION:ACCOUNT:log-group:LOG_GROUP:*"
+ALL: Final = "*"
+
+PREFIXES: Final[Mapping[str, str]] = {
+    "elbv2": "elasticloadbalancing",
+    "resourcegroupstaggingapi": "tag",
+}
+"""boto3's name of a service, where IAM's prefix is another one."""
+
+DOCKER_PUSH: Final = (
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+)
+"""What Docker itself does with the repository while it pushes (and reads a registry cache)."""
+
+NO_GRANT: Final = frozenset({"sts:AssumeRoleWithWebIdentity", "sts:GetCallerIdentity"})
+"""Granted by the role's trust policy, or to everyone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Where an action is allowed, and why it is wanted; `without` says what happens where it is missing."""
+
+    resources: tuple[str, ...]
+    why: str
+    without: str = ""
+    condition: str = ""
+
+
+def _grant(resources: str | tuple[str, ...], why: str, without: str = "", condition: str = "") -> Grant:
+    listed = (resources,) if isinstance(resources, str) else resources
+    return Grant(resources=listed, why=why, without=without, condition=condition)
+
+
+GRANTS: Final[Mapping[str, Grant]] = {
+    "ecs:DescribeServices": _grant(SERVICE, "see the service and its deployments"),
+    "ecs:ListServices": _grant(ALL, "name the services there are", "a wrong name gets no suggestion"),
+    "ecs:UpdateService": _grant(SERVICE, "start the deployment"),
+    "ecs:DescribeTaskDefinition": _grant(ALL, "read the revision that runs"),
+    "ecs:ListTaskDefinitions": _grant(ALL, "find revisions to roll back to"),
+    "ecs:ListTaskDefinitionFamilies": _grant(ALL, "name the families there are"),
+    "ecs:RegisterTaskDefinition": _grant(FAMILY, "register the new revision"),
+    "ecs:DeregisterTaskDefinition": _grant(ALL, "tidy up old revisions (keep-revisions)"),
+    "ecs:TagResource": _grant(
+        (FAMILY, TASKS), "tag revisions with commit and outcome, and tasks", "they have no tags"
+    ),
+    "ecs:ListServiceDeployments": _grant(SERVICE, "find the service deployment of this run"),
+    "ecs:DescribeServiceDeployments": _grant((SERVICE, DEPLOYMENT), "follow the service deployment"),
+    "ecs:DescribeServiceRevisions": _grant((SERVICE, REVISION), "tell which revision ran when"),
+    "ecs:StopServiceDeployment": _grant(
+        (SERVICE, DEPLOYMENT), "roll back (on-timeout, on-failure, on-cancel)"
+    ),
+    "ecs:ContinueServiceDeployment": _grant((SERVICE, DEPLOYMENT), "answer a pause hook"),
+    "ecs:ListTasks": _grant(ALL, "find the tasks", condition="cluster"),
+    "ecs:DescribeTasks": _grant(TASKS, "follow the tasks"),
+    "ecs:RunTask": _grant(FAMILY, "run a batch task", condition="cluster"),
+    "ecs:StopTask": _grant(TASKS, "stop a batch task"),
+    "ecs:ListContainerInstances": _grant(CLUSTER, "find the GPUs", "placement is explained without numbers"),
+    "ecs:DescribeContainerInstances": _grant(
+        INSTANCES, "count free GPUs per instance", "placement is explained without numbers"
+    ),
+    "ecs:DescribeClusters": _grant(CLUSTER, "see the cluster"),
+    "ecs:DescribeCapacityProviders": _grant(ALL, "see whether instances can be added"),
+    "ecr:GetAuthorizationToken": _grant(ALL, "log in to ECR"),
+    "ecr:DescribeImages": _grant(
+        REPOSITORY, "see the image, its digest, its scan", "the image is not checked"
+    ),
+    "ecr:DescribeRepositories": _grant(REPOSITORY, "see the repository before a build"),
+    "ecr:DescribeImageScanFindings": _grant(REPOSITORY, "read the scan (fail-on-severity)"),
+    "ecr:BatchGetImage": _grant(REPOSITORY, "compare layers; push", "nothing is said of new layers"),
+    "ecr:PutImage": _grant(REPOSITORY, "tag an image; push"),
+    "ecr:GetLifecyclePolicy": _grant(
+        REPOSITORY, "warn of images that are about to go", "there is no such warning"
+    ),
+    "ecr:CreateRepository": _grant(REPOSITORY, "create the repository (create-repository)"),
+    "ecr:PutLifecyclePolicy": _grant(REPOSITORY, "give it a lifecycle policy (create-repository)"),
+    "ecr:UpdateImageStorageClass": _grant(REPOSITORY, "restore an archived image (restore-archived)"),
+    "ecr:BatchCheckLayerAvailability": _grant(REPOSITORY, "push: which layers are there"),
+    "ecr:InitiateLayerUpload": _grant(REPOSITORY, "push"),
+    "ecr:UploadLayerPart": _grant(REPOSITORY, "push"),
+    "ecr:CompleteLayerUpload": _grant(REPOSITORY, "push"),
+    "ecr:GetDownloadUrlForLayer": _grant(REPOSITORY, "read a cache in the registry"),
+    "elasticloadbalancing:DescribeTargetHealth": _grant(
+        ALL, "say which target is unhealthy, and why", "the reason is not known"
+    ),
+    "elasticloadbalancing:DescribeTargetGroups": _grant(
+        ALL, "derive deadlines from the health check", "deadlines are guessed"
+    ),
+    "elasticloadbalancing:DescribeTargetGroupAttributes": _grant(
+        ALL, "derive deadlines from the deregistration delay", "deadlines are guessed"
+    ),
+    "elasticloadbalancing:DescribeLoadBalancers": _grant(ALL, "see the load balancer"),
+    "elasticloadbalancing:DescribeListeners": _grant(ALL, "see the listeners"),
+    "elasticloadbalancing:DescribeRules": _grant(ALL, "see the rules"),
+    "logs:GetLogEvents": _grant(
+        LOG_GROUP, "show the log lines that prove the cause", "no log lines are shown"
+    ),
+    "logs:FilterLogEvents": _grant(LOG_GROUP, "follow the log of a batch task", "no log lines are shown"),
+    "logs:DescribeLogGroups": _grant(ALL, "check that the log group exists"),
+    "logs:DescribeLogStreams": _grant(LOG_GROUP, "find the log of a task"),
+    "tag:GetResources": _grant(ALL, "find a revision by its commit", "revisions are read one by one"),
+    "iam:GetRole": _grant("arn:aws:iam::ACCOUNT:role/TASK_ROLE", "check that the roles exist", "not checked"),
+    "secretsmanager:DescribeSecret": _grant(
+        "arn:aws:secretsmanager:REGION:ACCOUNT:secret:SECRET-*", "check that the secrets exist", "not checked"
+    ),
+    "ssm:DescribeParameters": _grant(ALL, "check that the parameters exist", "not checked"),
+    "ssm:GetParameters": _grant(
+        "arn:aws:ssm:REGION:ACCOUNT:parameter/PARAMETER", "check that the parameters exist", "not checked"
+    ),
+    "application-autoscaling:DescribeScalableTargets": _grant(ALL, "see the limits of scaling"),
+    "autoscaling:DescribeAutoScalingGroups": _grant(ALL, "see whether instances can be added"),
+    "ec2:DescribeInstanceTypes": _grant(ALL, "see what an instance type has"),
+    "cloudwatch:DescribeAlarms": _grant(ALL, "see alarms of the deployment"),
+    "sts:AssumeRole": _grant("arn:aws:iam::ACCOUNT:role/ROLE", "assume the roles of role-chain"),
+}
+
+_PASS_ROLE: Final[Mapping[str, Any]] = {
+    "Sid": "PassRolesToTasks",
+    "Effect": "Allow",
+    "Action": "iam:PassRole",
+    "Resource": ["arn:aws:iam::ACCOUNT:role/TASK_ROLE", "arn:aws:iam::ACCOUNT:role/EXECUTION_ROLE"],
+    "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+}
+_PASSING: Final = frozenset({"ecs:RegisterTaskDefinition", "ecs:RunTask"})
+
+
+def iam_action(call: str) -> str:
+    """Return the IAM action of a call as boto3 names it: elbv2.DescribeRules, github.GetToken gives ""."""
+    service, _, operation = call.partition(".")
+    return "" if service == "github" else f"{PREFIXES.get(service, service)}:{operation}"
+
+
+def actions_of(calls: Iterable[str]) -> tuple[str, ...]:
+    """Return the IAM actions of recorded calls, sorted."""
+    return tuple(sorted({action for call in calls if (action := iam_action(call))}))
+
+
+def grant_of(action: str) -> Grant:
+    """Return where *action* is allowed; InternalError for one that the table lacks."""
+    try:
+        return GRANTS[action]
+    except KeyError:
+        raise InternalError(
+            f"The action {action} is called, but core/permissions.py does not know it."
+        ) from None
+
+
+def policy(actions: Iterable[str]) -> dict[str, Any]:
+    """Return the IAM policy that allows exactly *actions*, with placeholders in capitals."""
+    together: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    wanted = sorted(set(actions) - NO_GRANT)
+    for action in wanted:
+        grant = grant_of(action)
+        together.setdefault((grant.resources, grant.condition), []).append(action)
+    statements: list[dict[str, Any]] = []
+    for (resources, condition), group in together.items():
+        statement: dict[str, Any] = {
+            "Effect": "Allow",
+            "Action": group,
+            "Resource": list(resources) if len(resources) > 1 else resources[0],
+        }
+        if condition == "cluster":
+            statement["Condition"] = {"ArnEquals": {"ecs:cluster": CLUSTER}}
+        statements.append(statement)
+    if _PASSING & set(wanted):
+        statements.append(dict(_PASS_ROLE))
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def permissions_markdown(recorded: Mapping[str, Iterable[str]]) -> str:
+    """Return docs/permissions.md from the recorded actions of each command."""
+    parts = [
+        "# Permissions\n\n"
+        "What each command calls, recorded from runs against the local AWS (docs/permissions.json, written "
+        "by `make permissions`, checked in CI), and the IAM policy that is exactly that. Names in capitals "
+        "are yours to fill in. `ecs:cluster` is no condition for RegisterTaskDefinition and "
+        "DescribeTaskDefinition: with it they are denied."
+    ]
+    for command, actions in recorded.items():
+        needed = sorted(set(actions))
+        rows = ["| Action | Resource | What for | Without it |", "|---|---|---|---|"]
+        for action in needed:
+            if action in NO_GRANT:
+                rows.append(f"| `{action}` | | no grant needed: the role's trust policy, or everyone's | |")
+                continue
+            grant = grant_of(action)
+            where = "<br>".join(f"`{resource.rpartition(':ACCOUNT:')[2]}`" for resource in grant.resources)
+            without = grant.without or "the command ends, if it comes to that"
+            rows.append(f"| `{action}` | {where} | {grant.why} | {without} |")
+        text = json.dumps(policy(needed), indent=2)
+        parts.append(f"## {command}\n\n" + "\n".join(rows) + f"\n\n```json\n{text}\n```")
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,172 @@
+"""`python tests/permissions.py`: run every command on the local AWS, and record what it calls.
+
+Writes docs/permissions.json, from which docs/permissions.md is made; with --check it says what differs.
+A command that learns a new call needs a run here that makes it; test_permissions holds that.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ecs_gpu_deploy.core.permissions import DOCKER_PUSH, actions_of
+from program import image, run
+from sandbox_process import RunningSandbox, sandbox_thread
+from worlds import ROLE, default_world, github_world
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORD = ROOT / "docs" / "permissions.json"
+SHA = "0123456789abcdef0123456789abcdef01234567"
+STAND_IN = '#!/bin/sh\n[ "$1 $2" = "buildx version" ] && exit 1\nexit 0\n'
+SERVICE = ("--cluster", "ki-cluster", "--service", "ki-rag-api")
+Recorded = dict[str, set[str]]
+
+
+class Recorder:
+    """Run commands in one folder and keep what they call."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.calls: Recorded = {}
+        (folder / "Dockerfile").write_text("FROM scratch\n")
+        (folder / "bin").mkdir()
+        (folder / "bin" / "docker").write_text(STAND_IN)
+        (folder / "bin" / "docker").chmod(0o755)
+        self.docker = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "GITHUB_SHA": SHA}
+
+    def run(self, sandbox: RunningSandbox, command: str, *flags: str, **environment: str) -> Any:
+        """Run a command; return how it ended."""
+        named = () if command in {"push", "run-task"} or "--service" in flags else SERVICE
+        ran = run(sandbox, self.folder, command, *named, *flags, **environment)
+        assert ran.exit_code not in {1}, ran.shown
+        self.calls.setdefault(command, set()).update(ran.result.get("api_calls", {}))
+        return ran
+
+
+@contextmanager
+def _world(**changes: Any) -> Iterator[RunningSandbox]:
+    with sandbox_thread(json.dumps({**default_world(), **changes})) as sandbox:
+        yield sandbox
+
+
+def _without_breaker() -> dict[str, Any]:
+    world = default_world()
+    world["services"][0]["deploymentConfiguration"] = {"minimumHealthyPercent": 100, "maximumPercent": 200}
+    return {"services": world["services"]}
+
+
+def deployments(recorder: Recorder) -> None:
+    """A success, a rollback by the breaker, one of ours, one that finds no place, a wrong name."""
+    with _world() as sandbox:
+        recorder.run(sandbox, "deploy", "--image", image("good"))
+        recorder.run(sandbox, "rollback", "--to", "previous")
+        recorder.run(sandbox, "history")
+        for command in ("deploy", "rollback", "history", "watch"):
+            recorder.run(sandbox, command, "--cluster", "ki-cluster", "--service", "ki-rag")
+        recorder.run(sandbox, "watch")
+    with _world() as sandbox:
+        recorder.run(sandbox, "deploy", "--image", image("bad"))
+        recorder.run(sandbox, "deploy", "--image", image("good"))
+        recorder.run(sandbox, "rollback", "--to", "2", "--force", "true")
+        recorder.run(sandbox, "rollback", "--to", SHA)
+        recorder.run(sandbox, "watch")
+    with _world(**_without_breaker()) as sandbox:
+        recorder.run(sandbox, "deploy", "--image", image("bad"), "--on-failure", "rollback")
+    with _world(instances=[{"type": "g5.xlarge", "count": 2}]) as sandbox:
+        recorder.run(sandbox, "deploy", "--image", image("good"), "--placement-timeout", "1m")
+
+
+def batches(recorder: Recorder) -> None:
+    """A task that ends well, and one that is stopped by the timeout."""
+    world = default_world()
+    job = {**world["task_definitions"][0], "family": "ingest"}
+    job["containerDefinitions"] = [dict(job["containerDefinitions"][0], image="ingest:1")]
+    endless = {**job, "family": "endless"}
+    endless["containerDefinitions"] = [dict(job["containerDefinitions"][0], image="ingest:2")]
+    images = [
+        *world["images"],
+        {"image": "ingest:1", "exit_code": 0, "exit_after": 60, "logs": ["done"]},
+        {"image": "ingest:2", "load_seconds": 5},
+    ]
+    definitions = [*world["task_definitions"], job, endless]
+    with _world(images=images, task_definitions=definitions) as sandbox:
+        flags = ("--cluster", "ki-cluster", "--task-definition")
+        recorder.run(sandbox, "run-task", *flags, "ingest", "--tags", "team=ml")
+        recorder.run(sandbox, "run-task", *flags, "endless", "--timeout", "2m", "--on-timeout", "stop")
+
+
+def builds(recorder: Recorder) -> None:
+    """An image that is there, a repository that is not, a scan, an archived image; Docker stands in."""
+    archived = {"imageDigest": "sha256:" + "a" * 64, "imageTags": ["good"], "imageStatus": "ARCHIVED"}
+    scanned = {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": {}}
+    faults = [
+        {"operation": "ecr:DescribeImages", "body": json.dumps({"imageDetails": [archived]}), "count": 1},
+        {"operation": "ecr:UpdateImageStorageClass", "body": "{}"},
+        {"operation": "ecr:DescribeImageScanFindings", "body": json.dumps(scanned)},
+    ]
+    there = ("--image-tag", "good", "--extra-tags", "nightly", "--fail-on-severity", "high")
+    for command, name in (("push", ["--repository", "ki-rag-api"]), ("deploy", ["--context", "."])):
+        with _world(faults=faults) as sandbox:
+            with sandbox.client("ecr") as ecr:
+                policy = {"rules": [_rule()]}
+                ecr.put_lifecycle_policy(repositoryName="ki-rag-api", lifecyclePolicyText=json.dumps(policy))
+            recorder.run(sandbox, command, *name, *there, "--restore-archived", "true", **recorder.docker)
+            new = ("--repository", "new", "--create-repository", "true")
+            recorder.run(sandbox, command, *new, **recorder.docker)
+
+
+def _rule() -> dict[str, Any]:
+    selection = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1}
+    return {"rulePriority": 1, "selection": selection, "action": {"type": "expire"}}
+
+
+def credentials(recorder: Recorder) -> None:
+    """A role over OIDC and a chain behind it; ambient credentials of an account that is looked at."""
+    with sandbox_thread(json.dumps(github_world())) as sandbox:
+        chain = "arn:aws:iam::123456789012:role/target"
+        tokens = sandbox.announcement["github_environment"]
+        common = ("--repository", "ki-rag-api", "--image-tag", "good")
+        recorder.run(sandbox, "push", *common, "--role-to-assume", ROLE, "--role-chain", chain, **tokens)
+        recorder.run(sandbox, "push", *common, "--allowed-account-ids", "123456789012")
+
+
+STORIES: tuple[Callable[[Recorder], None], ...] = (deployments, batches, builds)
+
+
+def recorded() -> dict[str, list[str]]:
+    """Run everything; return command → IAM actions, those of signing in under `credentials`."""
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = Recorder(Path(folder))
+        for story in STORIES:
+            story(recorder)
+        actions = {command: set(actions_of(calls)) for command, calls in recorder.calls.items()}
+        (Path(folder) / "roles").mkdir()
+        signing = Recorder(Path(folder) / "roles")
+        credentials(signing)
+    for command in ("push", "deploy"):
+        actions[command] |= set(DOCKER_PUSH)
+    names = {action for calls in signing.calls.values() for action in actions_of(calls)}
+    actions["credentials"] = {name for name in names if name.startswith("sts:")}
+    return {command: sorted(found) for command, found in sorted(actions.items())}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the record, or with --check compare it."""
+    text = json.dumps(recorded(), indent=2) + "\n"
+    if "--check" in arguments:
+        is_stale = not RECORD.exists() or RECORD.read_text(encoding="utf-8") != text
+        if is_stale:
+            print("stale: docs/permissions.json (run `make permissions`)", file=sys.stderr)
+        return int(is_stale)
+    RECORD.write_text(text, encoding="utf-8")
+    print(f"wrote {RECORD.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from ecs_gpu_deploy.commands.building import check_build, wants_build
+from ecs_gpu_deploy.commands.cleanup import clean_up
 from ecs_gpu_deploy.commands.context import Context
 from ecs_gpu_deploy.commands.deployable import check_deployable
 from ecs_gpu_deploy.commands.images import layers_to_pull, with_built_image
 from ecs_gpu_deploy.commands.registering import provenance_of_run, registered
 from ecs_gpu_deploy.commands.rendering import Rendering, overrides_from, read_source, rendering_of
 from ecs_gpu_deploy.commands.rolling_out import roll_out
+from ecs_gpu_deploy.commands.several import deploy_several
 from ecs_gpu_deploy.commands.starting import without_others
 from ecs_gpu_deploy.core.diff import diff_text
 from ecs_gpu_deploy.core.report import Details
 from ecs_gpu_deploy.core.verdict import Verdict
 from ecs_gpu_deploy.edges.reporter import Reporter
 from ecs_gpu_deploy.inputs import Settings, required
-from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.model import Outcome, Service, short_id
 
 
 def check(settings: Settings) -> None:
@@ -30,6 +32,8 @@ def check(settings: Settings) -> None:
 def run(context: Context) -> tuple[Verdict, Details]:
     """Deploy, and return the verdict. InvalidInput and Refused leave AWS as it was before UpdateService."""
     ecs, settings, draft = context.ecs, context.settings, context.draft
+    if len(settings.services) > 1:
+        return deploy_several(context)
 
     service = draft.service = ecs.fetch_service(settings.service)
     draft.previous_task_definition_arn = service.task_definition
@@ -44,7 +48,10 @@ def run(context: Context) -> tuple[Verdict, Details]:
     arn = draft.task_definition_arn = rendering.existing_arn or registered(
         context, rendering.definition, provenance_of_run(context, digest=rendering.image_digest)
     )
-    return roll_out(context, service, rendering, arn)
+    verdict, details = roll_out(context, service, rendering, arn)
+    if verdict.outcome == Outcome.SUCCEEDED:
+        clean_up(context, arn, service.task_definition)
+    return verdict, details
 
 
 def _show_plan(rendering: Rendering, service: Service, reporter: Reporter) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ecs_gpu_deploy.commands.cleanup import clean_up
 from ecs_gpu_deploy.commands.context import Context
 from ecs_gpu_deploy.commands.deployable import check_deployable
 from ecs_gpu_deploy.commands.registering import provenance_of_run, registered
@@ -61,17 +62,17 @@ def run(context: Context) -> tuple[Verdict, Details]:
     draft.task_definition_arn = chosen.name if chosen.name.startswith("arn:") else ""
 
     ongoing = past.ongoing
-    if ongoing is not None and not settings.supersede:
-        if not rolls_back_to(context, ongoing, chosen.name):
-            raise Refused(
-                f"Another deployment of the service {service.name!r} is ongoing "
-                f"({short_id(ongoing.task_definition)}, {ongoing.status}), and it did not begin from "
-                f"{short_id(chosen.name)}.",
-                hint="Wait for its end, or set supersede to true.",
-            )
+    if ongoing is not None and rolls_back_to(context, ongoing, chosen.name):
         ended = stop_and_watch(context, service, ongoing, chosen.name)
         draft.image, draft.image_digest = chosen.image, next(iter(chosen.digests.values()), "")
         return _told(context, ended, service, chosen)
+    if ongoing is not None and not settings.supersede:
+        raise Refused(
+            f"Another deployment of the service {service.name!r} is ongoing "
+            f"({short_id(ongoing.task_definition)}, {ongoing.status}), and it did not begin from "
+            f"{short_id(chosen.name)}.",
+            hint="Wait for its end, or set supersede to true.",
+        )
     if past.rollouts is None and not settings.supersede:
         _refuse_classic(service)
     if ongoing is None and _runs(service, chosen) and not settings.force:
@@ -102,6 +103,8 @@ def run(context: Context) -> tuple[Verdict, Details]:
     verdict, details = roll_out(context, service, rendering, arn, urgent=True)
     if settings.reason:
         _tag_reason(context, arn, service)
+    if verdict.outcome == Outcome.SUCCEEDED:
+        clean_up(context, arn, service.task_definition)
     return _told(context, (verdict, details), service, chosen)
 
 

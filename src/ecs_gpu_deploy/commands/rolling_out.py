@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ecs_gpu_deploy.commands.context import Context
@@ -33,12 +33,25 @@ def roll_out(
     after the update does what on-cancel says, whenever the signal comes.
     """
     with held_signals():
-        return _roll_out(context, service, rendering, arn, urgent=urgent)
+        rollout = begun(context, service, rendering, arn, urgent=urgent)
+        if rollout is None:
+            return nothing_started(service, arn), context.draft.details
+        return followed(context, service, rollout, arn)
 
 
-def _roll_out(
-    context: Context, service: Service, rendering: Rendering, arn: str, *, urgent: bool
-) -> tuple[Verdict, Details]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A rollout that AWS has begun; `cancelled` says that the job was cancelled since."""
+
+    watch: Watch
+    details: Details
+    cancelled: bool
+
+
+def begun(
+    context: Context, service: Service, rendering: Rendering, arn: str, *, urgent: bool = False
+) -> Begun | None:
+    """Start a rollout, with signals held; None where AWS made no deployment."""
     containers = tuple(rendering.definition["containerDefinitions"])
     details = context.draft.details = Details(
         changes=rendering.changes, links=console_links(context.aws.region, service, containers)
@@ -55,7 +68,7 @@ def _roll_out(
         if deployment is None:
             raise
     if deployment is None:
-        return nothing_started(service, arn), details
+        return None
     context.reporter.say(f"deployment {deployment.id} of {short_id(arn)} began")
     if urgent and not cancelled:
         try:
@@ -76,7 +89,14 @@ def _roll_out(
     if "timeout" not in context.settings.given:
         longer = replace(watch.watched, timeout=watch.watched.timeout + facts.bake)
         watch = replace(watch, watched=longer)
-    verdict, details = watch_to_end(context, service, watch, details, cancelled=cancelled)
+    return Begun(watch=watch, details=details, cancelled=cancelled)
+
+
+def followed(context: Context, service: Service, rollout: Begun, arn: str) -> tuple[Verdict, Details]:
+    """Wait for the verdict over a rollout of the revision *arn*, and mark the revision where it is good."""
+    verdict, details = watch_to_end(
+        context, service, rollout.watch, rollout.details, cancelled=rollout.cancelled
+    )
     if verdict.outcome == Outcome.SUCCEEDED and service.desired_count:
         mark_succeeded(context, arn)
     return verdict, details

@@ -6,6 +6,8 @@ itself (aws-facts 0.8; Developer Guide, "Stopping an Amazon ECS service deployme
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import botocore.exceptions
 
 from ecs_gpu_deploy.commands.attaching import attached
@@ -49,4 +51,7 @@ def stop_and_watch(
     verdict, details = attached(context, service, ongoing.arn)
     if verdict.outcome == Outcome.ROLLED_BACK:
         verdict = Verdict(outcome=Outcome.SUCCEEDED, reason="The ongoing deployment was stopped for it.")
+        if draft.ending is not None:
+            # That the stopped deployment did not finish is what was asked for, and needs no cause.
+            draft.ending = replace(draft.ending, diagnoses=())
     return verdict, details

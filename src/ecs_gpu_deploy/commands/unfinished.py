@@ -41,7 +41,7 @@ def leave_or_roll_back(context: Context, verdict: Verdict, before: Service, watc
     if not arn:
         with suppress(CutShort), at_most(_FIND_SECONDS):
             arn = _found(context, before, watcher)
-    if context.settings.values[option.replace("-", "_")] == "rollback":
+    if context.settings.values[option.replace("-", "_")] in {"rollback", "rollback-all"}:
         finding = _rollback(context, before, arn, option)
     else:
         finding = still_running(context, before, watcher, arn=arn, why=f"{option}: leave")

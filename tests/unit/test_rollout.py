@@ -314,3 +314,101 @@ def test_stable_at_25_minutes_of_30_is_a_success_and_no_timeout():
         watched=watched,
     )
     assert answer.outcome == Outcome.SUCCEEDED
+
+
+def test_nothing_is_judged_from_a_service_that_was_seen_before_the_deployment():
+    """The service as it was before shows the old id as PRIMARY and COMPLETED: that is no rollback."""
+    stale = Snapshot(at=1005, service=BACK_TO_OLD, deployment=None, api_closed=True, stale=True)
+    assert isinstance(verdict(stale), Waiting)
+
+
+def test_success_is_not_confirmed_by_counts_from_before():
+    stale = Snapshot(at=1100, service=OURS_WAITING, deployment=rollout("SUCCESSFUL"), stale=True)
+    late = replace(stale, at=1200)
+    assert isinstance(verdict(stale, late), Waiting)
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["classic", "by the API"])
+def test_a_runner_whose_clock_is_wrong_sees_the_same_events(closed):
+    """AWS's clock is a quarter of an hour behind ours: events are told apart by their ids, not by their times."""
+    old, new = _unplaced(40), replace(_unplaced(150), id="new")
+    watched = replace(WATCHED, known_events=frozenset({old.id}))
+    shown = replace(OURS_WAITING, events=(new, old))
+    deployed = None if closed else rollout("IN_PROGRESS")
+    looks = [look(at, shown, deployed, closed=closed) for at in (1010, 1911)]
+    history = observed(watched, history_at_start(watched), looks[0])
+    assert [event.id for event in history.events] == ["new"]
+    assert verdict(*looks, watched=watched).outcome == Outcome.NO_CAPACITY
+
+
+def test_events_out_of_order_are_kept_in_the_order_of_their_times():
+    early, late = replace(_unplaced(1010), id="a"), replace(_unplaced(1020), id="b")
+    history = history_at_start(WATCHED)
+    for at, event in ((1030, late), (1035, early)):
+        history = observed(WATCHED, history, look(at, replace(OURS_WAITING, events=(event,))))
+    assert [event.id for event in history.events] == ["a", "b"]
+
+
+def test_the_one_event_that_matters_is_found_behind_a_hundred_others():
+    noise = tuple(
+        Event(id=f"n{n}", created_at=1100 + n, message=f"(service s) has started 1 tasks: (task {n}).")
+        for n in range(99)
+    )
+    shown = replace(OURS_WAITING, events=(*reversed(noise), _unplaced(1010)))
+    answer = verdict(look(1200, shown, rollout("IN_PROGRESS")), look(2101, shown, rollout("IN_PROGRESS")))
+    assert answer.outcome == Outcome.NO_CAPACITY
+
+
+def test_a_failed_primary_with_nothing_to_roll_back_to_is_final_at_once():
+    alone = service(
+        deployment(OURS, state="FAILED", running=0, rollout_state_reason="tasks failed to start.")
+    )
+    answer = verdict(look(1300, alone, closed=True))
+    assert answer.outcome == Outcome.FAILED
+    assert "No rollback candidate" in answer.reason
+
+
+def test_a_failed_primary_is_given_a_moment_where_a_rollback_may_just_begin():
+    failed = service(deployment(OURS, state="FAILED", running=0), deployment(OLD, "ACTIVE"))
+    assert isinstance(verdict(look(1300, failed, closed=True)), Waiting)
+    assert verdict(look(1300, failed, closed=True), look(1325, failed, closed=True)).outcome == Outcome.FAILED
+
+
+def test_a_healthy_task_between_failures_begins_the_count_anew():
+    going = replace(OURS_GOING, circuit_breaker=CircuitBreaker())
+    healthy = Task(arn="arn:t/h", started_by=OURS, last_status="RUNNING", created_at=1150)
+    answer = verdict(
+        look(1100, going, rollout("IN_PROGRESS"), tasks=(_crashed(1), _crashed(2))),
+        look(1150, going, rollout("IN_PROGRESS"), tasks=(healthy,)),
+        look(1200, going, rollout("IN_PROGRESS"), tasks=(_crashed(3),)),
+    )
+    assert isinstance(answer, Waiting)
+
+
+def test_progress_moves_the_deadline_and_a_crash_loop_does_not():
+    pulling = Task(arn="arn:t/1", started_by=OURS, last_status="PENDING", created_at=1000)
+    running = replace(pulling, last_status="RUNNING", started_at=1200)
+    watched = replace(WATCHED, has_container_check=True)
+    history = history_at_start(watched)
+    second = replace(running, arn="arn:t/2")
+    for at, tasks in ((1010, (pulling,)), (1200, (running,)), (1300, (running,)), (1400, (running, second))):
+        history = observed(watched, history, look(at, OURS_WAITING, rollout("IN_PROGRESS"), tasks=tasks))
+    assert (history.phase, history.phase_since, history.progress_at) == ("load", 1200, 1400)
+    assert history.extension == 200
+    history = observed(
+        watched, history, look(1500, OURS_WAITING, rollout("IN_PROGRESS"), tasks=(_crashed(1), second))
+    )
+    assert history.progress_at == 1400
+
+
+def test_what_is_kept_of_six_hours_does_not_grow():
+    history = history_at_start(WATCHED)
+    sizes = []
+    for step in range(4320):
+        at = 1000 + 5 * step
+        event = Event(id=f"e{step}", created_at=at, message="(service s) has started 1 tasks: (task t).")
+        shown = replace(OURS_GOING, events=(event,))
+        history = observed(WATCHED, history, look(at, shown, rollout("IN_PROGRESS"), tasks=(_crashed(step),)))
+        sizes.append(len(history.events) + len(history.stopped) + len(history.since_healthy))
+    assert max(sizes) <= 1000
+    assert sizes[-1] == sizes[len(sizes) // 2]

@@ -1,0 +1,165 @@
+"""Why no task finds a place: each answer, by what the instances have and hold."""
+
+import pytest
+
+from ecs_gpu_deploy.core.capacity import requirement_of
+from ecs_gpu_deploy.core.container_instance import ContainerInstance
+from ecs_gpu_deploy.core.shortage import Answer, shortage_of
+from ecs_gpu_deploy.model import CircuitBreaker, Container, Service, Task
+
+
+def definition(gpus="1", memory=8192, cpu=2048):
+    gpu = {"resourceRequirements": [{"type": "GPU", "value": gpus}]} if gpus else {}
+    return {"containerDefinitions": [{"name": "rag", "memory": memory, "cpu": cpu, **gpu}]}
+
+
+def instance(number, *, gpus=1, free=None, memory=16000, cpu=4096, **rest):
+    ids = [f"GPU-{number}-{n}" for n in range(gpus)]
+    free = gpus if free is None else free
+
+    def resources(cpu, memory, some):
+        return [
+            {"name": "CPU", "type": "INTEGER", "integerValue": cpu},
+            {"name": "MEMORY", "type": "INTEGER", "integerValue": memory},
+            {"name": "GPU", "type": "STRINGSET", "stringSetValue": some},
+        ]
+
+    used = gpus - free
+    return ContainerInstance.from_api(
+        {
+            "containerInstanceArn": f"arn:ci/{number}",
+            "ec2InstanceId": f"i-{number}",
+            "status": "ACTIVE",
+            "agentConnected": True,
+            "attributes": [{"name": "ecs.instance-type", "value": "g5.xlarge"}],
+            "registeredResources": resources(cpu, memory, ids),
+            "remainingResources": resources(cpu - 2048 * used, memory - 8192 * used, ids[used:]),
+            **rest,
+        }
+    )
+
+
+def old_task(number, gpu):
+    container = Container(name="rag", gpu_ids=(gpu,))
+    return Task(
+        arn=f"arn:t/{number}",
+        container_instance_arn=f"arn:ci/{number}",
+        last_status="RUNNING",
+        containers=(container,),
+    )
+
+
+def service(*, desired=2, minimum=100, providers=(), breaker=True):
+    return Service(
+        arn="arn:s",
+        name="s",
+        cluster_arn="arn:c",
+        status="ACTIVE",
+        task_definition="f:1",
+        desired_count=desired,
+        running_count=desired,
+        pending_count=0,
+        deployments=(),
+        events=(),
+        capacity_providers=providers,
+        minimum_healthy_percent=minimum,
+        circuit_breaker=CircuitBreaker(enable=breaker, rollback=breaker),
+    )
+
+
+FULL = (instance(0, free=0), instance(1, free=0))
+OLD = (old_task(0, "GPU-0-0"), old_task(1, "GPU-1-0"))
+
+
+def answer(requirement, instances, *, of=None, **rest):
+    return shortage_of(requirement_of(requirement), of or service(), instances, **rest)
+
+
+def test_an_instance_with_room_is_no_shortage():
+    assert answer(definition(), (instance(0),)) is None
+
+
+def test_our_own_old_tasks_hold_the_gpus_and_100_percent_keeps_them():
+    found = answer(definition(), FULL, old_tasks=OLD)
+    assert found.answer == Answer.OWN_TASKS
+    assert found.code == "gpu-capacity"
+    assert not found.certain
+    assert "50 lets one old task go first" in found.hint
+
+
+@pytest.mark.parametrize(("desired", "percent"), [(1, 0), (2, 50), (3, 66), (4, 75)])
+def test_the_percent_in_the_hint_really_frees_one_task(desired, percent):
+    found = answer(definition(), FULL, of=service(desired=desired), old_tasks=OLD)
+    assert f"({percent} lets one" in found.hint
+    assert -(-desired * percent // 100) == desired - 1
+
+
+def test_where_the_percentages_allow_it_ecs_makes_room_itself():
+    found = answer(definition(), FULL, of=service(minimum=50), old_tasks=OLD)
+    assert found.answer == Answer.OWN_TASKS
+    assert "ECS stops one" in found.note
+
+
+def test_other_tasks_that_hold_the_gpus_are_not_ours():
+    assert answer(definition(), FULL).answer == Answer.OTHERS
+
+
+def test_gpus_are_counted_on_one_instance_and_not_over_all():
+    found = answer(definition(gpus="2"), (instance(0), instance(1)))
+    assert found.answer == Answer.IMPOSSIBLE
+    assert found.certain
+    assert "wants 2 GPUs on one instance" in found.message
+
+
+def test_what_is_impossible_here_may_still_come_where_a_provider_scales_out():
+    found = answer(
+        definition(gpus="2"),
+        (instance(0, capacityProviderName="gpu"),),
+        of=service(providers=("gpu",)),
+        provisioning=1,
+    )
+    assert found.answer == Answer.IMPOSSIBLE
+    assert not found.certain
+
+
+def test_more_gpus_than_ec2_has_is_certain_whatever_scales():
+    assert answer(definition(gpus="17"), (), of=service(providers=("gpu",)), provisioning=1).certain
+
+
+@pytest.mark.parametrize(
+    ("wants", "code"),
+    [
+        pytest.param(definition(memory=64000), "memory-capacity", id="memory"),
+        pytest.param(definition(cpu=64000), "cpu-capacity", id="cpu"),
+    ],
+)
+def test_what_even_an_empty_instance_lacks_is_named(wants, code):
+    found = answer(wants, FULL)
+    assert (found.answer, found.code) == (Answer.IMPOSSIBLE, code)
+
+
+def test_a_scale_out_is_waited_for_and_the_breakers_risk_said():
+    found = answer(definition(), FULL, of=service(providers=("gpu",)), provisioning=2)
+    assert found.answer == Answer.SCALING
+    assert "circuit breaker (threshold 3)" in found.note
+    without = answer(definition(), FULL, of=service(providers=("gpu",), breaker=False), provisioning=2)
+    assert "circuit breaker" not in without.note
+
+
+def test_instances_of_another_capacity_provider_do_not_count():
+    other = instance(0, capacityProviderName="cpu")
+    assert answer(definition(), (other,), of=service(providers=("gpu",))).answer == Answer.NO_INSTANCES
+
+
+def test_draining_instances_do_not_count():
+    assert answer(definition(), (instance(0, status="DRAINING"),)).answer == Answer.NO_INSTANCES
+
+
+def test_agents_that_do_not_answer_are_named():
+    found = answer(definition(), (instance(0, agentConnected=False),))
+    assert (found.answer, found.code) == (Answer.DISCONNECTED, "agent-disconnected")
+
+
+def test_an_impaired_gpu_is_read_from_the_instances_health():
+    details = [{"type": "ACCELERATED_COMPUTE", "status": "IMPAIRED"}, {"type": "DAEMON", "status": "OK"}]
+    assert instance(0, healthStatus={"details": details}).impaired == ("ACCELERATED_COMPUTE",)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ecs_gpu_deploy.core.permissions import DOCKER_PUSH, actions_of
+from ecs_gpu_deploy.core.permissions import DOCKER_PUSH, WITH_TAGS, actions_of
 from program import image, run
 from sandbox_process import RunningSandbox, sandbox_thread
 from worlds import ROLE, default_world, github_world
@@ -77,6 +77,10 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "watch")
     with _world(**_without_breaker()) as sandbox:
         recorder.run(sandbox, "deploy", "--image", image("bad"), "--on-failure", "rollback")
+    world = _without_breaker()
+    with _world(**world) as sandbox:
+        recorder.run(sandbox, "deploy", "--image", image("good"))
+        recorder.run(sandbox, "rollback", "--to", "previous", "--timeout", "20s", "--on-timeout", "rollback")
     with _world(instances=[{"type": "g5.xlarge", "count": 2}]) as sandbox:
         recorder.run(sandbox, "deploy", "--image", image("good"), "--placement-timeout", "1m")
 
@@ -148,6 +152,8 @@ def recorded() -> dict[str, list[str]]:
         (Path(folder) / "roles").mkdir()
         signing = Recorder(Path(folder) / "roles")
         credentials(signing)
+    for found in actions.values():
+        found |= {implied for action, implied in WITH_TAGS.items() if action in found}
     for command in ("push", "deploy"):
         actions[command] |= set(DOCKER_PUSH)
     names = {action for calls in signing.calls.values() for action in actions_of(calls)}

@@ -41,6 +41,12 @@ DOCKER_PUSH: Final = (
 )
 """What Docker itself does with the repository while it pushes (and reads a registry cache)."""
 
+WITH_TAGS: Final[Mapping[str, str]] = {
+    "ecs:RegisterTaskDefinition": "ecs:TagResource",
+    "ecs:RunTask": "ecs:TagResource",
+}
+"""What AWS asks for as well when a resource is made with tags."""
+
 NO_GRANT: Final = frozenset({"sts:AssumeRoleWithWebIdentity", "sts:GetCallerIdentity"})
 """Granted by the role's trust policy, or to everyone."""
 

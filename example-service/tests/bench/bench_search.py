@@ -1,0 +1,69 @@
+"""Micro-batched search against one-by-one at 64 concurrent clients, and /health beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+
+from bench_process import Connection, percentile, service, timed, verdict
+
+from running import DOCUMENTS, ingest_folder
+
+CLIENTS, SECONDS = 64, 10
+TOPICS = ("breaker", "rollback", "health", "grace", "period", "driver", "wheels")
+TOPICS += ("layer", "SIGTERM", "drain", "target", "stop", "task", "memory")
+
+
+def question(number: int) -> str:
+    return f"How does the {TOPICS[number % 14]} of number {number} change the {TOPICS[number // 14 % 14]}?"
+
+
+async def load(url: str, latencies: list[float], health: list[float]) -> float:
+    end = time.perf_counter() + SECONDS
+
+    async def client(number: int) -> None:
+        async with Connection(url) as connection:
+            while time.perf_counter() < end:
+                number += CLIENTS
+                body = {"query": question(number), "k": 5}
+                latencies.append(await timed(connection, "POST", "/search", body))
+
+    async def prober() -> None:
+        async with Connection(url) as connection:
+            while time.perf_counter() < end:
+                health.append(await timed(connection, "GET", "/health"))
+                await asyncio.sleep(0.02)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(client(number) for number in range(CLIENTS)), prober())
+    return len(latencies) / (time.perf_counter() - began)
+
+
+def measure(index: str, **environment: str) -> tuple[float, float, float]:
+    with service(INDEX_URI=index, EMBEDDING_MODEL="minilm", **environment) as (url, _):
+        asyncio.run(load(url, [], []))
+        latencies: list[float] = []
+        health: list[float] = []
+        pace = asyncio.run(load(url, latencies, health))
+    return pace, percentile(latencies, 0.95), percentile(health, 0.99)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as index:
+        ingest_folder(DOCUMENTS, index, model="minilm")
+        alone = measure(index, MAX_BATCH="1", MAX_WAIT_MS="0")
+        batched = measure(index)
+    for name, (pace, p95, health) in {"one by one": alone, "micro-batched": batched}.items():
+        print(f"     {name}: {pace:.0f}/s, p95 {p95 * 1000:.0f} ms, /health p99 {health * 1000:.1f} ms")
+    results = [
+        verdict("throughput, micro-batched over one by one", batched[0] / alone[0], 4, at_least=True),
+        verdict("p95, micro-batched over one by one", batched[1] / alone[1], 1),
+        verdict("/health p99 while the model computes", batched[2] * 1000, 20, unit="ms"),
+    ]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -217,6 +217,30 @@ def test_docker_missing_is_said_before_a_repository_is_created(sandbox, folder):
     assert ran.changes == []
 
 
+def test_a_disk_that_may_be_too_small_is_warned_of(folder):
+    docker = folder / "bin" / "docker"
+    docker.write_text('#!/bin/sh\n[ "$1" = info ] && echo / && exit 0\n[ "$1" = buildx ] && exit 1\nexit 0\n')
+    docker.chmod(0o755)
+    world = default_world()
+    running = next(one for one in world["images"] if one["image"] == "ki-rag-api:v1")
+    running["layers"] = [{"name": "huge", "mb": 500_000_000}]
+    with sandbox_thread(json.dumps(world)) as sandbox:
+        path = f"{folder / 'bin'}:/usr/bin:/bin"
+        ran = deploy(sandbox, folder, "--context", ".", "--image-tag", "new", PATH=path)
+        assert ran.exit_code == 3, ran.shown
+        assert "ECR has no ki-rag-api:new" in ran.shown, "the stand-in pushes nothing"
+        finding = next(one for one in ran.result["findings"] if one["code"] == "low-disk")
+        assert "may need 1500000 GB" in finding["message"]
+        assert "docker system prune" in finding["hint"]
+        assert ran.changes == []
+
+
+def test_the_layers_of_an_image_with_several_tags_are_found(sandbox, folder):
+    assert push(sandbox, folder, "--image-tag", "v1", "--push-latest", "true").exit_code == 0
+    ran = deploy(sandbox, folder, "--image", image("good"))
+    assert "a warm GPU host pulls 2 MB, a fresh one 4.9 GB" in ran.shown
+
+
 def test_image_and_context_exclude_each_other(sandbox, folder):
     ran = deploy(sandbox, folder, "--image", image("good"), "--context", ".")
     assert ran.exit_code == 2

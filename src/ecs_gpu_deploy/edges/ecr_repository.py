@@ -222,10 +222,15 @@ def fetch_manifest_texts(aws: Aws, repository: Repository, wanted: Sequence[str]
     except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
         return {}
     texts: dict[str, str] = {}
+    by_tag: list[str] = []
     for image in answer.get("images") or ():
-        for name in (image.get("imageId") or {}).values():
-            texts[str(name)] = str(image.get("imageManifest", ""))
-    return texts
+        names = {str(name) for name in (image.get("imageId") or {}).values()}
+        texts |= dict.fromkeys(names, str(image.get("imageManifest", "")))
+        if not names & set(wanted):
+            by_tag.append(str(image.get("imageManifest", "")))
+    # An image with several tags may come back under another one than was asked for.
+    missing = [name for name in wanted if name not in texts]
+    return texts | (dict(zip(missing, by_tag, strict=True)) if len(missing) == len(by_tag) == 1 else {})
 
 
 def fetch_manifests(

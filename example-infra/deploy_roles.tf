@@ -132,11 +132,11 @@ locals {
       Resource = local.families
     },
     {
-      Sid       = "TagRevision"
-      Effect    = "Allow"
-      Action    = ["ecs:TagResource"]
-      Resource  = local.families
-      Condition = { StringEquals = { "ecs:CreateAction" = "RegisterTaskDefinition" } }
+      # When it is registered, and again when its deployment has succeeded: rollback looks for that tag.
+      Sid      = "TagRevision"
+      Effect   = "Allow"
+      Action   = ["ecs:TagResource"]
+      Resource = local.families
     },
     {
       Sid       = "PassTaskRoles"

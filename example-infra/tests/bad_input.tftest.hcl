@@ -1,0 +1,251 @@
+mock_provider "aws" {
+  override_data {
+    target = data.aws_ec2_instance_type.gpu
+    values = {
+      default_vcpus = 4
+      memory_size   = 16384
+      gpus          = [{ count = 1, manufacturer = "NVIDIA", memory_size = 24576, name = "A10G" }]
+    }
+  }
+
+  override_data {
+    target = data.aws_availability_zones.available
+    values = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c"] }
+  }
+
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws", dns_suffix = "amazonaws.com" }
+  }
+
+  override_data {
+    target = data.aws_caller_identity.current
+    values = { account_id = "123456789012" }
+  }
+
+  override_data {
+    target = data.aws_ssm_parameter.ami[0]
+    values = { value = "ami-0123456789abcdef0" }
+  }
+}
+
+variables {
+  github_repository = "octo-org/octo-repo"
+  certificate_arn   = "arn:aws:acm:eu-central-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"
+}
+
+run "load_time_over_what_health_checks_express" {
+  command         = plan
+  expect_failures = [var.model_load_seconds]
+  variables { model_load_seconds = 1991 }
+}
+
+run "desired_count_of_zero" {
+  command         = plan
+  expect_failures = [var.desired_count]
+  variables { desired_count = 0 }
+}
+
+run "fewer_than_desired" {
+  command         = plan
+  expect_failures = [var.max_count]
+  variables { max_count = 1 }
+}
+
+run "percentages_that_deadlock" {
+  command         = plan
+  expect_failures = [var.minimum_healthy_percent]
+  variables {
+    minimum_healthy_percent = 100
+    maximum_percent         = 149
+    spare_gpus              = 0
+  }
+}
+
+run "three_quarters_of_two_is_two" {
+  command         = plan
+  expect_failures = [var.minimum_healthy_percent]
+  variables {
+    minimum_healthy_percent = 75
+    maximum_percent         = 125
+  }
+}
+
+run "more_new_tasks_than_spare_gpus" {
+  command         = plan
+  expect_failures = [var.minimum_healthy_percent]
+  variables { maximum_percent = 200 }
+}
+
+run "percent_beyond_what_ecs_takes" {
+  command         = plan
+  expect_failures = [var.maximum_percent]
+  variables { maximum_percent = 250 }
+}
+
+run "instance_without_gpu" {
+  command         = plan
+  expect_failures = [var.instance_type]
+  variables { instance_type = "m5.large" }
+}
+
+run "instance_with_amd_gpu" {
+  command         = plan
+  expect_failures = [var.instance_type]
+  variables { instance_type = "g4ad.xlarge" }
+}
+
+run "arm_instance" {
+  command         = plan
+  expect_failures = [var.instance_type]
+  variables { instance_type = "g5g.xlarge" }
+}
+
+run "more_gpus_than_an_instance_has" {
+  command         = plan
+  expect_failures = [data.aws_ec2_instance_type.gpu]
+  variables {
+    gpus_per_task = 2
+    spare_gpus    = 2
+  }
+}
+
+run "no_gpu" {
+  command         = plan
+  expect_failures = [var.gpus_per_task]
+  variables { gpus_per_task = 0 }
+}
+
+run "memory_that_does_not_fit" {
+  command         = plan
+  expect_failures = [data.aws_ec2_instance_type.gpu]
+  variables { task_memory = 20000 }
+}
+
+run "any_branch" {
+  command         = plan
+  expect_failures = [var.github_branch]
+  variables { github_branch = "*" }
+}
+
+run "branch_pattern" {
+  command         = plan
+  expect_failures = [var.github_branch]
+  variables { github_branch = "release/*" }
+}
+
+run "any_environment" {
+  command         = plan
+  expect_failures = [var.github_environment]
+  variables { github_environment = "prod*" }
+}
+
+run "any_repository" {
+  command         = plan
+  expect_failures = [var.github_repository]
+  variables { github_repository = "octo-org/*" }
+}
+
+run "half_of_the_immutable_form" {
+  command         = plan
+  expect_failures = [var.github_owner_id]
+  variables { github_owner_id = 11 }
+}
+
+run "missing_certificate" {
+  command         = plan
+  expect_failures = [var.certificate_arn]
+  variables { certificate_arn = null }
+}
+
+run "no_certificate_at_all" {
+  command         = plan
+  expect_failures = [var.certificate_arn]
+  variables { certificate_arn = "ki.example.com" }
+}
+
+run "overlapping_networks" {
+  command         = plan
+  expect_failures = [var.vpc_cidr]
+  variables {
+    vpc_cidr       = "10.42.0.0/20"
+    reserved_cidrs = ["10.0.0.0/8"]
+  }
+}
+
+run "overlap_the_other_way_round" {
+  command         = plan
+  expect_failures = [var.vpc_cidr]
+  variables {
+    vpc_cidr       = "10.42.0.0/16"
+    reserved_cidrs = ["10.42.128.0/24"]
+  }
+}
+
+run "no_network" {
+  command         = plan
+  expect_failures = [var.vpc_cidr]
+  variables { vpc_cidr = "10.42.0.0" }
+}
+
+run "vpc_without_subnets" {
+  command         = plan
+  expect_failures = [var.public_subnet_ids, var.private_subnet_ids]
+  variables { vpc_id = "vpc-1" }
+}
+
+run "warm_pool_of_spot_instances" {
+  command         = plan
+  expect_failures = [var.warm_pool_size]
+  variables {
+    spot           = true
+    warm_pool_size = 1
+  }
+}
+
+run "blue_green_without_room" {
+  command         = plan
+  expect_failures = [var.deployment_strategy]
+  variables { deployment_strategy = "BLUE_GREEN" }
+}
+
+run "slow_start_out_of_range" {
+  command         = plan
+  expect_failures = [var.slow_start_seconds]
+  variables { slow_start_seconds = 10 }
+}
+
+run "too_few_images_kept" {
+  command         = plan
+  expect_failures = [var.keep_live_images]
+  variables { keep_live_images = 10 }
+}
+
+run "schedule_in_unix_words" {
+  command         = plan
+  expect_failures = [var.batch_schedule]
+  variables { batch_schedule = "0 2 * * *" }
+}
+
+run "retention_that_logs_do_not_have" {
+  command         = plan
+  expect_failures = [var.log_retention_days]
+  variables { log_retention_days = 31 }
+}
+
+run "bridge_on_managed_instances" {
+  command         = plan
+  expect_failures = [var.network_mode]
+  variables { capacity = "managed-instances" }
+}
+
+run "cluster_named_like_awss" {
+  command         = plan
+  expect_failures = [var.cluster_name]
+  variables { cluster_name = "ecs-gpu" }
+}
+
+run "networks_side_by_side" {
+  command = plan
+  variables { reserved_cidrs = ["10.42.16.0/20", "10.43.0.0/16"] }
+}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-import boto3
+import botocore
 import botocore.config
 import botocore.exceptions
 import botocore.parsers
@@ -128,7 +128,8 @@ class Aws:
     """One AWS account and Region, seen with one set of credentials that renews itself.
 
     Retries are ours, not botocore's, so that they pass on the clock that is given: tenacity with random
-    exponential waits up to 20 s, as botocore's standard mode does.
+    exponential waits up to 20 s, as botocore's standard mode does. botocore's own session is enough: boto3
+    adds resources and S3 transfers to it, and a third of the time that the program needs to start.
     """
 
     def __init__(
@@ -148,15 +149,17 @@ class Aws:
         self._clients: dict[tuple[str, str], Any] = {}
         self._core = botocore_session or botocore.session.Session()
         try:
-            self._session = boto3.Session(botocore_session=self._core, region_name=region)
+            if region:
+                self._core.set_config_variable("region", region)
+            found = self._core.get_config_variable("region")
         except botocore.exceptions.BotoCoreError as error:
             raise InvalidInput(f"The AWS configuration cannot be used: {error_text(error)}") from error
-        if not self._session.region_name:
+        if not found:
             raise InvalidInput(
                 "The region is missing.",
                 hint="Set the input region (flag --region), or AWS_REGION in the environment.",
             )
-        self.region: str = self._session.region_name
+        self.region: str = found
 
     def client(self, service: str, *, region: str | None = None) -> Any:
         """Return the client of *service*, made once per Region."""
@@ -166,11 +169,12 @@ class Aws:
                 retries={"total_max_attempts": 1, "mode": "standard"},
                 connect_timeout=10,
                 read_timeout=30,
-                user_agent_extra=f"ecs-gpu-deploy/{__version__}",
+                # Given whole: botocore would put its own together anew for every request.
+                user_agent=f"ecs-gpu-deploy/{__version__} Botocore/{botocore.__version__}",
                 parameter_validation=True,
             )
             try:
-                client = self._session.client(cast("Any", service), region_name=key[1], config=config)
+                client = self._core.create_client(service, region_name=key[1], config=config)
             except botocore.exceptions.BotoCoreError as error:
                 raise InvalidInput(f"No client for {service}: {error_text(error)}") from error
             except ValueError as error:

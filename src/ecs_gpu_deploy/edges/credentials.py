@@ -21,7 +21,8 @@ import botocore.exceptions
 import botocore.session
 import tenacity
 
-from ecs_gpu_deploy.core.claims import GITHUB_ISSUER, claims_of, refusal_hint, told
+from ecs_gpu_deploy.core.claims import claims_of
+from ecs_gpu_deploy.core.sts_refusals import StsError, chain_refusal, web_identity_refusal
 from ecs_gpu_deploy.edges.aws import Aws, error_code, error_text, is_passing
 from ecs_gpu_deploy.edges.clock import Clock
 from ecs_gpu_deploy.edges.oidc import TokenEndpoint
@@ -229,8 +230,9 @@ def _web_identity(session: botocore.session.Session, wish: RoleWish, around: Sur
         cache=_Forgetful(),
     )
 
-    def explained(error: botocore.exceptions.ClientError) -> DeployError:
-        return _web_identity_refusal(error, wish, seen.get("claims", {}), now=around.clock.now())
+    def explained(error: StsError) -> DeployError:
+        claims, now = seen.get("claims", {}), around.clock.now()
+        return web_identity_refusal(error, wish.role_arn, claims, duration=wish.duration, now=now)
 
     return _renewed(fetcher.fetch_credentials, explained, around, "assume-role-with-web-identity")
 
@@ -254,7 +256,7 @@ def _assumed(
         extra_args=extra,
         cache=_Forgetful(),
     )
-    return _renewed(fetcher.fetch_credentials, partial(_chain_refusal, arn=arn), around, "assume-role")
+    return _renewed(fetcher.fetch_credentials, partial(chain_refusal, role=arn), around, "assume-role")
 
 
 def _extra(wish: RoleWish, *, duration: int, is_last: bool) -> dict[str, Any]:
@@ -285,7 +287,7 @@ def _client_creator(session: botocore.session.Session, around: Surroundings) -> 
 
 def _renewed(
     fetch: Callable[[], _Metadata],
-    explained: Callable[[botocore.exceptions.ClientError], DeployError],
+    explained: Callable[[StsError], DeployError],
     around: Surroundings,
     method: str,
 ) -> _Credentials:
@@ -322,80 +324,15 @@ def _renewed(
 def _fetched(
     retrying: tenacity.Retrying,
     fetch: Callable[[], _Metadata],
-    explained: Callable[[botocore.exceptions.ClientError], DeployError],
+    explained: Callable[[StsError], DeployError],
 ) -> _Metadata:
     try:
         return retrying(fetch)
     except botocore.exceptions.ClientError as error:
-        raise explained(error) from error
+        raise explained(StsError(code=error_code(error), text=error_text(error))) from error
     except botocore.exceptions.BotoCoreError as error:
         raise Refused(
             f"STS gave no credentials: {error_text(error)}",
             hint="Check the region and the network of the runner; then run the job again.",
             diagnosis_code="credentials-expired",
         ) from error
-
-
-def _web_identity_refusal(
-    error: botocore.exceptions.ClientError, wish: RoleWish, claims: Mapping[str, Any], *, now: float
-) -> DeployError:
-    """Return the error that ends the search: what STS said, what the token says, what would admit it."""
-    code, text = error_code(error), error_text(error)
-    role, audience = wish.role_arn, claims.get("aud", "")
-    partition, account = role.split(":")[1], role.split(":")[4]
-    issuer = str(claims.get("iss", "")).removeprefix("https://") or GITHUB_ISSUER
-    what, hint = f"STS refused the role {role} ({code}: {text.rstrip('.')}).", ""
-    if code in {"AccessDenied", "AccessDeniedException"}:
-        what = f"STS does not let this job assume the role {role} ({text.rstrip('.')})."
-        hint = refusal_hint(claims)
-    elif "no openidconnect provider" in text.lower():
-        what = f"The account {account} has no identity provider for {issuer}."
-        hint = (
-            f"Create it once: aws iam create-open-id-connect-provider --url https://{issuer} "
-            f"--client-id-list {audience}\nAnd check that {account} is the account that is meant."
-        )
-    elif "audience" in text.lower():
-        what = f"The identity provider of the role {role} does not accept the audience {audience!r}."
-        hint = (
-            "Set the input audience to one that it has, or add this one: aws iam "
-            f"add-client-id-to-open-id-connect-provider --client-id {audience} "
-            f"--open-id-connect-provider-arn arn:{partition}:iam::{account}:oidc-provider/{issuer}"
-        )
-    elif code in {"ExpiredTokenException", "ExpiredToken"}:
-        skew = int(now - float(claims.get("iat", now)))
-        what = f"STS says that GitHub's token has expired ({text.rstrip('.')}), though it was just issued."
-        hint = (
-            f"The clock of this runner is {abs(skew)} s {'ahead of' if skew > 0 else 'behind'} GitHub's: "
-            "a self-hosted runner needs NTP."
-            if abs(skew) > 60
-            else "Run the job again; on a self-hosted runner check that requests to STS are not held back."
-        )
-    elif code == "ValidationError" and "duration" in text.lower():
-        return InvalidInput(
-            f"STS refuses role-duration {wish.duration} s for {role}: {text.rstrip('.')}.",
-            hint="Leave role-duration out: credentials of one hour renew themselves. Or raise the role's "
-            "maximum session duration.",
-        )
-    elif code in {"MalformedPolicyDocument", "PackedPolicyTooLarge"}:
-        return InvalidInput(f"STS refuses role-session-policy: {text}", hint="Check role-session-policy.")
-    elif code == "RegionDisabledException":
-        hint = "Activate STS for the region in the account's settings, or choose another region."
-    elif claims:
-        hint = f"The job's token says: {told(claims)}."
-    return Refused(what, hint=hint, diagnosis_code="credentials-expired")
-
-
-def _chain_refusal(error: botocore.exceptions.ClientError, *, arn: str) -> DeployError:
-    code, text = error_code(error), error_text(error)
-    if code == "ValidationError" and "duration" in text.lower():
-        return InvalidInput(
-            f"STS refuses the duration for {arn}: {text}", hint="A role of a chain has at most one hour."
-        )
-    hint = "The role before must be allowed sts:AssumeRole on it, and its trust policy must name that role."
-    if "external" in text.lower() or code in {"AccessDenied", "AccessDeniedException"}:
-        hint += " Where the trust policy asks for sts:ExternalId, set role-external-id."
-    return Refused(
-        f"STS refused the role {arn} of role-chain ({code}: {text.rstrip('.')}).",
-        hint=hint,
-        diagnosis_code="credentials-expired",
-    )

@@ -213,8 +213,8 @@ def _pushed(
         login = fetch_login(context.aws, repository)
         docker.login(login)
         name = f"{login.registry}/{repository.name}"
-        reporter.say(f"building {repository.name}:{tags[0]}")
-        digest = docker.build_and_push(_build(settings, name, tags, source, context.clock.now()))
+        with reporter.folded(f"building {repository.name}:{tags[0]}"):
+            digest = docker.build_and_push(_build(settings, name, tags, source, context.clock.now()))
     image = fetch_tagged(context.aws, repository, tags[0])
     if image is None:
         raise Refused(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Protocol, TextIO
 
 from ecs_gpu_deploy.core.progress import Progress
@@ -92,13 +93,21 @@ class Reporter:
 
     def block(self, text: str, *, title: str = "") -> None:
         """Write several lines without the time, each made safe; with a *title* folded where that works."""
-        if title and self._groups is not None:
-            self._groups.group(title)
-        elif title:
+        with self.folded(title) if title else contextlib.nullcontext():
+            for line in text.splitlines():
+                self._print(_INDENT + harmless(indented(line)))
+
+    @contextlib.contextmanager
+    def folded(self, title: str) -> Iterator[None]:
+        """Fold the lines that are written meanwhile, where that works; else they stand below the title."""
+        if self._groups is None:
             self._print(_INDENT + harmless(indented(f"{title}:")))
-        for line in text.splitlines():
-            self._print(_INDENT + harmless(indented(line)))
-        if title and self._groups is not None:
+            yield
+            return
+        self._groups.group(title)
+        try:
+            yield
+        finally:
             self._groups.end_group()
 
     def progress(self, progress: Progress) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 from moto.backends import get_backend
 
-from program import deploy, image, run
+from program import act, deploy, image, run
 from sandbox_process import sandbox_thread
 from worlds import default_world
 
@@ -54,6 +54,22 @@ def test_an_image_that_is_there_is_taken_with_two_calls_and_without_docker(sandb
     assert ran.result["image"].endswith("/ki-rag-api:good")
     assert "nothing is built" in ran.shown
     assert sum(ran.result["api_calls"].values()) == 2
+
+
+def test_the_action_pushes_whatever_inputs_are_not_set(sandbox, folder):
+    unset = dict.fromkeys(("service", "cluster", "timeout", "on-timeout", "image"), "")
+    inputs = {
+        "command": "push",
+        "repository": "ki-rag-api",
+        "image-tag": "good",
+        "result-file": "result.json",
+    }
+    ran = act(
+        sandbox, folder, {**unset, **inputs, "build-secrets": "TOKEN=x-y-z", "result-file": "result.json"}
+    )
+    assert ran.exit_code == 0, ran.shown
+    assert "x-y-z" not in ran.shown
+    assert ran.result["command"] == "push"
 
 
 def test_the_tag_is_the_commit(sandbox, folder):

@@ -78,8 +78,14 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "ecs:TagResource": _grant(
         (FAMILY, TASKS), "tag revisions with commit and outcome, and tasks", "they have no tags"
     ),
-    "ecs:ListServiceDeployments": _grant(SERVICE, "find the service deployment of this run"),
-    "ecs:DescribeServiceDeployments": _grant((SERVICE, DEPLOYMENT), "follow the service deployment"),
+    "ecs:ListServiceDeployments": _grant(
+        SERVICE, "find the service deployment of this run", "the verdict comes from DescribeServices alone"
+    ),
+    "ecs:DescribeServiceDeployments": _grant(
+        (SERVICE, DEPLOYMENT),
+        "follow the service deployment",
+        "the verdict comes from DescribeServices alone",
+    ),
     "ecs:DescribeServiceRevisions": _grant((SERVICE, REVISION), "tell which revision ran when"),
     "ecs:StopServiceDeployment": _grant(
         (SERVICE, DEPLOYMENT), "roll back (on-timeout, on-failure, on-cancel)"
@@ -207,7 +213,7 @@ def permissions_markdown(recorded: Mapping[str, Iterable[str]]) -> str:
         "# Permissions\n\n"
         "What each command calls, recorded from runs against the local AWS (docs/permissions.json, written "
         "by `make permissions`, checked in CI), and the IAM policy that is exactly that. Names in capitals "
-        "are yours to fill in. `ecs:cluster` is no condition for RegisterTaskDefinition and "
+        "are yours to fill in; what has an option in brackets is only needed with it. `ecs:cluster` is no condition for RegisterTaskDefinition and "
         "DescribeTaskDefinition: with it they are denied."
     ]
     for command, actions in recorded.items():

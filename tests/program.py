@@ -75,6 +75,14 @@ def run(
     return _run(sandbox, folder, arguments, {k: v for k, v in variables.items() if k not in without})
 
 
+def run_program(
+    sandbox: RunningSandbox, folder: Path, arguments: Sequence[str | Path], **environment: str
+) -> Run:
+    """Run any command of the program in *folder*, with its result in result.json."""
+    variables = clean_environment(sandbox, **environment)
+    return _run(sandbox, folder, [*arguments, "--result-file", "result.json"], variables)
+
+
 def _run(
     sandbox: RunningSandbox, folder: Path, arguments: Sequence[str | Path], environment: Mapping[str, str]
 ) -> Run:

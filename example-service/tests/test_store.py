@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import lancedb
 import pytest
 from moto.server import ThreadedMotoServer
 
 from conftest import tiny_settings
 from rag_service.ingest.documents import DocumentSource, SourceUnusable
+from rag_service.ingest.index_writer import IndexWriter
+from rag_service.ingest.pipeline import Plan, Summary, ingest
 from rag_service.live_index import LiveIndex
+from rag_service.tiny_model import TinyEmbedder
 from running import DOCUMENTS, ingest_folder, running, wait_until
 
 QUESTIONS = ("circuit breaker", "What does SIGTERM do?", "CUDA wheels of torch", "grace period")
@@ -102,3 +106,31 @@ def test_storage_that_fails_later_costs_no_answer(tmp_path: Path, caplog: pytest
         answer = service.client.post("/search", json={"query": "circuit breaker"})
         assert answer.status_code == 200
         assert service.client.get("/health").status_code == 200
+
+
+def test_a_large_index_gets_an_approximate_index_that_later_runs_extend(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(1200):
+        (folder / f"{number}.txt").write_text(f"Topic{number} belongs to chapter{number % 40} alone.")
+
+    def ingest_some() -> Summary:
+        source, model = DocumentSource(str(folder)), TinyEmbedder("cpu")
+        writer = IndexWriter(
+            str(tmp_path / "index"), model=model.name, dimension=model.dimension, ann_from=1000
+        )
+        return ingest(
+            source, writer, model, plan=Plan(), on_progress=lambda *_: None, documents=source.list()
+        )
+
+    ingest_some()
+    settings = tiny_settings(tmp_path / "index", resident_passages=0, reranker_model="")
+    with running(settings) as service:
+        (folder / "late.txt").write_text("Zanzibar came late.")
+        version = ingest_some().version
+        wait_until(lambda: service.client.get("/health").json()["index_version"] == version)
+        for question, document in {"topic7 chapter7": "7.txt", "zanzibar": "late.txt"}.items():
+            found = service.client.post("/search", json={"query": question, "k": 3}).json()["passages"]
+            assert document in [passage["document"] for passage in found]
+    table = lancedb.connect(str(tmp_path / "index")).open_table("passages-tiny-128")
+    assert [index.columns for index in table.list_indices()] == [["vector"]]

@@ -26,8 +26,9 @@ def main() -> int:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             sys.stderr.write(f"ERROR: {name}: {problem['msg']}\n")
         return 2
-    # The loader's imports share the interpreter with /health; the default of 5 ms adds up.
-    sys.setswitchinterval(0.001)
+    # The device thread and the event loop share one interpreter, and the device thread has to take it back
+    # after every operation: at the default of 5 ms both /health and the batches wait for nothing.
+    sys.setswitchinterval(0.0002)
     app = create_app(settings)
     return serve(app.state.runtime, app)
 

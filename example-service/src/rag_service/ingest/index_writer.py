@@ -33,11 +33,12 @@ class EmbeddedDocument:
 class IndexWriter:
     """Change the table of one embedding model."""
 
-    def __init__(self, uri: str, *, model: str, dimension: int) -> None:
+    def __init__(self, uri: str, *, model: str, dimension: int, ann_from: int = ANN_FROM) -> None:
         import lancedb
 
         self._schema = schema_of(dimension)
         self._dimension = dimension
+        self._ann_from = ann_from
         connection = lancedb.connect(uri, storage_options=storage_options(uri))
         name = table_name(model, dimension)
         try:
@@ -81,7 +82,7 @@ class IndexWriter:
     def publish(self) -> int:
         """Tidy the table up and move the tag `live` to its newest version; return that version."""
         rows = self._table.count_rows()
-        if rows >= ANN_FROM:
+        if rows >= self._ann_from:
             self._index_vectors(rows)
         if self._published() != self._table.version:
             self._table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)

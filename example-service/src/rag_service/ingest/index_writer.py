@@ -104,11 +104,10 @@ class IndexWriter:
     def _index_vectors(self, rows: int) -> None:
         if self._table.list_indices():
             return  # optimize() adds new rows to an index that exists
+        from lancedb.index import HnswSq
+
         self._table.create_index(
-            metric="cosine",
-            index_type="IVF_HNSW_SQ",
-            num_partitions=max(1, rows // 1_000_000),
-            vector_column_name="vector",
+            "vector", config=HnswSq(distance_type="cosine", num_partitions=max(1, rows // 1_000_000))
         )
 
     def _rows(self, documents: Sequence[EmbeddedDocument]) -> Any:

@@ -65,7 +65,6 @@ resource "aws_s3_bucket_notification" "documents" {
 }
 
 resource "aws_ecs_task_definition" "batch" {
-  # checkov:skip=CKV_AWS_336: the model cache is written to; the image runs as a user of its own
   family                   = local.batch_name
   requires_compatibilities = local.managed_instances ? null : ["EC2"]
   network_mode             = var.network_mode
@@ -77,9 +76,9 @@ resource "aws_ecs_task_definition" "batch" {
     { for key, value in local.container : key => value if !contains(["healthCheck", "portMappings", "logConfiguration", "name"], key) },
     {
       name         = local.batch_name
-      command      = var.batch_command
+      command      = concat(var.batch_command, ["s3://${aws_s3_bucket.documents.bucket}/documents"])
       portMappings = []
-      environment  = concat(local.container_environment, [{ name = "DOCUMENTS_URI", value = "s3://${aws_s3_bucket.documents.bucket}/documents" }])
+      environment  = local.container_environment
       logConfiguration = {
         logDriver = "awslogs"
         options = {
@@ -265,17 +264,7 @@ resource "aws_cloudwatch_event_target" "document" {
     }
   }
 
-  # The key goes to the task as a variable, never into a shell.
-  input_transformer {
-    input_paths = { key = "$.detail.object.key" }
-    input_template = replace(jsonencode({
-      containerOverrides = [{
-        name        = local.batch_name
-        environment = [{ name = "DOCUMENT_KEY", value = "<key>" }]
-      }]
-    }), "/\\\\u003ckey\\\\u003e/", "<key>")
-  }
-
+  # No input: the task ingests the whole folder and embeds only what changed, so one run serves many uploads.
   retry_policy {
     maximum_event_age_in_seconds = 7200
     maximum_retry_attempts       = 20

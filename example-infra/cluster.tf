@@ -95,8 +95,8 @@ resource "aws_launch_template" "gpu" {
     ebs {
       volume_type           = "gp3"
       volume_size           = local.root_volume_gb
-      throughput            = 500
-      iops                  = 4000
+      throughput            = 250
+      iops                  = 3000
       encrypted             = true
       delete_on_termination = true
     }

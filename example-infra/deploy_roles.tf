@@ -28,6 +28,7 @@ locals {
         "application-autoscaling:DescribeScalableTargets",
         "autoscaling:DescribeAutoScalingGroups",
         "ec2:DescribeInstanceTypes",
+        "tag:GetResources",
       ]
       Resource = "*"
     },
@@ -180,6 +181,7 @@ locals {
         "ecr:GetDownloadUrlForLayer",
         "ecr:InitiateLayerUpload",
         "ecr:PutImage",
+        "ecr:UpdateImageStorageClass",
         "ecr:UploadLayerPart",
       ]
       Resource = [aws_ecr_repository.service.arn, aws_ecr_repository.cache.arn]

@@ -23,7 +23,7 @@ locals {
   unhealthy_threshold       = 3
   deregistration_delay      = var.request_timeout_seconds
   idle_timeout              = min(4000, var.request_timeout_seconds + 10)
-  container_stop_timeout    = 30
+  container_stop_timeout    = max(30, min(120, var.request_timeout_seconds))
   load_balancing_algorithm  = var.slow_start_seconds > 0 ? "round_robin" : "least_outstanding_requests"
   gpus_per_instance         = try(one(data.aws_ec2_instance_type.gpu.gpus).count, 0)
   tasks_per_instance        = max(1, floor(local.gpus_per_instance / var.gpus_per_task))

@@ -5,6 +5,12 @@ locals {
     { name = "INDEX_URI", value = "s3://${aws_s3_bucket.documents.bucket}/index" },
   ]
 
+  # After SIGTERM the service answers what it has begun, and ends before ECS would kill it.
+  service_environment = [
+    { name = "DRAIN_SECONDS", value = "5" },
+    { name = "STOP_TIMEOUT_SECONDS", value = tostring(local.container_stop_timeout - 10) },
+  ]
+
   # Health check in Python: slim images have no curl. urlopen raises on 503.
   container_health_check = {
     command = [
@@ -18,19 +24,25 @@ locals {
   }
 
   container = {
-    name                 = local.container_name
-    image                = "${aws_ecr_repository.service.repository_url}:${var.image_tag}"
-    cpu                  = var.task_cpu
-    memory               = var.task_memory
-    essential            = true
-    portMappings         = [{ containerPort = var.container_port, hostPort = local.awsvpc ? var.container_port : 0, protocol = "tcp" }]
-    environment          = local.container_environment
-    secrets              = [{ name = "OPENAI_API_KEY", valueFrom = aws_secretsmanager_secret.openai.arn }]
-    resourceRequirements = [{ type = "GPU", value = tostring(var.gpus_per_task) }]
-    healthCheck          = local.container_health_check
-    stopTimeout          = local.container_stop_timeout
-    versionConsistency   = "enabled"
-    linuxParameters      = { initProcessEnabled = true, sharedMemorySize = 1024 }
+    name                   = local.container_name
+    image                  = "${aws_ecr_repository.service.repository_url}:${var.image_tag}"
+    cpu                    = var.task_cpu
+    memory                 = var.task_memory
+    essential              = true
+    portMappings           = [{ containerPort = var.container_port, hostPort = local.awsvpc ? var.container_port : 0, protocol = "tcp" }]
+    environment            = concat(local.container_environment, local.service_environment)
+    secrets                = [{ name = "OPENAI_API_KEY", valueFrom = aws_secretsmanager_secret.openai.arn }]
+    resourceRequirements   = [{ type = "GPU", value = tostring(var.gpus_per_task) }]
+    healthCheck            = local.container_health_check
+    stopTimeout            = local.container_stop_timeout
+    versionConsistency     = "enabled"
+    readonlyRootFilesystem = true
+    user                   = "10001:10001"
+    linuxParameters = {
+      initProcessEnabled = true
+      sharedMemorySize   = 1024
+      tmpfs              = [{ containerPath = "/tmp", size = 512, mountOptions = ["mode=1777"] }]
+    }
     logConfiguration = {
       logDriver = "awslogs"
       options = {
@@ -48,7 +60,6 @@ locals {
 # The first revision, and each one after a change here. The action starts from the family's newest revision and puts
 # the image of the commit in; Terraform never deregisters one, as it may run still or be what a rollback goes back to.
 resource "aws_ecs_task_definition" "service" {
-  # checkov:skip=CKV_AWS_336: the model cache is written to; the image runs as a user of its own
   family                   = var.name
   requires_compatibilities = local.managed_instances ? null : ["EC2"]
   network_mode             = var.network_mode

@@ -564,7 +564,7 @@ variable "batch_schedule_timezone" {
 }
 
 variable "batch_command" {
-  description = "Command of the ingest task."
+  description = "Command of the ingest task; the documents' URI is put behind it."
   type        = list(string)
   default     = ["python", "-m", "rag_service.ingest"]
 }

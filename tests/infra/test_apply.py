@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from iam_judge import verdicts
 from iam_requests import ACCOUNT, IamRequest, iam_requests
-from terraform_run import Workspace
+from terraform_run import ROOT, Workspace
 
 from sandbox_process import RunningSandbox, clean_environment, sandbox_process
 
@@ -23,6 +23,9 @@ pytestmark = pytest.mark.terraform
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/ki-rag-api"
 FIRST, SECOND, BROKEN = ("1" * 40, "2" * 40, "b" * 40)
 SPEED = "120"
+BATCH_INPUTS = ("region", "cluster", "role-to-assume", "role-duration", "timeout")
+TERRAFORMS_OWN = {"ecr:CreateRepository", "ecr:PutLifecyclePolicy"}
+"""What the program does where there is no repository yet (create-repository): here Terraform made it."""
 OIDC_PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
 
 
@@ -38,7 +41,7 @@ class Stack:
     results: Mapping[str, Mapping[str, Any]]
     plan_after_deployments: tuple[int, str]
     calls: Mapping[str, tuple[Mapping[str, Any], ...]]
-    """Recorded calls by role: deploy, rollback."""
+    """Recorded calls by role: deploy (with run-task), rollback, plan (here history)."""
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "role-to-assume": outputs["role_arns"]["rollback"],
         }
         results["rollback"] = run(sandbox, folder, "rollback", rolling_back, to="previous")
+        reading = rolling_back | {"role-to-assume": outputs["role_arns"]["plan"], "role-duration": "1h"}
+        results["history"] = run(
+            sandbox, folder, "history", {key: value for key, value in reading.items() if key != "timeout"}
+        )
+        batch = {key: value for key, value in outputs["inputs"].items() if key in BATCH_INPUTS}
+        batch["task-definition"] = outputs["batch_family"]
+        results["batch"] = run(sandbox, folder, "run-task", batch)
         after = workspace.plan()
         yield Stack(
             workspace=workspace,
@@ -86,7 +96,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             second_plan=(second.exit_code, second.shown),
             results=results,
             plan_after_deployments=(after.exit_code, after.shown),
-            calls={role: calls_of(sandbox, role) for role in ("deploy", "rollback")},
+            calls={role: calls_of(sandbox, role) for role in ("deploy", "rollback", "plan")},
         )
 
 
@@ -97,9 +107,16 @@ def instances_and_images() -> dict[str, Any]:
             {"type": "g5.xlarge", "count": 3, "cluster": "ki-cluster", "capacity_provider": "ki-cluster-gpu"}
         ],
         "images": [
+            {"image": "ki-rag-api:bootstrap", "exit_code": 0, "exit_after": 30, "logs": ["3 documents"]},
             {"image": f"ki-rag-api:{FIRST}", "load_seconds": 95},
             {"image": f"ki-rag-api:{SECOND}", "load_seconds": 95},
-            {"image": f"ki-rag-api:{BROKEN}", "init_error": "CannotStartContainerError: exec: no such file"},
+            {
+                "image": f"ki-rag-api:{BROKEN}",
+                "load_seconds": None,
+                "exit_code": 1,
+                "exit_after": 20,
+                "logs": [{"after": 19, "text": "RuntimeError: CUDA error: invalid device function"}],
+            },
         ],
     }
 
@@ -167,16 +184,46 @@ def test_plan_after_deployments_shows_no_change(stack: Stack) -> None:
     assert stack.plan_after_deployments[0] == 0, stack.plan_after_deployments[1]
 
 
-@pytest.mark.parametrize("role", ["deploy", "rollback"])
+def test_batch_task_runs_to_its_end_and_history_is_read(stack: Stack) -> None:
+    assert stack.results["batch"]["outcome"] == "succeeded", stack.results["batch"]["shown"]
+    assert stack.results["history"]["exit_code"] == 0, stack.results["history"]["shown"]
+
+
+@pytest.mark.parametrize("role", ["deploy", "rollback", "plan"])
 def test_every_recorded_call_is_allowed_by_the_roles_policy(stack: Stack, role: str) -> None:
     requests = decisions(stack, role)
-    assert any(request.action in ("ecs:UpdateService", "ecs:StopServiceDeployment") for request in requests)
+    assert any(request.action == "ecs:DescribeServices" for request in requests)
     answers = verdicts(
         requests,
         principal=stack.outputs["role_arns"][role],
         policies=stack.outputs["policies"][role]["permissions"],
     )
     assert {request: verdict for request, verdict in answers.items() if verdict != "Allowed"} == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "role"),
+    [
+        ("deploy", "deploy"),
+        ("push", "deploy"),
+        ("run-task", "deploy"),
+        ("rollback", "rollback"),
+        ("watch", "rollback"),
+        ("watch", "plan"),
+        ("history", "plan"),
+    ],
+)
+def test_every_action_of_docs_permissions_is_granted_to_the_commands_role(
+    stack: Stack, command: str, role: str
+) -> None:
+    recorded = json.loads((ROOT / "docs/permissions.json").read_text(encoding="utf-8"))
+    granted = {
+        action
+        for policy in stack.outputs["policies"][role]["permissions"]
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+    }
+    assert set(recorded[command]) - granted <= TERRAFORMS_OWN
 
 
 ELSEWHERE = [
@@ -264,9 +311,7 @@ def test_the_printed_workflow_names_inputs_that_the_action_has(stack: Stack) -> 
     import yaml
 
     workflow = yaml.safe_load(stack.outputs["workflow"])
-    known = set(
-        yaml.safe_load((Path(__file__).parents[2] / "action.yml").read_text(encoding="utf-8"))["inputs"]
-    )
+    known = set(yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"])
     steps = [step for job in workflow["jobs"].values() for step in job["steps"] if "ecs-gpu" in step["uses"]]
     assert len(steps) == 3
     assert {name for step in steps for name in step["with"]} <= known

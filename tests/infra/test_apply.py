@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from iam_judge import verdicts
 from iam_requests import ACCOUNT, IamRequest, iam_requests
+from prerequisites import needs_terraform
 from terraform_run import ROOT, Workspace
 
 from sandbox_process import RunningSandbox, clean_environment, sandbox_process
 
-pytestmark = pytest.mark.terraform
+pytestmark = needs_terraform
 
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/ki-rag-api"
 FIRST, SECOND, BROKEN = ("1" * 40, "2" * 40, "b" * 40)

@@ -15,7 +15,8 @@ NAMED = sorted(set(re.findall(r"`((?:example-infra|example-service|tests)/[\w./]
 
 
 def test_the_tables_of_variables_and_outputs_are_those_of_the_module() -> None:
-    ran = subprocess.run([sys.executable, INFRA / "docs.py", "--check"], capture_output=True, text=True)
+    check = [sys.executable, INFRA / "docs.py", "--check"]
+    ran = subprocess.run(check, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
 
 

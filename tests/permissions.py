@@ -60,10 +60,29 @@ def _without_breaker() -> dict[str, Any]:
     return {"services": world["services"]}
 
 
+def _schedule(sandbox: RunningSandbox) -> None:
+    """Have a schedule and a rule that run tasks."""
+    family = "arn:aws:ecs:eu-central-1:123456789012:task-definition/ki-rag-api:1"
+    cluster, role = "arn:aws:ecs:eu-central-1:123456789012:cluster/ki-cluster", ROLE
+    target = {"Arn": cluster, "RoleArn": role, "EcsParameters": {"TaskDefinitionArn": family}}
+    with sandbox.client("scheduler") as scheduler:
+        scheduler.create_schedule(
+            Name="nightly",
+            ScheduleExpression="rate(1 day)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target=target,
+        )
+    with sandbox.client("events") as events:
+        events.put_rule(Name="nightly", ScheduleExpression="rate(1 day)")
+        events.put_targets(Rule="nightly", Targets=[{"Id": "1", **target}])
+
+
 def deployments(recorder: Recorder) -> None:
     """A success, a rollback by the breaker, one of ours, one that finds no place, a wrong name."""
     with _world() as sandbox:
-        recorder.run(sandbox, "deploy", "--image", image("good"))
+        _schedule(sandbox)
+        for tag in ("good", "v1", "good"):
+            recorder.run(sandbox, "deploy", "--image", image(tag), "--keep-revisions", "1")
         recorder.run(sandbox, "rollback", "--to", "previous")
         recorder.run(sandbox, "history")
         for command in ("deploy", "rollback", "history", "watch"):

@@ -12,7 +12,10 @@ from permissions import RECORD, main
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [ROOT.joinpath("src", "ecs_gpu_deploy", folder).glob("*.py") for folder in ("edges", "commands")]
-METHODS = re.compile(r"\.(?:call|once)\(\s*\"(?P<service>[a-z0-9-]+)\",\s*\"(?P<method>[a-z_]+)\"")
+METHODS = re.compile(
+    r"(?:\.(?:call|once)\(|_pages\(\s*aws,)\s*\"(?P<service>[a-z0-9-]+)\",\s*\"(?P<method>[a-z_]+)\""
+    r"|_image_call\(\s*aws,\s*repository,\s*\"(?P<ecr>[a-z_]+)\""
+)
 
 
 def test_the_record_is_fresh():
@@ -22,7 +25,7 @@ def test_the_record_is_fresh():
 def _called():
     for source in (path for paths in SOURCES for path in paths):
         for match in METHODS.finditer(source.read_text(encoding="utf-8")):
-            yield match["service"], match["method"]
+            yield match["service"] or "ecr", match["method"] or match["ecr"]
 
 
 def test_every_call_in_the_source_has_its_grant():

@@ -138,6 +138,19 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "logs:FilterLogEvents": _grant(LOG_GROUP, "follow the log of a batch task", "no log lines are shown"),
     "logs:DescribeLogGroups": _grant(ALL, "check that the log group exists"),
     "logs:DescribeLogStreams": _grant(LOG_GROUP, "find the log of a task"),
+    "ecs:ListClusters": _grant(ALL, "see who else uses a revision (keep-revisions)", "none is deregistered"),
+    "events:ListRuleNamesByTarget": _grant(
+        ALL, "see which rules run a revision (keep-revisions)", "none is deregistered"
+    ),
+    "events:ListTargetsByRule": _grant(
+        ALL, "see which rules run a revision (keep-revisions)", "none is deregistered"
+    ),
+    "scheduler:ListSchedules": _grant(
+        ALL, "see which schedules run a revision (keep-revisions)", "none is deregistered"
+    ),
+    "scheduler:GetSchedule": _grant(
+        ALL, "see which schedules run a revision (keep-revisions)", "none is deregistered"
+    ),
     "tag:GetResources": _grant(ALL, "find a revision by its commit", "revisions are read one by one"),
     "iam:GetRole": _grant("arn:aws:iam::ACCOUNT:role/TASK_ROLE", "check that the roles exist", "not checked"),
     "secretsmanager:DescribeSecret": _grant(
@@ -213,7 +226,8 @@ def permissions_markdown(recorded: Mapping[str, Iterable[str]]) -> str:
         "# Permissions\n\n"
         "What each command calls, recorded from runs against the local AWS (docs/permissions.json, written "
         "by `make permissions`, checked in CI), and the IAM policy that is exactly that. Names in capitals "
-        "are yours to fill in; what has an option in brackets is only needed with it. `ecs:cluster` is no condition for RegisterTaskDefinition and "
+        "are yours to fill in; what has an option in brackets is only needed with it. "
+        "`ecs:cluster` is no condition for RegisterTaskDefinition and "
         "DescribeTaskDefinition: with it they are denied."
     ]
     for command, actions in recorded.items():

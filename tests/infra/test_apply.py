@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -313,9 +314,50 @@ def test_the_printed_workflow_names_inputs_that_the_action_has(stack: Stack) -> 
 
     workflow = yaml.safe_load(stack.outputs["workflow"])
     known = set(yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"])
-    steps = [step for job in workflow["jobs"].values() for step in job["steps"] if "ecs-gpu" in step["uses"]]
+    uses = [step for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+    steps = [step for step in uses if "ecs-gpu-deploy" in step["uses"]]
     assert len(steps) == 3
     assert {name for step in steps for name in step["with"]} <= known
+
+
+def test_actionlint_and_zizmor_find_nothing_in_the_printed_workflow(stack: Stack, tmp_path: Path) -> None:
+    pinned = stack.outputs["workflow"].replace("org/ecs-gpu-deploy@v1", f"org/ecs-gpu-deploy@{'0' * 40}")
+    file = tmp_path / ".github/workflows/deploy.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(pinned, encoding="utf-8")
+    lint = ["node", str(ROOT / "tests/contract/action/lint_workflows.mjs"), str(file)]
+    linted = subprocess.run(lint, capture_output=True, text=True, check=True)
+    # The linter is older than the labels of today's runners.
+    assert [one for one in json.loads(linted.stdout) if one["kind"] != "runner-label"] == []
+    zizmor = [str(Path(sys.executable).with_name("zizmor")), "--offline", "--no-progress", "--format=plain"]
+    audited = subprocess.run([*zizmor, str(file)], capture_output=True, text=True, check=False)
+    assert audited.returncode == 0, audited.stdout
+
+
+def test_what_the_provider_lacks_is_set_with_the_aws_cli(stack: Stack) -> None:
+    """Blue/green and the breaker's threshold, by UpdateService; the plan after it is empty."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    wishes = {"deployment_strategy": "BLUE_GREEN", "spare_gpus": "2", "breaker_failures": "2"}
+    asked = replace(
+        stack.workspace,
+        environment={
+            **stack.workspace.environment,
+            **clean_environment(stack.sandbox),
+            **{f"TF_VAR_{name}": value for name, value in wishes.items()},
+            "PATH": path,
+        },
+    )
+    asked.apply()
+    with stack.sandbox.client("ecs") as ecs:
+        service = ecs.describe_services(cluster="ki-cluster", services=["ki-rag-api"])["services"][0]
+    configuration = service["deploymentConfiguration"]
+    assert configuration["strategy"] == "BLUE_GREEN"
+    assert configuration["deploymentCircuitBreaker"]["thresholdConfiguration"] == {
+        "type": "COUNT",
+        "value": 2,
+    }
+    plan = asked.plan()
+    assert plan.exit_code == 0, plan.shown
 
 
 def test_destroy_leaves_nothing(stack: Stack) -> None:

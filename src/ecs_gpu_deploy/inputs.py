@@ -254,7 +254,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "on-timeout",
-        "What to do with the deployment (run-task: with the tasks) when the timeout comes first.",
+        "What to do with the deployment when the timeout comes first. run-task: leave or stop the tasks.",
         kind="choice",
         choices=("leave", "rollback"),
         batch_choices=("leave", "stop"),
@@ -272,7 +272,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "on-cancel",
-        "What to do with the deployment (run-task: with the tasks) when the job is cancelled.",
+        "What to do with the deployment when the job is cancelled. run-task: leave or stop the tasks.",
         kind="choice",
         choices=("leave", "rollback"),
         batch_choices=("leave", "stop"),

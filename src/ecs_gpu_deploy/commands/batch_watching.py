@@ -7,6 +7,7 @@ holds a place: those make room when they end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,9 @@ from ecs_gpu_deploy.core.batch import (
     task_end,
     verdict_of,
 )
-from ecs_gpu_deploy.core.diagnosis import diagnoses_of
+from ecs_gpu_deploy.core.capacity import requirement_of
+from ecs_gpu_deploy.core.diagnosis import diagnoses_of, diagnosis
+from ecs_gpu_deploy.core.shortage import Shortage, shortage_of
 from ecs_gpu_deploy.core.text import count, span
 from ecs_gpu_deploy.core.verdict import Verdict
 from ecs_gpu_deploy.edges.aws import error_text, is_passing, refused
@@ -34,7 +37,7 @@ from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS
 from ecs_gpu_deploy.edges.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.log_follow import LogFollower
 from ecs_gpu_deploy.edges.logs import fetch_log_tail
-from ecs_gpu_deploy.model import Diagnosis, LogTail, Outcome, Phase, Task, TaskEnd
+from ecs_gpu_deploy.model import Diagnosis, LogTail, Outcome, Phase, Service, Task, TaskEnd
 
 _HEARTBEAT = 60.0
 _SHORTEST_SLEEP = 0.2
@@ -66,6 +69,7 @@ class _State:
     next_try: float = 0.0
     placed_at: float = 0.0
     looked_at: float = 0.0
+    shortage: Shortage | None = None
     seconds: dict[Stage, float] = field(default_factory=dict)
 
 
@@ -142,7 +146,7 @@ class BatchWatcher:
         reasons: tuple[str, ...] = ()
         if verdict.outcome == Outcome.NO_CAPACITY:
             reasons = tuple(dict.fromkeys(refusal.told for refusal in self._state.refusals))
-        return diagnoses_of(
+        found = diagnoses_of(
             tasks=(
                 *(task for task in self.tasks if task.arn in failed),
                 *(self._state.unplaced if verdict.outcome == Outcome.NO_CAPACITY else ()),
@@ -150,6 +154,11 @@ class BatchWatcher:
             log_tails=self.log_tails,
             reasons=reasons,
         )
+        short = self._state.shortage
+        if verdict.outcome != Outcome.NO_CAPACITY or short is None:
+            return found
+        why = diagnosis(short.code, evidence=reasons, message=short.message, hint=short.hint)
+        return (why, *(each for each in found if each.code != short.code))
 
     # The loop
 
@@ -219,7 +228,35 @@ class BatchWatcher:
             if state.tries == 1:
                 why = ", ".join(dict.fromkeys(r.told for r in state.refusals)) or "no room"
                 self._say(f"no room for {count(self._missing, 'task')} ({why}); trying again", now)
+                self._ask_why(now)
         return None
+
+    def _ask_why(self, now: float) -> None:
+        """Ask once what the instances lack: a task too large for all of them need not be waited for."""
+        request = self._batch.request or {}
+        strategy = request.get("capacityProviderStrategy") or ()
+        if request.get("launchType") == "FARGATE":
+            return
+        pool = Service(
+            arn="",
+            name="",
+            cluster_arn="",
+            status="",
+            task_definition="",
+            desired_count=self._batch.wanted,
+            running_count=0,
+            pending_count=0,
+            deployments=(),
+            events=(),
+            capacity_providers=tuple(item["capacityProvider"] for item in strategy),
+        )
+        with suppress(ValueError, botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+            wanted = requirement_of(self._batch.definition, overrides=request.get("overrides"))
+            waiting = sum(task.last_status == "PROVISIONING" for task in self.tasks)
+            instances = self._context.ecs.observe_instances()
+            self._state.shortage = shortage_of(wanted, pool, instances, provisioning=waiting)
+        if self._state.shortage is not None:
+            self._say(self._state.shortage.note, now)
 
     def _impossible(self, refusals: Sequence[Refusal]) -> Verdict:
         why = ", ".join(dict.fromkeys(refusal.told for refusal in refusals))
@@ -270,14 +307,16 @@ class BatchWatcher:
         settings, state = self._context.settings, self._state
         waits = self._missing > 0 or any(stage_of(t) == Stage.PLACEMENT for t in self.tasks)
         without = now - state.placed_at
-        if waits and without >= settings.placement_timeout and not self._holds_a_place():
+        certain = state.shortage is not None and state.shortage.certain
+        if waits and not self._holds_a_place() and (certain or without >= settings.placement_timeout):
             why = ", ".join(dict.fromkeys(r.told for r in state.refusals))
             what = count(self._batch.wanted, "task")
             waiting = self._missing + sum(stage_of(t) == Stage.PLACEMENT for t in self.tasks)
             return Verdict(
                 outcome=Outcome.NO_CAPACITY,
                 reason=f"No place was found for {waiting} of {what} for {span(without)}"
-                + (f" ({why})." if why else "."),
+                + (f" ({why})." if why else ".")
+                + (f" {state.shortage.message}" if state.shortage else ""),
                 ours=True,
             )
         if now - self._began >= settings.timeout:

@@ -15,6 +15,7 @@ from ecs_gpu_deploy.edges.aws import error_text
 from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS
 from ecs_gpu_deploy.edges.revision_users import TooMany, fetch_users
 from ecs_gpu_deploy.edges.revisions import deregister, fetch_family, fetch_rollouts
+from ecs_gpu_deploy.edges.signals import Cancelled
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.model import Finding, Severity, short_id
 
@@ -48,6 +49,8 @@ def clean_up(context: Context, current: str, previous: str) -> None:
         problem = error_text(error)
     except TooMany:
         problem = "there are too many schedules to look at"
+    except Cancelled:
+        problem = "the job was cancelled; the deployment itself had succeeded"
     if done:
         shown = ", ".join(done[:20]) + (", …" if len(done) > 20 else "")
         message = f"{count(len(done), 'revision')} deregistered: {shown}."

@@ -26,6 +26,7 @@ from ecs_gpu_deploy.edges.ecr import fetch_image
 from ecs_gpu_deploy.edges.ecs import RawTaskDefinition
 from ecs_gpu_deploy.edges.prerequisites import fetch_prerequisites, roles_of
 from ecs_gpu_deploy.edges.revisions import tag_revision
+from ecs_gpu_deploy.edges.signals import held_signals
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.inputs import Settings, required
 from ecs_gpu_deploy.model import Finding, Outcome, RolloutState, Service, Severity, short_id
@@ -102,7 +103,8 @@ def run(context: Context) -> tuple[Verdict, Details]:
     arn = draft.task_definition_arn = raw.arn if not again else _registered(context, raw, rendering)
     verdict, details = roll_out(context, service, rendering, arn, urgent=True)
     if settings.reason:
-        _tag_reason(context, arn, service)
+        with held_signals():
+            _tag_reason(context, arn, service)
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up(context, arn, service.task_definition)
     return _told(context, (verdict, details), service, chosen)

@@ -17,7 +17,7 @@ from ecs_gpu_deploy.core.revisions import Revision, Rollout, ServiceRevision, re
 from ecs_gpu_deploy.core.task_definition import images
 from ecs_gpu_deploy.edges.aws import Aws, refused
 from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS, Ecs, RawTaskDefinition, is_unavailable
-from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.model import ServiceDeployment
 
 T = TypeVar("T")
@@ -122,11 +122,11 @@ def fetch_tags(aws: Aws, *, most_pages: int = 5) -> Mapping[str, Mapping[str, st
 
 
 def tag_revision(aws: Aws, arn: str, about: Mapping[str, str]) -> bool:
-    """Add tags (short key → value) to a revision; False where AWS does not let us."""
+    """Add tags (short key → value) to a revision, in one try; False where AWS does not let us."""
     tags = [{"key": f"{PREFIX}{name}", "value": value} for name, value in about.items() if value]
     try:
-        aws.call("ecs", "tag_resource", {"resourceArn": arn, "tags": tags})
-    except _ERRORS:
+        aws.once("ecs", "tag_resource", {"resourceArn": arn, "tags": tags})
+    except (*_ERRORS, DeployError):
         return False
     return True
 

@@ -126,6 +126,10 @@ class Watch(threading.Thread):
                     self.commands.add(line.replace(b"\0", b" ")[:60])
                     self.seen += [line for secret in self._secrets if secret in line]
 
+    def found(self):
+        """Return Docker's commands that were seen while they ran."""
+        return {b" ".join(command.split()[:2]) for command in self.commands}
+
     def __enter__(self):
         self.start()
         return self
@@ -151,33 +155,36 @@ def test_no_secret_is_seen_in_output_arguments_files_or_the_result(sandbox, serv
     runner_token = tokens["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
     home = tmp_path / "home"
     home.mkdir()
-    with Watch([PASSWORD, runner_token, SECRET_ACCESS_KEY, BUILD_SECRET]) as watch:
-        ran = push(
-            sandbox,
-            services,
-            tmp_path,
-            *("--role-to-assume", ROLE, "--build-secrets", "TOKEN", "--build-secret-files", "file=pip.conf"),
-            sha=_sha(3),
-            **tokens,
-            HOME=str(home),
-            TOKEN=BUILD_SECRET,
-            AWS_SECRET_ACCESS_KEY=SECRET_ACCESS_KEY,
-        )
-    assert ran.exit_code == 0, ran.shown
-    assert watch.samples > 50
-    assert any(b"docker login" in command for command in watch.commands), "the sampling was too slow"
-    assert any(b"docker push" in command for command in watch.commands)
-    assert watch.seen == []
+    for attempt in range(3):  # a login is over soon: a sampling that missed it proves nothing
+        with Watch([PASSWORD, runner_token, SECRET_ACCESS_KEY, BUILD_SECRET]) as watch:
+            ran = push(
+                sandbox,
+                services,
+                tmp_path,
+                *("--role-to-assume", ROLE, "--build-secrets", "TOKEN"),
+                *("--build-secret-files", "file=pip.conf"),
+                sha=_sha(30 + attempt),
+                **tokens,
+                HOME=str(home),
+                TOKEN=BUILD_SECRET,
+                AWS_SECRET_ACCESS_KEY=SECRET_ACCESS_KEY,
+            )
+        assert ran.exit_code == 0, ran.shown
+        assert watch.seen == []
+        if {b"docker login", b"docker push", b"docker build"} <= watch.found():
+            break
+    else:
+        pytest.fail("the sampling was too slow")
     sessions = sandbox.server.sandbox.sessions.values()
     secrets = [PASSWORD, runner_token, SECRET_ACCESS_KEY, BUILD_SECRET]
     secrets += [text for session in sessions for text in (session.secret_access_key, session.token)]
-    assert len(secrets) == 6
+    assert len(secrets) >= 6
     assert "it says ***" in ran.shown
     left = [path for path in (*tmp_path.rglob("*"), *home.rglob("*")) if path.is_file()]
     texts = [ran.shown, *(path.read_text(errors="replace") for path in left if "registry" not in path.parts)]
     assert not [secret for secret in secrets for text in texts if secret in text]
     assert not list(tmp_path.glob("docker-config-*"))
-    history = services.docker("history", "--no-trunc", f"{services.registry}/rag:{_sha(3)}")
+    history = services.docker("history", "--no-trunc", f"{services.registry}/rag:{_sha(30 + attempt)}")
     assert BUILD_SECRET not in history
 
 

@@ -143,6 +143,13 @@ def test_a_generator_that_is_broken_costs_only_the_wording(
     assert (last, streamed["mode"]) == ("done", "extractive")
 
 
+def test_half_a_surrogate_from_the_generator_is_replaced(settings: Settings) -> None:
+    with stand_in(body=b'{"choices": [{"message": {"content": "broken \\ud800 [1]"}}]}') as generator:
+        with running(settings.model_copy(update={"openai_base_url": generator.url})) as service:
+            answer = service.client.post("/ask", json={"question": QUESTION}).raise_for_status().json()
+    assert answer["answer"] == "broken ? [1]"
+
+
 def test_a_generator_that_is_down_costs_only_the_wording(settings: Settings) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -88,6 +88,8 @@ async def events(
 
 
 def _generated(text: str, found: Retrieved, *, model: str) -> Answer:
+    # Half a surrogate pair can come as JSON but cannot leave as UTF-8.
+    text = text.encode("utf-8", "replace").decode("utf-8")
     return Answer(
         answer=text,
         mode="generated",

@@ -21,6 +21,8 @@ from rag_service.problems import ComputeFailed, NotReady, OutOfMemory, Problem, 
 T = TypeVar("T")
 R = TypeVar("R")
 
+_DELIVERED_AT_ONCE = 4
+
 
 class Observer(Protocol):
     """Watch a batcher: metrics, and the one error after which the process must be replaced."""
@@ -72,6 +74,7 @@ class Batcher(Generic[T, R]):
         self._seconds_per_item = 0.0
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
+        self._deliveries: set[asyncio.Task[None]] = set()
         self._lost: BaseException | None = None
 
     @property
@@ -87,7 +90,7 @@ class Batcher(Generic[T, R]):
         """Stop serving; whoever still waits is told that the service ends."""
         if self._worker is not None:
             self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+            await asyncio.gather(self._worker, *self._deliveries, return_exceptions=True)
         while self._waiting:
             self._fail(self._waiting.popleft(), NotReady("The service is shutting down.", retry_after=1))
 
@@ -142,11 +145,20 @@ class Batcher(Generic[T, R]):
             self._seconds_per_item += (pace - self._seconds_per_item) * (
                 0.2 if self._seconds_per_item else 1.0
             )
-            for entry, outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, BaseException):
-                    self._fail(entry, outcome)
-                elif not entry.future.done():
-                    entry.future.set_result(outcome)
+            # A task of its own: the device begins with the next batch while these answers are written.
+            delivery = asyncio.create_task(self._deliver(batch, outcomes))
+            self._deliveries.add(delivery)
+            delivery.add_done_callback(self._deliveries.discard)
+
+    async def _deliver(self, batch: list[_Entry[T, R]], outcomes: list[R | BaseException]) -> None:
+        """Hand the outcomes over a few at a time: thirty-two answers at once would keep /health waiting."""
+        for place, (entry, outcome) in enumerate(zip(batch, outcomes, strict=True)):
+            if place % _DELIVERED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if isinstance(outcome, BaseException):
+                self._fail(entry, outcome)
+            elif not entry.future.done():
+                entry.future.set_result(outcome)
 
     async def _next_batch(self) -> list[_Entry[T, R]]:
         loop = asyncio.get_running_loop()

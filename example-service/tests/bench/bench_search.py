@@ -6,12 +6,13 @@ import asyncio
 import sys
 import tempfile
 import time
+from statistics import median
 
 from bench_process import Connection, percentile, service, timed, verdict
 
 from running import DOCUMENTS, ingest_folder
 
-CLIENTS, SECONDS = 64, 10
+CLIENTS, SECONDS, ROUNDS = 64, 4, 5
 TOPICS = ("breaker", "rollback", "health", "grace", "period", "driver", "wheels")
 TOPICS += ("layer", "SIGTERM", "drain", "target", "stop", "task", "memory")
 
@@ -41,26 +42,30 @@ async def load(url: str, latencies: list[float], health: list[float]) -> float:
     return len(latencies) / (time.perf_counter() - began)
 
 
-def measure(index: str, **environment: str) -> tuple[float, float, float]:
-    with service(INDEX_URI=index, EMBEDDING_MODEL="minilm", **environment) as (url, _):
-        asyncio.run(load(url, [], []))
-        latencies: list[float] = []
-        health: list[float] = []
-        pace = asyncio.run(load(url, latencies, health))
+def measure(url: str) -> tuple[float, float, float]:
+    latencies: list[float] = []
+    health: list[float] = []
+    pace = asyncio.run(load(url, latencies, health))
     return pace, percentile(latencies, 0.95), percentile(health, 0.99)
 
 
 def main() -> int:
+    """Measure both in turns, so that whatever else the machine does meets both."""
     with tempfile.TemporaryDirectory() as index:
         ingest_folder(DOCUMENTS, index, model="minilm")
-        alone = measure(index, MAX_BATCH="1", MAX_WAIT_MS="0")
-        batched = measure(index)
-    for name, (pace, p95, health) in {"one by one": alone, "micro-batched": batched}.items():
+        same = {"INDEX_URI": index, "EMBEDDING_MODEL": "minilm"}
+        with service(**same, MAX_BATCH="1", MAX_WAIT_MS="0") as (alone, _), service(**same) as (batched, _):
+            rounds = [(measure(alone), measure(batched)) for _ in range(ROUNDS + 1)][1:]
+    for name, which in (("one by one", 0), ("micro-batched", 1)):
+        pace, p95, health = (median(values) for values in zip(*(r[which] for r in rounds), strict=True))
         print(f"     {name}: {pace:.0f}/s, p95 {p95 * 1000:.0f} ms, /health p99 {health * 1000:.1f} ms")
+    throughput = median(batched[0] / alone[0] for alone, batched in rounds)
+    slowness = median(batched[1] / alone[1] for alone, batched in rounds)
+    health = median(batched[2] for _, batched in rounds) * 1000
     results = [
-        verdict("throughput, micro-batched over one by one", batched[0] / alone[0], 4, at_least=True),
-        verdict("p95, micro-batched over one by one", batched[1] / alone[1], 1),
-        verdict("/health p99 while the model computes", batched[2] * 1000, 20, unit="ms"),
+        verdict("throughput, micro-batched over one by one", throughput, 4, at_least=True),
+        verdict("p95, micro-batched over one by one", slowness, 1),
+        verdict("/health p99 while the model computes", health, 20, unit="ms"),
     ]
     return 0 if all(results) else 1
 

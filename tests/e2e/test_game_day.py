@@ -83,6 +83,8 @@ def test_it_ends_with_the_revision_and_the_digest_that_it_said(sandbox, tmp_path
     assert f"→ ki-rag-api:{revision}" in run.result["reason"]
     assert _running(sandbox) == (run.result["task_definition_arn"], {digest})
     assert run.changes == ["UpdateService", "TagResource"]
+    if to == "previous":
+        assert run.operations.index("UpdateService") < 8, run.operations
 
 
 def test_the_history_tells_the_day(sandbox, tmp_path):

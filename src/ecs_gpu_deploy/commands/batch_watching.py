@@ -348,8 +348,9 @@ class BatchWatcher:
                 continue
             self._shown_ends.add(end.task_arn)
             if end.judgement == "failed" or len(self._shown_ends) <= _SHOWN_ENDS:
+                without = "without an exit code" if end.started_at else "never ran"
                 codes = ", ".join(
-                    f"{c.name} exit {c.exit_code}" if c.exit_code is not None else f"{c.name} never ran"
+                    f"{c.name} exit {c.exit_code}" if c.exit_code is not None else f"{c.name} {without}"
                     for c in end.containers
                 )
                 ran = end.stopped_at - end.started_at if end.stopped_at and end.started_at else None

@@ -19,7 +19,8 @@ PUSH_ACTIONS: Final = (
 _NETWORK: Final = re.compile(
     r"i/o timeout|TLS handshake timeout|connection reset|connection refused|broken pipe|unexpected EOF"
     r"|: EOF\b|no such host|temporary failure in name resolution|network is unreachable"
-    r"|context deadline exceeded|net/http: request canceled|client connection lost|use of closed network connection"
+    r"|context deadline exceeded|net/http: request canceled|client connection lost"
+    r"|use of closed network connection"
     r"|\b(?:500|502|503|504) (?:Internal Server Error|Bad Gateway|Service Unavailable|Gateway Time-?out)"
     r"|received unexpected HTTP status: 5\d\d|toomanyrequests|Rate exceeded|429 Too Many Requests",
     re.IGNORECASE,

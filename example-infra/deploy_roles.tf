@@ -209,13 +209,26 @@ locals {
     },
   ]
 
+  # keep-revisions: deregister old revisions, but none that a service, a schedule or a rule still runs.
   cleaning_up = [
-    for statement in [{
-      Sid      = "Deregister"
-      Effect   = "Allow"
-      Action   = ["ecs:DeregisterTaskDefinition"]
-      Resource = "*"
-    }] : statement if var.deregister_revisions
+    for statement in [
+      {
+        Sid      = "Deregister"
+        Effect   = "Allow"
+        Action   = ["ecs:DeregisterTaskDefinition", "ecs:ListClusters", "ecs:ListServices", "events:ListRuleNamesByTarget", "scheduler:ListSchedules"]
+        Resource = ["*"]
+      },
+      {
+        Sid    = "FindWhoRunsRevisions"
+        Effect = "Allow"
+        Action = ["ecs:DescribeServices", "events:ListTargetsByRule", "scheduler:GetSchedule"]
+        Resource = [
+          "${local.ecs_arn}:service/*",
+          "${local.arn}:events:${var.region}:${local.account}:rule/*",
+          "${local.arn}:scheduler:${var.region}:${local.account}:schedule/*",
+        ]
+      },
+    ] : statement if var.deregister_revisions
   ]
 
   permissions = {

@@ -105,17 +105,13 @@ resource "aws_ecs_service" "this" {
     container_port   = var.container_port
   }
 
-  ordered_placement_strategy {
-    type  = "spread"
-    field = "attribute:ecs.availability-zone"
-  }
-
+  # Spread before binpack, as the keys sort. Managed Instances are spread over the zones by ECS itself.
   dynamic "ordered_placement_strategy" {
-    for_each = local.managed_instances ? [] : ["memory"]
+    for_each = local.managed_instances ? {} : { "attribute:ecs.availability-zone" = "spread", "memory" = "binpack" }
 
     content {
-      type  = "binpack"
-      field = ordered_placement_strategy.value
+      type  = ordered_placement_strategy.value
+      field = ordered_placement_strategy.key
     }
   }
 

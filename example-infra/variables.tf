@@ -597,7 +597,7 @@ variable "deletion_protection" {
 # Roles
 
 variable "deregister_revisions" {
-  description = "Let the deploy role deregister task definitions (`keep-revisions`). AWS cannot restrict that to one family."
+  description = "Let the deploy role deregister old revisions (`keep-revisions`) and see which ones schedules and rules run. AWS cannot restrict deregistering to one family."
   type        = bool
   default     = false
 }

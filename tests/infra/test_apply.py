@@ -28,6 +28,15 @@ SPEED = "120"
 BATCH_INPUTS = ("region", "cluster", "role-to-assume", "role-duration", "timeout")
 TERRAFORMS_OWN = {"ecr:CreateRepository", "ecr:PutLifecyclePolicy"}
 """What the program does where there is no repository yet (create-repository): here Terraform made it."""
+CLEANING_UP = {
+    "ecs:DeregisterTaskDefinition",
+    "ecs:ListClusters",
+    "events:ListRuleNamesByTarget",
+    "events:ListTargetsByRule",
+    "scheduler:GetSchedule",
+    "scheduler:ListSchedules",
+}
+"""What keep-revisions calls; granted with deregister_revisions only."""
 OIDC_PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
 
 
@@ -225,7 +234,7 @@ def test_every_action_of_docs_permissions_is_granted_to_the_commands_role(
         for statement in policy["Statement"]
         for action in statement["Action"]
     }
-    assert set(recorded[command]) - granted <= TERRAFORMS_OWN
+    assert set(recorded[command]) - granted <= TERRAFORMS_OWN | CLEANING_UP
 
 
 ELSEWHERE = [
@@ -338,11 +347,12 @@ def test_what_the_provider_lacks_is_set_with_the_aws_cli(stack: Stack) -> None:
     """Blue/green and the breaker's threshold, by UpdateService; the plan after it is empty."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     wishes = {"deployment_strategy": "BLUE_GREEN", "spare_gpus": "2", "breaker_failures": "2"}
+    wishes["deregister_revisions"] = "true"
     asked = replace(
         stack.workspace,
         environment={
-            **stack.workspace.environment,
             **clean_environment(stack.sandbox),
+            **stack.workspace.environment,
             **{f"TF_VAR_{name}": value for name, value in wishes.items()},
             "PATH": path,
         },
@@ -358,6 +368,8 @@ def test_what_the_provider_lacks_is_set_with_the_aws_cli(stack: Stack) -> None:
     }
     plan = asked.plan()
     assert plan.exit_code == 0, plan.shown
+    granted = json.dumps(asked.outputs()["policies"]["deploy"])
+    assert {action for action in CLEANING_UP if f'"{action}"' not in granted} == set()
 
 
 def test_destroy_leaves_nothing(stack: Stack) -> None:

@@ -23,6 +23,7 @@ def correct(service: str) -> None:
     match service:
         case "iam":
             _load_managed_policies()
+            _keep_what_a_role_update_leaves_out()
         case "ec2":
             _keep_a_templates_own_tags_apart()
             _describe_rules_between_groups()
@@ -39,6 +40,23 @@ def _load_managed_policies() -> None:
     from moto.core.config import default_user_config  # noqa: PLC0415
 
     default_user_config["iam"]["load_aws_managed_policies"] = True
+
+
+def _keep_what_a_role_update_leaves_out() -> None:
+    """Change only what UpdateRole names: description, longest session or both (UpdateRole, IAM API)."""
+    from moto.iam import models  # noqa: PLC0415
+
+    module: Any = models
+    original = module.IAMBackend.update_role
+
+    def update_role(
+        backend: Any, role_name: str, role_description: str | None, max_session_duration: str | None
+    ) -> Any:
+        role = backend.get_role(role_name)
+        description = role.description if role_description is None else role_description
+        return original(backend, role_name, description, max_session_duration or role.max_session_duration)
+
+    module.IAMBackend.update_role = update_role
 
 
 def _keep_a_templates_own_tags_apart() -> None:

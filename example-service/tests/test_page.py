@@ -100,6 +100,7 @@ def test_the_page_works_on_a_narrow_screen_and_by_keyboard(
     context = browser.new_context(viewport={"width": 360, "height": 640}, color_scheme="dark")
     tab = context.new_page()
     tab.goto(service.url)
+    sync_api.expect(tab.get_by_label("Question")).to_be_focused()
     tab.keyboard.type("grace period")
     tab.keyboard.press("Enter")
     sync_api.expect(tab.locator("#sources li").first).to_contain_text("grace")

@@ -20,9 +20,9 @@ AWAKE = {
 @cache
 def correct(service: str) -> None:
     """Correct moto's backend of a service, named as it signs requests; once in a process."""
+    _load_managed_policies()  # before any service, as others open IAM behind our back
     match service:
         case "iam":
-            _load_managed_policies()
             _keep_what_a_role_update_leaves_out()
         case "ec2":
             _keep_a_templates_own_tags_apart()

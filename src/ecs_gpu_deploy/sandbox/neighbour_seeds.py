@@ -38,8 +38,10 @@ def backend(service: str, account_id: str, region: str, partition: str) -> Any:
 def reset_all() -> None:
     """Empty every backend that moto has loaded: a new sandbox begins with nothing."""
     from moto.core.base_backend import BackendDict  # noqa: PLC0415
+    from moto.core.model_instances import reset_model_data  # noqa: PLC0415
 
     BackendDict.reset()
+    reset_model_data()  # moto's list of all it ever made would keep 70 MB a sandbox
 
 
 def _correct_ecr() -> None:

@@ -330,7 +330,7 @@ def test_success_is_not_confirmed_by_counts_from_before():
 
 @pytest.mark.parametrize("closed", [True, False], ids=["classic", "by the API"])
 def test_a_runner_whose_clock_is_wrong_sees_the_same_events(closed):
-    """AWS's clock is a quarter of an hour behind ours: events are told apart by their ids, not by their times."""
+    """AWS's clock is a quarter of an hour behind ours: events are told apart by their ids, not times."""
     old, new = _unplaced(40), replace(_unplaced(150), id="new")
     watched = replace(WATCHED, known_events=frozenset({old.id}))
     shown = replace(OURS_WAITING, events=(new, old))

@@ -126,6 +126,12 @@ def test_a_missing_region_is_named(sandbox, tmp_path):
     assert "--region" in run.shown
 
 
+@pytest.mark.parametrize("other", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_either_variable_gives_the_region(sandbox, tmp_path, other):
+    run = deploy(sandbox, tmp_path, "--image", image("nope"), without=[other])
+    assert "is not in ECR" in run.shown
+
+
 def test_missing_credentials_are_aws_s_refusal_and_name_the_way_out(sandbox, tmp_path):
     run = deploy(
         sandbox,

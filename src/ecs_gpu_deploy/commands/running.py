@@ -154,17 +154,19 @@ def _connected(settings: Settings, clock: Clock, github: GitHub, draft: Draft) -
         def trace(name: str) -> None:
             emit(f"debug: {name}", sys.stderr)
 
+    # AWS's other tools read AWS_REGION; botocore itself reads AWS_DEFAULT_REGION only.
+    region = settings.region or os.environ.get("AWS_REGION") or None
     wish, calls = RoleWish.from_settings(settings), Counter[str]()
     draft.findings += wish.findings()
     session = session_for(
         wish,
-        region=settings.region,
+        region=region,
         clock=clock,
         mask=github.mask,
         say=lambda text: emit(log_line(text), sys.stdout),
         calls=calls,
     )
-    aws = Aws(region=settings.region, clock=clock, botocore_session=session, trace=trace, calls=calls)
+    aws = Aws(region=region, clock=clock, botocore_session=session, trace=trace, calls=calls)
     check_account(aws, wish, settings.allowed_account_ids or ())
     return aws
 

@@ -1,4 +1,5 @@
-# make demo · make test · make check · make bench · make docs · make lock
+# make demo · make test · make check · make bench · make docs · make permissions · make lock
+# make example-test · make infra-test: the example service and the example infrastructure
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -19,7 +20,7 @@ demo: $(DEMO)
 
 test: check
 	@rm -f .coverage .coverage.*
-	$(DEV) -m coverage run -m pytest $(PYTEST)
+	$(DEV) -m coverage run -m pytest --ignore=tests/infra $(PYTEST)
 	@$(DEV) -m coverage combine -q && $(DEV) -m coverage report
 
 check: $(DEV) docs-check
@@ -73,3 +74,6 @@ lock: $(DEV)
 
 clean:
 	rm -rf .venv .venv-demo .coverage .coverage.* demo-output build dist $(addsuffix /node_modules,$(NODE_TESTS))
+
+include example-service/Makefile
+include example-infra/Makefile

@@ -62,6 +62,7 @@ class GitHub:
         path = self._environment.get("GITHUB_OUTPUT", "")
         if not path:
             return
+        Path(path).touch()  # the toolkit wants it to be there
         toolkit = _toolkit() if self._environment is os.environ else None
         for name, value in outputs.items():
             if toolkit is not None:

@@ -68,5 +68,5 @@ def test_a_pipe_gets_plain_lines_and_never_loads_rich(sandbox, tmp_path):
     assert ran.returncode == 0
     assert "\x1b" not in ran.stdout
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
-    assert "boto3" in loaded
+    assert "botocore" in loaded
     assert "rich" not in loaded

@@ -9,7 +9,7 @@ import botocore.exceptions
 from ecs_gpu_deploy.commands.context import Context
 from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.core.verdict import Verdict
-from ecs_gpu_deploy.edges.aws import error_text, refused
+from ecs_gpu_deploy.edges.aws import error_text, is_passing, refused
 from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS, Ecs, UpdateUnclear, is_unavailable
 from ecs_gpu_deploy.edges.signals import CutShort, at_most
 from ecs_gpu_deploy.errors import DeployError, Refused
@@ -56,13 +56,16 @@ def without_others(context: Context, service: Service) -> Service:
 
 
 def _ongoing(ecs: Ecs, service: Service) -> str:
-    """Return what to call the deployment that is ongoing, or ""."""
+    """Return what to call the deployment that is ongoing, or "".
+
+    Where the list is denied, unknown to the endpoint or does not answer, the classic deployments tell.
+    """
     try:
         for brief in ecs.fetch_deployments(service.name):
             if not brief.status.is_terminal:
                 return f"{short_id(brief.arn)}, {brief.status}"
     except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
-        if not is_unavailable(error):
+        if not is_unavailable(error) and not is_passing(error):
             raise refused(error, "list the service deployments") from error
         states = [d for d in service.deployments if d.rollout_state == RolloutState.IN_PROGRESS]
         return f"{states[0].id}, {states[0].rollout_state}" if states else ""

@@ -113,6 +113,13 @@ def memory():
     print(f"memory: {told} of a crash loop (virtual hours)")
 
 
+def seconds_of_a_refusal(environment):
+    """Return the wall time of the program's start, first calls and end: the image is not there."""
+    began = time.perf_counter()
+    deploy(environment, "no-such-tag").wait()
+    return time.perf_counter() - began
+
+
 def wall():
     """Print the wall time of a rollout of about twenty minutes."""
     world = default_world()
@@ -120,15 +127,18 @@ def wall():
     world["images"].append({"image": "ki-rag-api:twenty", "layers": [{"mb": 4000}], "load_seconds": 1090})
     with tempfile.TemporaryDirectory() as folder, sandbox_process(world, folder=Path(folder)) as sandbox:
         environment = clean_environment(sandbox)
+        deploy(environment, "good").wait()  # moto loads its services
+        start = seconds_of_a_refusal(environment)
         for number in range(ROUNDS):
             began = time.perf_counter()
             process = deploy(environment, "twenty", f"--result-file={folder}/r.json")
             process.wait()
             seconds = time.perf_counter() - began
             result = json.loads(Path(folder, "r.json").read_text(encoding="utf-8"))
+            minutes, calls = result["duration_seconds"] / 60, sum(result["api_calls"].values())
             print(
-                f"wall: round {number + 1}: {result['duration_seconds'] / 60:.1f} virtual minutes in "
-                f"{seconds:.2f} s (limit 1), {sum(result['api_calls'].values())} calls, {result['outcome']}"
+                f"wall: round {number + 1}: {minutes:.1f} virtual minutes in {seconds - start:.2f} s (limit 1) "
+                f"after a start of {start:.2f} s, {calls} calls, {result['outcome']}"
             )
 
 

@@ -137,7 +137,7 @@ def wall():
             result = json.loads(Path(folder, "r.json").read_text(encoding="utf-8"))
             minutes, calls = result["duration_seconds"] / 60, sum(result["api_calls"].values())
             print(
-                f"wall: round {number + 1}: {minutes:.1f} virtual minutes in {seconds - start:.2f} s (limit 1)"
+                f"wall: run {number + 1}: {minutes:.1f} virtual minutes in {seconds - start:.2f} s (limit 1)"
                 f" after a start of {start:.2f} s, {calls} calls, {result['outcome']}"
             )
 

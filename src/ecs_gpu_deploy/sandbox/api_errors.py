@@ -48,11 +48,6 @@ def service_not_found() -> ApiError:
     return ApiError("ServiceNotFoundException", "Service not found.")
 
 
-def service_not_active() -> ApiError:
-    """Return AWS's answer to a change of a service that is being deleted."""
-    return ApiError("ServiceNotActiveException", "Service was not ACTIVE.")
-
-
 def access_denied(caller: str, action: str, resource: str) -> ApiError:
     """Return AWS's refusal in the words of "Troubleshoot access denied error messages" (IAM User Guide)."""
     return ApiError(

@@ -10,7 +10,6 @@ from ecs_gpu_deploy.core.scheduler import Scheduler
 from ecs_gpu_deploy.core.scheduler.state import CapacityProvider, Instance, Service, Task
 from ecs_gpu_deploy.sandbox.api_errors import (
     ApiError,
-    client_exception,
     cluster_not_found,
     invalid_parameter,
     service_not_found,
@@ -237,10 +236,3 @@ def unsupported(message: str) -> ApiError:
 def missing(arn: str) -> dict[str, str]:
     """Return the failure of a Describe operation for something that is not there."""
     return {"arn": arn, "reason": "MISSING"}
-
-
-def named_once(name: str | None, noun: str) -> str:
-    """Return a name that is there, or raise AWS's error."""
-    if not name:
-        raise client_exception(f"{noun} should not be null or empty.")
-    return name

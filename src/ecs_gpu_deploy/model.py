@@ -326,7 +326,11 @@ class LifecycleHook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceDeployment:
-    """A service deployment (DescribeServiceDeployments), or its brief: then the counts are 0."""
+    """A service deployment (DescribeServiceDeployments), or its brief: then the counts are 0.
+
+    The counts are those of the target revision; `source_requested_tasks` is what the revisions before it are
+    still asked to run.
+    """
 
     arn: str
     status: ServiceDeploymentStatus
@@ -336,6 +340,7 @@ class ServiceDeployment:
     requested_tasks: int = 0
     running_tasks: int = 0
     pending_tasks: int = 0
+    source_requested_tasks: int = 0
     created_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
@@ -370,6 +375,9 @@ class ServiceDeployment:
             requested_tasks=target.get("requestedTaskCount", 0),
             running_tasks=target.get("runningTaskCount", 0),
             pending_tasks=target.get("pendingTaskCount", 0),
+            source_requested_tasks=sum(
+                r.get("requestedTaskCount", 0) for r in api.get("sourceServiceRevisions") or ()
+            ),
             created_at=epoch(api.get("createdAt")) or 0.0,
             started_at=epoch(api.get("startedAt")),
             finished_at=epoch(api.get("finishedAt")),

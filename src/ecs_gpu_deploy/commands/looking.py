@@ -79,8 +79,9 @@ class Looker:
         self._deployment_key: tuple[object, ...] = ()
         self._closed: dict[str, Finding] = {}
         self._blind: dict[str, str] = {}
-        self._service_at = self._tasks_at = self._instances_at = 0.0
-        self._changed_at = watch.watched.started_at
+        self._service_at = self._instances_at = 0.0
+        # Right after the update there is no task of ours yet.
+        self._changed_at = self._tasks_at = watch.watched.started_at
         self._service_key: tuple[object, ...] = ()
         self._seen_key: tuple[object, ...] = ()
         self._known_stopped: frozenset[str] = frozenset()

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from ecs_gpu_deploy.commands.explaining import diagnoses_at_end, phases_at_end
 from ecs_gpu_deploy.commands.looking import Looker, Watch
 from ecs_gpu_deploy.commands.showing import Shower
-from ecs_gpu_deploy.core.early_verdicts import placement_limit
 from ecs_gpu_deploy.core.history import History, Watched, history_at_start, observed, ours_of
-from ecs_gpu_deploy.core.phases import PhaseName
+from ecs_gpu_deploy.core.pace import seconds_to_next_look
 from ecs_gpu_deploy.core.progress import TaskGpus, gpus_of, progress_of
 from ecs_gpu_deploy.core.rollout import judge
 from ecs_gpu_deploy.core.verdict import Verdict
@@ -20,10 +19,6 @@ from ecs_gpu_deploy.edges.reporter import Reporter
 from ecs_gpu_deploy.model import Diagnosis, Finding, LogTail, Outcome, Phase, Service
 
 __all__ = ["Ending", "Watch", "Watcher"]
-
-_STRETCH = 2.0
-_QUIET_SECONDS = 60.0
-_SHORTEST_SLEEP = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +84,17 @@ class Watcher:
             if progress.key != self._key:
                 self._key, self._changed_at = progress.key, now
             self._shower.show_progress(progress)
-            self._clock.sleep(self._interval(now))
+            self._clock.sleep(
+                seconds_to_next_look(
+                    watch.watched,
+                    watch.facts,
+                    self.history,
+                    snapshot,
+                    interval=watch.poll_interval,
+                    given=watch.keeps_interval,
+                    quiet=now - self._changed_at,
+                )
+            )
 
     def ending(self, verdict: Verdict) -> Ending:
         """Return what is known now, with *verdict* over it. Asks AWS for nothing more."""
@@ -107,24 +112,6 @@ class Watcher:
             log_tails=tuple(looker.log_tails.values()),
             gpus=gpus_of(history, requirement.gpu_count if requirement else 0.0),
         )
-
-    def _interval(self, now: float) -> float:
-        """Return the seconds to the next look.
-
-        Longer while a pull or the search for a place goes on in peace, when AWS has nothing to decide; never
-        longer than somebody chose, and never past a moment at which we decide ourselves.
-        """
-        watch, history = self._watch, self.history
-        seconds = watch.poll_interval
-        peaceful = history.phase in {PhaseName.PLACEMENT, PhaseName.PULL} and not history.since_healthy
-        if peaceful and not watch.keeps_interval and now - self._changed_at >= _QUIET_SECONDS:
-            seconds *= _STRETCH
-        ends = [watch.watched.started_at + watch.watched.timeout]
-        if history.unplaced_since is not None:
-            ends.append(history.unplaced_since + placement_limit(watch.watched, history))
-        if (limit := watch.facts.given.get(history.phase)) is not None:
-            ends.append(max(history.phase_since, history.progress_at) + limit)
-        return max(_SHORTEST_SLEEP, min(seconds, *(end - now for end in ends)))
 
 
 def _knowing_events(watched: Watched, service: Service) -> Watched:

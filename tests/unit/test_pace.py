@@ -1,0 +1,146 @@
+"""How soon AWS is asked again: often while a verdict may come, half as often while none can."""
+
+from dataclasses import replace
+
+import pytest
+
+from ecs_gpu_deploy.core.history import Snapshot, Watched, history_at_start
+from ecs_gpu_deploy.core.pace import seconds_to_next_look
+from ecs_gpu_deploy.core.phases import PhaseFacts, PhaseName
+from ecs_gpu_deploy.core.timing import HealthTiming
+from ecs_gpu_deploy.model import CircuitBreaker, Service, ServiceDeployment, ServiceDeploymentStatus, Task
+
+WATCHED = Watched(
+    deployment_id="ecs-svc/2",
+    task_definition="f:2",
+    started_at=1000.0,
+    timeout=3600.0,
+    placement_timeout=900.0,
+)
+HISTORY = replace(history_at_start(WATCHED), phase=PhaseName.LOAD)
+FACTS = PhaseFacts(
+    placement_timeout=900.0,
+    timing=HealthTiming(grace=0.0, load_balancer=None, container=None),
+    deregistration_delay=60.0,
+)
+SERVICE = Service(
+    arn="arn:aws:ecs:eu-central-1:123456789012:service/c/s",
+    name="s",
+    cluster_arn="arn:aws:ecs:eu-central-1:123456789012:cluster/c",
+    status="ACTIVE",
+    task_definition="f:2",
+    desired_count=2,
+    running_count=4,
+    pending_count=0,
+    deployments=(),
+    events=(),
+    circuit_breaker=CircuitBreaker(enable=True, rollback=True),
+)
+LOADING = ServiceDeployment(
+    arn="arn:sd",
+    status=ServiceDeploymentStatus.IN_PROGRESS,
+    requested_tasks=2,
+    running_tasks=2,
+    source_requested_tasks=2,
+)
+
+
+def seconds(
+    deployment=LOADING,
+    *,
+    service=SERVICE,
+    history=HISTORY,
+    facts=FACTS,
+    watched=WATCHED,
+    at=1100.0,
+    given=False,
+    quiet=0.0,
+    stale=False,
+):
+    snapshot = Snapshot(at=at, service=service, deployment=deployment, stale=stale)
+    return seconds_to_next_look(watched, facts, history, snapshot, interval=5.0, given=given, quiet=quiet)
+
+
+def failed(count):
+    task = Task(arn="t", last_status="STOPPED", stop_code="EssentialContainerExited")
+    return replace(HISTORY, since_healthy=(task,) * count)
+
+
+def test_while_two_tasks_load_beside_the_old_ones_no_verdict_can_come():
+    assert seconds() == 10.0
+
+
+def test_an_interval_that_somebody_chose_is_kept():
+    assert seconds(given=True) == 5.0
+
+
+@pytest.mark.parametrize(
+    "near",
+    [
+        pytest.param({"deployment": None}, id="the deployment was not seen"),
+        pytest.param({"stale": True}, id="the service was not seen this time"),
+        pytest.param(
+            {"deployment": replace(LOADING, source_requested_tasks=0)}, id="the old tasks were told to stop"
+        ),
+        pytest.param(
+            {"deployment": replace(LOADING, status=ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS)},
+            id="AWS rolls back",
+        ),
+        pytest.param(
+            {"deployment": replace(LOADING, status=ServiceDeploymentStatus("FROZEN"))},
+            id="a status that nobody knows",
+        ),
+        pytest.param({"deployment": replace(LOADING, breaker_failures=1)}, id="two more trip it"),
+        pytest.param({"history": failed(1)}, id="a failed task that the breaker does not show yet"),
+        pytest.param(
+            {"service": replace(SERVICE, desired_count=3), "deployment": replace(LOADING, requested_tasks=3)},
+            id="three tasks can fail at once",
+        ),
+        pytest.param(
+            {"watched": replace(WATCHED, crash_loop_threshold=2)}, id="our own threshold is lower than AWS's"
+        ),
+        pytest.param({"service": replace(SERVICE, alarms=("errors",))}, id="alarms watch the deployment"),
+        pytest.param({"service": replace(SERVICE, strategy="BLUE_GREEN")}, id="hooks and stages can end it"),
+        pytest.param({"service": replace(SERVICE, early_success_percent=50)}, id="it may succeed early"),
+        pytest.param(
+            {"facts": replace(FACTS, deregistration_delay=0.0)},
+            id="old tasks end at once",
+        ),
+    ],
+)
+def test_as_soon_as_a_verdict_may_come_the_interval_is_the_short_one(near):
+    assert seconds(**near) == 5.0
+
+
+def test_without_a_deregistration_delay_tasks_that_do_not_run_yet_are_no_success():
+    facts = replace(FACTS, deregistration_delay=0.0)
+    assert seconds(replace(LOADING, running_tasks=0), facts=facts) == 10.0
+
+
+@pytest.mark.parametrize(("phase", "expected"), [(PhaseName.PULL, 10.0), (PhaseName.LOAD, 5.0)])
+def test_a_long_pull_in_peace_is_asked_about_less_often(phase, expected):
+    many = replace(SERVICE, desired_count=20)
+    assert seconds(service=many, history=replace(HISTORY, phase=phase), quiet=60.0) == expected
+    assert seconds(service=many, history=replace(HISTORY, phase=phase), quiet=59.0) == 5.0
+
+
+@pytest.mark.parametrize(
+    "soon",
+    [
+        pytest.param({"at": 4597.0}, id="the timeout"),
+        pytest.param({"history": replace(HISTORY, unplaced_since=203.0)}, id="the limit on placement"),
+        pytest.param(
+            {
+                "facts": replace(FACTS, given={PhaseName.LOAD: 103.0}),
+                "history": replace(HISTORY, progress_at=1000.0),
+            },
+            id="a deadline that somebody set",
+        ),
+    ],
+)
+def test_the_look_is_not_later_than_our_own_decision(soon):
+    assert seconds(**soon) == pytest.approx(3.0)
+
+
+def test_a_moment_that_has_passed_is_looked_at_at_once_and_not_without_a_pause():
+    assert seconds(at=9000.0) == pytest.approx(0.2)

@@ -85,7 +85,7 @@ def _by_service_deployment(
         case status.SUCCESSFUL:
             return _confirmed(watched, service, history, now)
         case status.ROLLBACK_SUCCESSFUL:
-            return _rolled_back(deployment.rollback_reason or deployment.status_reason, service)
+            return _rolled_back(_why(deployment), service)
         case status.ROLLBACK_FAILED:
             return Verdict(
                 outcome=Outcome.FAILED,
@@ -95,7 +95,7 @@ def _by_service_deployment(
             return _stopped(watched, deployment, service, history)
         case status.ROLLBACK_REQUESTED | status.ROLLBACK_IN_PROGRESS:
             return Waiting(
-                note=sentence("AWS rolls back", deployment.rollback_reason or deployment.status_reason),
+                note=sentence("AWS rolls back", _why(deployment)),
                 rolling_back=True,
             )
     breaker = service.circuit_breaker
@@ -105,6 +105,14 @@ def _by_service_deployment(
     if ours is not None and ours.rollout_state == RolloutState.FAILED and not breaker.rollback:
         return _failed(ours.rollout_state_reason, service)
     return _in_progress(deployment, service)
+
+
+def _why(deployment: ServiceDeployment) -> str:
+    """Return AWS's reason, with the alarms that went off where it does not name them."""
+    reason = deployment.rollback_reason or deployment.status_reason
+    unnamed = [name for name in deployment.triggered_alarms if name not in reason]
+    alarms = f"alarm {', '.join(unnamed)} went off" if unnamed else ""
+    return "; ".join(part for part in (reason.rstrip("."), alarms) if part)
 
 
 def _in_progress(deployment: ServiceDeployment, service: Service) -> Waiting:
@@ -136,7 +144,7 @@ def _stopped(
         or deployment.breaker_status == "TRIGGERED"
         or deployment.triggered_alarms
     ):
-        return _failed(history.failure_reason or deployment.status_reason, service)
+        return _failed(_why(deployment) or history.failure_reason, service)
     if primary is not None and not is_ours(watched, primary) and primary.id not in watched.baseline:
         return _superseded(primary)
     if ours is not None and ours.rollout_state == RolloutState.FAILED:

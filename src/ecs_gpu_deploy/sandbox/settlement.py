@@ -200,6 +200,9 @@ class Settlement:
         if "drain_instance" in moment:
             instance = self._instance(cluster, moment["drain_instance"])
             scheduler.set_instance_status(instance, "DRAINING", region.now)
+        for key, on in (("alarm", True), ("clear_alarm", False)):
+            if key in moment:
+                scheduler.set_alarm(moment[key], region.now, on=on)
         if "update_service" in moment:
             ecs_response(region, "UpdateService", {"cluster": cluster.name, **moment["update_service"]})
         if "stop_service_deployment" in moment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler import breaker, events
+from ecs_gpu_deploy.core.scheduler import alarms, breaker, events
 from ecs_gpu_deploy.core.scheduler.model import Model
 from ecs_gpu_deploy.core.scheduler.state import (
     ContainerImage,
@@ -36,9 +36,12 @@ REVISION_SETTINGS = (
 BREAKER_REASON = "Service deployment rolled back because the circuit breaker threshold was exceeded."
 NO_CANDIDATE = "No rollback candidate was found to run the rollback."
 TASKS_FAILED = "ECS deployment circuit breaker: tasks failed to start."
-# Our own words: AWS's are not known for these two.
+ALARM_DETECTED = "alarm detected."
+# Our own words: AWS's are not known for these.
 BREAKER_STOPPED = "Service deployment stopped because the circuit breaker threshold was exceeded."
 USER_ROLLBACK = "Service deployment rolled back because a user requested it."
+ALARM_ROLLBACK = "Service deployment rolled back because a deployment alarm went off: {}."
+ALARM_STOPPED = "Service deployment stopped because a deployment alarm went off: {}."
 
 
 def begin(model: Model, service: Service) -> Deployment:
@@ -74,6 +77,7 @@ def begin(model: Model, service: Service) -> Deployment:
         updated_at=model.now,
         breaker_status=breaker.status_at_start(service),
         threshold=breaker.threshold(breaker.settings_of(service), service.desired_count),
+        alarms=alarms.watching(model, service),
     )
     model.service_deployments[record.arn] = record
     service.service_deployment_arns.insert(0, record.arn)
@@ -156,13 +160,35 @@ def watch_breaker(model: Model, service: Service, record: ServiceDeployment | No
     model.touch(service)
 
 
-def roll_back(model: Model, service: Service, record: ServiceDeployment, reason: str) -> None:
-    """Return to the most recent COMPLETED deployment, or stall where there is none."""
+def watch_alarms(model: Model, service: Service, record: ServiceDeployment | None) -> None:
+    """End the deployment when one of its alarms goes off: by a rollback, or where it stands."""
+    names = alarms.triggered(model, record) if record is not None else ()
+    if record is None or not names:
+        return
+    record.triggered_alarms = names
+    listed = ", ".join(names)
+    if alarms.settings_of(service).get("rollback"):
+        roll_back(model, service, record, ALARM_ROLLBACK.format(listed), cause=ALARM_DETECTED)
+        return
+    deployment = model.deployments[record.deployment_id]
+    _fail(model, deployment, f"ECS deployment failed: {ALARM_DETECTED}")
+    events.say(model, service, f"(deployment {deployment.id}) deployment failed: {ALARM_DETECTED}")
+    _set(model, record, ServiceDeploymentStatus.STOP_REQUESTED, ALARM_STOPPED.format(listed))
+    model.touch(service)
+
+
+def roll_back(
+    model: Model, service: Service, record: ServiceDeployment, reason: str, *, cause: str = ""
+) -> None:
+    """Return to the most recent COMPLETED deployment, or stall where there is none.
+
+    The service's event gives *cause*, where it is not the *reason*.
+    """
     failed = model.deployments[record.deployment_id]
     candidate = service.last_completed
     by_breaker = reason == BREAKER_REASON
     _fail(model, failed, TASKS_FAILED if by_breaker else reason)
-    cause = "tasks failed to start." if by_breaker else reason
+    cause = "tasks failed to start." if by_breaker else cause or reason
     events.say(model, service, f"(deployment {failed.id}) deployment failed: {cause}")
     if candidate is None or candidate is failed:
         record.rollback = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.core.scheduler import (
+    alarms,
     health,
     instances,
     launch,
@@ -192,6 +193,11 @@ class Scheduler:
         found = instances.instance_named(self._model, instance)
         instances.set_status(self._model, found, status)
         return found
+
+    def set_alarm(self, name: str, now: float, *, on: bool) -> None:
+        """Put a CloudWatch alarm into the state ALARM, or back to OK."""
+        self._model.advance(now)
+        alarms.set_alarm(self._model, name, on=on)
 
     def put_capacity_provider(self, provider: CapacityProvider, now: float) -> CapacityProvider:
         """Add or replace a capacity provider; its minimum of instances begins to launch."""

@@ -59,6 +59,7 @@ class Model:
         self.default_strategy: tuple[Mapping[str, Any], ...] = ()
         self.targets: dict[str, dict[tuple[str, int], Target]] = {}
         self.blocked_services: dict[str, None] = {}
+        self.alarms: set[str] = set()
         self.logs: list[tuple[float, int, LogLine, Container]] = []
         self._reconcile = reconcile
         self._offer_room = offer_room

@@ -51,6 +51,7 @@ def reconcile(model: Model, service: Service) -> None:
     deployments.settle(model, service)
     record = deployments.ongoing(model, service)
     deployments.watch_breaker(model, service, record)
+    deployments.watch_alarms(model, service, record)
     limits = limits_of(model, service)
     primary = service.primary
     primary.desired_count = limits.desired

@@ -313,6 +313,8 @@ class ServiceDeployment:
     breaker_status: BreakerStatus = BreakerStatus.DISABLED
     failure_count: int = 0
     threshold: int = 0
+    alarms: tuple[str, ...] = ()
+    triggered_alarms: tuple[str, ...] = ()
     bake_ends_at: float | None = None
 
 

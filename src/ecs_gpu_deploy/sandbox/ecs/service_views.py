@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ecs_gpu_deploy.core.scheduler import alarms
 from ecs_gpu_deploy.core.scheduler.state import (
     Deployment,
     Service,
@@ -192,7 +193,7 @@ def service_deployment_view(cluster: Cluster, deployment: ServiceDeployment) -> 
             "failureCount": deployment.failure_count,
             "threshold": deployment.threshold,
         },
-        "alarms": alarms_view(configuration, breaker_done=not deployment.status.ongoing),
+        "alarms": _alarms_view(configuration, deployment),
     }
     del view["targetServiceRevisionArn"]
     if deployment.rollback:
@@ -216,15 +217,16 @@ def service_deployment_view(cluster: Cluster, deployment: ServiceDeployment) -> 
     return view
 
 
-def alarms_view(configuration: Mapping[str, Any], *, breaker_done: bool) -> dict[str, Any] | None:
+def _alarms_view(configuration: Mapping[str, Any], deployment: ServiceDeployment) -> dict[str, Any] | None:
     """Describe the alarms that watch a deployment; None where there are none."""
-    alarms = configuration.get("alarms") or {}
-    if not alarms.get("alarmNames"):
+    names = (configuration.get("alarms") or {}).get("alarmNames")
+    if not names:
         return None
-    status = "DISABLED"
-    if alarms.get("enable"):
-        status = "MONITORING_COMPLETE" if breaker_done else "MONITORING"
-    return {"status": status, "alarmNames": list(alarms["alarmNames"]), "triggeredAlarmNames": []}
+    return {
+        "status": str(alarms.status_of(deployment)),
+        "alarmNames": list(names),
+        "triggeredAlarmNames": list(deployment.triggered_alarms),
+    }
 
 
 def service_revision_view(revision: ServiceRevision) -> dict[str, Any]:

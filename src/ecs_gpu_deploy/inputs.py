@@ -214,7 +214,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "timeout",
-        "Longest wait for the whole rollout. Seconds, or such as 20m or 1h30m.",
+        "Longest wait for the whole rollout. Seconds, or such as 20m or 1h30m. The default grows by the "
+        "service's own bake times, traffic steps and PAUSE hooks.",
         kind="duration",
         default="60m",
         commands=WAIT,

@@ -228,6 +228,7 @@ class Service:
     deployment_controller: str = "ECS"
     current_service_deployment: str = ""
     traffic_shift_seconds: float = 0.0
+    pause_seconds: float = 0.0
     alarms: tuple[str, ...] = ()
     placement_constraints: tuple[Api, ...] = ()
 
@@ -269,6 +270,7 @@ class Service:
             deployment_controller=(api.get("deploymentController") or {}).get("type", "ECS"),
             current_service_deployment=api.get("currentServiceDeployment", ""),
             traffic_shift_seconds=_traffic_shift_seconds(configuration),
+            pause_seconds=_pause_seconds(configuration.get("lifecycleHooks") or ()),
             alarms=_alarms(configuration.get("alarms") or {}),
             placement_constraints=tuple(api.get("placementConstraints") or ()),
         )
@@ -285,6 +287,16 @@ def _traffic_shift_seconds(configuration: Api) -> float:
             canary = configuration.get("canaryConfiguration") or {}
             return _or(canary.get("canaryBakeTimeInMinutes"), 10) * 60.0
     return 0.0
+
+
+def _pause_seconds(hooks: Sequence[Api]) -> float:
+    """Return how long PAUSE hooks may wait for somebody, each at each of its stages (aws-facts A3)."""
+    return sum(
+        _or((hook.get("timeoutConfiguration") or {}).get("timeoutInMinutes"), 1440) * 60.0
+        for hook in hooks
+        if hook.get("targetType") == "PAUSE"
+        for _ in hook.get("lifecycleStages") or ()
+    )
 
 
 def _alarms(api: Api) -> tuple[str, ...]:

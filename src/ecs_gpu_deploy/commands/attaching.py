@@ -7,7 +7,7 @@ from dataclasses import replace
 import botocore.exceptions
 
 from ecs_gpu_deploy.commands.context import Context
-from ecs_gpu_deploy.commands.facts import phase_facts
+from ecs_gpu_deploy.commands.facts import phase_facts, timeout_of
 from ecs_gpu_deploy.commands.looking import Watch
 from ecs_gpu_deploy.commands.rolling_out import requirement_in, watch_to_end, watched_of
 from ecs_gpu_deploy.core.console import console_links
@@ -51,15 +51,16 @@ def attached(context: Context, service: Service, arn: str) -> tuple[Verdict, Det
         task_definition=source.task_definition if source else service.task_definition,
         events=tuple(event for event in service.events if event.created_at < found.created_at),
     )
+    facts = phase_facts(context, service, containers)
     watched = replace(
         watched_of(
             context, before, deployment, raw.body, digests=target.digests, began=found.created_at or now
         ),
-        timeout=settings.timeout + max(now - found.created_at, 0.0),
+        timeout=timeout_of(settings, facts) + max(now - found.created_at, 0.0),
     )
     watch = Watch(
         watched=watched,
-        facts=phase_facts(context, service, containers),
+        facts=facts,
         definition=raw.body,
         requirement=requirement_in(raw.body, service),
         poll_interval=settings.poll_interval,

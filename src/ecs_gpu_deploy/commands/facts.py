@@ -13,6 +13,7 @@ from ecs_gpu_deploy.core.timing import ContainerCheck, HealthTiming, LoadBalance
 from ecs_gpu_deploy.edges.aws import Aws
 from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS
 from ecs_gpu_deploy.edges.load_balancer import TargetGroup, fetch_target_group
+from ecs_gpu_deploy.inputs import Settings
 from ecs_gpu_deploy.model import Service
 
 ALARM_BAKE_SECONDS = 300.0
@@ -36,8 +37,15 @@ def phase_facts(context: Context, service: Service, containers: Sequence[Mapping
         deregistration_delay=max((g.deregistration_delay for g in groups), default=0.0),
         stop_timeout=max((float(c.get("stopTimeout") or 30) for c in containers), default=30.0),
         bake=_bake(service),
+        pauses=service.pause_seconds,
         given=context.settings.phase_deadlines or {},
     )
+
+
+def timeout_of(settings: Settings, facts: PhaseFacts) -> float:
+    """Return the seconds after which the wait ends: what was given, else the default and AWS's own waits."""
+    own: float = settings.timeout
+    return own if "timeout" in settings.given else own + facts.bake + facts.pauses
 
 
 def _bake(service: Service) -> float:

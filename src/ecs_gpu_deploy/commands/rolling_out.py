@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ecs_gpu_deploy.commands.context import Context
-from ecs_gpu_deploy.commands.facts import phase_facts
+from ecs_gpu_deploy.commands.facts import phase_facts, timeout_of
 from ecs_gpu_deploy.commands.registering import mark_succeeded
 from ecs_gpu_deploy.commands.rendering import Rendering
 from ecs_gpu_deploy.commands.starting import nothing_started, started, started_after_all
@@ -76,19 +76,17 @@ def begun(
                 facts = phase_facts(context, service, containers)
         except Cancelled:
             cancelled = True
+    watched = watched_of(
+        context, service, deployment, rendering.definition, digests=rendering.digests, began=began
+    )
     watch = Watch(
-        watched=watched_of(
-            context, service, deployment, rendering.definition, digests=rendering.digests, began=began
-        ),
+        watched=replace(watched, timeout=timeout_of(context.settings, facts)),
         facts=facts,
         definition=rendering.definition,
         requirement=requirement_in(rendering.definition, service),
         poll_interval=context.settings.poll_interval,
         keeps_interval="poll-interval" in context.settings.given,
     )
-    if "timeout" not in context.settings.given:
-        longer = replace(watch.watched, timeout=watch.watched.timeout + facts.bake)
-        watch = replace(watch, watched=longer)
     return Begun(watch=watch, details=details, cancelled=cancelled)
 
 

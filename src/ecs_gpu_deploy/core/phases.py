@@ -41,7 +41,8 @@ class PhaseFacts:
     """The settings from which deadlines follow, in seconds.
 
     `healthy_seconds` is the target group's threshold times interval, `bake` every wait that the deployment
-    configuration adds (bake time, traffic steps, alarms), `given` the deadlines that somebody set, by phase.
+    configuration adds (bake time, traffic steps, alarms), `pauses` how long its PAUSE hooks may wait for
+    somebody, `given` the deadlines that somebody set, by phase.
     """
 
     placement_timeout: float
@@ -50,6 +51,7 @@ class PhaseFacts:
     deregistration_delay: float = 0.0
     stop_timeout: float = 30.0
     bake: float = 0.0
+    pauses: float = 0.0
     pull: float = IMAGE_PULL_SECONDS
     given: Mapping[str, float] = field(default_factory=dict)
 

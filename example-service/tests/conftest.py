@@ -20,6 +20,22 @@ torch.set_num_threads(1)
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
 
+# Not skipped but not collected, and said at the head of the run: CI has no GPU and knows no skips.
+HAS_GPU = torch.cuda.is_available()
+collect_ignore = [] if HAS_GPU else ["test_gpu.py"]
+
+
+def pytest_report_header() -> str:
+    return f"GPU: {torch.cuda.get_device_name() if HAS_GPU else 'none, test_gpu.py is left out'}"
+
+
+def unless_it_can_be_had(reason: str | None) -> None:
+    """Skip where something is missing on this machine; in CI that is a failure."""
+    if reason is not None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"not skipped in CI: {reason}")
+        pytest.skip(reason)
+
 
 @pytest.fixture(scope="session")
 def index_uri(tmp_path_factory: pytest.TempPathFactory) -> str:

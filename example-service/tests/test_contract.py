@@ -6,11 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from running import Running
-
-pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
 
 def test_schemathesis_finds_nothing(service: Running, tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml
 from botocore.validate import ParamValidator
 
+from conftest import unless_it_can_be_had
 from rag_service.settings import Settings
 from running import ROOT
 
-yaml = pytest.importorskip("yaml")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 WORLD = ROOT.parent / "src" / "ecs_gpu_deploy" / "sandbox" / "default_world.yml"
 
@@ -44,8 +45,7 @@ def test_a_file_is_valid_input_of_its_operation(name: str, service: str, operati
 
 
 def test_the_files_say_what_the_sandbox_rehearses() -> None:
-    if not WORLD.exists():
-        pytest.skip("the sandbox is not beside this folder")
+    unless_it_can_be_had(None if WORLD.exists() else "the sandbox is not beside this folder")
     world = yaml.safe_load(WORLD.read_text())
     [rehearsed] = world["task_definitions"]
     [wanted] = rehearsed.pop("containerDefinitions")

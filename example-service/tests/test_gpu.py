@@ -1,4 +1,4 @@
-"""What only a real GPU can show; skipped where there is none."""
+"""What only a real GPU can show; conftest.py leaves this file out where there is none."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import torch
 
 from conftest import tiny_settings
 from running import ServiceProcess, running
-
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 
 
 def test_on_a_gpu_every_check_passes_without_a_waiver(index_uri: str) -> None:

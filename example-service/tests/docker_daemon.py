@@ -1,0 +1,86 @@
+"""A Docker daemon of the tests' own, and a base image where none can be pulled.
+
+The daemon is started here by hand, with all it has in one folder and without any change to the network, and
+is ended here. The base is Debian, made by debootstrap, unless BASE names an image that can be pulled.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Debian's own client comes first: the one that builds with BuildKit without buildx."""
+NEEDED = {"docker": "docker.io", "dockerd": "docker.io", "debootstrap": "debootstrap"}
+SUITE = "bookworm"
+
+
+def why_not() -> str | None:
+    """Say why there can be no daemon here, None when there can."""
+    missing = [package for command, package in NEEDED.items() if shutil.which(command, path=PATH) is None]
+    if missing:
+        return f"missing Debian packages: {', '.join(sorted(set(missing)))}"
+    return None if os.geteuid() == 0 else "a Docker daemon of our own needs root"
+
+
+def succeeded(
+    *command: str, env: Mapping[str, str], check: bool = True, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, env=dict(env), capture_output=True, text=True, **options)
+    assert not check or done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return done
+
+
+@contextmanager
+def daemon(folder: Path) -> Iterator[dict[str, str]]:
+    """Run a daemon below *folder*; give the environment in which the client finds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    host = f"unix://{folder}/docker.sock"
+    command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-H", host]
+    command += ["--pidfile", f"{folder}/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
+    environment = {"PATH": PATH, "HOME": str(folder), "DOCKER_HOST": host, "DOCKER_BUILDKIT": "1"}
+    log = folder / "dockerd.log"
+    try:
+        with log.open("wb") as stream:
+            started = subprocess.Popen(command, stdout=stream, stderr=stream, env={"PATH": PATH})
+        with started:
+            try:
+                end = time.monotonic() + 30
+                while succeeded("docker", "version", env=environment, check=False).returncode != 0:
+                    assert started.poll() is None, log.read_text()[-2000:]
+                    assert time.monotonic() < end, "the daemon does not answer"
+                    time.sleep(0.1)
+                yield environment
+            finally:
+                started.send_signal(signal.SIGTERM)
+                try:
+                    started.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    started.kill()
+    finally:
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+            subprocess.run(["umount", "--lazy", mount], check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def base_image(folder: Path, environment: Mapping[str, str]) -> str:
+    """Name an image with Python and pip and nothing else: BASE, or a Debian made here."""
+    if named := os.environ.get("BASE"):
+        return named
+    packages = "python3,python3-pip,python-is-python3,ca-certificates"
+    succeeded(
+        *("debootstrap", "--variant=minbase", f"--include={packages}", SUITE, str(folder)),
+        env={**os.environ, "PATH": PATH},
+    )
+    with subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE) as tar:
+        succeeded("docker", "import", "-", "debian-python:1", env=environment, stdin=tar.stdout)
+    shutil.rmtree(folder)
+    return "debian-python:1"

@@ -70,8 +70,9 @@ def serve(runtime: Runtime, app: object) -> int:
         access_log=False,
         log_level="info",
         # Longer than the load balancer's idle timeout, so that it is never we who close a connection that it
-        # is about to use (AWS, "Troubleshoot your Application Load Balancers", HTTP 502).
-        timeout_keep_alive=75,
+        # is about to use (AWS, "Troubleshoot your Application Load Balancers", HTTP 502). The idle timeout in
+        # turn is longer than a request may take: 60 s beside our 55, 10 s more in example-infra.
+        timeout_keep_alive=int(settings.request_timeout_seconds) + 20,
         timeout_graceful_shutdown=max(1, int(settings.stop_timeout_seconds - settings.drain_seconds)),
     )
     server = DrainingServer(config, runtime)

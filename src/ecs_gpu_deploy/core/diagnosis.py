@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from ecs_gpu_deploy.core.diagnosis_table import (
@@ -29,6 +30,11 @@ from ecs_gpu_deploy.model import Container, Diagnosis, Event, LogTail, Service, 
 __all__ = ["Instance", "diagnoses_markdown", "diagnoses_of", "diagnosis", "explanation_of", "headline"]
 
 MAX_EVIDENCE = 5
+_MAX_WRAPPED = 30
+"""Lines that may be one wrapped message."""
+_MIN_WIDTH = 30
+_WEAK_RANK = 60
+"""From this rank on a cause is named by the beginning of a message alone."""
 
 _NORMAL_STOP = re.compile(r"scaling activity initiated by|stopped by user|user initiated", re.IGNORECASE)
 _STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
@@ -150,7 +156,7 @@ def explanation_of(text: str) -> tuple[Diagnosis, ...]:
     200 and last 1800 lines are looked at, and 4000 characters of a line.
     """
     lines = lines_of(text)
-    found = hits(lines)
+    found = _hits_of_best_reading(lines)
     if any(hit.cause.code in _HEALTH_CHECKS for hit in found):
         # Exit 137 beside a failed health check is how ECS stopped the task, no memory limit (aws-facts F).
         found = tuple(hit for hit in found if not _is_bare_kill(hit))
@@ -164,6 +170,42 @@ def explanation_of(text: str) -> tuple[Diagnosis, ...]:
     if len(groups) > 1:
         groups.pop("unknown", None)
     return tuple(group.diagnosis() for group in groups.values())
+
+
+def _hits_of_best_reading(lines: Sequence[str]) -> tuple[Hit, ...]:
+    """Return what *lines* prove as they stand or, where that is no clear cause, read in another way.
+
+    A JSON string holds its line ends as `\\n`; a console or a table wraps a sentence between its words,
+    a narrow column also inside of them.
+    """
+    best = hits(lines)
+    if _rank(best) < _WEAK_RANK:
+        return best
+    if any("\\n" in line for line in lines):
+        best = min(best, hits(re.sub(r"\\+[nr]", "\n", "\n".join(lines))), key=_rank)
+    if _is_wrapped(lines):
+        for glue in (" ", ""):
+            best = min(best, hits(glue.join(line.strip() for line in lines)), key=_rank)
+    return best
+
+
+def _is_wrapped(lines: Sequence[str]) -> bool:
+    """Say whether *lines* look like one text cut at a width: no line had room for the next one's first word.
+
+    Two separate log lines pass that by chance, so a second line that begins like an own entry does not.
+    """
+    if not 1 < len(lines) <= _MAX_WRAPPED or not all(line.strip() for line in lines):
+        return False
+    if len(lines) == 2 and lines[1][:1].isupper():
+        return False
+    width = max(map(len, lines))
+    return width >= _MIN_WIDTH and all(
+        len(line) + 1 + len(after.split()[0]) > width for line, after in pairwise(lines)
+    )
+
+
+def _rank(found: Sequence[Hit]) -> int:
+    return min((hit.cause.rank for hit in found), default=NORMAL_RANK + 1)
 
 
 def _is_bare_kill(hit: Hit) -> bool:

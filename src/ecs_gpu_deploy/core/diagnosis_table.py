@@ -23,6 +23,10 @@ NORMAL_RANK = 92
 
 _HITS_PER_PATTERN = 20
 
+_QUOTES = str.maketrans(dict.fromkeys("\u2018\u2019\u00b4`", "'") | dict.fromkeys("\u201c\u201d", '"'))
+_ESCAPED_QUOTE = re.compile(r"\\+(?=[\"'])")
+_BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
+
 
 class Source(StrEnum):
     """Where a text was found."""
@@ -120,13 +124,9 @@ def _patterns(sources: frozenset[Source]) -> tuple[tuple[Cause, re.Pattern[str]]
 
 
 def hits(text: str | Sequence[str], sources: frozenset[Source] = EVERY_SOURCE) -> tuple[Hit, ...]:
-    """Return the lines of *text* that prove a cause: of each line its best cause only, in their order.
-
-    The patterns are lower case and so is the text they see: that is faster than ignoring case, and lower
-    case never changes the number of lines.
-    """
+    """Return the lines of *text* that prove a cause: of each line its best cause only, in their order."""
     lines = lines_of(text if isinstance(text, str) else "\n".join(text))
-    lowered = "\n".join(lines).lower().replace("\u2019", "'")
+    lowered = _as_matched("\n".join(lines))
     starts = [0]
     starts += [match.end() for match in re.finditer("\n", lowered)]
     best: dict[int, Cause] = {}
@@ -136,6 +136,14 @@ def hits(text: str | Sequence[str], sources: frozenset[Source] = EVERY_SOURCE) -
             if number not in best or cause.rank < best[number].rank:
                 best[number] = cause
     return tuple(Hit(cause=best[number], number=number, line=lines[number]) for number in sorted(best))
+
+
+def _as_matched(text: str) -> str:
+    """Return *text* as the patterns see it: lower case, plain quotes, none escaped, single blanks.
+
+    Lower case is faster than ignoring case; nothing here changes the number of lines.
+    """
+    return _BLANKS.sub(" ", _ESCAPED_QUOTE.sub("", text.lower().translate(_QUOTES)))
 
 
 def _some(matches: Iterator[re.Match[str]]) -> Iterator[re.Match[str]]:

@@ -135,3 +135,17 @@ def test_calls_are_recorded_with_who_asked_what() -> None:
         assert call["parameters"] == {"cluster": "ki-cluster", "services": ["ki-rag-api"]}
         assert call["accessKeyId"] == sandbox.environment["AWS_ACCESS_KEY_ID"]
         assert call["at"] == sandbox.now()
+
+
+def test_a_signature_of_another_time_is_refused_with_the_time_here() -> None:
+    with sandbox_thread() as sandbox, sandbox.client() as ecs, sandbox.client("elbv2") as balancers:
+        sandbox.add({"faults": [{"operation": "*", "signature_time": True}]})
+        with pytest.raises(ClientError) as caught:
+            ecs.list_clusters()
+        response: Any = caught.value.response
+        assert response["Error"]["Code"] == "InvalidSignatureException"
+        assert response["Error"]["Message"].startswith("Signature ")
+        assert response["ResponseMetadata"]["HTTPHeaders"]["date"] == "Mon, 23 Nov 2026 08:00:00 GMT"
+        code, message, status = refusal(balancers.describe_load_balancers)
+        assert (code, status) == ("SignatureDoesNotMatch", 403)
+        assert message.endswith(" min.)")

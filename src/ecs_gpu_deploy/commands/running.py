@@ -158,15 +158,12 @@ def _connected(settings: Settings, clock: Clock, github: GitHub, draft: Draft) -
     region = settings.region or os.environ.get("AWS_REGION") or None
     wish, calls = RoleWish.from_settings(settings), Counter[str]()
     draft.findings += wish.findings()
-    session = session_for(
-        wish,
-        region=region,
-        clock=clock,
-        mask=github.mask,
-        say=lambda text: emit(log_line(text), sys.stdout),
-        calls=calls,
-    )
-    aws = Aws(region=region, clock=clock, botocore_session=session, trace=trace, calls=calls)
+
+    def say(text: str) -> None:
+        emit(log_line(text), sys.stdout)
+
+    session = session_for(wish, region=region, clock=clock, mask=github.mask, say=say, calls=calls)
+    aws = Aws(region=region, clock=clock, botocore_session=session, trace=trace, calls=calls, say=say)
     check_account(aws, wish, settings.allowed_account_ids or ())
     return aws
 

@@ -15,6 +15,7 @@ import tenacity
 
 from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.edges.clock import Clock
+from ecs_gpu_deploy.edges.clock_skew import ClockSkew
 from ecs_gpu_deploy.errors import CredentialsExpired, InvalidInput, Refused
 
 T = TypeVar("T")
@@ -141,7 +142,9 @@ class Aws:
         attempts: int = 8,
         trace: Callable[[str], None] | None = None,
         calls: Counter[str] | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
+        self._skew = ClockSkew(say)
         self.calls: Counter[str] = Counter() if calls is None else calls
         self._clock = clock
         self._attempts = attempts
@@ -183,6 +186,7 @@ class Aws:
                     hint="Check region and AWS_ENDPOINT_URL.",
                 ) from error
             client.meta.events.register(f"before-call.{service}", self._count)
+            self._skew.heed(client)
             self._clients[key] = client
         return self._clients[key]
 
@@ -195,10 +199,15 @@ class Aws:
     def once(
         self, api: str, method: str, params: Mapping[str, Any], *, region: str | None = None
     ) -> Mapping[str, Any]:
-        """Call AWS one time; botocore's errors come through, save those that end everything."""
+        """Call AWS one time; botocore's errors come through, save those that end everything.
+
+        What AWS refuses for the time of its signature is sent again with AWS's own time.
+        """
         try:
             return cast("Mapping[str, Any]", getattr(self.client(api, region=region), method)(**params))
         except botocore.exceptions.ClientError as error:
+            if self._skew.learned_from(error):
+                return self.once(api, method, params, region=region)
             raise _ending(error) or error from error
         except botocore.exceptions.NoCredentialsError as error:
             raise Refused(

@@ -28,6 +28,7 @@ from ecs_gpu_deploy.sandbox.sessions import (
     github_token_request,
 )
 from ecs_gpu_deploy.sandbox.shapes import WrongResponse
+from ecs_gpu_deploy.sandbox.signature_time import mistimed
 from ecs_gpu_deploy.sandbox.state import Sandbox
 from ecs_gpu_deploy.sandbox.tagging import tagged_resources
 
@@ -88,6 +89,8 @@ class Application:
             self._log(request, caller, 0, "ConnectionReset")
             _reset_connection(environ)
         error = refusal or (fault.api_error() if fault else None)
+        if fault is not None and fault.signature_time:
+            error = mistimed(request, environ.get("HTTP_X_AMZ_DATE", ""), now=now)
         if error is not None:
             return self._refuse(start_response, request, caller, error)
         if fault is not None and fault.body is not None:

@@ -55,10 +55,14 @@ class Connection(WSGIRequestHandler):  # type: ignore[misc]
             text = traceback.format_exc().encode()
             status, headers, body = "500 Internal Server Error", [("Content-Type", "text/plain")], text
         code, _, reason = status.partition(" ")
-        self.send_response(int(code), reason or http.client.responses.get(int(code), ""))
+        # Not send_response: it adds a Date of its own, and clients take the first for the server's clock.
+        self.send_response_only(int(code), reason or http.client.responses.get(int(code), ""))
+        self.send_header("Server", self.version_string())
         for name, value in headers:
             self.send_header(name, value)
         names = {name.lower() for name, _ in headers}
+        if "date" not in names:
+            self.send_header("Date", self.date_time_string())
         if "content-length" not in names and int(code) not in {204, 304}:
             self.send_header("Content-Length", str(len(body)))
         if self.close_connection:

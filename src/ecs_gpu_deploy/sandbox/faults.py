@@ -35,6 +35,8 @@ KNOWN_ERRORS: Mapping[str, tuple[int, str]] = {
 class Fault:
     """One fault. Times are model seconds after the fault was set; `delay_seconds` is wall time.
 
+    `signature_time` refuses only what was signed more than five minutes off the clock here.
+
     Patterns are shell-like: `DescribeServices`, `ecs:List*`, `*`; without a service, any service.
     """
 
@@ -45,6 +47,7 @@ class Fault:
     reset: bool = False
     delay_seconds: float = 0.0
     body: str | None = None
+    signature_time: bool = False
     after_seconds: float = 0.0
     until_seconds: float | None = None
     skip: int = 0

@@ -1,5 +1,5 @@
-# make demo · make test · make check · make bench · make docs · make permissions · make lock
-# make example-test · make infra-test: the example service and the example infrastructure
+# make demo · make test · make check · make coverage · make bench · make docs · make permissions · make lock
+# make program-test · make example-test · make infra-test: the three parts of make test
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -10,7 +10,7 @@ DEV := .venv/bin/python
 DEMO := .venv-demo/bin/python
 NODE_TESTS := tests/contract/foreign tests/contract/action
 
-.PHONY: help demo test check bench docs lock clean
+.PHONY: help demo test program-test coverage check bench docs lock clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -18,7 +18,15 @@ help:
 demo: $(DEMO)
 	@$(DEMO) -I -m ecs_gpu_deploy sandbox demo
 
-test: check
+test: program-test example-test
+	@if command -v terraform >/dev/null || [ "$$CI" = true ]; then $(MAKE) --no-print-directory infra-test; \
+	else echo "terraform is missing: the tests of example-infra are skipped"; fi
+
+# A file of tests stays on one core: what its tests share is started once.
+program-test: check
+	$(DEV) -m pytest --numprocesses auto --dist loadfile --ignore=tests/infra $(PYTEST)
+
+coverage: $(DEV)
 	@rm -f .coverage .coverage.*
 	$(DEV) -m coverage run -m pytest --ignore=tests/infra $(PYTEST)
 	@$(DEV) -m coverage combine -q && $(DEV) -m coverage report

@@ -1,6 +1,12 @@
 # Scaling on requests in flight: a GPU's queue, not its CPU, is what grows. A load balancer does not count them, but
 # by Little's law they are the requests per second times the seconds that one takes.
 
+locals {
+  in_flight_expression = join(" + ", [
+    for color, _ in aws_lb_target_group.service : "FILL(requests_${color}, 0) / 60 * FILL(seconds_${color}, 0)"
+  ])
+}
+
 resource "aws_appautoscaling_target" "service" {
   service_namespace  = "ecs"
   scalable_dimension = "ecs:service:DesiredCount"
@@ -22,45 +28,54 @@ resource "aws_appautoscaling_policy" "in_flight" {
     scale_out_cooldown = local.start_seconds + local.load_allowance_seconds
     scale_in_cooldown  = 2 * (local.start_seconds + local.load_allowance_seconds)
 
+    # With blue/green the service is now behind the one target group, now behind the other: both are counted.
     customized_metric_specification {
-      metrics {
-        id          = "requests"
-        return_data = false
+      dynamic "metrics" {
+        for_each = aws_lb_target_group.service
 
-        metric_stat {
-          stat = "Sum"
+        content {
+          id          = "requests_${metrics.key}"
+          return_data = false
 
-          metric {
-            namespace   = "AWS/ApplicationELB"
-            metric_name = "RequestCountPerTarget"
+          metric_stat {
+            stat = "Sum"
 
-            dimensions {
-              name  = "TargetGroup"
-              value = aws_lb_target_group.service["blue"].arn_suffix
+            metric {
+              namespace   = "AWS/ApplicationELB"
+              metric_name = "RequestCountPerTarget"
+
+              dimensions {
+                name  = "TargetGroup"
+                value = metrics.value.arn_suffix
+              }
             }
           }
         }
       }
 
-      metrics {
-        id          = "seconds"
-        return_data = false
+      dynamic "metrics" {
+        for_each = aws_lb_target_group.service
 
-        metric_stat {
-          stat = "Average"
+        content {
+          id          = "seconds_${metrics.key}"
+          return_data = false
 
-          metric {
-            namespace   = "AWS/ApplicationELB"
-            metric_name = "TargetResponseTime"
+          metric_stat {
+            stat = "Average"
 
-            dimensions {
-              name  = "LoadBalancer"
-              value = aws_lb.this.arn_suffix
-            }
+            metric {
+              namespace   = "AWS/ApplicationELB"
+              metric_name = "TargetResponseTime"
 
-            dimensions {
-              name  = "TargetGroup"
-              value = aws_lb_target_group.service["blue"].arn_suffix
+              dimensions {
+                name  = "LoadBalancer"
+                value = aws_lb.this.arn_suffix
+              }
+
+              dimensions {
+                name  = "TargetGroup"
+                value = metrics.value.arn_suffix
+              }
             }
           }
         }
@@ -69,7 +84,7 @@ resource "aws_appautoscaling_policy" "in_flight" {
       metrics {
         id          = "in_flight"
         label       = "Requests in flight per task"
-        expression  = "FILL(requests, 0) / 60 * FILL(seconds, 0)"
+        expression  = local.in_flight_expression
         return_data = true
       }
     }

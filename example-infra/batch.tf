@@ -71,6 +71,7 @@ resource "aws_ecs_task_definition" "batch" {
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.batch_task.arn
   skip_destroy             = true
+  track_latest             = true
 
   container_definitions = jsonencode([merge(
     { for key, value in local.container : key => value if !contains(["healthCheck", "portMappings", "logConfiguration", "name"], key) },
@@ -90,7 +91,8 @@ resource "aws_ecs_task_definition" "batch" {
     },
   )])
 
-  # The schedule runs the family's newest revision: one of Terraform's would put the first image back.
+  # The schedule runs the family's newest revision, and the workflow registers one with each good image. Terraform
+  # follows it: a revision that it has to make itself, for another role say, keeps that image.
   lifecycle {
     ignore_changes = [container_definitions]
   }
@@ -148,6 +150,16 @@ locals {
   ]
 }
 
+locals {
+  # The schedule fills the queue with its role, the rule as EventBridge itself (the queue's policy).
+  keep_failures = concat(local.use_key_through.sqs, [{
+    Sid      = "KeepFailures"
+    Effect   = "Allow"
+    Action   = ["sqs:SendMessage"]
+    Resource = aws_sqs_queue.batch_failures.arn
+  }])
+}
+
 resource "aws_iam_role" "trigger" {
   for_each = local.triggers
   name     = "${local.batch_name}-${each.key}"
@@ -167,13 +179,8 @@ resource "aws_iam_role_policy" "trigger" {
   name     = "run-batch"
   role     = aws_iam_role.trigger[each.key].id
   policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(local.run_batch, [for queue in [aws_sqs_queue.batch_failures.arn] : {
-      Sid      = "KeepFailures"
-      Effect   = "Allow"
-      Action   = ["sqs:SendMessage"]
-      Resource = queue
-    } if each.key == "schedule"])
+    Version   = "2012-10-17"
+    Statement = concat(local.run_batch, [for statement in local.keep_failures : statement if each.key == "schedule"])
   })
 }
 
@@ -211,7 +218,7 @@ resource "aws_scheduler_schedule" "batch" {
       }
     }
 
-    # RunTask is refused while no GPU is free: try for two hours.
+    # A task that finds no GPU waits for the capacity provider; this is for RunTask itself, throttled or refused.
     retry_policy {
       maximum_event_age_in_seconds = 7200
       maximum_retry_attempts       = 20

@@ -1,16 +1,17 @@
-# Three roles, each with what its commands call and nothing else: deploy (with push and run-task), rollback (with
-# watch and history), plan (reads only; pull requests may assume it).
+# Three roles, each with what its commands call (docs/permissions.md) and nothing else: deploy (with push and
+# run-task), rollback, plan (reads only: watch and history; pull requests may assume it).
 # Which action takes which resource and which condition key: Service Authorization Reference. ecs:cluster does not
 # exist for RegisterTaskDefinition and DescribeTaskDefinition: a condition on it denies them always.
 
 locals {
-  ecs_arn      = "${local.arn}:ecs:${var.region}:${local.account}"
-  service_arn  = "${local.ecs_arn}:service/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}"
-  families     = [for definition in [aws_ecs_task_definition.service, aws_ecs_task_definition.batch] : "${local.ecs_arn}:task-definition/${definition.family}:*"]
-  task_arns    = "${local.ecs_arn}:task/${aws_ecs_cluster.this.name}/*"
-  this_cluster = { ArnEquals = { "ecs:cluster" = aws_ecs_cluster.this.arn } }
-  log_groups   = [aws_cloudwatch_log_group.service.arn, aws_cloudwatch_log_group.batch.arn]
-  passed_roles = [aws_iam_role.execution.arn, aws_iam_role.task.arn, aws_iam_role.batch_task.arn]
+  ecs_arn        = "${local.arn}:ecs:${var.region}:${local.account}"
+  service_arn    = "${local.ecs_arn}:service/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}"
+  service_family = "${local.ecs_arn}:task-definition/${aws_ecs_task_definition.service.family}:*"
+  batch_family   = "${local.ecs_arn}:task-definition/${aws_ecs_task_definition.batch.family}:*"
+  task_arns      = "${local.ecs_arn}:task/${aws_ecs_cluster.this.name}/*"
+  this_cluster   = { ArnEquals = { "ecs:cluster" = aws_ecs_cluster.this.arn } }
+  log_groups     = [aws_cloudwatch_log_group.service.arn, aws_cloudwatch_log_group.batch.arn]
+  service_roles  = [aws_iam_role.execution.arn, aws_iam_role.task.arn]
 
   reading = [
     {
@@ -19,15 +20,9 @@ locals {
       Action = [
         "ecs:DescribeTaskDefinition",
         "ecs:ListTaskDefinitions",
-        "elasticloadbalancing:DescribeListeners",
-        "elasticloadbalancing:DescribeLoadBalancers",
-        "elasticloadbalancing:DescribeRules",
         "elasticloadbalancing:DescribeTargetGroupAttributes",
         "elasticloadbalancing:DescribeTargetGroups",
         "elasticloadbalancing:DescribeTargetHealth",
-        "application-autoscaling:DescribeScalableTargets",
-        "autoscaling:DescribeAutoScalingGroups",
-        "ec2:DescribeInstanceTypes",
         "tag:GetResources",
       ]
       Resource = "*"
@@ -63,28 +58,15 @@ locals {
       Resource = [local.task_arns, "${local.ecs_arn}:container-instance/${aws_ecs_cluster.this.name}/*"]
     },
     {
-      Sid      = "ReadCluster"
+      Sid      = "FindInstances"
       Effect   = "Allow"
-      Action   = ["ecs:DescribeClusters", "ecs:ListContainerInstances"]
+      Action   = ["ecs:ListContainerInstances"]
       Resource = aws_ecs_cluster.this.arn
     },
     {
-      Sid      = "ReadCapacityProvider"
+      Sid      = "SeeImages"
       Effect   = "Allow"
-      Action   = ["ecs:DescribeCapacityProviders"]
-      Resource = "${local.ecs_arn}:capacity-provider/${local.capacity_provider}"
-    },
-    {
-      Sid    = "ReadImages"
-      Effect = "Allow"
-      Action = [
-        "ecr:BatchGetImage",
-        "ecr:DescribeImages",
-        "ecr:DescribeImageScanFindings",
-        "ecr:DescribeRepositories",
-        "ecr:GetLifecyclePolicy",
-        "ecr:ListImages",
-      ]
+      Action   = ["ecr:DescribeImages"]
       Resource = aws_ecr_repository.service.arn
     },
     {
@@ -96,20 +78,18 @@ locals {
     {
       Sid      = "ReadLogGroups"
       Effect   = "Allow"
-      Action   = ["logs:DescribeLogStreams", "logs:FilterLogEvents"]
+      Action   = ["logs:FilterLogEvents"]
       Resource = [for group in local.log_groups : "${group}:*"]
     },
+  ]
+
+  updating = [
     {
-      Sid      = "FindLogGroups"
-      Effect   = "Allow"
-      Action   = ["logs:DescribeLogGroups"]
-      Resource = "${local.arn}:logs:${var.region}:${local.account}:log-group:*"
-    },
-    {
+      # A rollback checks that what the old revision names is still there; the value of a secret is never read.
       Sid      = "CheckRoles"
       Effect   = "Allow"
       Action   = ["iam:GetRole"]
-      Resource = local.passed_roles
+      Resource = local.service_roles
     },
     {
       Sid      = "CheckSecret"
@@ -118,32 +98,23 @@ locals {
       Resource = aws_secretsmanager_secret.openai.arn
     },
     {
-      Sid      = "CheckAlarms"
-      Effect   = "Allow"
-      Action   = ["cloudwatch:DescribeAlarms"]
-      Resource = aws_cloudwatch_metric_alarm.server_errors.arn
-    },
-  ]
-
-  updating = [
-    {
       Sid      = "RegisterRevision"
       Effect   = "Allow"
       Action   = ["ecs:RegisterTaskDefinition"]
-      Resource = local.families
+      Resource = local.service_family
     },
     {
       # When it is registered, and again when its deployment has succeeded: rollback looks for that tag.
       Sid      = "TagRevision"
       Effect   = "Allow"
       Action   = ["ecs:TagResource"]
-      Resource = local.families
+      Resource = local.service_family
     },
     {
       Sid       = "PassTaskRoles"
       Effect    = "Allow"
       Action    = ["iam:PassRole"]
-      Resource  = local.passed_roles
+      Resource  = local.service_roles
       Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
     },
     {
@@ -178,7 +149,11 @@ locals {
         "ecr:BatchCheckLayerAvailability",
         "ecr:BatchGetImage",
         "ecr:CompleteLayerUpload",
+        "ecr:DescribeImageScanFindings",
+        "ecr:DescribeImages",
+        "ecr:DescribeRepositories",
         "ecr:GetDownloadUrlForLayer",
+        "ecr:GetLifecyclePolicy",
         "ecr:InitiateLayerUpload",
         "ecr:PutImage",
         "ecr:UpdateImageStorageClass",
@@ -187,10 +162,23 @@ locals {
       Resource = [aws_ecr_repository.service.arn, aws_ecr_repository.cache.arn]
     },
     {
+      Sid      = "RegisterIngest"
+      Effect   = "Allow"
+      Action   = ["ecs:RegisterTaskDefinition", "ecs:TagResource"]
+      Resource = local.batch_family
+    },
+    {
+      Sid       = "PassIngestRole"
+      Effect    = "Allow"
+      Action    = ["iam:PassRole"]
+      Resource  = aws_iam_role.batch_task.arn
+      Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
+    },
+    {
       Sid       = "RunTask"
       Effect    = "Allow"
       Action    = ["ecs:RunTask"]
-      Resource  = local.families
+      Resource  = [local.service_family, local.batch_family]
       Condition = local.this_cluster
     },
     {

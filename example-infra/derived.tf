@@ -5,8 +5,9 @@ locals {
   load_allowance_seconds = ceil(1.5 * var.model_load_seconds)
 
   # ECS ignores unhealthy load balancer and container checks for so long after a task has started. Its default
-  # is 0: the load balancer then ends the task while the model still loads.
-  grace_period_seconds = local.load_allowance_seconds
+  # is 0: the load balancer then ends the task while the model still loads. A target that turned unhealthy during
+  # the load needs healthy_threshold good checks after it: ECS must not look before.
+  grace_period_seconds = local.load_allowance_seconds + local.healthy_threshold * var.health_check_interval_seconds + local.health_check_timeout
 
   # The container check must survive the load by itself too: outside a service there is no grace period.
   # startPeriod is 300 s at most; the rest is bought with intervals (5 to 300 s) times retries (1 to 10).
@@ -27,10 +28,11 @@ locals {
   load_balancing_algorithm  = var.slow_start_seconds > 0 ? "round_robin" : "least_outstanding_requests"
   gpus_per_instance         = try(one(data.aws_ec2_instance_type.gpu.gpus).count, 0)
   tasks_per_instance        = max(1, floor(local.gpus_per_instance / var.gpus_per_task))
+  batch_tasks               = 1 # the nightly ingest must not take the GPU that a rollout counts on
   spare_tasks               = min(var.desired_count, floor(var.spare_gpus / var.gpus_per_task))
   instances_for_desired     = ceil(var.desired_count / local.tasks_per_instance)
   instances_for_rollout     = ceil((var.desired_count + local.spare_tasks) / local.tasks_per_instance)
-  most_instances            = ceil((var.max_count + local.spare_tasks) / local.tasks_per_instance)
+  most_instances            = ceil((var.max_count + local.spare_tasks + local.batch_tasks) / local.tasks_per_instance)
   derived_minimum_percent   = local.spare_tasks > 0 ? 100 : floor(100 * (var.desired_count - 1) / var.desired_count)
   derived_maximum_percent   = local.spare_tasks > 0 ? ceil(100 * (var.desired_count + local.spare_tasks) / var.desired_count) : 100
   minimum_healthy_percent   = coalesce(var.minimum_healthy_percent, local.derived_minimum_percent)
@@ -52,10 +54,11 @@ locals {
 
   # Instance launch 300 s, pull at 100 MB/s with a factor of 2 for unpacking.
   start_seconds   = (var.keep_spare_warm || local.spare_tasks == 0 ? 0 : 300) + ceil(20 * var.image_gb)
-  rollout_seconds = local.rollout_waves * (local.start_seconds + local.load_allowance_seconds + local.healthy_threshold * var.health_check_interval_seconds + local.deregistration_delay + local.container_stop_timeout)
+  rollout_seconds = local.rollout_waves * (local.start_seconds + local.grace_period_seconds + local.deregistration_delay + local.container_stop_timeout)
 
-  # A failed rollout may use its breaker threshold up and then roll back: three times a good one.
-  deploy_timeout_seconds = max(1800, 3 * local.rollout_seconds)
+  # A failed rollout may use its breaker threshold up and then roll back: three times a good one. GitHub ends a
+  # hosted job after 6 h; half an hour of it is left for the build.
+  deploy_timeout_seconds = min(19800, max(1800, 3 * local.rollout_seconds))
   session_seconds        = min(43200, max(3600, ceil(local.deploy_timeout_seconds / 3600) * 3600))
 
   breaker_failures = coalesce(var.breaker_failures, min(200, max(3, ceil(var.desired_count / 2))))

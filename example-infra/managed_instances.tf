@@ -20,6 +20,24 @@ resource "aws_iam_role_policy_attachment" "infrastructure" {
   policy_arn = "${local.arn}:iam::aws:policy/AmazonECSInfrastructureRolePolicyForManagedInstances"
 }
 
+# AWS's policy passes only roles whose names begin with ecsInstanceRole (Amazon ECS Developer Guide, "Amazon ECS
+# Managed Instances instance profile"); ours is named after the stack.
+resource "aws_iam_role_policy" "infrastructure" {
+  count = local.managed_instances ? 1 : 0
+  name  = "pass-instance-role"
+  role  = aws_iam_role.infrastructure[0].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "PassInstanceRole"
+      Effect    = "Allow"
+      Action    = ["iam:PassRole"]
+      Resource  = aws_iam_role.instance.arn
+      Condition = { StringEquals = { "iam:PassedToService" = "ec2.${local.dns}" } }
+    }]
+  })
+}
+
 resource "aws_cloudcontrolapi_resource" "managed_instances" {
   count     = local.managed_instances ? 1 : 0
   type_name = "AWS::ECS::CapacityProvider"
@@ -51,5 +69,5 @@ resource "aws_cloudcontrolapi_resource" "managed_instances" {
     }
   })
 
-  depends_on = [aws_iam_role_policy_attachment.infrastructure, aws_iam_role_policy_attachment.instance]
+  depends_on = [aws_iam_role_policy.infrastructure, aws_iam_role_policy_attachment.infrastructure, aws_iam_role_policy_attachment.instance]
 }

@@ -26,6 +26,8 @@ output "workflow" {
     branch      = var.github_branch
     environment = var.github_environment
     inputs      = local.inputs
+    minutes     = ceil(local.deploy_timeout_seconds / 60)
+    audience    = local.sts_audience
     roles       = { for purpose, role in aws_iam_role.github : purpose => role.arn }
     batch       = aws_ecs_task_definition.batch.family
   })

@@ -5,8 +5,10 @@ locals {
     { name = "INDEX_URI", value = "s3://${aws_s3_bucket.documents.bucket}/index" },
   ]
 
-  # After SIGTERM the service answers what it has begun, and ends before ECS would kill it.
+  # The service gives a request up before the load balancer does, and keeps idle connections longer than it. After
+  # SIGTERM it answers what it has begun, and ends before ECS would kill it.
   service_environment = [
+    { name = "REQUEST_TIMEOUT_SECONDS", value = tostring(var.request_timeout_seconds) },
     { name = "DRAIN_SECONDS", value = "5" },
     { name = "STOP_TIMEOUT_SECONDS", value = tostring(local.container_stop_timeout - 10) },
   ]
@@ -152,8 +154,8 @@ resource "aws_cloudwatch_metric_alarm" "server_errors" {
   comparison_operator = "GreaterThanOrEqualToThreshold"
   treat_missing_data  = "notBreaching"
 
+  # Of the whole load balancer: with blue/green the new version's target group is now the one, now the other.
   dimensions = {
     LoadBalancer = aws_lb.this.arn_suffix
-    TargetGroup  = aws_lb_target_group.service["blue"].arn_suffix
   }
 }

@@ -14,7 +14,23 @@ locals {
       }
     }]
   })
+
+  # A key of one's own: whoever reads or writes through a service that encrypts with it needs the key as well.
   customer_key = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+  key_actions = {
+    s3             = ["kms:Decrypt", "kms:GenerateDataKey"]
+    secretsmanager = ["kms:Decrypt"]
+    sqs            = ["kms:Decrypt", "kms:GenerateDataKey"]
+  }
+  use_key_through = {
+    for service, actions in local.key_actions : service => [for key in local.customer_key : {
+      Sid       = "UseKey"
+      Effect    = "Allow"
+      Action    = actions
+      Resource  = key
+      Condition = { StringEquals = { "kms:ViaService" = "${service}.${var.region}.${local.dns}" } }
+    }]
+  }
 }
 
 resource "aws_iam_role" "execution" {
@@ -55,13 +71,7 @@ resource "aws_iam_role_policy" "execution" {
           Resource = aws_secretsmanager_secret.openai.arn
         },
       ],
-      [for key in local.customer_key : {
-        Sid       = "DecryptSecret"
-        Effect    = "Allow"
-        Action    = ["kms:Decrypt"]
-        Resource  = key
-        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.${local.dns}" } }
-      }],
+      local.use_key_through.secretsmanager,
     )
   })
 }
@@ -76,7 +86,7 @@ resource "aws_iam_role_policy" "task" {
   role = aws_iam_role.task.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat(local.use_key_through.s3, [
       {
         Sid       = "ListIndex"
         Effect    = "Allow"
@@ -90,7 +100,7 @@ resource "aws_iam_role_policy" "task" {
         Action   = ["s3:GetObject"]
         Resource = "${aws_s3_bucket.documents.arn}/index/*"
       },
-    ]
+    ])
   })
 }
 
@@ -104,7 +114,7 @@ resource "aws_iam_role_policy" "batch_task" {
   role = aws_iam_role.batch_task.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat(local.use_key_through.s3, [
       {
         Sid      = "List"
         Effect   = "Allow"
@@ -123,6 +133,6 @@ resource "aws_iam_role_policy" "batch_task" {
         Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
         Resource = "${aws_s3_bucket.documents.arn}/index/*"
       },
-    ]
+    ])
   })
 }

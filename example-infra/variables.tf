@@ -350,7 +350,7 @@ variable "minimum_healthy_percent" {
       floor((floor(var.desired_count * coalesce(var.maximum_percent, 100) / 100) - var.desired_count) * var.gpus_per_task) <= var.spare_gpus ||
       ceil(var.desired_count * coalesce(var.minimum_healthy_percent, local.derived_minimum_percent) / 100) < var.desired_count
     )
-    error_message = "maximum_percent lets a rollout start ${floor(var.desired_count * coalesce(var.maximum_percent, 100) / 100) - var.desired_count} tasks beyond desired_count before any old one may stop, but spare_gpus is ${var.spare_gpus}: the rollout would wait for a GPU that never comes. Raise spare_gpus, or lower minimum_healthy_percent."
+    error_message = "maximum_percent lets a rollout start ${floor(var.desired_count * coalesce(var.maximum_percent, 100) / 100) - var.desired_count} tasks beyond desired_count before any old one may stop, but spare_gpus is ${var.spare_gpus}: tasks would wait for GPUs that nobody keeps. Raise spare_gpus, or lower minimum_healthy_percent or maximum_percent."
   }
 
   validation {
@@ -506,9 +506,9 @@ variable "task_memory" {
 # Images
 
 variable "image_tag" {
-  description = "Tag of the image in the first revision of the service and of the batch task. Later ones are the action's."
+  description = "Tag of the image in the first revision of the service and of the batch task; later ones are the workflow's. With `live-` in front the lifecycle policy keeps it, whatever becomes of the next ones."
   type        = string
-  default     = "bootstrap"
+  default     = "live-first"
 }
 
 variable "image_tag_mutability" {
@@ -558,9 +558,9 @@ variable "batch_schedule" {
 }
 
 variable "batch_schedule_timezone" {
-  description = "Time zone of batch_schedule."
+  description = "Time zone of batch_schedule. In one with summer time, 02:00 does not exist in one night of the year, and that run is left out."
   type        = string
-  default     = "Europe/Berlin"
+  default     = "UTC"
 }
 
 variable "batch_command" {
@@ -572,7 +572,7 @@ variable "batch_command" {
 # Secrets and logs
 
 variable "kms_key_arn" {
-  description = "Customer KMS key for the secret, the images, the queue and the logs; its policy must allow CloudWatch Logs, SQS and EventBridge. Default: keys of AWS."
+  description = "Customer KMS key for the secret, the images, the documents, the queue and the logs; its policy must let CloudWatch Logs and EventBridge (events.amazonaws.com) use it. Default: keys of AWS."
   type        = string
   default     = null
 }

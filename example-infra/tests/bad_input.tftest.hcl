@@ -209,28 +209,46 @@ run "blue_green_without_room" {
   variables { deployment_strategy = "BLUE_GREEN" }
 }
 
-run "slow_start_out_of_range" {
-  command         = plan
-  expect_failures = [var.slow_start_seconds]
-  variables { slow_start_seconds = 10 }
+# Each of these fails, and nothing else does.
+run "numbers_that_aws_does_not_take" {
+  command = plan
+  expect_failures = [
+    var.slow_start_seconds, var.health_check_interval_seconds, var.request_timeout_seconds, var.bake_time_minutes,
+    var.breaker_failures, var.container_port, var.log_retention_days, var.in_flight_per_task, var.image_gb,
+    var.keep_images, var.keep_live_images, var.spare_gpus,
+  ]
+  variables {
+    slow_start_seconds            = 10
+    health_check_interval_seconds = 4
+    request_timeout_seconds       = 3601
+    bake_time_minutes             = 1441
+    breaker_failures              = 0
+    container_port                = 65536
+    log_retention_days            = 31
+    in_flight_per_task            = 0
+    image_gb                      = 0
+    keep_images                   = 0
+    keep_live_images              = 10
+    spare_gpus                    = 0.5
+  }
 }
 
-run "too_few_images_kept" {
-  command         = plan
-  expect_failures = [var.keep_live_images]
-  variables { keep_live_images = 10 }
-}
-
-run "schedule_in_unix_words" {
-  command         = plan
-  expect_failures = [var.batch_schedule]
-  variables { batch_schedule = "0 2 * * *" }
-}
-
-run "retention_that_logs_do_not_have" {
-  command         = plan
-  expect_failures = [var.log_retention_days]
-  variables { log_retention_days = 31 }
+run "words_that_nobody_knows" {
+  command = plan
+  expect_failures = [
+    var.name, var.github_reusable_workflow, var.capacity, var.container_insights, var.image_tag_mutability,
+    var.batch_schedule, var.reserved_cidrs, var.ingress_cidrs,
+  ]
+  variables {
+    name                     = "KI"
+    github_reusable_workflow = "octo-org/shared/.github/workflows/deploy.yml@*"
+    capacity                 = "fargate"
+    container_insights       = "on"
+    image_tag_mutability     = "SOMETIMES"
+    batch_schedule           = "0 2 * * *"
+    reserved_cidrs           = ["the office"]
+    ingress_cidrs            = []
+  }
 }
 
 run "bridge_on_managed_instances" {

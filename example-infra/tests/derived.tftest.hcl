@@ -38,8 +38,8 @@ run "two_tasks_and_one_spare_gpu" {
   command = plan
 
   assert {
-    condition     = aws_ecs_service.this.health_check_grace_period_seconds == 180
-    error_message = "The grace period is one and a half load times."
+    condition     = aws_ecs_service.this.health_check_grace_period_seconds == 220
+    error_message = "The grace period is one and a half load times, 180 s, and two good checks of the load balancer, 40 s."
   }
 
   assert {
@@ -53,18 +53,25 @@ run "two_tasks_and_one_spare_gpu" {
   }
 
   assert {
+    condition = tomap({ for entry in local.container.environment : entry.name => entry.value if endswith(entry.name, "_SECONDS") }) == tomap({
+      REQUEST_TIMEOUT_SECONDS = "120", DRAIN_SECONDS = "5", STOP_TIMEOUT_SECONDS = "110"
+    }) && local.container.stopTimeout == 120
+    error_message = "The service knows how long a request may take and how long it has to stop."
+  }
+
+  assert {
     condition     = aws_lb_target_group.service["blue"].health_check[0].matcher == "200"
     error_message = "Only 200 is healthy."
   }
 
   assert {
-    condition     = local.container_start_period + (local.container_check_retries - 1) * local.container_check_interval >= 1.5 * var.model_load_seconds
-    error_message = "The container check outlasts the load."
+    condition     = local.container_start_period + (local.container_check_retries - 1) * local.container_check_interval >= 1.5 * var.model_load_seconds + local.container_check_timeout
+    error_message = "The container check outlasts the load by itself."
   }
 
   assert {
-    condition     = aws_autoscaling_group.gpu[0].max_size == 5 && local.target_capacity == 100
-    error_message = "Four tasks at most and one spare are five instances; none is kept warm."
+    condition     = aws_autoscaling_group.gpu[0].max_size == 6 && local.target_capacity == 100
+    error_message = "Four tasks at most, one spare and the ingest are six instances; none is kept warm."
   }
 
   assert {
@@ -73,8 +80,8 @@ run "two_tasks_and_one_spare_gpu" {
   }
 
   assert {
-    condition     = aws_iam_role.github["deploy"].max_session_duration == 7200
-    error_message = "A session lasts as long as the longest deployment."
+    condition     = local.rollout_seconds == 2 * (380 + 220 + 120 + 120) && local.deploy_timeout_seconds == 5040 && aws_iam_role.github["deploy"].max_session_duration == 7200 && aws_iam_role.github["plan"].max_session_duration == 3600
+    error_message = "Two waves of launch and pull, grace period, drain and stop; three times that; in whole hours."
   }
 
   assert {
@@ -83,8 +90,51 @@ run "two_tasks_and_one_spare_gpu" {
   }
 
   assert {
+    condition = alltrue([for line in [
+      "ECS_CLUSTER=ki-cluster", "ECS_ENABLE_GPU_SUPPORT=true", "ECS_IMAGE_PULL_BEHAVIOR=always",
+      "ECS_IMAGE_PULL_INACTIVITY_TIMEOUT=10m", "ECS_ENABLE_SPOT_INSTANCE_DRAINING=false", "ECS_WARM_POOLS_CHECK=false",
+    ] : contains(split("\n", base64decode(aws_launch_template.gpu[0].user_data)), line)])
+    error_message = "The agent knows its cluster, gives GPUs, pulls always and has patience with big layers."
+  }
+
+  assert {
+    condition     = aws_launch_template.gpu[0].metadata_options[0].http_put_response_hop_limit == 1
+    error_message = "Containers in bridge mode are a hop away: they cannot take the instance's credentials."
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.gpu[0].protect_from_scale_in && aws_ecs_capacity_provider.gpu[0].auto_scaling_group_provider[0].managed_termination_protection == "ENABLED" && aws_ecs_capacity_provider.gpu[0].auto_scaling_group_provider[0].managed_draining == "ENABLED"
+    error_message = "Managed termination protection needs the group's own protection."
+  }
+
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.instances[0].from_port == 32768 && aws_vpc_security_group_ingress_rule.instances[0].to_port == 65535 && length(aws_security_group.tasks) == 0
+    error_message = "In bridge mode the load balancer reaches the instances' dynamic ports."
+  }
+
+  assert {
+    condition     = local.breaker_failures == 3 && length(terraform_data.deployment_configuration) == 0 && aws_ecs_service.this.deployment_circuit_breaker[0].rollback
+    error_message = "AWS's own threshold for two tasks is three; no AWS CLI is needed for it."
+  }
+
+  assert {
+    condition     = aws_scheduler_schedule.batch.schedule_expression == "cron(0 2 * * ? *)" && aws_scheduler_schedule.batch.schedule_expression_timezone == "UTC"
+    error_message = "The ingest runs at 02:00."
+  }
+
+  assert {
     condition     = length(aws_nat_gateway.this) == 0 && length(aws_vpc_endpoint.interface) == 7
     error_message = "Endpoints instead of NAT."
+  }
+}
+
+run "a_model_that_loads_for_a_minute" {
+  command = plan
+  variables { model_load_seconds = 60 }
+
+  assert {
+    condition     = aws_ecs_service.this.health_check_grace_period_seconds >= 60 + 2 * 15 + 10
+    error_message = "A target that turned unhealthy after 45 s is healthy again two good checks after the load."
   }
 }
 
@@ -100,6 +150,11 @@ run "no_spare_gpu" {
   assert {
     condition     = aws_ecs_service.this.availability_zone_rebalancing == "DISABLED"
     error_message = "Rebalancing wants a spare GPU too."
+  }
+
+  assert {
+    condition     = local.instances_for_rollout == 2 && local.start_seconds == 80
+    error_message = "No instance is launched for a rollout."
   }
 }
 
@@ -138,6 +193,11 @@ run "a_model_that_loads_for_half_an_hour" {
     condition     = local.container_start_period == 300 && local.container_check_interval <= 300 && local.container_check_retries <= 10 && local.container_start_period + (local.container_check_retries - 1) * local.container_check_interval >= 2700
     error_message = "Within ECS's limits, and longer than one and a half load times."
   }
+
+  assert {
+    condition     = local.deploy_timeout_seconds == 19800 && local.session_seconds == 21600
+    error_message = "GitHub's hosted jobs end after six hours."
+  }
 }
 
 run "the_longest_load_that_health_checks_express" {
@@ -145,7 +205,7 @@ run "the_longest_load_that_health_checks_express" {
   variables { model_load_seconds = 1990 }
 
   assert {
-    condition     = local.container_start_period + (local.container_check_retries - 1) * local.container_check_interval >= 1.5 * 1990
+    condition     = local.container_start_period + (local.container_check_retries - 1) * local.container_check_interval >= 1.5 * 1990 + local.container_check_timeout
     error_message = "The limit of the variable is the limit of the check."
   }
 }
@@ -180,7 +240,7 @@ run "four_gpus_on_an_instance" {
 
   assert {
     condition     = local.tasks_per_instance == 4 && local.instances_for_desired == 2 && aws_autoscaling_group.gpu[0].max_size == 3
-    error_message = "Four tasks share an instance; ten need three."
+    error_message = "Four tasks share an instance; ten and the ingest need three."
   }
 }
 
@@ -244,6 +304,23 @@ run "awsvpc" {
   }
 }
 
+run "a_key_of_ones_own" {
+  command = plan
+  variables { kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+
+  assert {
+    condition = alltrue([
+      for statements in values(local.use_key_through) : one(statements).Resource == var.kms_key_arn
+    ]) && contains(one(local.use_key_through.s3).Action, "kms:GenerateDataKey") && contains(one(local.use_key_through.secretsmanager).Action, "kms:Decrypt")
+    error_message = "The tasks read and write through S3 with the key, ECS reads the secret, the schedule fills the queue."
+  }
+
+  assert {
+    condition     = aws_ecr_repository.service.encryption_configuration[0].encryption_type == "KMS" && aws_cloudwatch_log_group.service.kms_key_id == var.kms_key_arn && aws_secretsmanager_secret.openai.kms_key_id == var.kms_key_arn
+    error_message = "Images, logs and the secret are encrypted with it."
+  }
+}
+
 run "managed_instances" {
   command = plan
   variables {
@@ -252,8 +329,8 @@ run "managed_instances" {
   }
 
   assert {
-    condition     = length(aws_cloudcontrolapi_resource.managed_instances) == 1 && length(aws_autoscaling_group.gpu) == 0
-    error_message = "ECS launches the instances itself."
+    condition     = length(aws_cloudcontrolapi_resource.managed_instances) == 1 && length(aws_autoscaling_group.gpu) == 0 && length(aws_iam_role_policy.infrastructure) == 1
+    error_message = "ECS launches the instances itself, and may give them our role."
   }
 }
 
@@ -287,6 +364,11 @@ run "blue_green" {
   assert {
     condition     = length(aws_lb_target_group.service) == 2 && length(aws_lb_listener_rule.production) == 1 && length(terraform_data.deployment_configuration) == 1
     error_message = "Two target groups, a rule whose weights move, and the strategy."
+  }
+
+  assert {
+    condition     = local.in_flight_expression == "FILL(requests_blue, 0) / 60 * FILL(seconds_blue, 0) + FILL(requests_green, 0) / 60 * FILL(seconds_green, 0)" && tolist(keys(aws_cloudwatch_metric_alarm.server_errors.dimensions)) == tolist(["LoadBalancer"])
+    error_message = "Autoscaling and the alarm see both target groups: either may be the one that serves."
   }
 }
 

@@ -5,7 +5,7 @@ Which action takes which resource and which keys: Service Authorization Referenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,8 +49,13 @@ class IamRequest:
         )
 
 
-def iam_requests(call: Mapping[str, Any]) -> Iterator[IamRequest]:
-    """Yield what IAM decides about a call of the sandbox's log; raise `UnknownCall` for a new operation."""
+def iam_requests(
+    call: Mapping[str, Any], *, roles_of: Mapping[str, Collection[str]] | None = None
+) -> Iterator[IamRequest]:
+    """Yield what IAM decides about a call of the sandbox's log; raise `UnknownCall` for a new operation.
+
+    `roles_of` names the roles of each task definition family: RunTask passes them without saying so.
+    """
     action, parameters = f"{call['service']}:{call['operation']}", call["parameters"]
     if action in WITHOUT_GRANT:
         return
@@ -59,15 +64,14 @@ def iam_requests(call: Mapping[str, Any]) -> Iterator[IamRequest]:
         return
     match call["service"]:
         case "ecs":
-            yield from _ecs(action, parameters)
+            yield from _ecs(action, parameters, roles_of or {})
         case "ecr":
-            yield IamRequest(
-                action=action,
-                resource=f"arn:aws:ecr:eu-central-1:{ACCOUNT}:repository/{parameters['repositoryName']}",
-            )
+            for name in parameters.get("repositoryNames") or [parameters["repositoryName"]]:
+                repository = f"arn:aws:ecr:eu-central-1:{ACCOUNT}:repository/{name}"
+                yield IamRequest(action=action, resource=repository)
         case "logs":
             yield _logs(action, parameters)
-        case "application-autoscaling" | "autoscaling" | "ec2":
+        case "tag":
             yield IamRequest(action=action, resource="*")
         case "iam":
             yield IamRequest(action=action, resource=f"arn:aws:iam::{ACCOUNT}:role/{parameters['RoleName']}")
@@ -77,7 +81,15 @@ def iam_requests(call: Mapping[str, Any]) -> Iterator[IamRequest]:
             raise UnknownCall(action)
 
 
-def _ecs(action: str, parameters: Mapping[str, Any]) -> Iterator[IamRequest]:
+def roles_in(task_definition: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the ARNs of the roles that a task definition names."""
+    roles = (task_definition.get("taskRoleArn"), task_definition.get("executionRoleArn"))
+    return tuple(role for role in roles if role)
+
+
+def _ecs(
+    action: str, parameters: Mapping[str, Any], roles_of: Mapping[str, Collection[str]]
+) -> Iterator[IamRequest]:
     cluster = str(parameters.get("cluster") or "default").rpartition("/")[2]
     in_cluster = (("ecs:cluster", f"{ECS}:cluster/{cluster}"),)
 
@@ -106,7 +118,7 @@ def _ecs(action: str, parameters: Mapping[str, Any]) -> Iterator[IamRequest]:
             if parameters.get("tags"):
                 created = (("ecs:CreateAction", "RegisterTaskDefinition"),)
                 yield IamRequest(action="ecs:TagResource", resource=revision, context=created)
-            yield from _passed(parameters)
+            yield from _passed(roles_in(parameters))
         case "TagResource":
             yield IamRequest(action=action, resource=parameters["resourceArn"])
         case "ListTasks":
@@ -125,16 +137,11 @@ def _ecs(action: str, parameters: Mapping[str, Any]) -> Iterator[IamRequest]:
                 yield IamRequest(action=action, resource=arn, context=in_cluster)
         case "ListContainerInstances":
             yield IamRequest(action=action, resource=f"{ECS}:cluster/{cluster}")
-        case "DescribeClusters":
-            for name in parameters["clusters"]:
-                yield IamRequest(action=action, resource=f"{ECS}:cluster/{name.rpartition('/')[2]}")
-        case "DescribeCapacityProviders":
-            for name in parameters["capacityProviders"]:
-                yield IamRequest(action=action, resource=f"{ECS}:capacity-provider/{name.rpartition('/')[2]}")
         case "RunTask":
             family = parameters["taskDefinition"].rpartition("/")[2].partition(":")[0]
             revision = f"{ECS}:task-definition/{family}:1"
             yield IamRequest(action=action, resource=revision, context=in_cluster)
+            yield from _passed([*roles_of.get(family, ()), *roles_in(parameters.get("overrides") or {})])
             if parameters.get("tags"):
                 created = (("ecs:CreateAction", "RunTask"),)
                 yield IamRequest(
@@ -144,14 +151,10 @@ def _ecs(action: str, parameters: Mapping[str, Any]) -> Iterator[IamRequest]:
             raise UnknownCall(action)
 
 
-def _passed(task_definition: Mapping[str, Any]) -> Iterator[IamRequest]:
-    for member in ("taskRoleArn", "executionRoleArn"):
-        if task_definition.get(member):
-            yield IamRequest(
-                action="iam:PassRole",
-                resource=task_definition[member],
-                context=(("iam:PassedToService", TASK_SERVICE),),
-            )
+def _passed(roles: Collection[str]) -> Iterator[IamRequest]:
+    for role in roles:
+        context = (("iam:PassedToService", TASK_SERVICE),)
+        yield IamRequest(action="iam:PassRole", resource=role, context=context)
 
 
 def _logs(action: str, parameters: Mapping[str, Any]) -> IamRequest:
@@ -159,7 +162,7 @@ def _logs(action: str, parameters: Mapping[str, Any]) -> IamRequest:
     match action.removeprefix("logs:"):
         case "GetLogEvents":
             return IamRequest(action=action, resource=f"{group}:log-stream:{parameters['logStreamName']}")
-        case "FilterLogEvents" | "DescribeLogStreams" | "DescribeLogGroups":
+        case "FilterLogEvents":
             return IamRequest(action=action, resource=f"{group}:*")
         case _:
             raise UnknownCall(action)

@@ -128,11 +128,18 @@ def back_to_an_old_one(year: Year, day: int) -> None:
         year.run(f"c{day}")
 
 
+def only_the_first_is_good(year: Year, day: int) -> None:
+    """Nothing after the first image, which Terraform's first revision names, ever succeeds."""
+    if day == 0:
+        year.run("c0")
+
+
 HISTORIES = [
     pytest.param(every_day, id="every push is deployed"),
     pytest.param(frozen_for_half_a_year, id="deployments are frozen for half a year"),
     pytest.param(every_third_fails, id="two of three deployments fail"),
     pytest.param(back_to_an_old_one, id="a rollback to a version 70 days old"),
+    pytest.param(only_the_first_is_good, id="no deployment after the first succeeds"),
 ]
 
 
@@ -162,6 +169,11 @@ def test_images_that_never_ran_are_cleared_away() -> None:
     year = a_year(our_policy(), frozen_for_half_a_year, live_tags=True)
     never_ran = [image for image in year.images if image.digest not in year.good]
     assert len(never_ran) <= int(_default("keep_images"))
+
+
+def test_the_first_image_has_a_tag_that_keeps_it() -> None:
+    variables = (INFRA / "variables.tf").read_text(encoding="utf-8")
+    assert re.search(r'variable "image_tag" {[^}]*default\s+= "live-', variables)
 
 
 def test_the_policy_has_no_rule_that_an_untagged_running_image_could_meet() -> None:

@@ -20,6 +20,8 @@ def diagnoses_at_end(
     reasons = [verdict.reason]
     if deployment is not None and not verdict.reason.endswith("run the rollback."):
         reasons = [r for r in (deployment.rollback_reason, deployment.status_reason) if r]
+    if deployment is not None and deployment.triggered_alarms:
+        reasons.append(f"triggeredAlarmNames: {', '.join(deployment.triggered_alarms)}")
     failed = tuple(task for task in history.stopped if is_failure(task))
     found = diagnoses_of(
         tasks=(*history.live, *failed),

@@ -1,5 +1,6 @@
-# What provider 5.100 has no arguments for: blue/green, and the breaker's threshold. UpdateService with a deployment
-# configuration starts no deployment. Only where one of the two is asked for; then the AWS CLI is needed.
+# What provider 5.100 has no arguments for: blue/green, and the breaker's threshold. Only where one of the two is asked
+# for; then the AWS CLI is needed. UpdateService with a deployment configuration starts no deployment; with load
+# balancers, which blue/green needs, it does: of the revision that runs.
 
 locals {
   beyond_provider = local.blue_green || var.breaker_failures != null

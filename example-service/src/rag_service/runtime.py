@@ -11,7 +11,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 from rag_service.batching import Batcher
-from rag_service.device import DeviceThread, Kind, choose_device, gpu_memory, set_threads
+from rag_service.device import (
+    DeviceThread,
+    Kind,
+    choose_device,
+    gpu_memory,
+    prepare_cpu,
+    step_behind_the_event_loop,
+)
 from rag_service.generator import Generator
 from rag_service.live_index import IndexVersion, LiveIndex
 from rag_service.metrics import Metrics
@@ -139,6 +146,8 @@ class Runtime:
                 log.error("no GPU is visible and ALLOW_CPU is not set: this task will not become ready")
                 return
             kind = self._kind
+            if kind == "cpu":
+                await self._on_device(Step.DEVICE, step_behind_the_event_loop)
             log.info("loading %s on %s", settings.embedding_model, kind)
             embedder = await self._on_device(
                 Step.EMBEDDING_MODEL, lambda: self._loader(settings.embedding_model, kind)
@@ -173,7 +182,7 @@ class Runtime:
 
     def _import_all(self) -> None:
         import_libraries(self.settings.embedding_model, self.settings.reranker_model)
-        set_threads(self.settings.torch_threads)
+        prepare_cpu(self.settings.torch_threads)
         import lancedb  # noqa: F401
 
     async def _on_device(self, step: Step, job: Callable[[], T]) -> T:

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     allow_cpu: bool = False
     """Without it a machine that shows no GPU never becomes ready."""
     torch_threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads of one operation; 0 leaves one core to the event loop."""
+    """CPU threads of one operation; 0 takes every core, behind the event loop."""
 
     index_uri: str = "data/index"
     """A folder, or s3://bucket/prefix shared by many tasks."""

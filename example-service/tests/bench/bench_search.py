@@ -53,7 +53,7 @@ def main() -> int:
     """Measure both in turns, so that whatever else the machine does meets both."""
     with tempfile.TemporaryDirectory() as index:
         ingest_folder(DOCUMENTS, index, model="minilm")
-        same = {"INDEX_URI": index, "EMBEDDING_MODEL": "minilm"}
+        same = {"INDEX_URI": index, "EMBEDDING_MODEL": "minilm", "TORCH_THREADS": "0"}
         with service(**same, MAX_BATCH="1", MAX_WAIT_MS="0") as (alone, _), service(**same) as (batched, _):
             rounds = [(measure(alone), measure(batched)) for _ in range(ROUNDS + 1)][1:]
     for name, which in (("one by one", 0), ("micro-batched", 1)):

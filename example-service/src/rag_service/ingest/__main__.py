@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from rag_service.device import choose_device, set_threads
+from rag_service.device import choose_device, prepare_cpu
 from rag_service.ingest.documents import DocumentSource, SourceUnusable
 from rag_service.ingest.index_writer import IndexWriter
 from rag_service.ingest.pipeline import Plan, Summary, ingest
@@ -55,7 +54,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> Summary:
             "To empty the index on purpose add --allow-empty."
         )
     import_libraries(settings.embedding_model)
-    set_threads(settings.torch_threads or len(os.sched_getaffinity(0)))
+    prepare_cpu(settings.torch_threads)
     device = choose_device(settings.device, allow_cpu=settings.allow_cpu)
     if device is None:
         raise SourceUnusable("No GPU is visible: give the task a GPU or set ALLOW_CPU=1.")

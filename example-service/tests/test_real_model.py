@@ -93,3 +93,12 @@ def test_a_cross_encoder_from_a_folder_reranks(cross_encoder: Path, index_uri: s
     scores = [passage["score"] for passage in answer["passages"]]
     assert scores == sorted(scores, reverse=True)
     assert scores == pytest.approx(model.score(pairs), abs=1e-5)  # type: ignore[arg-type]
+
+
+def test_a_long_text_in_a_batch_changes_no_short_one() -> None:
+    """Texts are computed by length in passes of 16 on a CPU, and come back in the order they came in."""
+    model = load_embedder("minilm", "cpu")
+    texts = [f"question {n} " + "with more words " * (n * 7 % 40) for n in range(37)]
+    together = model.encode(texts)
+    apart = np.concatenate([model.encode([text]) for text in texts])
+    assert np.allclose(together, apart, atol=1e-5)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_MOST_ROWS = {"cuda": 4096, "cpu": 16}
+
+
 class Embedder(Protocol):
     """Turn texts into unit vectors."""
 
@@ -47,18 +50,26 @@ class SentenceEmbedder:
 
         self._model = SentenceTransformer(source, device=device)
         self._model.eval()
+        self._rows = _MOST_ROWS[device]
         if device == "cuda":
             self._model.half()
         self.name = name_of(source)
         self.dimension = int(self._model.get_embedding_dimension())
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts in one forward pass; texts past the model's window are cut by its tokenizer."""
+        """Embed texts; those past the model's window are cut by its tokenizer.
+
+        A GPU takes all in one forward pass. A CPU takes them by length in passes of 16: its caches are full
+        with that, and the short ones are not padded to the longest.
+        """
         import torch
 
         with torch.inference_mode():
             vectors: Any = self._model.encode(
-                list(texts), batch_size=len(texts), normalize_embeddings=True, show_progress_bar=False
+                list(texts),
+                batch_size=min(len(texts), self._rows),
+                normalize_embeddings=True,
+                show_progress_bar=False,
             )
         # fp16 leaves a length of 0.9995 or so; the index compares inner products.
         return vectors.astype("float32")  # type: ignore[no-any-return]

@@ -50,7 +50,8 @@ def _package_index(folder):
     if certificate := settings.pop("cert", ""):
         settings["cert"] = "/etc/pip-ca.pem"
         flags += ["--secret", f"id=ca,src={certificate}"]
-    lines = [f"{name} = {value}" for name, value in settings.items() if name != "find-links"]
+    of_this_machine = {"find-links", "constraint", "build-constraint"}  # folders and files of its own
+    lines = [f"{name} = {value}" for name, value in settings.items() if name not in of_this_machine]
     file = folder / "pip.conf"
     file.write_text("\n".join(["[global]", *lines, ""]))
     return [*flags, "--secret", f"id=pip,src={file}"]

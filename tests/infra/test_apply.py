@@ -418,6 +418,61 @@ def test_the_plan_role_changes_nothing(stack: Stack) -> None:
     assert set(judged(stack, "plan", changing).values()) == {"ImplicitlyDenied"}
 
 
+RUN = (("ecs:cluster", f"arn:aws:ecs:eu-central-1:{ACCOUNT}:cluster/ki-cluster"),)
+PASS = (("iam:PassedToService", TASK_SERVICE),)
+BATCH = f"arn:aws:ecs:eu-central-1:{ACCOUNT}:task-definition/ki-rag-api-batch:7"
+SERVICE = f"arn:aws:ecs:eu-central-1:{ACCOUNT}:task-definition/ki-rag-api:7"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ki-rag-api"
+QUEUE = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:ki-rag-api-batch-failures"
+BUCKET = f"arn:aws:s3:::ki-rag-api-documents-{ACCOUNT}"
+GROUP = f"arn:aws:logs:eu-central-1:{ACCOUNT}:log-group:/ecs/ki-rag-api"
+MAY = [
+    ("batch-schedule", "ecs:RunTask", BATCH, RUN, True),
+    ("batch-schedule", "ecs:RunTask", SERVICE, RUN, False),
+    ("batch-schedule", "iam:PassRole", f"{ROLE}-batch-task", PASS, True),
+    ("batch-schedule", "iam:PassRole", f"{ROLE}-task", PASS, False),
+    ("batch-schedule", "sqs:SendMessage", QUEUE, (), True),
+    ("batch-upload", "ecs:RunTask", BATCH, RUN, True),
+    ("batch-upload", "iam:PassRole", f"{ROLE}-execution", PASS, True),
+    ("batch-upload", "iam:PassRole", f"{ROLE}-deploy", PASS, False),
+    ("batch-upload", "sqs:SendMessage", QUEUE, (), False),  # EventBridge itself may: the queue's policy
+    ("execution", "logs:PutLogEvents", f"{GROUP}:log-stream:ecs/a/b", (), True),
+    ("execution", "logs:PutLogEvents", f"{GROUP}-other:log-stream:ecs/a/b", (), False),
+    ("execution", "ecr:BatchGetImage", f"arn:aws:ecr:eu-central-1:{ACCOUNT}:repository/ki-rag-api", (), True),
+    ("execution", "ecr:BatchGetImage", f"arn:aws:ecr:eu-central-1:{ACCOUNT}:repository/other", (), False),
+    ("task", "s3:GetObject", f"{BUCKET}/index/part", (), True),
+    ("task", "s3:PutObject", f"{BUCKET}/index/part", (), False),
+    ("task", "s3:GetObject", f"{BUCKET}/documents/a.pdf", (), False),
+    ("batch-task", "s3:GetObject", f"{BUCKET}/documents/a.pdf", (), True),
+    ("batch-task", "s3:PutObject", f"{BUCKET}/index/part", (), True),
+    ("batch-task", "s3:PutObject", f"{BUCKET}/documents/a.pdf", (), False),
+]
+
+
+@pytest.mark.parametrize("role", sorted({role for role, *_ in MAY}))
+def test_the_roles_of_tasks_and_triggers_may_do_their_work_and_no_more(stack: Stack, role: str) -> None:
+    name = f"ki-rag-api-{role}"
+    with stack.sandbox.client("iam") as iam:
+        [policy_name] = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        policy = iam.get_role_policy(RoleName=name, PolicyName=policy_name)["PolicyDocument"]
+    wanted = {
+        IamRequest(action=action, resource=resource, context=context): may
+        for of, action, resource, context, may in MAY
+        if of == role
+    }
+    answers = verdicts(wanted, principal=f"{ROLE}-{role}", policies=[policy])
+    assert {request: answer == "Allowed" for request, answer in answers.items()} == wanted
+
+
+def test_the_execution_role_reads_its_own_secret(stack: Stack) -> None:
+    with stack.sandbox.client("iam") as iam:
+        document = iam.get_role_policy(RoleName="ki-rag-api-execution", PolicyName="start")["PolicyDocument"]
+    own = IamRequest(action="secretsmanager:GetSecretValue", resource=stack.outputs["secret_arn"])
+    other = own.elsewhere("ki-rag-api/", "other/")
+    answers = verdicts([own, other], principal=f"{ROLE}-execution", policies=[document])
+    assert answers == {own: "Allowed", other: "ImplicitlyDenied"}
+
+
 MAIN = "repo:octo-org/octo-repo:ref:refs/heads/main"
 TOKENS = [
     pytest.param({}, ROLES, id="the branch main of the repository"),

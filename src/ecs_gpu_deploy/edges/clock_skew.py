@@ -1,6 +1,6 @@
 """Sign for a runner whose clock is wrong: AWS refuses a signature that is more than five minutes off.
 
-AWS's own SDKs for JavaScript and Go learn AWS's time from the `Date` header of the refusal and sign with it;
+AWS's own SDK for JavaScript learns AWS's time from the `Date` header of the refusal and signs with it;
 botocore does not. Source: IAM User Guide, "Troubleshoot Signature Version 4 signing for AWS API requests".
 """
 

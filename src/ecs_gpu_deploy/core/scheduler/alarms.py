@@ -1,7 +1,8 @@
 """The CloudWatch alarms of a deployment: which watch it, and which one ends it.
 
-An alarm that is in ALARM when the deployment begins does not watch it. Source: AWS page "How CloudWatch
-alarms detect Amazon ECS deployment failures".
+An alarm that is in ALARM when the deployment begins does not watch it (aws/copilot-cli #4512). Whether AWS
+then goes on with the others is not confirmed; here they watch. Source: AWS page "How CloudWatch alarms
+detect Amazon ECS deployment failures".
 """
 
 from __future__ import annotations

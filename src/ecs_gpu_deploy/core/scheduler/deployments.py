@@ -36,6 +36,7 @@ REVISION_SETTINGS = (
 BREAKER_REASON = "Service deployment rolled back because the circuit breaker threshold was exceeded."
 NO_CANDIDATE = "No rollback candidate was found to run the rollback."
 TASKS_FAILED = "ECS deployment circuit breaker: tasks failed to start."
+FAILED_START = "tasks failed to start."
 ALARM_DETECTED = "alarm detected."
 # Our own words: AWS's are not known for these.
 BREAKER_STOPPED = "Service deployment stopped because the circuit breaker threshold was exceeded."
@@ -152,12 +153,10 @@ def watch_breaker(model: Model, service: Service, record: ServiceDeployment | No
         return
     record.breaker_status = BreakerStatus.TRIGGERED
     if settings.get("rollback"):
-        roll_back(model, service, record, BREAKER_REASON)
-        return
-    _fail(model, deployment, TASKS_FAILED)
-    events.say(model, service, f"(deployment {deployment.id}) deployment failed: tasks failed to start.")
-    _set(model, record, ServiceDeploymentStatus.STOP_REQUESTED, BREAKER_STOPPED)
-    model.touch(service)
+        roll_back(model, service, record, BREAKER_REASON, cause=FAILED_START)
+    else:
+        _fail(model, service, deployment, TASKS_FAILED, cause=FAILED_START)
+        _stop(model, service, record, BREAKER_STOPPED)
 
 
 def watch_alarms(model: Model, service: Service, record: ServiceDeployment | None) -> None:
@@ -169,12 +168,10 @@ def watch_alarms(model: Model, service: Service, record: ServiceDeployment | Non
     listed = ", ".join(names)
     if alarms.settings_of(service).get("rollback"):
         roll_back(model, service, record, ALARM_ROLLBACK.format(listed), cause=ALARM_DETECTED)
-        return
-    deployment = model.deployments[record.deployment_id]
-    _fail(model, deployment, f"ECS deployment failed: {ALARM_DETECTED}")
-    events.say(model, service, f"(deployment {deployment.id}) deployment failed: {ALARM_DETECTED}")
-    _set(model, record, ServiceDeploymentStatus.STOP_REQUESTED, ALARM_STOPPED.format(listed))
-    model.touch(service)
+    else:
+        deployment = model.deployments[record.deployment_id]
+        _fail(model, service, deployment, f"ECS deployment failed: {ALARM_DETECTED}", cause=ALARM_DETECTED)
+        _stop(model, service, record, ALARM_STOPPED.format(listed))
 
 
 def roll_back(
@@ -187,9 +184,7 @@ def roll_back(
     failed = model.deployments[record.deployment_id]
     candidate = service.last_completed
     by_breaker = reason == BREAKER_REASON
-    _fail(model, failed, TASKS_FAILED if by_breaker else reason)
-    cause = "tasks failed to start." if by_breaker else cause or reason
-    events.say(model, service, f"(deployment {failed.id}) deployment failed: {cause}")
+    _fail(model, service, failed, TASKS_FAILED if by_breaker else reason, cause=cause or reason)
     if candidate is None or candidate is failed:
         record.rollback = None
         _set(model, record, ServiceDeploymentStatus.ROLLBACK_FAILED, NO_CANDIDATE)
@@ -263,11 +258,17 @@ def snapshot(model: Model, deployment: Deployment) -> None:
         revision.pending_task_count = deployment.pending_count
 
 
-def _fail(model: Model, deployment: Deployment, reason: str) -> None:
+def _fail(model: Model, service: Service, deployment: Deployment, reason: str, *, cause: str) -> None:
+    events.say(model, service, f"(deployment {deployment.id}) deployment failed: {cause}")
     deployment.rollout_state = RolloutState.FAILED
     deployment.rollout_state_reason = reason
     deployment.updated_at = model.now
     deployment.stalled = True
+
+
+def _stop(model: Model, service: Service, record: ServiceDeployment, reason: str) -> None:
+    _set(model, record, ServiceDeploymentStatus.STOP_REQUESTED, reason)
+    model.touch(service)
 
 
 def _supersede(model: Model, record: ServiceDeployment) -> None:

@@ -41,14 +41,14 @@ bench: $(DEV)
 
 .PHONY: docs-check permissions
 docs: $(DEV)
-	$(DEV) -m ecs_gpu_deploy.docs
+	$(DEV) -m tools.docs
 
 permissions: $(DEV)
 	$(DEV) tests/permissions.py
-	$(DEV) -m ecs_gpu_deploy.docs
+	$(DEV) -m tools.docs
 
 docs-check: $(DEV)
-	$(DEV) -m ecs_gpu_deploy.docs --check
+	$(DEV) -m tools.docs --check
 
 $(DEMO): locks/sandbox.txt
 	@echo "Setting up .venv-demo …"

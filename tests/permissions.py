@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ecs_gpu_deploy.core.permissions import DOCKER_PUSH, WITH_TAGS, actions_of
+from tools.permissions import DOCKER_PUSH, WITH_TAGS, actions_of
+
 from program import image, run
 from sandbox_process import RunningSandbox, sandbox_thread
 from worlds import ROLE, default_world, github_world

@@ -18,8 +18,8 @@ from typing import Any
 import boto3
 import yaml
 
-from ecs_gpu_deploy.sandbox.server import SandboxServer
-from ecs_gpu_deploy.sandbox.world import World
+from ecs_gpu_deploy.sandbox.http.server import SandboxServer
+from ecs_gpu_deploy.sandbox.world.world import World
 
 START = 1_795_420_800.0
 """2026-11-23T08:00:00Z, where the clocks of these sandboxes begin."""

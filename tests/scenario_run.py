@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ecs_gpu_deploy.sandbox.world import World
+from ecs_gpu_deploy.sandbox.world.world import World
 from sandbox_process import RunningSandbox, clean_environment, sandbox_thread
 from worlds import default_world
 

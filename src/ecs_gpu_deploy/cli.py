@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.text import plain
-from ecs_gpu_deploy.edges.files import read_text
+from ecs_gpu_deploy.edges.machine.files import read_text
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
-from ecs_gpu_deploy.inputs import CONFIG, OPTIONS, Option, Settings, settings_from, unknown_name
+from ecs_gpu_deploy.inputs.settings import CONFIG, OPTIONS, Option, Settings, settings_from, unknown_name
 
 ROLLOUT_COMMANDS = {
     "deploy": "Deploy an image to a service, and wait for the true verdict.",
@@ -183,7 +183,7 @@ def _rollout_command(
     inputs: Mapping[str, str],
     unknown: Sequence[str] = (),
 ) -> int:
-    from ecs_gpu_deploy.commands.running import run_command  # noqa: PLC0415  (boto3 starts here)
+    from ecs_gpu_deploy.run import run_command  # noqa: PLC0415  (boto3 starts here)
 
     def settings() -> Settings:
         if command not in ROLLOUT_COMMANDS:

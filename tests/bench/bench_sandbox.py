@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler.state import Event
-from ecs_gpu_deploy.sandbox.server import SandboxServer
-from ecs_gpu_deploy.sandbox.world import World
+from ecs_gpu_deploy.ecs_model.state import Event
+from ecs_gpu_deploy.sandbox.http.server import SandboxServer
+from ecs_gpu_deploy.sandbox.world.world import World
 
 SERVICES = 200
 CALLS = 200
@@ -105,7 +105,8 @@ def milliseconds(call: Callable[[int], object]) -> list[float]:
 def seconds_to_first_answer() -> float:
     """Measure a fresh process from its start to the line that says it answers."""
     command = (
-        "import sys; from ecs_gpu_deploy.sandbox.serve import main; sys.exit(main(['--speed', 'stepped']))"
+        "import sys; from ecs_gpu_deploy.sandbox.http.serve import main; "
+        "sys.exit(main(['--speed', 'stepped']))"
     )
     begin = time.perf_counter()
     with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE) as process:

@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler, TargetGroup
-from ecs_gpu_deploy.core.scheduler.state import InstanceTemplate
-from ecs_gpu_deploy.core.scheduler.statuses import ServiceDeploymentStatus
+from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler, TargetGroup
+from ecs_gpu_deploy.ecs_model.state import InstanceTemplate
+from ecs_gpu_deploy.ecs_model.statuses import ServiceDeploymentStatus
 
 GROUP = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/rag/0123456789abcdef"
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import yaml
 from action_tools import ROOT, diagnostics
-
-from ecs_gpu_deploy.action_metadata import (
+from tools.action_metadata import (
     OUTPUTS,
     action_options,
     input_description,
     with_generated_sections,
 )
-from ecs_gpu_deploy.core.report import outputs
-from ecs_gpu_deploy.inputs import OPTIONS
+
+from ecs_gpu_deploy.core.show.report import outputs
+from ecs_gpu_deploy.inputs.settings import OPTIONS
 from ecs_gpu_deploy.model import Outcome, Result
 
 TEXT = (ROOT / "action.yml").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ecs_gpu_deploy.sandbox.shapes import Fragment, Protocol, WrongResponse
+from ecs_gpu_deploy.sandbox.protocol.shapes import Fragment, Protocol, WrongResponse
 from sandbox_process import RunningSandbox, sandbox_thread
 
 SIGNED = (

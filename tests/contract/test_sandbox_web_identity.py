@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ecs_gpu_deploy.sandbox.web_identity import trusts
-from ecs_gpu_deploy.sandbox.world import World
+from ecs_gpu_deploy.sandbox.neighbours.web_identity import trusts
+from ecs_gpu_deploy.sandbox.world.world import World
 from sandbox_process import RunningSandbox, sandbox_thread
 
 HOST = "token.actions.githubusercontent.com"

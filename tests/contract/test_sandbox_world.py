@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.sandbox.serve import read_world
-from ecs_gpu_deploy.sandbox.server import SandboxServer
-from ecs_gpu_deploy.sandbox.world import World, members, schema
+from ecs_gpu_deploy.sandbox.http.serve import read_world
+from ecs_gpu_deploy.sandbox.http.server import SandboxServer
+from ecs_gpu_deploy.sandbox.world.world import World, members, schema
 from sandbox_process import START, sandbox_thread, world_of
 
 TASK_DEFINITION = """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from docker_services import PASSWORD, busybox_context, docker_services
-from ecs_gpu_deploy.sandbox.container_registry import ContainerRegistry
+from ecs_gpu_deploy.sandbox.neighbours.container_registry import ContainerRegistry
 from program import deploy, run
 from sandbox_process import clean_environment, sandbox_thread
 from worlds import ROLE, github_world

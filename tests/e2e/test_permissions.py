@@ -6,8 +6,8 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore import xform_name
+from tools.permissions import GRANTS, NO_GRANT, iam_action, policy
 
-from ecs_gpu_deploy.core.permissions import GRANTS, NO_GRANT, iam_action, policy
 from permissions import RECORD, main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,7 +23,7 @@ from iam_requests import ACCOUNT, TASK_SERVICE, IamRequest, iam_requests, roles_
 from prerequisites import needs_terraform
 from terraform_run import ROOT, Ran, Workspace
 
-from ecs_gpu_deploy.sandbox.world import World
+from ecs_gpu_deploy.sandbox.world.world import World
 from sandbox_process import RunningSandbox, clean_environment, sandbox_process, sandbox_thread
 
 pytestmark = needs_terraform

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ecs_gpu_deploy.sandbox.world import World
+from ecs_gpu_deploy.sandbox.world.world import World
 from program import CHANGING, run_program
 from sandbox_process import sandbox_thread
 from scenario_run import REGISTRY, world_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler, TargetGroup
-from ecs_gpu_deploy.core.scheduler.state import (
+from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler, TargetGroup
+from ecs_gpu_deploy.ecs_model.state import (
     InstanceTemplate,
     Service,
     ServiceDeployment,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecs_gpu_deploy.core.batch import (
+from ecs_gpu_deploy.core.judge.batch import (
     Refusal,
     Stage,
     batch_mark,

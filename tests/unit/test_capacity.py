@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ecs_gpu_deploy.core.capacity import (
+from ecs_gpu_deploy.core.capacity.cluster_query import QuerySubject, predicate_of
+from ecs_gpu_deploy.core.capacity.fit import (
     Room,
     Shortfall,
     allocate,
@@ -16,8 +17,7 @@ from ecs_gpu_deploy.core.capacity import (
     room_of,
     shortfalls,
 )
-from ecs_gpu_deploy.core.cluster_query import QuerySubject, predicate_of
-from ecs_gpu_deploy.core.gpus import gpu_request_of
+from ecs_gpu_deploy.core.capacity.gpus import gpu_request_of
 
 
 def task(*gpus: Any, **definition: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecs_gpu_deploy.edges.clock import VARIABLE, SandboxClock, WallClock, clock_from_environment
+from ecs_gpu_deploy.edges.machine.clock import VARIABLE, SandboxClock, WallClock, clock_from_environment
 from ecs_gpu_deploy.errors import InvalidInput
 from sandbox_process import sandbox_thread
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecs_gpu_deploy.core.console import console_links
+from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.model import Service
 
 

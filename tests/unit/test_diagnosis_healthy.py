@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ecs_gpu_deploy.core.diagnosis import explanation_of
+from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of
 
 HEALTHY = (Path(__file__).parents[1] / "data" / "healthy.txt").read_text(encoding="utf-8").splitlines()
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ecs_gpu_deploy.core.diagnosis import explanation_of
-from ecs_gpu_deploy.core.diagnosis_table import codes
+from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of
+from ecs_gpu_deploy.core.diagnose.table import codes
 
 CORPUS = Path(__file__).parents[1] / "data" / "messages.yml"
 MESSAGES: list[dict[str, Any]] = yaml.safe_load(CORPUS.read_text(encoding="utf-8"))

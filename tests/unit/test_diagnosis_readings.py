@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ecs_gpu_deploy.core.diagnosis import explanation_of
+from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of
 
 CORPUS = Path(__file__).parents[1] / "data" / "messages.yml"
 HEALTHY = (Path(__file__).parents[1] / "data" / "healthy.txt").read_text(encoding="utf-8").splitlines()

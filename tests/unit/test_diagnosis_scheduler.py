@@ -5,10 +5,10 @@ from typing import cast
 
 import pytest
 
-from ecs_gpu_deploy.core.capacity import Shortfall
-from ecs_gpu_deploy.core.diagnosis import explanation_of
-from ecs_gpu_deploy.core.scheduler import events
-from ecs_gpu_deploy.core.scheduler.state import Service
+from ecs_gpu_deploy.core.capacity.fit import Shortfall
+from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of
+from ecs_gpu_deploy.ecs_model import events
+from ecs_gpu_deploy.ecs_model.state import Service
 
 SERVICE = cast("Service", SimpleNamespace(name="api"))
 

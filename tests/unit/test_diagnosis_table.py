@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ecs_gpu_deploy.core import diagnosis_table
-from ecs_gpu_deploy.core.diagnosis import explanation_of
-from ecs_gpu_deploy.core.diagnosis_table import Source, cause_of, causes, codes, diagnoses_markdown
+from ecs_gpu_deploy.core.diagnose import table as diagnosis_table
+from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of
+from ecs_gpu_deploy.core.diagnose.table import Source, cause_of, causes, codes, diagnoses_markdown
 from ecs_gpu_deploy.core.text import MAX_LINE, MAX_LINES, excerpt, harmless, lines_of
 
 CONTRACT = re.findall(
@@ -74,8 +74,9 @@ def test_the_documentation_is_the_table() -> None:
 
 def test_importing_reads_no_table_and_no_boto3() -> None:
     code = (
-        "import sys; import ecs_gpu_deploy.core.diagnosis as d; import ecs_gpu_deploy.commands.explain; "
-        "from ecs_gpu_deploy.core.diagnosis_table import causes; "
+        "import sys; import ecs_gpu_deploy.core.diagnose.diagnosis as d; "
+        "import ecs_gpu_deploy.commands.explain; "
+        "from ecs_gpu_deploy.core.diagnose.table import causes; "
         "print(causes.cache_info().currsize, any(m.startswith(('boto', 'urllib3')) for m in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

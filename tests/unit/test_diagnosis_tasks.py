@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ecs_gpu_deploy.core.diagnosis import diagnoses_of, diagnosis, headline
-from ecs_gpu_deploy.core.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
+from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis, headline
+from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
 from ecs_gpu_deploy.model import Container, Deployment, Diagnosis, Event, LogTail, Service, TargetHealth, Task
 
 TARGET_GROUP = "arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/rag/0123456789abcdef"

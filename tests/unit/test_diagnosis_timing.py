@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecs_gpu_deploy.core.timing import (
+from ecs_gpu_deploy.core.judge.timing import (
     ContainerCheck,
     HealthTiming,
     LoadBalancerCheck,

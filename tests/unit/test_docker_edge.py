@@ -6,9 +6,9 @@ import stat
 
 import pytest
 
-from ecs_gpu_deploy.edges.docker import Build, Docker
-from ecs_gpu_deploy.edges.docker_config import DockerConfig
-from ecs_gpu_deploy.edges.ecr_repository import Login
+from ecs_gpu_deploy.edges.aws.ecr_repository import Login
+from ecs_gpu_deploy.edges.docker.config import DockerConfig
+from ecs_gpu_deploy.edges.docker.docker import Build, Docker
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 
 SCRIPT = """#!/bin/sh

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecs_gpu_deploy.core.docker_output import build_failure, is_network_fault, push_refusal
+from ecs_gpu_deploy.core.image.docker_output import build_failure, is_network_fault, push_refusal
 
 HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 DENIED = (

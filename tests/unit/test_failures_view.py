@@ -1,6 +1,6 @@
 """Failed tasks are told together where they failed alike."""
 
-from ecs_gpu_deploy.core.failures_view import failure_lines
+from ecs_gpu_deploy.core.show.failures_view import failure_lines
 from ecs_gpu_deploy.model import Container, Task
 
 

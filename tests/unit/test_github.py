@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from ecs_gpu_deploy.edges.github import SUMMARY_LIMIT, GitHub
+from ecs_gpu_deploy.edges.ci.github import SUMMARY_LIMIT, GitHub
 
 
 @pytest.fixture

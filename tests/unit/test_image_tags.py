@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecs_gpu_deploy.core.image_tags import Mutability, all_tags, check_movable, checked_tag
+from ecs_gpu_deploy.core.image.image_tags import Mutability, all_tags, check_movable, checked_tag
 from ecs_gpu_deploy.errors import InvalidInput
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.inputs import OPTIONS, READERS, required, settings_from
+from ecs_gpu_deploy.inputs.settings import OPTIONS, READERS, required, settings_from
 
 
 def _value(name, text):

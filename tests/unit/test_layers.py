@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ecs_gpu_deploy.core.layers import layer_delta, manifest_of, size_text
+from ecs_gpu_deploy.core.image.layers import layer_delta, manifest_of, size_text
 
 
 def _manifest(**layers):

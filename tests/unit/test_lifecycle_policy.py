@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ecs_gpu_deploy.core.lifecycle_policy import (
+from ecs_gpu_deploy.core.image.lifecycle_policy import (
     DAY,
     StoredImage,
     new_repository_policy,

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from ecs_gpu_deploy.core.claims import claims_of, refusal_hint, subjects, trust_condition
-from ecs_gpu_deploy.edges.oidc import TokenEndpoint
+from ecs_gpu_deploy.core.identity.claims import claims_of, refusal_hint, subjects, trust_condition
+from ecs_gpu_deploy.edges.ci.oidc import TokenEndpoint
 from ecs_gpu_deploy.errors import Refused
 
 CLASSIC = {

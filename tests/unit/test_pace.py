@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from ecs_gpu_deploy.core.history import Snapshot, Watched, history_at_start
-from ecs_gpu_deploy.core.pace import seconds_to_next_look
-from ecs_gpu_deploy.core.phases import PhaseFacts, PhaseName
-from ecs_gpu_deploy.core.timing import HealthTiming
+from ecs_gpu_deploy.core.judge.observed import Snapshot, Watched, history_at_start
+from ecs_gpu_deploy.core.judge.pace import seconds_to_next_look
+from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
+from ecs_gpu_deploy.core.judge.timing import HealthTiming
 from ecs_gpu_deploy.model import CircuitBreaker, Service, ServiceDeployment, ServiceDeploymentStatus, Task
 
 WATCHED = Watched(

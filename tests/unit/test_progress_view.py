@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from ecs_gpu_deploy.core.phases import PhaseName
-from ecs_gpu_deploy.core.progress import Hook, Progress
-from ecs_gpu_deploy.core.progress_view import event_line, frame, hook_lines, progress_line, ticked
-from ecs_gpu_deploy.core.timeline import PhaseSpan, Timeline
+from ecs_gpu_deploy.core.judge.phases import PhaseName
+from ecs_gpu_deploy.core.show.progress import Hook, Progress
+from ecs_gpu_deploy.core.show.progress_view import event_line, frame, hook_lines, progress_line, ticked
+from ecs_gpu_deploy.core.show.timeline import PhaseSpan, Timeline
 
 LOADING = Progress(
     at=1000,

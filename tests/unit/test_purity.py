@@ -22,7 +22,7 @@ FORBIDDEN = {
     "ecs_gpu_deploy.cli",
     "ecs_gpu_deploy.commands",
     "ecs_gpu_deploy.edges",
-    "ecs_gpu_deploy.inputs",
+    "ecs_gpu_deploy.inputs.settings",
     "ecs_gpu_deploy.sandbox",
     "glob",
     "http",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ecs_gpu_deploy.core.diff import Change
-from ecs_gpu_deploy.core.phases import PhaseName
-from ecs_gpu_deploy.core.progress import TaskGpus
-from ecs_gpu_deploy.core.report import (
+from ecs_gpu_deploy.core.definition.diff import Change
+from ecs_gpu_deploy.core.judge.phases import PhaseName
+from ecs_gpu_deploy.core.show.progress import TaskGpus
+from ecs_gpu_deploy.core.show.report import (
     Details,
     annotation,
     log_blocks,
@@ -18,7 +18,7 @@ from ecs_gpu_deploy.core.report import (
     result_json,
     text_view,
 )
-from ecs_gpu_deploy.core.timeline import PhaseSpan
+from ecs_gpu_deploy.core.show.timeline import PhaseSpan
 from ecs_gpu_deploy.model import Diagnosis, Finding, LogTail, Outcome, Phase, Result, Severity
 
 GOLDEN = Path(__file__).parent / "golden"

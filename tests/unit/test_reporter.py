@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from ecs_gpu_deploy.core.phases import PhaseName
-from ecs_gpu_deploy.core.progress import Hook, Progress
-from ecs_gpu_deploy.edges.github import GitHub
-from ecs_gpu_deploy.edges.live import live_frame
-from ecs_gpu_deploy.edges.reporter import Reporter, emit
+from ecs_gpu_deploy.core.judge.phases import PhaseName
+from ecs_gpu_deploy.core.show.progress import Hook, Progress
+from ecs_gpu_deploy.edges.ci.github import GitHub
+from ecs_gpu_deploy.edges.machine.live import live_frame
+from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
 
 
 class Clock:

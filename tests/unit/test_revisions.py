@@ -2,15 +2,8 @@
 
 import pytest
 
-from ecs_gpu_deploy.core.diff import identical
-from ecs_gpu_deploy.core.past_deployments import (
-    ImageState,
-    commit_url,
-    history_markdown,
-    history_table,
-    past_deployments,
-)
-from ecs_gpu_deploy.core.provenance import (
+from ecs_gpu_deploy.core.definition.diff import identical
+from ecs_gpu_deploy.core.definition.provenance import (
     PREFIX,
     Provenance,
     tag_value,
@@ -19,8 +12,15 @@ from ecs_gpu_deploy.core.provenance import (
     with_provenance,
     without_provenance,
 )
-from ecs_gpu_deploy.core.retention import superfluous
-from ecs_gpu_deploy.core.revisions import (
+from ecs_gpu_deploy.core.past.past_deployments import (
+    ImageState,
+    commit_url,
+    history_markdown,
+    history_table,
+    past_deployments,
+)
+from ecs_gpu_deploy.core.past.retention import superfluous
+from ecs_gpu_deploy.core.past.revisions import (
     Revision,
     Rollout,
     Target,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ecs_gpu_deploy.core.rollout import (
+from ecs_gpu_deploy.core.judge.rollout import (
     Snapshot,
     Verdict,
     Waiting,

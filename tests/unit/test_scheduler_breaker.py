@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from scheduler_world import World, cluster, messages, newest, service_config, steady_service, stopped
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler
-from ecs_gpu_deploy.core.scheduler.breaker import launch_delay, threshold
-from ecs_gpu_deploy.core.scheduler.refusals import (
+from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
+from ecs_gpu_deploy.ecs_model.breaker import launch_delay, threshold
+from ecs_gpu_deploy.ecs_model.refusals import (
     Conflict,
     InvalidParameter,
     ServiceDeploymentNotFound,
 )
-from ecs_gpu_deploy.core.scheduler.state import Service
-from ecs_gpu_deploy.core.scheduler.statuses import (
+from ecs_gpu_deploy.ecs_model.state import Service
+from ecs_gpu_deploy.ecs_model.statuses import (
     BreakerStatus,
     RolloutState,
     ServiceDeploymentStatus,

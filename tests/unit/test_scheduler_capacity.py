@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from scheduler_world import ONE_GPU, World, cluster, messages, newest, service_config, stopped
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler
-from ecs_gpu_deploy.core.scheduler.scaling import packed, provider_for
-from ecs_gpu_deploy.core.scheduler.state import CapacityProvider, InstanceTemplate
-from ecs_gpu_deploy.core.scheduler.statuses import ServiceDeploymentStatus, StopCode, TaskStatus
+from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
+from ecs_gpu_deploy.ecs_model.scaling import packed, provider_for
+from ecs_gpu_deploy.ecs_model.state import CapacityProvider, InstanceTemplate
+from ecs_gpu_deploy.ecs_model.statuses import ServiceDeploymentStatus, StopCode, TaskStatus
 
 FOUR_GPUS = replace(ONE_GPU, gpus=4, cpu=48_000, memory=180_000, instance_type="g5.12xlarge")
 READY = ContainerScript(load_seconds=0.0)

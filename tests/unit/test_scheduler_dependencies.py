@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from scheduler_world import World, cluster
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript
-from ecs_gpu_deploy.core.scheduler.state import Task
-from ecs_gpu_deploy.core.scheduler.statuses import StopCode, TaskStatus
+from ecs_gpu_deploy.ecs_model import ContainerScript
+from ecs_gpu_deploy.ecs_model.state import Task
+from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus
 
 
 def run(condition: str, other: ContainerScript, **definition: Any) -> Task:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from scheduler_world import GROUP, ONE_GPU, World, cluster, messages, service_config, stopped
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript
-from ecs_gpu_deploy.core.scheduler.health import ProbeRule, Probing
-from ecs_gpu_deploy.core.scheduler.state import Task
-from ecs_gpu_deploy.core.scheduler.statuses import HealthStatus
+from ecs_gpu_deploy.ecs_model import ContainerScript
+from ecs_gpu_deploy.ecs_model.health import ProbeRule, Probing
+from ecs_gpu_deploy.ecs_model.state import Task
+from ecs_gpu_deploy.ecs_model.statuses import HealthStatus
 
 
 def container_check(

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduler_world import ONE_GPU, World, cluster, newest, service_config
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler
-from ecs_gpu_deploy.core.scheduler.refusals import Conflict
-from ecs_gpu_deploy.core.scheduler.rollout import limits_of
-from ecs_gpu_deploy.core.scheduler.state import CapacityProvider, Service
-from ecs_gpu_deploy.core.scheduler.statuses import RolloutState, ServiceDeploymentStatus, TaskStatus
+from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
+from ecs_gpu_deploy.ecs_model.refusals import Conflict
+from ecs_gpu_deploy.ecs_model.rollout import limits_of
+from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Service
+from ecs_gpu_deploy.ecs_model.statuses import RolloutState, ServiceDeploymentStatus, TaskStatus
 
 S = ServiceDeploymentStatus
 # aws-facts A1; a superseded rollback fails.

@@ -18,15 +18,15 @@ from scheduler_world import (
     times,
 )
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript
-from ecs_gpu_deploy.core.scheduler.refusals import (
+from ecs_gpu_deploy.ecs_model import ContainerScript
+from ecs_gpu_deploy.ecs_model.refusals import (
     InvalidParameter,
     SchedulerError,
     ServiceNotActive,
     ServiceNotFound,
 )
-from ecs_gpu_deploy.core.scheduler.rollout import limits_of
-from ecs_gpu_deploy.core.scheduler.statuses import RolloutState, ServiceDeploymentStatus, StopCode
+from ecs_gpu_deploy.ecs_model.rollout import limits_of
+from ecs_gpu_deploy.ecs_model.statuses import RolloutState, ServiceDeploymentStatus, StopCode
 
 
 def test_a_rollout_of_two_gpu_tasks_that_load_95_seconds_keeps_its_times() -> None:

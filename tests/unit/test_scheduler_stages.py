@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from scheduler_world import World, cluster, messages, newest, service_config, steady_service
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript, Scheduler
-from ecs_gpu_deploy.core.scheduler.refusals import InvalidParameter
-from ecs_gpu_deploy.core.scheduler.state import Service
-from ecs_gpu_deploy.core.scheduler.statuses import ServiceDeploymentStatus
+from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
+from ecs_gpu_deploy.ecs_model.refusals import InvalidParameter
+from ecs_gpu_deploy.ecs_model.state import Service
+from ecs_gpu_deploy.ecs_model.statuses import ServiceDeploymentStatus
 
 READY = ContainerScript(load_seconds=0.0)
 

@@ -16,10 +16,10 @@ from scheduler_world import (
     stopped,
 )
 
-from ecs_gpu_deploy.core.scheduler import ContainerScript
-from ecs_gpu_deploy.core.scheduler.refusals import InvalidParameter
-from ecs_gpu_deploy.core.scheduler.state import Task
-from ecs_gpu_deploy.core.scheduler.statuses import StopCode, TaskStatus
+from ecs_gpu_deploy.ecs_model import ContainerScript
+from ecs_gpu_deploy.ecs_model.refusals import InvalidParameter
+from ecs_gpu_deploy.ecs_model.state import Task
+from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus
 
 
 def run_one(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ecs_gpu_deploy.core.capacity import requirement_of
-from ecs_gpu_deploy.core.container_instance import ContainerInstance
-from ecs_gpu_deploy.core.shortage import Answer, shortage_of
+from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
+from ecs_gpu_deploy.core.capacity.fit import requirement_of
+from ecs_gpu_deploy.core.capacity.shortage import Answer, shortage_of
 from ecs_gpu_deploy.model import CircuitBreaker, Container, Service, Task
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecs_gpu_deploy.core.sts_refusals import StsError, chain_refusal, web_identity_refusal
+from ecs_gpu_deploy.core.identity.sts_refusals import StsError, chain_refusal, web_identity_refusal
 
 ROLE = "arn:aws:iam::123456789012:role/deploy"
 CLAIMS = {"sub": "repo:acme/rag:ref:refs/heads/main", "aud": "sts.amazonaws.com", "iat": 1000}

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from ecs_gpu_deploy.core.document import document
-from ecs_gpu_deploy.core.task_definition import (
+from ecs_gpu_deploy.core.definition.task_definition import (
     READ_ONLY,
     container_definition,
     container_named,
@@ -17,6 +16,7 @@ from ecs_gpu_deploy.core.task_definition import (
     read_task_definition,
     registrable,
 )
+from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.errors import InvalidInput
 
 DESCRIBED: dict[str, Any] = {

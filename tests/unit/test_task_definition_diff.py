@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecs_gpu_deploy.core.diff import Change, diff_markdown, diff_text, difference, identical
+from ecs_gpu_deploy.core.definition.diff import Change, diff_markdown, diff_text, difference, identical
 
 
 def definition(*, top: dict[str, Any] | None = None, **container: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs_gpu_deploy.core.image_reference import ImageReference
+from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.errors import InvalidInput
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ecs_gpu_deploy.core.overrides import GpuRequest, Overrides, rendered
-from ecs_gpu_deploy.core.paths import path_from_text, path_text
+from ecs_gpu_deploy.core.definition.overrides import GpuRequest, Overrides, rendered
+from ecs_gpu_deploy.core.definition.paths import path_from_text, path_text
 from ecs_gpu_deploy.errors import InvalidInput
 
 DIGEST = "sha256:" + "c" * 64

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs_gpu_deploy.core.diff import diff_markdown, diff_text, difference, identical
-from ecs_gpu_deploy.core.overrides import GpuRequest, Overrides, rendered
-from ecs_gpu_deploy.core.task_definition import READ_ONLY, read_task_definition, registrable
+from ecs_gpu_deploy.core.definition.diff import diff_markdown, diff_text, difference, identical
+from ecs_gpu_deploy.core.definition.overrides import GpuRequest, Overrides, rendered
+from ecs_gpu_deploy.core.definition.task_definition import READ_ONLY, read_task_definition, registrable
 
 DETERMINISTIC = settings(derandomize=True, database=None, max_examples=100, deadline=None)
 

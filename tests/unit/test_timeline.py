@@ -2,10 +2,10 @@
 
 import pytest
 
-from ecs_gpu_deploy.core.gpu_minutes import GpuMinutes, gpu_minutes, gpu_sentence
-from ecs_gpu_deploy.core.phases import PhaseName
-from ecs_gpu_deploy.core.progress import Progress, TaskGpus
-from ecs_gpu_deploy.core.timeline import PhaseSpan, Timeline, gantt
+from ecs_gpu_deploy.core.judge.phases import PhaseName
+from ecs_gpu_deploy.core.show.gpu_minutes import GpuMinutes, gpu_minutes, gpu_sentence
+from ecs_gpu_deploy.core.show.progress import Progress, TaskGpus
+from ecs_gpu_deploy.core.show.timeline import PhaseSpan, Timeline, gantt
 from ecs_gpu_deploy.model import Outcome
 
 

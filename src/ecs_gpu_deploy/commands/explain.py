@@ -9,7 +9,7 @@ import io
 import json
 from typing import Literal, TextIO
 
-from ecs_gpu_deploy.core.diagnosis import explanation_of
+from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of
 from ecs_gpu_deploy.core.text import harmless
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.model import Diagnosis

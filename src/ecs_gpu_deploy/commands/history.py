@@ -7,22 +7,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from ecs_gpu_deploy.commands.context import Context
-from ecs_gpu_deploy.core.past_deployments import (
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.past.past_deployments import (
     history_markdown,
     history_table,
     past_deployments,
     past_revisions,
 )
-from ecs_gpu_deploy.core.report import Details
-from ecs_gpu_deploy.core.revisions import Revision, revision_told
+from ecs_gpu_deploy.core.past.revisions import Revision, revision_told
+from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.core.verdict import Verdict
-from ecs_gpu_deploy.edges.image_states import fetch_states
-from ecs_gpu_deploy.edges.reporter import emit
-from ecs_gpu_deploy.edges.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
-from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.edges.aws.image_states import fetch_states
+from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
+from ecs_gpu_deploy.edges.machine.reporter import emit
+from ecs_gpu_deploy.inputs.settings import Settings, required
 from ecs_gpu_deploy.model import Finding, Outcome, PastDeployment, Severity, short_id
+from ecs_gpu_deploy.steps.context import Context
 
 _MOST = 1000
 _DESCRIBED = 10

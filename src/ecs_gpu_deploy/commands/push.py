@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ecs_gpu_deploy.commands.building import check_build, image_built
-from ecs_gpu_deploy.commands.context import Context
-from ecs_gpu_deploy.core.report import Details
-from ecs_gpu_deploy.core.verdict import Verdict
-from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.show.report import Details
+from ecs_gpu_deploy.inputs.settings import Settings, required
 from ecs_gpu_deploy.model import Outcome
+from ecs_gpu_deploy.steps.build_image import check_build, image_built
+from ecs_gpu_deploy.steps.context import Context
 
 
 def check(settings: Settings) -> None:

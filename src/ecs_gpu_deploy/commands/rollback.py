@@ -6,30 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ecs_gpu_deploy.commands.cleanup import clean_up
-from ecs_gpu_deploy.commands.context import Context
-from ecs_gpu_deploy.commands.deployable import check_deployable
-from ecs_gpu_deploy.commands.registering import provenance_of_run, registered
-from ecs_gpu_deploy.commands.rendering import Rendering
-from ecs_gpu_deploy.commands.rollback_target import Chosen, Past, chosen_for, fetch_past, runnable
-from ecs_gpu_deploy.commands.rolling_out import roll_out
-from ecs_gpu_deploy.commands.stopping import rolls_back_to, stop_and_watch
-from ecs_gpu_deploy.core.diff import difference
-from ecs_gpu_deploy.core.image_reference import ImageReference
-from ecs_gpu_deploy.core.provenance import Provenance, tag_value, told_by
-from ecs_gpu_deploy.core.report import Details
-from ecs_gpu_deploy.core.revisions import target_from
-from ecs_gpu_deploy.core.task_definition import images, registrable
+from ecs_gpu_deploy.core.definition.diff import difference
+from ecs_gpu_deploy.core.definition.provenance import Provenance, tag_value, told_by
+from ecs_gpu_deploy.core.definition.task_definition import images, registrable
+from ecs_gpu_deploy.core.image.image_reference import ImageReference
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.past.revisions import target_from
+from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import markdown, table_code
-from ecs_gpu_deploy.core.verdict import Verdict
-from ecs_gpu_deploy.edges.ecr import fetch_image
-from ecs_gpu_deploy.edges.ecs import RawTaskDefinition
-from ecs_gpu_deploy.edges.prerequisites import fetch_prerequisites, roles_of
-from ecs_gpu_deploy.edges.revisions import tag_revision
-from ecs_gpu_deploy.edges.signals import held_signals
+from ecs_gpu_deploy.edges.aws.ecr import fetch_image
+from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
+from ecs_gpu_deploy.edges.aws.prerequisites import fetch_prerequisites, roles_of
+from ecs_gpu_deploy.edges.aws.revisions import tag_revision
+from ecs_gpu_deploy.edges.machine.signals import held_signals
 from ecs_gpu_deploy.errors import InvalidInput, Refused
-from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.inputs.settings import Settings, required
 from ecs_gpu_deploy.model import Finding, Outcome, RolloutState, Service, Severity, short_id
+from ecs_gpu_deploy.steps.choose_target import Chosen, Past, chosen_for, fetch_past, runnable
+from ecs_gpu_deploy.steps.clean_up_revisions import clean_up
+from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.deployable import check_deployable
+from ecs_gpu_deploy.steps.follow_rollout import roll_out
+from ecs_gpu_deploy.steps.register_revision import provenance_of_run, registered
+from ecs_gpu_deploy.steps.render_revision import Rendering
+from ecs_gpu_deploy.steps.stop_deployment import rolls_back_to, stop_and_watch
 
 __all__ = ["check", "run"]
 

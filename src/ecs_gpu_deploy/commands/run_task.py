@@ -11,24 +11,31 @@ from typing import Any
 
 import botocore.exceptions
 
-from ecs_gpu_deploy.commands.batch_request import request_of
-from ecs_gpu_deploy.commands.batch_watching import Batch, BatchWatcher
-from ecs_gpu_deploy.commands.context import Context
-from ecs_gpu_deploy.commands.rendering import file_of
-from ecs_gpu_deploy.core.batch import FAILED_TASK_EXIT, MOST, Stage, batch_mark, exited_non_zero, stage_of
-from ecs_gpu_deploy.core.image_reference import ImageReference
-from ecs_gpu_deploy.core.report import Details
-from ecs_gpu_deploy.core.task_definition import container_named, images
+from ecs_gpu_deploy.core.definition.task_definition import container_named, images
+from ecs_gpu_deploy.core.image.image_reference import ImageReference
+from ecs_gpu_deploy.core.judge.batch import (
+    FAILED_TASK_EXIT,
+    MOST,
+    Stage,
+    batch_mark,
+    exited_non_zero,
+    stage_of,
+)
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.core.verdict import Verdict
-from ecs_gpu_deploy.edges.ecr import fetch_image
-from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS
-from ecs_gpu_deploy.edges.ecs_tasks import EcsTasks
-from ecs_gpu_deploy.edges.provenance import run_of_environment
-from ecs_gpu_deploy.edges.signals import Cancelled
+from ecs_gpu_deploy.edges.aws.ecr import fetch_image
+from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
+from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
+from ecs_gpu_deploy.edges.ci.provenance import run_of_environment
+from ecs_gpu_deploy.edges.machine.signals import Cancelled
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.inputs.settings import Settings, required
 from ecs_gpu_deploy.model import Finding, Outcome, Severity, Task, short_id
+from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.render_revision import file_of
+from ecs_gpu_deploy.steps.request_batch import request_of
+from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
 _NAMED = 20
 

@@ -6,18 +6,18 @@ import re
 
 import botocore.exceptions
 
-from ecs_gpu_deploy.commands.attaching import attached
-from ecs_gpu_deploy.commands.batch_watching import Batch, BatchWatcher
-from ecs_gpu_deploy.commands.context import Context
 from ecs_gpu_deploy.commands.run_task import watched as batch_watched
-from ecs_gpu_deploy.core.report import Details
-from ecs_gpu_deploy.core.verdict import Verdict
-from ecs_gpu_deploy.edges.aws import is_passing, refused
-from ecs_gpu_deploy.edges.ecs import CONNECTION_ERRORS, is_unavailable
-from ecs_gpu_deploy.edges.ecs_tasks import EcsTasks
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.show.report import Details
+from ecs_gpu_deploy.edges.aws.client import is_passing, refused
+from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, is_unavailable
+from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.errors import InvalidInput, Refused
-from ecs_gpu_deploy.inputs import Settings, required
+from ecs_gpu_deploy.inputs.settings import Settings, required
 from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.steps.attaching import attached
+from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
 _ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.inputs import unknown_name
+from ecs_gpu_deploy.inputs.settings import unknown_name
 
 _USAGE = "ecs-gpu-deploy sandbox serve [--port N] [--world FILE] [--speed X], or sandbox demo [--speed X]"
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
             hint="Install the extra: pip install 'ecs-gpu-deploy[sandbox]'.",
         ) from error
     if what == "serve":
-        from ecs_gpu_deploy.sandbox.serve import main as serve  # noqa: PLC0415
+        from ecs_gpu_deploy.sandbox.http.serve import main as serve  # noqa: PLC0415
 
         return serve(rest)
     from ecs_gpu_deploy.sandbox.demo import main as demo  # noqa: PLC0415

@@ -19,7 +19,7 @@ import boto3
 import botocore.exceptions
 
 from ecs_gpu_deploy.core.text import span
-from ecs_gpu_deploy.edges.reporter import emit
+from ecs_gpu_deploy.edges.machine.reporter import emit
 from ecs_gpu_deploy.model import short_id
 
 CLUSTER, SERVICE = "ki-cluster", "ki-rag-api"

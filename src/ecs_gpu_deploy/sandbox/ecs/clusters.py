@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler.state import CapacityProvider
-from ecs_gpu_deploy.sandbox.api_errors import ApiError, client_exception, invalid_parameter
+from ecs_gpu_deploy.ecs_model.state import CapacityProvider
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import (
     FARGATE_PROVIDERS,
@@ -17,6 +16,7 @@ from ecs_gpu_deploy.sandbox.ecs.region import (
     Response,
     missing,
 )
+from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, client_exception, invalid_parameter
 
 
 def cluster_view(region: EcsRegion, cluster: Cluster, include: Sequence[str]) -> dict[str, Any]:

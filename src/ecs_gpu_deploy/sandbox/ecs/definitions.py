@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ecs_gpu_deploy.sandbox.api_errors import client_exception
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import EcsRegion, Request, Response, at_most
-from ecs_gpu_deploy.sandbox.task_definitions import Revision
+from ecs_gpu_deploy.sandbox.ecs.task_definitions import Revision
+from ecs_gpu_deploy.sandbox.protocol.api_errors import client_exception
 
 
 def register_task_definition(region: EcsRegion, request: Request) -> Response:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ecs_gpu_deploy.core.scheduler.state import ServiceDeployment
-from ecs_gpu_deploy.sandbox.api_errors import ApiError, invalid_parameter
+from ecs_gpu_deploy.ecs_model.state import ServiceDeployment
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import (
     Cluster,
@@ -19,7 +18,8 @@ from ecs_gpu_deploy.sandbox.ecs.service_views import (
     service_deployment_view,
     service_revision_view,
 )
-from ecs_gpu_deploy.sandbox.shapes import epoch_of
+from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, invalid_parameter
+from ecs_gpu_deploy.sandbox.protocol.shapes import epoch_of
 
 HISTORY_SECONDS = 90 * 86_400.0
 """How long service deployments can be listed (Developer Guide, "View service history")."""

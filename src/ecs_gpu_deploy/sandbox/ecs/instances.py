@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.core.cluster_query import QuerySubject, predicate_of
-from ecs_gpu_deploy.core.scheduler.state import Instance, InstanceTemplate
-from ecs_gpu_deploy.sandbox.api_errors import ApiError, invalid_parameter
+from ecs_gpu_deploy.core.capacity.cluster_query import QuerySubject, predicate_of
+from ecs_gpu_deploy.ecs_model.state import Instance, InstanceTemplate
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion, Request, Response, at_most, missing
 from ecs_gpu_deploy.sandbox.ecs.task_views import instance_attributes, instance_view
+from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, invalid_parameter
 
 
 def list_container_instances(region: EcsRegion, request: Request) -> Response:

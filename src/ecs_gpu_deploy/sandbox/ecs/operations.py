@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ecs_gpu_deploy.core.scheduler.refusals import SchedulerError
-from ecs_gpu_deploy.sandbox.api_errors import ApiError
+from ecs_gpu_deploy.ecs_model.refusals import SchedulerError
 from ecs_gpu_deploy.sandbox.ecs import (
     clusters,
     definitions,
@@ -16,6 +15,7 @@ from ecs_gpu_deploy.sandbox.ecs import (
     tasks,
 )
 from ecs_gpu_deploy.sandbox.ecs.region import EcsRegion, Request, Response
+from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError
 
 Operation = Callable[[EcsRegion, Request], Response]
 

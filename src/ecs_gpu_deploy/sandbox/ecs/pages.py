@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from ecs_gpu_deploy.sandbox.api_errors import invalid_parameter
+from ecs_gpu_deploy.sandbox.protocol.api_errors import invalid_parameter
 
 Item = TypeVar("Item")
 

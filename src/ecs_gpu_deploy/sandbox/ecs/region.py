@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler import Scheduler
-from ecs_gpu_deploy.core.scheduler.state import CapacityProvider, Instance, Service, Task
-from ecs_gpu_deploy.sandbox.api_errors import (
+from ecs_gpu_deploy.ecs_model import Scheduler
+from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Instance, Service, Task
+from ecs_gpu_deploy.sandbox.ecs.surroundings import SandboxSurroundings, log_destination
+from ecs_gpu_deploy.sandbox.ecs.task_definitions import TaskDefinitions
+from ecs_gpu_deploy.sandbox.neighbours.neighbours import Neighbours
+from ecs_gpu_deploy.sandbox.protocol.api_errors import (
     ApiError,
     cluster_not_found,
     invalid_parameter,
     service_not_found,
 )
-from ecs_gpu_deploy.sandbox.neighbours import Neighbours
-from ecs_gpu_deploy.sandbox.shapes import Fragment, Protocol
-from ecs_gpu_deploy.sandbox.surroundings import SandboxSurroundings, log_destination
-from ecs_gpu_deploy.sandbox.task_definitions import TaskDefinitions
+from ecs_gpu_deploy.sandbox.protocol.shapes import Fragment, Protocol
 
 Request = Mapping[str, Any]
 Response = dict[str, Any]

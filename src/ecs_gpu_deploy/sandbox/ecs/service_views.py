@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler import alarms
-from ecs_gpu_deploy.core.scheduler.state import (
+from ecs_gpu_deploy.ecs_model import alarms
+from ecs_gpu_deploy.ecs_model.state import (
     Deployment,
     Service,
     ServiceDeployment,
     ServiceRevision,
 )
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion
-from ecs_gpu_deploy.sandbox.shapes import Fragment
+from ecs_gpu_deploy.sandbox.protocol.shapes import Fragment
 
 CONFIG_MEMBERS = (
     "loadBalancers",

@@ -6,12 +6,12 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler.state import Service
-from ecs_gpu_deploy.sandbox.api_errors import invalid_parameter
+from ecs_gpu_deploy.ecs_model.state import Service
 from ecs_gpu_deploy.sandbox.ecs.clusters import check_strategy, provider_name
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion, Request, Response, at_most, missing
 from ecs_gpu_deploy.sandbox.ecs.service_views import service_view
+from ecs_gpu_deploy.sandbox.protocol.api_errors import invalid_parameter
 
 
 def create_service(region: EcsRegion, request: Request) -> Response:

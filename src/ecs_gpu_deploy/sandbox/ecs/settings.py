@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ecs_gpu_deploy.sandbox.api_errors import ApiError, invalid_parameter
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import EcsRegion, Request, Response
-from ecs_gpu_deploy.sandbox.task_definitions import Revision
+from ecs_gpu_deploy.sandbox.ecs.task_definitions import Revision
+from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, invalid_parameter
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {

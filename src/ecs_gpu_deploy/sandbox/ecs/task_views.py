@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler.state import Container, Instance, Task
+from ecs_gpu_deploy.ecs_model.state import Container, Instance, Task
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion
-from ecs_gpu_deploy.sandbox.required_attributes import AGENT_ATTRIBUTES
+from ecs_gpu_deploy.sandbox.ecs.required_attributes import AGENT_ATTRIBUTES
 
 AGENT = {"agentVersion": "1.99.0", "agentHash": "4ab1051f", "dockerVersion": "DockerVersion: 25.0.13"}
 WHOLE = 1.0 - 1e-9

@@ -6,13 +6,13 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecs_gpu_deploy.core.scheduler.state import Failure, Task
-from ecs_gpu_deploy.sandbox.api_errors import ApiError, invalid_parameter
+from ecs_gpu_deploy.ecs_model.state import Failure, Task
 from ecs_gpu_deploy.sandbox.ecs.clusters import check_strategy, provider_name
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion, Request, Response, at_most, missing
+from ecs_gpu_deploy.sandbox.ecs.task_definitions import Revision
 from ecs_gpu_deploy.sandbox.ecs.task_views import task_view
-from ecs_gpu_deploy.sandbox.task_definitions import Revision
+from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, invalid_parameter
 
 OTHER_FILTERS = ("containerInstance", "family", "serviceName", "desiredStatus", "launchType")
 

@@ -1,0 +1,215 @@
+"""Deploy one revision to several services: in the order given, or together; stop at the first bad verdict.
+
+All services are checked before anything changes, and one revision is registered for all of them
+(aws-actions/amazon-ecs-deploy-task-definition issue 420).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ecs_gpu_deploy.core.definition.diff import diff_text, difference
+from ecs_gpu_deploy.core.definition.task_definition import registrable
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.show.report import Details
+from ecs_gpu_deploy.core.show.timeline import Timeline
+from ecs_gpu_deploy.core.text import markdown, table_code
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals
+from ecs_gpu_deploy.errors import DeployError
+from ecs_gpu_deploy.model import Finding, Outcome, Service, ServiceEnd, Severity, short_id
+from ecs_gpu_deploy.steps.clean_up_revisions import clean_up
+from ecs_gpu_deploy.steps.context import Context, Draft
+from ecs_gpu_deploy.steps.deployable import check_deployable
+from ecs_gpu_deploy.steps.follow_rollout import Begun, begun, followed, roll_out
+from ecs_gpu_deploy.steps.images import layers_to_pull, with_built_image
+from ecs_gpu_deploy.steps.register_revision import provenance_of_run, registered
+from ecs_gpu_deploy.steps.render_revision import Rendering, rendering_of
+from ecs_gpu_deploy.steps.start_deployment import nothing_started, without_others
+
+
+@dataclass(slots=True, kw_only=True)
+class _Part:
+    """One of the services: what it ran before, its own draft, and how it ended."""
+
+    context: Context
+    service: Service
+    rendering: Rendering
+    begun: Begun | None = None
+    verdict: Verdict | None = None
+    error: DeployError | None = None
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+    @property
+    def is_bad(self) -> bool:
+        return self.verdict is not None and self.verdict.outcome != Outcome.SUCCEEDED
+
+
+def deploy_several(context: Context) -> tuple[Verdict, Details]:
+    """Deploy to all services of the settings, and return the verdict over all of them."""
+    settings, draft, reporter = context.settings, context.draft, context.reporter
+    services = [context.ecs.fetch_service(name) for name in settings.services]
+    for service in services:
+        check_deployable(service, settings)
+    draft.service = services[0]
+    draft.previous_task_definition_arn = services[0].task_definition
+    settings = with_built_image(context, services[0])
+    rendering = draft.rendering = rendering_of(context.aws, context.ecs, settings, services[0])
+    draft.findings += rendering.findings
+    draft.to_pull = layers_to_pull(context, rendering)
+    parts = [_part(context, service, rendering) for service in services]
+    for part in parts:
+        part.service = without_others(part.context, part.service)
+    reporter.say(f"services {', '.join(part.name for part in parts)}: one revision for all")
+    if rendering.changes:
+        reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
+    arn = draft.task_definition_arn = rendering.existing_arn or registered(
+        context, rendering.definition, provenance_of_run(context, digest=rendering.image_digest)
+    )
+    try:
+        if settings.parallel:
+            with held_signals():
+                _together(parts, arn)
+        else:
+            _one_by_one(parts, arn)
+        return _ended(context, parts, arn)
+    finally:
+        draft.services = tuple(_end(part) for part in parts)
+        draft.findings += [_named(part, f) for part in parts for f in part.context.draft.findings]
+
+
+def _part(context: Context, service: Service, rendering: Rendering) -> _Part:
+    """Return a service with settings and draft of its own; its diff is to what it runs itself."""
+    running = context.ecs.fetch_task_definition(service.task_definition)
+    changes = difference(registrable({"taskDefinition": running.body}), _untagged(rendering))
+    values = {**context.settings.values, "service": service.name}
+    own = replace(
+        context,
+        settings=replace(context.settings, values=values),
+        draft=Draft(service=service, to_pull=context.draft.to_pull),
+    )
+    return _Part(context=own, service=service, rendering=replace(rendering, changes=changes))
+
+
+def _untagged(rendering: Rendering) -> dict[str, object]:
+    return {key: value for key, value in rendering.definition.items() if key != "tags"}
+
+
+def _one_by_one(parts: Sequence[_Part], arn: str) -> None:
+    for part in parts:
+        part.context.reporter.say(f"service {part.name}")
+        part.context.reporter.timeline = Timeline()
+        try:
+            ended = roll_out(part.context, part.service, part.rendering, arn)
+        except Cancelled:
+            reason = "The job was cancelled before this service was updated."
+            part.verdict = Verdict(outcome=Outcome.CANCELLED, reason=reason)
+            return
+        except DeployError as error:
+            part.verdict = Verdict(outcome=Outcome(error.outcome), reason=error.message)
+            part.error = error
+            return
+        part.verdict, part.context.draft.details = ended
+        if part.is_bad:
+            return
+
+
+def _together(parts: Sequence[_Part], arn: str) -> None:
+    """Start all, then follow each to its verdict. A cancelled job is cancelled for all of them."""
+    for part in parts:
+        part.context.reporter.say(f"service {part.name}")
+        part.begun = begun(part.context, part.service, part.rendering, arn)
+        if part.begun is None:
+            part.verdict = nothing_started(part.service, arn)
+        elif part.begun.cancelled:
+            break
+    cancelled = any(part.begun is not None and part.begun.cancelled for part in parts)
+    for part in parts:
+        if part.begun is None:
+            continue
+        part.context.reporter.say(f"service {part.name}: waiting for the verdict")
+        part.context.reporter.timeline = Timeline()
+        own = replace(part.begun, cancelled=cancelled)
+        part.verdict, part.context.draft.details = followed(part.context, part.service, own, arn)
+        cancelled = cancelled or part.verdict.outcome == Outcome.CANCELLED
+
+
+def _ended(context: Context, parts: Sequence[_Part], arn: str) -> tuple[Verdict, Details]:
+    draft = context.draft
+    bad = next((part for part in parts if part.is_bad), None)
+    shown = bad or parts[-1]
+    draft.ending, details = shown.context.draft.ending, shown.context.draft.details
+    if bad is None or bad.verdict is None:
+        those = ", ".join(part.name for part in parts)
+        verdict = Verdict(
+            outcome=Outcome.SUCCEEDED, reason=f"{len(parts)} services run {short_id(arn)}: {those}."
+        )
+        clean_up(context, arn, draft.previous_task_definition_arn)
+    else:
+        draft.service = bad.service
+        draft.previous_task_definition_arn = bad.service.task_definition
+        rest = [part.name for part in parts if part.verdict is None]
+        after = f" Not deployed: {', '.join(rest)}." if rest else ""
+        verdict = replace(bad.verdict, reason=f"{bad.name}: {bad.verdict.reason}{after}")
+        if context.settings.on_failure == "rollback-all" and bad.verdict.outcome != Outcome.CANCELLED:
+            _roll_back_done(parts)
+        if bad.error is not None:
+            raise bad.error
+    rows = ["| Service | Outcome | Reason |", "|---|---|---|"]
+    rows += [
+        f"| {table_code(end.service)} | {end.outcome} | {markdown(end.reason)} |"
+        for end in (_end(part) for part in parts)
+    ]
+    return verdict, replace(details, sections={**details.sections, "Services": "\n".join(rows)})
+
+
+def _roll_back_done(parts: Sequence[_Part]) -> None:
+    """Bring the services that were done back to what they ran before, the last one first."""
+    for part in reversed(parts):
+        if part.verdict is None or part.is_bad or not part.context.draft.started:
+            continue
+        before, draft = part.service.task_definition, part.context.draft
+        part.context.reporter.say(f"on-failure: {part.name} goes back to {short_id(before)}")
+        try:
+            now = part.context.ecs.fetch_service(part.name)
+            raw = part.context.ecs.fetch_task_definition(before)
+            back = replace(
+                part.rendering,
+                definition=registrable({"taskDefinition": raw.body}),
+                existing_arn=before,
+                changes=(),
+                digests={},
+            )
+            verdict, _ = roll_out(part.context, now, back, before)
+        except DeployError as error:
+            message, hint = f"{part.name} could not be rolled back: {error.message}", error.hint
+            draft.findings.append(
+                Finding(code="rollback-not-started", severity=Severity.ERROR, message=message, hint=hint)
+            )
+            continue
+        well = verdict.outcome == Outcome.SUCCEEDED
+        part.verdict = Verdict(
+            outcome=Outcome.ROLLED_BACK if well else verdict.outcome,
+            reason=f"Rolled back to {short_id(before)}, because another service failed."
+            if well
+            else f"Its rollback to {short_id(before)} did not succeed: {verdict.reason}",
+        )
+
+
+def _end(part: _Part) -> ServiceEnd:
+    ending = part.context.draft.ending
+    verdict = part.verdict or Verdict(outcome=Outcome.CANCELLED, reason="It was not deployed.")
+    return ServiceEnd(
+        service=part.name,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        previous_task_definition_arn=part.service.task_definition,
+        service_deployment_arn=ending.service_deployment_arn if ending else "",
+    )
+
+
+def _named(part: _Part, finding: Finding) -> Finding:
+    return replace(finding, message=f"{part.name}: {finding.message}")

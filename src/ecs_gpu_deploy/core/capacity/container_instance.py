@@ -1,0 +1,59 @@
+"""A container instance as DescribeContainerInstances shows it: what it has, what is free, is it well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ecs_gpu_deploy.core.capacity.fit import Room, room_of
+from ecs_gpu_deploy.model import short_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerInstance:
+    """One instance. `room` is what is free on it now, `whole` what it has when no task runs there.
+
+    `impaired` names the parts whose health AWS reports as IMPAIRED: CONTAINER_RUNTIME, ACCELERATED_COMPUTE,
+    DAEMON or AGENT_CONNECTIVITY (aws-facts A6).
+    """
+
+    arn: str
+    ec2_instance_id: str = ""
+    instance_type: str = ""
+    capacity_provider: str = ""
+    status: str = ""
+    agent_connected: bool = True
+    impaired: tuple[str, ...] = ()
+    room: Room
+    whole: Room
+
+    @property
+    def id(self) -> str:
+        """Return what a person knows it by: the EC2 instance, else the container instance id."""
+        return self.ec2_instance_id or short_id(self.arn)
+
+    @classmethod
+    def from_api(cls, api: Mapping[str, Any]) -> Self:
+        """Read ContainerInstance."""
+        attributes = {
+            str(each.get("name")): str(each.get("value") or "") for each in api.get("attributes", ())
+        }
+        empty = {**api, "remainingResources": _all_free(api.get("registeredResources") or ())}
+        health = (api.get("healthStatus") or {}).get("details") or ()
+        return cls(
+            arn=api.get("containerInstanceArn", ""),
+            ec2_instance_id=api.get("ec2InstanceId", ""),
+            instance_type=attributes.get("ecs.instance-type", ""),
+            capacity_provider=api.get("capacityProviderName", ""),
+            status=api.get("status", ""),
+            agent_connected=bool(api.get("agentConnected", True)),
+            impaired=tuple(str(each.get("type")) for each in health if each.get("status") == "IMPAIRED"),
+            room=room_of(api),
+            whole=room_of(empty),
+        )
+
+
+def _all_free(registered: Any) -> list[Mapping[str, Any]]:
+    """Return the resources of an instance without tasks; of the ports, those reserved stay in use."""
+    return [each for each in registered if isinstance(each, Mapping)]

@@ -1,0 +1,1 @@
+"""Task definitions as raw JSON: what is in them, what changes, what is set."""

@@ -1,0 +1,299 @@
+"""What a deployment changes in a task definition, and the task definition with it changed.
+
+`rendered` never glues or guesses: an image replaces the image of the container it names and of no other, an
+empty string or a zero is a value, and None means "leave it" for a field and "remove it" inside a mapping.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self, TypeGuard
+
+from ecs_gpu_deploy.core.definition.paths import Member, assign, path_from_text
+from ecs_gpu_deploy.core.definition.task_definition import READ_ONLY, container_definition, container_named
+from ecs_gpu_deploy.core.image.image_reference import ImageReference
+from ecs_gpu_deploy.errors import InvalidInput
+
+_GPU_COUNT: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4})?")
+_GPU_HINT: Final = (
+    'A GPU request is a count ("1", or a fraction like "0.25" on g6f instances), "ALL", 0 for none, '
+    "or {memory: MiB, maxComputePercent: 1 to 100} to share one (MPS)."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuRequest:
+    """Ask for GPUs in one of ECS's ways: `value` is a count, a fraction or `ALL`; empty asks for none.
+
+    With `memory` (MiB), and `max_compute_percent` where wanted, one GPU is shared through NVIDIA MPS instead.
+    Source: Developer Guide, "Specifying GPUs in an Amazon ECS task definition".
+    """
+
+    value: str = ""
+    memory: int | None = None
+    max_compute_percent: int | None = None
+
+    @classmethod
+    def from_value(cls, value: object) -> Self:
+        """Read "1", "0.25", "ALL", 0, or a mapping of MPS's settings, bare or inside `sharingStrategy`."""
+        if isinstance(value, Mapping):
+            return cls._from_mapping(value)
+        text = (
+            str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+        )
+        if text.upper() == "ALL":
+            return cls(value="ALL")
+        if not _GPU_COUNT.fullmatch(text):
+            raise InvalidInput(f"The GPU request {value!r} cannot be read.", hint=_GPU_HINT)
+        whole, _, fraction = text.partition(".")
+        fraction = fraction.rstrip("0")
+        count = f"{int(whole)}.{fraction}" if fraction else str(int(whole))
+        return cls(value="" if count == "0" else count)
+
+    @classmethod
+    def _from_mapping(cls, value: Mapping[Any, Any]) -> Self:
+        settings: Any = value
+        for wrapper in ("sharingStrategy", "nvidiaMps"):
+            if isinstance(settings, Mapping) and wrapper in settings:
+                settings = settings[wrapper]
+        if not isinstance(settings, Mapping) or set(settings) - {"memory", "maxComputePercent"}:
+            raise InvalidInput(f"The GPU request {dict(value)!r} cannot be read.", hint=_GPU_HINT)
+        memory, percent = settings.get("memory"), settings.get("maxComputePercent")
+        if not _is_whole(memory) or memory < 1:
+            raise InvalidInput("A shared GPU needs memory, a whole number of MiB.", hint=_GPU_HINT)
+        if percent is not None and not (_is_whole(percent) and 1 <= percent <= 100):
+            raise InvalidInput(f"maxComputePercent is {percent!r}; 1 to 100 is meant.", hint=_GPU_HINT)
+        return cls(memory=memory, max_compute_percent=percent)
+
+    @property
+    def requirement(self) -> dict[str, Any] | None:
+        """Give the entry for `resourceRequirements`, or None where no GPU is wanted."""
+        if self.memory is not None:
+            settings = {"memory": self.memory}
+            if self.max_compute_percent is not None:
+                settings["maxComputePercent"] = self.max_compute_percent
+            return {"type": "GPU", "sharingStrategy": {"nvidiaMps": settings}}
+        return {"type": "GPU", "value": self.value} if self.value else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """Hold the changes to a task definition; what is None or empty is left as it is.
+
+    `images` maps container name to image; the name "" means `container`. `container` names the container
+    that the other changes go to; "" means the only one. In the mappings, None removes an entry. An empty
+    `command` or `entry_point` removes it, so that the image's own is used. `gpu` with an empty request
+    removes the requirement. `cpu` and `memory` are the task's, as text; the container's are in CPU units and
+    MiB. `assignments` maps a path (see `core.paths`) to a JSON value and is applied last, in order.
+    """
+
+    container: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    secrets: Mapping[str, str | None] = field(default_factory=dict)
+    command: tuple[str, ...] | None = None
+    entry_point: tuple[str, ...] | None = None
+    container_cpu: int | None = None
+    container_memory: int | None = None
+    container_memory_reservation: int | None = None
+    gpu: GpuRequest | None = None
+    health_check: Mapping[str, Any] = field(default_factory=dict)
+    log_options: Mapping[str, str | None] = field(default_factory=dict)
+    docker_labels: Mapping[str, str | None] = field(default_factory=dict)
+    cpu: str | None = None
+    memory: str | None = None
+    task_role_arn: str | None = None
+    execution_role_arn: str | None = None
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+    assignments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def rendered(task_definition: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
+    """Give the task definition with the overrides applied; the argument stays as it is.
+
+    Rendering the result once more changes nothing. Raise `InvalidInput` for a container that does not exist
+    or is not named among several, an image that is no reference, or a path that selects nothing.
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(task_definition))
+    _set_images(result, overrides)
+    if _touches_a_container(overrides):
+        _set_container(container_definition(result, overrides.container), overrides)
+    sizes_and_roles = {
+        "cpu": overrides.cpu,
+        "memory": overrides.memory,
+        "taskRoleArn": overrides.task_role_arn,
+        "executionRoleArn": overrides.execution_role_arn,
+    }
+    result.update({member: value for member, value in sizes_and_roles.items() if value is not None})
+    _merge_list(result, "tags", "key", "value", overrides.tags)
+    for text, value in overrides.assignments.items():
+        path = path_from_text(text)
+        if isinstance(path[0], Member) and path[0].name in READ_ONLY:
+            raise InvalidInput(f"The path {text!r} leads to {path[0].name}, which only AWS sets.")
+        if text in {"cpu", "memory"} and _is_whole(value):
+            value = str(value)  # noqa: PLW2901  (the task's sizes are text in the API)
+        assign(result, path, value)
+    return result
+
+
+def _set_images(task_definition: dict[str, Any], overrides: Overrides) -> None:
+    chosen: dict[str, str] = {}
+    for name, image in overrides.images.items():
+        container = container_named(task_definition, name or overrides.container)
+        if chosen.setdefault(container, image) != image:
+            raise InvalidInput(
+                f"The container {container!r} is given two images: {chosen[container]!r}, {image!r}."
+            )
+    for container, image in chosen.items():
+        ImageReference.from_text(image)
+        container_definition(task_definition, container)["image"] = image
+
+
+def _touches_a_container(overrides: Overrides) -> bool:
+    """Tell whether a change needs to know which container is meant; a wrong name is always told."""
+    return bool(
+        overrides.container
+        or overrides.environment
+        or overrides.secrets
+        or overrides.health_check
+        or overrides.log_options
+        or overrides.docker_labels
+    ) or any(
+        value is not None
+        for value in (
+            overrides.command,
+            overrides.entry_point,
+            overrides.container_cpu,
+            overrides.container_memory,
+            overrides.container_memory_reservation,
+            overrides.gpu,
+        )
+    )
+
+
+def _set_container(container: dict[str, Any], overrides: Overrides) -> None:
+    both = sorted(
+        name
+        for name, value in overrides.environment.items()
+        if value is not None and overrides.secrets.get(name) is not None
+    )
+    if both:
+        raise InvalidInput(
+            f"{both[0]!r} is given as an environment variable and as a secret; ECS allows one."
+        )
+    # A name is a variable or a secret, never both: what is set here leaves the other list.
+    moved_to_secrets = {name: None for name, source in overrides.secrets.items() if source is not None}
+    moved_to_environment = {name: None for name, value in overrides.environment.items() if value is not None}
+    _merge_list(container, "environment", "name", "value", {**moved_to_secrets, **overrides.environment})
+    _merge_list(container, "secrets", "name", "valueFrom", {**moved_to_environment, **overrides.secrets})
+    for member, words in (("command", overrides.command), ("entryPoint", overrides.entry_point)):
+        if words is not None:
+            _set_or_remove(container, member, list(words))
+    sizes = {
+        "cpu": overrides.container_cpu,
+        "memory": overrides.container_memory,
+        "memoryReservation": overrides.container_memory_reservation,
+    }
+    container.update({member: size for member, size in sizes.items() if size is not None})
+    if overrides.gpu is not None:
+        _set_gpu(container, overrides.gpu)
+    _merge_health_check(container, overrides.health_check)
+    _merge_log_options(container, overrides.log_options)
+    _merge_mapping(container, "dockerLabels", overrides.docker_labels)
+
+
+def _set_gpu(container: dict[str, Any], gpu: GpuRequest) -> None:
+    present = container.get("resourceRequirements") or []
+    old = next((entry for entry in present if _asks_for_gpu(entry)), {"type": "GPU"})
+    position = next((at for at, entry in enumerate(present) if _asks_for_gpu(entry)), len(present))
+    others = [entry for entry in present if not _asks_for_gpu(entry)]
+    if gpu.requirement is not None:
+        kept = {key: value for key, value in old.items() if key not in {"value", "sharingStrategy"}}
+        others.insert(position, {**kept, **gpu.requirement})
+    if others or "resourceRequirements" in container:
+        _set_or_remove(container, "resourceRequirements", others)
+
+
+def _asks_for_gpu(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("type") == "GPU"
+
+
+def _merge_health_check(container: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    if not changes:
+        return
+    _merge_mapping(container, "healthCheck", changes)
+    if "healthCheck" in container and not container["healthCheck"].get("command"):
+        raise InvalidInput(
+            f"The container {container.get('name')!r} has no health check to change.",
+            hint='Give its command too, like ["CMD", "python", "-c", "…"].',
+        )
+
+
+def _merge_log_options(container: dict[str, Any], changes: Mapping[str, str | None]) -> None:
+    if not changes:
+        return
+    configuration = container.get("logConfiguration")
+    if not isinstance(configuration, dict):
+        if all(value is None for value in changes.values()):
+            return
+        if not all(name.startswith("awslogs-") or name in {"mode", "max-buffer-size"} for name in changes):
+            raise InvalidInput(
+                f"The container {container.get('name')!r} has no logConfiguration for the log options.",
+                hint="Set containerDefinitions[?name=='…'].logConfiguration.logDriver too, in the file.",
+            )
+        configuration = container["logConfiguration"] = {"logDriver": "awslogs"}
+    _merge_mapping(configuration, "options", changes)
+
+
+def _merge_list(
+    owner: dict[str, Any], member: str, key: str, value_member: str, changes: Mapping[str, str | None]
+) -> None:
+    """Replace by name in a list of named values, keeping the order; append what is new; None removes."""
+    if not changes:
+        return
+    for name in changes:
+        if not name:
+            raise InvalidInput(f"A name in {member} is empty.")
+        if member == "tags" and name.lower().startswith("aws:"):
+            raise InvalidInput(f"The tag {name!r} cannot be set: aws: is AWS's own name space.")
+    present = owner.get(member) or []
+    merged: list[Any] = []
+    done: set[str] = set()
+    for entry in present:
+        own = entry.get(key) if isinstance(entry, dict) else None
+        if not isinstance(own, str) or own not in changes:
+            merged.append(entry)
+        elif changes[own] is not None and own not in done:
+            merged.append({**entry, value_member: changes[own]})
+            done.add(own)
+    merged.extend(
+        {key: name, value_member: value}
+        for name, value in changes.items()
+        if value is not None and name not in done
+    )
+    if merged != present:
+        _set_or_remove(owner, member, merged)
+
+
+def _merge_mapping(owner: dict[str, Any], member: str, changes: Mapping[str, Any]) -> None:
+    if not changes:
+        return
+    present = owner.get(member) or {}
+    merged = {**present, **changes}
+    merged = {name: value for name, value in merged.items() if value is not None or name not in changes}
+    if merged != present:
+        _set_or_remove(owner, member, copy.deepcopy(merged))
+
+
+def _set_or_remove(owner: dict[str, Any], member: str, value: Any) -> None:
+    if value:
+        owner[member] = value
+    else:
+        owner.pop(member, None)
+
+
+def _is_whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,80 @@
+"""Say why a rollout ended as it did, from everything that was seen of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
+from ecs_gpu_deploy.core.judge.observed import History, is_failure
+from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.model import Diagnosis, Outcome, Phase
+from ecs_gpu_deploy.steps.observe_rollout import Looker, Watch
+
+
+def diagnoses_at_end(
+    verdict: Verdict, watch: Watch, history: History, looker: Looker
+) -> tuple[Diagnosis, ...]:
+    """Return the causes, best first; empty where none is known and none is needed."""
+    deployment = looker.deployment
+    reasons = [verdict.reason]
+    if deployment is not None and not verdict.reason.endswith("run the rollback."):
+        reasons = [r for r in (deployment.rollback_reason, deployment.status_reason) if r]
+    if deployment is not None and deployment.triggered_alarms:
+        reasons.append(f"triggeredAlarmNames: {', '.join(deployment.triggered_alarms)}")
+    failed = tuple(task for task in history.stopped if is_failure(task))
+    found = diagnoses_of(
+        tasks=(*history.live, *failed),
+        events=history.events,
+        target_health=history.target_health,
+        log_tails=tuple(looker.log_tails.values()),
+        instances=looker.instances,
+        service=looker.service,
+        timing=watch.facts.timing,
+        reasons=tuple(dict.fromkeys(reasons)),
+    )
+    found = _with_impaired_gpus(found, history, looker)
+    if verdict.outcome in {Outcome.SUPERSEDED, Outcome.CANCELLED}:
+        return tuple(d for d in found if d.code != "unknown")
+    return _with_shortage(found, verdict, history)
+
+
+def _with_impaired_gpus(
+    found: tuple[Diagnosis, ...], history: History, looker: Looker
+) -> tuple[Diagnosis, ...]:
+    """Add gpu-driver where a task of ours was on an instance whose GPUs AWS calls IMPAIRED (aws-facts A6)."""
+    impaired = {each.arn: each for each in looker.instances if "ACCELERATED_COMPUTE" in each.impaired}
+    hit = [
+        task for task in (*history.live, *history.since_healthy) if task.container_instance_arn in impaired
+    ]
+    if not hit or any(d.code == "gpu-driver" for d in found):
+        return found
+    proof = sorted({f"{impaired[t.container_instance_arn].id}: ACCELERATED_COMPUTE IMPAIRED" for t in hit})
+    return (diagnosis("gpu-driver", evidence=proof, tasks=[task.id for task in hit]), *found)
+
+
+def _with_shortage(found: tuple[Diagnosis, ...], verdict: Verdict, history: History) -> tuple[Diagnosis, ...]:
+    """Say in the diagnosis of capacity which of the answers it is; add it where AWS says nothing itself."""
+    shortage = history.shortage
+    if shortage is None or verdict.outcome not in {Outcome.NO_CAPACITY, Outcome.TIMED_OUT}:
+        return found
+    waiting = [task.id for task in history.live if task.last_status == "PROVISIONING"]
+    same = next((d for d in found if d.code == shortage.code), None)
+    if same is not None:
+        told = replace(same, message=shortage.message, hint=shortage.hint)
+        return (told, *(d for d in found if d is not same))
+    own = diagnosis(shortage.code, message=shortage.message, hint=shortage.hint, tasks=waiting)
+    return (own, *(d for d in found if d.code != "unknown"))
+
+
+def phases_at_end(facts: PhaseFacts, history: History) -> tuple[Phase, ...]:
+    """Return every phase with the seconds spent in it and its deadline, moved by the progress it made."""
+    limits = deadlines(facts)
+    return tuple(
+        Phase(
+            name=name,
+            seconds=history.seconds.get(name, 0.0),
+            deadline=limits[name] + history.allowed.get(name, 0.0),
+        )
+        for name in PhaseName
+    )

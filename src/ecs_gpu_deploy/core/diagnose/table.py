@@ -1,0 +1,172 @@
+"""The table of causes, `diagnoses.yml`: loaded once and late, matched against bounded text."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from ecs_gpu_deploy.core.text import lines_of
+
+SYMPTOM_RANK = 80
+"""From this rank on a code is a symptom: it is dropped where a cause is known."""
+
+NORMAL_RANK = 92
+"""The rank of events that report normal work."""
+
+_HITS_PER_PATTERN = 20
+
+_QUOTES = str.maketrans(dict.fromkeys("\u2018\u2019\u00b4`", "'") | dict.fromkeys("\u201c\u201d", '"'))
+_ESCAPED_QUOTE = re.compile(r"\\+(?=[\"'])")
+_BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
+
+
+class Source(StrEnum):
+    """Where a text was found."""
+
+    EVENT = "event"
+    STOPPED_REASON = "stopped-reason"
+    CONTAINER_REASON = "container-reason"
+    LOG = "log"
+    TARGET_HEALTH = "target-health"
+    API_FAILURE = "api-failure"
+
+
+AWS_SOURCES = frozenset(Source) - {Source.LOG, Source.TARGET_HEALTH}
+"""What AWS itself says about tasks, services and calls."""
+
+EVERY_SOURCE = frozenset(Source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One way of saying a code: its rank (lower = nearer to the cause), meaning, hint and patterns."""
+
+    code: str
+    rank: int
+    meaning: str
+    hint: str
+    source: str
+    in_logs: bool
+    patterns: Mapping[str, tuple[str, ...]]
+
+    @property
+    def is_symptom(self) -> bool:
+        """Say whether a known cause makes this one superfluous."""
+        return self.rank >= SYMPTOM_RANK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A line that proves a cause."""
+
+    cause: Cause
+    number: int
+    line: str
+
+
+@cache
+def causes() -> tuple[Cause, ...]:
+    """Return all causes in the order of the file, the plain entry of a code before its cases."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    raw = files("ecs_gpu_deploy.core.diagnose").joinpath("diagnoses.yml").read_text(encoding="utf-8")
+    table: dict[str, dict[str, Any]] = yaml.load(raw, Loader=loader)  # noqa: S506 - a safe loader, ours
+    return tuple(
+        _cause(code, {**entry, **case})
+        for code, entry in table.items()
+        for case in ({}, *entry.get("cases", ()))
+    )
+
+
+def _cause(code: str, entry: Mapping[str, Any]) -> Cause:
+    return Cause(
+        code=code,
+        rank=entry["rank"],
+        meaning=entry["meaning"],
+        hint=entry["hint"].strip(),
+        source=entry["source"],
+        in_logs=entry.get("in_logs", False),
+        patterns={source: tuple(patterns) for source, patterns in entry["match"].items() if patterns},
+    )
+
+
+@cache
+def cause_of(code: str) -> Cause:
+    """Return the plain entry of *code*; KeyError if the table has none."""
+    for cause in causes():
+        if cause.code == code:
+            return cause
+    raise KeyError(code)
+
+
+def codes() -> tuple[str, ...]:
+    """Return every diagnosis code, in the order of the table."""
+    return tuple(dict.fromkeys(cause.code for cause in causes()))
+
+
+@cache
+def _patterns(sources: frozenset[Source]) -> tuple[tuple[Cause, re.Pattern[str]], ...]:
+    only_logs = sources == {Source.LOG}
+    return tuple(
+        (cause, re.compile(pattern, re.MULTILINE))
+        for cause in causes()
+        for source, patterns in cause.patterns.items()
+        if (source == "any" and (cause.in_logs or not only_logs)) or source in sources
+        for pattern in patterns
+    )
+
+
+def hits(text: str | Sequence[str], sources: frozenset[Source] = EVERY_SOURCE) -> tuple[Hit, ...]:
+    """Return the lines of *text* that prove a cause: of each line its best cause only, in their order."""
+    lines = lines_of(text if isinstance(text, str) else "\n".join(text))
+    lowered = _as_matched("\n".join(lines))
+    starts = [0]
+    starts += [match.end() for match in re.finditer("\n", lowered)]
+    best: dict[int, Cause] = {}
+    for cause, pattern in _patterns(sources):
+        for match in _some(pattern.finditer(lowered)):
+            number = bisect_right(starts, match.start()) - 1
+            if number not in best or cause.rank < best[number].rank:
+                best[number] = cause
+    return tuple(Hit(cause=best[number], number=number, line=lines[number]) for number in sorted(best))
+
+
+def _as_matched(text: str) -> str:
+    """Return *text* as the patterns see it: lower case, plain quotes, none escaped, single blanks.
+
+    Lower case is faster than ignoring case; nothing here changes the number of lines.
+    """
+    return _BLANKS.sub(" ", _ESCAPED_QUOTE.sub("", text.lower().translate(_QUOTES)))
+
+
+def _some(matches: Iterator[re.Match[str]]) -> Iterator[re.Match[str]]:
+    for _, match in zip(range(_HITS_PER_PATTERN), matches, strict=False):
+        yield match
+
+
+def diagnoses_markdown() -> str:
+    """Return `docs/diagnoses.md`: what each code means and which knob to turn, from the table alone."""
+    parts = [
+        "# Diagnoses",
+        "Every cause that a rollout, a batch task or `explain` can name. Of several, the one nearest to the "
+        "root is named first: a CUDA error in the log comes before the health check it broke.",
+        "| code | means |\n|---|---|\n"
+        + "\n".join(f"| [{code}](#{code}) | {_cell(cause_of(code).meaning)} |" for code in codes()),
+    ]
+    for code in codes():
+        entry, *cases = (cause for cause in causes() if cause.code == code)
+        parts += [f"## {code}", entry.meaning, f"**Turn:** {entry.hint}"]
+        parts += [f"- *{case.meaning}* {case.hint}" for case in cases if case.meaning != entry.meaning]
+        parts.append(f"Source: {entry.source}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

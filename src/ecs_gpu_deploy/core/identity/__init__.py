@@ -1,0 +1,1 @@
+"""Who a job says it is, and what STS says to that."""

@@ -1,0 +1,1 @@
+"""Image references, tags, digests and layers."""

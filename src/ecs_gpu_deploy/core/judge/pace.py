@@ -1,0 +1,79 @@
+"""How soon to look at AWS again: often while a verdict may come, half as often while none can.
+
+A verdict that is certain is said within one interval of AWS knowing it. That takes no more calls than AWS's
+own steps ask for: before all old tasks were told to stop there is no success, and before enough tasks failed
+there is no rollback.
+"""
+
+from __future__ import annotations
+
+from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched
+from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
+from ecs_gpu_deploy.model import ServiceDeploymentStatus
+
+STRETCH = 2.0
+LONG_PULL_SECONDS = 60.0
+SHORTEST_SECONDS = 0.2
+
+
+def seconds_to_next_look(
+    watched: Watched,
+    facts: PhaseFacts,
+    history: History,
+    snapshot: Snapshot,
+    *,
+    interval: float,
+    given: bool,
+    quiet: float,
+) -> float:
+    """Return the seconds to the next look.
+
+    *interval* is how often AWS is asked while a verdict may come; *given* says that somebody chose it, and
+    then it is never stretched. *quiet* is how long nothing has changed. The look is never later than a moment
+    at which we decide ourselves: the timeout, the limit on placement, a deadline that somebody set.
+    """
+    seconds = interval
+    stretched = interval * STRETCH
+    if not given and (
+        no_verdict_soon(watched, facts, history, snapshot, stretched) or _pulls(history, quiet)
+    ):
+        seconds = stretched
+    ends = [watched.started_at + watched.timeout]
+    if history.unplaced_since is not None:
+        ends.append(history.unplaced_since + placement_limit(watched, history))
+    if (limit := facts.given.get(history.phase)) is not None:
+        ends.append(max(history.phase_since, history.progress_at) + limit)
+    return max(SHORTEST_SECONDS, min(seconds, *(end - snapshot.at for end in ends)))
+
+
+def no_verdict_soon(
+    watched: Watched, facts: PhaseFacts, history: History, snapshot: Snapshot, seconds: float
+) -> bool:
+    """Say whether AWS cannot end this rollout within *seconds*, whatever the tasks do.
+
+    True only where everything that speaks for it was seen: a rolling deployment in progress that no alarm
+    watches, an old revision whose tasks are still asked for, and fewer new tasks that could fail at once than
+    the circuit breaker (or our own count of a crash loop) allows. What people do meanwhile, to stop or to
+    supersede the deployment, is then seen one stretched interval late. Source: aws-facts A2 and A3 (a rolling
+    deployment completes when its source tasks are cleaned up).
+    """
+    deployment, service = snapshot.deployment, snapshot.service
+    if deployment is None or service is None or snapshot.stale or service.early_success_percent is not None:
+        return False
+    if deployment.status not in {ServiceDeploymentStatus.PENDING, ServiceDeploymentStatus.IN_PROGRESS}:
+        return False
+    if service.strategy not in {"", "ROLLING"} or service.alarms or not deployment.source_requested_tasks:
+        return False
+    if deployment.running_tasks >= deployment.requested_tasks and facts.deregistration_delay < seconds:
+        return False
+    breaker = service.circuit_breaker.threshold(service.desired_count)
+    failed = max(deployment.breaker_failures, len(history.since_healthy))
+    may_fail = max(deployment.requested_tasks, service.desired_count)
+    return failed + may_fail < min(breaker, watched.crash_loop_threshold or breaker)
+
+
+def _pulls(history: History, quiet: float) -> bool:
+    """Say whether a long pull, or a long search for a place, goes on in peace."""
+    peaceful = history.phase in {PhaseName.PLACEMENT, PhaseName.PULL} and not history.since_healthy
+    return peaceful and quiet >= LONG_PULL_SECONDS

@@ -1,0 +1,120 @@
+"""The phases of a rollout, which one it is in, and how long each may take.
+
+placement → pull → start → load → traffic → drain: find a place, fetch the image, create the container,
+load the model until the container is healthy, pass the load balancer's check, let the old tasks go.
+
+A deadline that we derive is an estimate: a phase that is late is said to be late, and AWS or the timeout
+decides. A deadline that somebody set ends the wait. Both are counted from the last progress in the phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ecs_gpu_deploy.core.judge.timing import HealthTiming
+from ecs_gpu_deploy.model import TargetHealth, Task
+
+IMAGE_PULL_SECONDS = 1800.0
+CONTAINER_START_SECONDS = 420.0
+UNCHECKED_LOAD_SECONDS = 600.0
+CHECK_MARGIN_SECONDS = 60.0
+
+
+class PhaseName(StrEnum):
+    """The phases in their order."""
+
+    PLACEMENT = "placement"
+    PULL = "pull"
+    START = "start"
+    LOAD = "load"
+    TRAFFIC = "traffic"
+    DRAIN = "drain"
+
+
+_ORDER = tuple(PhaseName)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseFacts:
+    """The settings from which deadlines follow, in seconds.
+
+    `healthy_seconds` is the target group's threshold times interval, `bake` every wait that the deployment
+    configuration adds (bake time, traffic steps, alarms), `pauses` how long its PAUSE hooks may wait for
+    somebody, `given` the deadlines that somebody set, by phase.
+    """
+
+    placement_timeout: float
+    timing: HealthTiming
+    healthy_seconds: float = 0.0
+    deregistration_delay: float = 0.0
+    stop_timeout: float = 30.0
+    bake: float = 0.0
+    pauses: float = 0.0
+    pull: float = IMAGE_PULL_SECONDS
+    given: Mapping[str, float] = field(default_factory=dict)
+
+
+def phase_of_task(task: Task, targets: Sequence[TargetHealth], *, has_container_check: bool) -> PhaseName:
+    """Return how far one live task has come (aws-facts A9)."""
+    match task.last_status:
+        case "PROVISIONING":
+            return PhaseName.PLACEMENT
+        case "PENDING" | "ACTIVATING":
+            return PhaseName.START if task.pull_stopped_at else PhaseName.PULL
+    if has_container_check and task.health_status != "HEALTHY":
+        return PhaseName.LOAD
+    if any(target.state in {"initial", "unhealthy"} for target in targets):
+        return PhaseName.TRAFFIC if has_container_check else PhaseName.LOAD
+    return PhaseName.DRAIN
+
+
+def phase_of(
+    live: Sequence[Task],
+    targets: Sequence[TargetHealth],
+    *,
+    has_container_check: bool,
+    desired_count: int,
+    running_count: int,
+    finished: bool,
+) -> PhaseName:
+    """Return the phase of the rollout: that of the live task that has come least far."""
+    if finished:
+        return PhaseName.DRAIN
+    phases = [phase_of_task(task, targets, has_container_check=has_container_check) for task in live]
+    moving = [phase for phase in phases if phase != PhaseName.DRAIN]
+    if moving:
+        return min(moving, key=rank)
+    if phases and running_count >= desired_count:
+        return PhaseName.DRAIN
+    return PhaseName.DRAIN if phases else PhaseName.PLACEMENT
+
+
+def deadlines(facts: PhaseFacts) -> Mapping[PhaseName, float]:
+    """Return for each phase the seconds after which it is late, counted from its last progress.
+
+    Sources: page "Amazon ECS container agent configuration" (create 4 min, start 3 min), page "HealthCheck"
+    and page "Health checks for Application Load Balancer target groups" by `HealthTiming`, page "Target
+    group attributes" (deregistration delay), page "DeploymentConfiguration" (bake times; aws-facts A3, A4).
+    """
+    allowed = [
+        seconds
+        for seconds in (facts.timing.elb_allowed, facts.timing.container_allowed)
+        if seconds is not None
+    ]
+    load = max(allowed) + CHECK_MARGIN_SECONDS if allowed else UNCHECKED_LOAD_SECONDS
+    derived = {
+        PhaseName.PLACEMENT: facts.placement_timeout,
+        PhaseName.PULL: facts.pull,
+        PhaseName.START: CONTAINER_START_SECONDS,
+        PhaseName.LOAD: load,
+        PhaseName.TRAFFIC: facts.healthy_seconds + CHECK_MARGIN_SECONDS,
+        PhaseName.DRAIN: facts.deregistration_delay + facts.stop_timeout + facts.bake + CHECK_MARGIN_SECONDS,
+    }
+    return {phase: facts.given.get(phase, seconds) for phase, seconds in derived.items()}
+
+
+def rank(phase: PhaseName) -> int:
+    """Return how far *phase* is along the way, from 0."""
+    return _ORDER.index(phase)

@@ -1,0 +1,1 @@
+"""What a service ran before, and what of it can run again."""

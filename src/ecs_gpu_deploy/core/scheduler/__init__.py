@@ -1,6 +1,0 @@
-"""The discrete-event model of Amazon ECS: it predicts a rollout and drives the local AWS."""
-
-from ecs_gpu_deploy.core.scheduler.engine import Scheduler
-from ecs_gpu_deploy.core.scheduler.scripts import ContainerScript, Surroundings, TargetGroup
-
-__all__ = ["ContainerScript", "Scheduler", "Surroundings", "TargetGroup"]

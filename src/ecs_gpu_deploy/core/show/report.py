@@ -1,0 +1,288 @@
+"""The result in its three forms: JSON (the contract), text for a terminal, Markdown for the job summary."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ecs_gpu_deploy.core.definition.diff import Change, diff_markdown
+from ecs_gpu_deploy.core.show.gpu_minutes import gpu_minutes, gpu_sentence
+from ecs_gpu_deploy.core.show.progress import TaskGpus
+from ecs_gpu_deploy.core.show.timeline import PhaseSpan, gantt
+from ecs_gpu_deploy.core.text import count, fenced, indented, log_line, markdown, span, table_code
+from ecs_gpu_deploy.model import Diagnosis, Finding, LogTail, Outcome, Result, Severity, short_id
+
+_SIGNS = {Outcome.SUCCEEDED: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.SUPERSEDED: "⏭️", Outcome.CANCELLED: "⏹️"}
+_TITLES = {
+    Outcome.SUCCEEDED: "Deployed",
+    Outcome.ROLLED_BACK: "Rolled back",
+    Outcome.FAILED: "Failed",
+    Outcome.TIMED_OUT: "Timed out",
+    Outcome.NO_CAPACITY: "No capacity",
+    Outcome.SUPERSEDED: "Superseded",
+    Outcome.CANCELLED: "Cancelled",
+    Outcome.REFUSED: "Refused",
+    Outcome.INVALID: "Invalid input",
+}
+
+
+_SUCCESSES = {
+    "rollback": "Rollback done",
+    "run-task": "Batch done",
+    "history": "History",
+    "push": "Pushed",
+}
+_TAIL_LINES = 40
+_TAILS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What the views show beside the result.
+
+    `links` maps names to console pages, `next_command` rolls back or goes on watching, `spans` and `gpus`
+    are the timeline up to `ended_at` (epoch seconds), `gpu_hourly_cost` is what a GPU costs an hour.
+    `sections` are further parts of the summary, title to Markdown that is safe already.
+    """
+
+    changes: Sequence[Change] = ()
+    links: Mapping[str, str] | None = None
+    next_command: str = ""
+    spans: Sequence[PhaseSpan] = ()
+    gpus: Sequence[TaskGpus] = ()
+    ended_at: float = 0.0
+    gpu_hourly_cost: float | None = None
+    log_tails: Sequence[LogTail] = ()
+    sections: Mapping[str, str] = field(default_factory=dict)
+
+
+def result_document(result: Result) -> dict[str, Any]:
+    """Return the result as the JSON document of the contract."""
+    document = asdict(result)
+    document["outcome"] = str(result.outcome)
+    document["findings"] = [{**asdict(f), "severity": str(f.severity)} for f in result.findings]
+    document["phases"] = [
+        {"name": p.name, "seconds": round(p.seconds, 3), "deadline": round(p.deadline, 3)}
+        for p in result.phases
+    ]
+    document["services"] = [{**asdict(s), "outcome": str(s.outcome)} for s in result.services]
+    document["duration_seconds"] = round(result.duration_seconds, 3)
+    document["api_calls"] = dict(sorted(result.api_calls.items()))
+    return {"schema": document.pop("schema"), **document}
+
+
+def result_json(result: Result) -> str:
+    """Return the result as JSON text."""
+    return _encodable(json.dumps(result_document(result), indent=2, ensure_ascii=False)) + "\n"
+
+
+def _encodable(text: str) -> str:
+    """Return *text* without halves of surrogate pairs: JSON from AWS may carry them, UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def outputs(result: Result) -> dict[str, str]:
+    """Return the action's outputs: every member of the result, its name in kebab-case, values as text."""
+    return {
+        name.replace("_", "-"): _encodable(
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        )
+        for name, value in result_document(result).items()
+    }
+
+
+def text_view(result: Result, details: Details | None = None) -> str:
+    """Return the end of the log: verdict, causes with their proof, findings, GPU time, what to do next."""
+    details = details or Details()
+    lines = [f"{result.outcome} — {log_line(result.reason)} (exit {result.exit_code})"]
+    for diagnosis in result.diagnoses:
+        lines += _diagnosis_lines(diagnosis)
+    for finding in result.findings:
+        if finding.message != result.reason:
+            lines.append(f"{finding.severity}: {log_line(finding.message)}")
+        lines += [f"  → {log_line(line)}" for line in finding.hint.splitlines()]
+    lines += [f"no log lines of {log_line(problem)}" for problem in _log_problems(details)]
+    phases = [f"{phase.name} {span(phase.seconds)}" for phase in result.phases if phase.seconds > 0]
+    if phases:
+        lines.append(f"phases: {' · '.join(phases)}")
+    if gpu_time := _gpu_time(result, details):
+        lines.append(f"GPU time: {gpu_time}")
+    if details.next_command and not any(
+        _is_command_in(details.next_command, f.hint) for f in result.findings
+    ):
+        lines.append(f"next: {log_line(details.next_command)}")
+    return "\n".join(lines) + "\n"
+
+
+def _gpu_time(result: Result, details: Details) -> str:
+    minutes = gpu_minutes(details.gpus, until=details.ended_at, outcome=result.outcome)
+    return gpu_sentence(minutes, hourly_cost=details.gpu_hourly_cost)
+
+
+def log_blocks(details: Details) -> tuple[tuple[str, str], ...]:
+    """Return (title, text) for the log tail of each failed container that has one."""
+    return tuple((_tail_title(tail), "\n".join(_tail_lines(tail))) for tail in _tails(details))
+
+
+def _tails(details: Details) -> list[LogTail]:
+    """Return the first few tails that differ in more than numbers: tasks of one cause log the same."""
+    different = {
+        (tail.container, re.sub(r"[0-9a-f]+", "0", "\n".join(tail.lines[-_TAIL_LINES:]))): tail
+        for tail in reversed(details.log_tails)
+        if tail.lines
+    }
+    return list(reversed(different.values()))[:_TAILS]
+
+
+def _log_problems(details: Details) -> list[str]:
+    """Return why nobody's log could be shown; nothing where some container's could."""
+    if any(tail.lines for tail in details.log_tails):
+        return []
+    return list(dict.fromkeys(f"{tail.container}: {tail.problem}" for tail in details.log_tails))
+
+
+def _tail_title(tail: LogTail) -> str:
+    return f"last log lines of task {tail.task_id[:8]}, container {tail.container}"
+
+
+def _tail_lines(tail: LogTail) -> tuple[str, ...]:
+    return tuple(indented(line, limit=2000) for line in tail.lines[-_TAIL_LINES:])
+
+
+def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
+    lines = [f"cause: {diagnosis.code} — {log_line(diagnosis.message)}"]
+    lines += [f"  | {log_line(line, limit=400)}" for line in diagnosis.evidence]
+    lines.append(f"  → {log_line(diagnosis.hint)}")
+    return lines
+
+
+def annotation(result: Result) -> tuple[str, str, str]:
+    """Return the one annotation of a run: level, title, message."""
+    title = f"{_title(result)}: {result.service}" if result.service else _title(result)
+    cause = "".join(f" {d.code}: {d.message} {d.hint}" for d in result.diagnoses[:1])
+    level = "notice" if result.outcome == Outcome.SUCCEEDED else "error"
+    return level, title, result.reason + cause
+
+
+def _title(result: Result) -> str:
+    if result.outcome == Outcome.SUCCEEDED:
+        return _SUCCESSES.get(result.command, _TITLES[result.outcome])
+    return _TITLES[result.outcome]
+
+
+def markdown_view(result: Result, details: Details) -> str:
+    """Return the job summary: first what to know and to do, then the facts. Everything foreign is escaped."""
+    sign = _SIGNS.get(result.outcome, "❌")
+    what = f": {markdown(short_id(result.service))}" if result.service else ""
+    parts = [f"## {sign} {_title(result)}{what}", markdown(result.reason)]
+    parts += [_pointed("➡️", hint) for hint in _own_hints(result)]
+    if result.diagnoses:
+        parts.append("### Why")
+        parts += [_diagnosis_markdown(diagnosis) for diagnosis in result.diagnoses]
+    for name, body in details.sections.items():
+        parts += [f"### {name}", body]
+    parts += [_tail_markdown(tail) for tail in _tails(details)]
+    now = next((f for f in result.findings if _is_command_in(details.next_command, f.hint)), None)
+    if now is not None:
+        parts += ["### What now", markdown(now.message), _commands(now.hint)]
+    elif details.next_command:
+        parts += ["### What now", fenced([details.next_command], language="sh")]
+    others = [f for f in result.findings if f.message != result.reason and f is not now]
+    seen = [_finding_markdown(finding) for finding in others]
+    seen += [f"- ℹ️ No log lines of {markdown(problem)}" for problem in _log_problems(details)]
+    if seen:
+        parts += ["### Also seen", "\n".join(seen)]
+    timeline = gantt(_spans(result, details), details.gpus, until=details.ended_at)
+    if timeline:
+        parts += ["### Timeline", timeline]
+    if details.changes:
+        parts += ["### Task definition", diff_markdown(details.changes)]
+    parts += ["### Facts", _facts(result, details)]
+    return "\n\n".join(part for part in parts if part) + "\n\n"
+
+
+def _is_command_in(command: str, hint: str) -> bool:
+    return bool(command) and command in hint
+
+
+def _commands(hint: str) -> str:
+    """Return the lines of *hint*, `what for: command`, as a block that can be pasted into a shell."""
+    lines: list[str] = []
+    for line in hint.splitlines():
+        match = re.match(r"([^:]{1,60}):\s+((?:aws|ecs-gpu-deploy) .*)", line)
+        lines += [f"# {match[1]}", match[2]] if match else [f"# {line}"]
+    return fenced(lines, language="sh")
+
+
+def _own_hints(result: Result) -> list[str]:
+    """Return what to turn where the verdict itself is the finding, unless a diagnosis says it."""
+    said = {diagnosis.hint for diagnosis in result.diagnoses}
+    return [f.hint for f in result.findings if f.message == result.reason and f.hint and f.hint not in said]
+
+
+def _pointed(sign: str, hint: str) -> str:
+    return f"{sign} " + "\n\n".join(markdown(line) for line in hint.splitlines()) if hint else ""
+
+
+def _spans(result: Result, details: Details) -> Sequence[PhaseSpan]:
+    """Return the phases with their times; where only their lengths are known, one after the other.
+
+    The last one lasts until the verdict, which comes after the last look that showed it.
+    """
+    if details.spans:
+        *earlier, last = details.spans
+        return (*earlier, replace(last, ended_at=max(last.ended_at, details.ended_at)))
+    at = details.ended_at - sum(phase.seconds for phase in result.phases)
+    spans = []
+    for phase in result.phases:
+        late = phase.seconds > phase.deadline > 0
+        spans.append(PhaseSpan(name=phase.name, began_at=at, ended_at=at + phase.seconds, is_late=late))
+        at += phase.seconds
+    return spans
+
+
+def _facts(result: Result, details: Details) -> str:
+    rows = [
+        ("Cluster", result.cluster),
+        ("Service", result.service),
+        ("Image", result.image),
+        ("Digest", result.image_digest),
+        ("Revision", short_id(result.task_definition_arn)),
+        ("Before", short_id(result.previous_task_definition_arn)),
+    ]
+    table = [f"| Verdict | {result.outcome}, exit code {result.exit_code} |", "|:--|:--|"]
+    table += [f"| {name} | {table_code(value)} |" for name, value in rows if value]
+    calls = sum(result.api_calls.values())
+    took = [span(result.duration_seconds)] if result.duration_seconds else []
+    took += [f"{count(calls, 'call')} to AWS"] if calls else []
+    if took:
+        table.append(f"| Took | {', '.join(took)} |")
+    if gpu_time := _gpu_time(result, details):
+        table.append(f"| GPU time | {markdown(gpu_time)} |")
+    shown = " · ".join(f"[{markdown(name)}]({address})" for name, address in (details.links or {}).items())
+    return "\n".join(table) + (f"\n\nIn the AWS console: {shown}" if shown else "")
+
+
+def _diagnosis_markdown(diagnosis: Diagnosis) -> str:
+    head = f"**{markdown(diagnosis.code)}** — {markdown(diagnosis.message)}"
+    proof = fenced(diagnosis.evidence) if diagnosis.evidence else ""
+    return "\n\n".join(part for part in (head, proof, _pointed("**What to turn:**", diagnosis.hint)) if part)
+
+
+def _tail_markdown(tail: LogTail) -> str:
+    title = _tail_title(tail)
+    return (
+        f"<details><summary>{markdown(title[0].upper() + title[1:])}</summary>\n\n"
+        f"{fenced(_tail_lines(tail), limit=2000)}\n\n</details>"
+    )
+
+
+_FINDING_SIGNS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}
+
+
+def _finding_markdown(finding: Finding) -> str:
+    hint = "".join(f" {markdown(line)}" for line in finding.hint.splitlines())
+    return f"- {_FINDING_SIGNS[finding.severity]} {markdown(finding.message)}{hint}"

@@ -1,0 +1,98 @@
+"""The deployment circuit breaker: what counts, up to where, and what resets it.
+
+Source: AWS page "How the Amazon ECS deployment circuit breaker detects failures"; aws-facts A2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ecs_gpu_deploy.ecs_model.model import Model
+from ecs_gpu_deploy.ecs_model.state import Deployment, Service, Task
+from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, RolloutState, TaskStatus
+
+MINIMUM_THRESHOLD = 3
+MAXIMUM_THRESHOLD = 200
+DEFAULT_PERCENT = 50
+# The delay grows to at most 27 minutes (AWS page "Amazon ECS service throttle logic"). The steps up to there
+# are not documented; these fit the times seen in the field (aws-facts A2: 2:34, 4:46, 11:00).
+FIRST_DELAY = 240.0
+LONGEST_DELAY = 27 * 60.0
+
+
+def settings_of(service: Service) -> Mapping[str, Any]:
+    """Give the service's deploymentCircuitBreaker settings."""
+    configuration = service.config.get("deploymentConfiguration") or {}
+    return configuration.get("deploymentCircuitBreaker") or {}
+
+
+def threshold(settings: Mapping[str, Any], desired_count: int) -> int:
+    """Give the number of failed tasks at which the breaker trips, for the latest desired count."""
+    configuration = settings.get("thresholdConfiguration") or {}
+    value = int(configuration.get("value") or DEFAULT_PERCENT)
+    if configuration.get("type") == "COUNT":
+        return value
+    share = math.ceil(desired_count * value / 100)
+    if configuration.get("type") == "UNBOUNDED_PERCENT":
+        return max(1, share)
+    return min(MAXIMUM_THRESHOLD, max(MINIMUM_THRESHOLD, share))
+
+
+def launch_delay(failed_batches: int) -> float:
+    """Give the wait before the next launch after so many launches in a row that never reached RUNNING."""
+    if failed_batches < 2:
+        return 0.0
+    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failed_batches - 2)))
+
+
+def task_running(model: Model, task: Task) -> None:
+    """End the launch back-off: a task of this deployment reached RUNNING."""
+    deployment = model.deployments.get(task.deployment_id or "")
+    if deployment is not None:
+        deployment.failed_batches = 0
+        deployment.launch_after = 0.0
+
+
+def task_healthy(model: Model, task: Task) -> None:
+    """Reset the count, unless the service wants it cumulative."""
+    service, deployment = model.service_of(task), model.deployments.get(task.deployment_id or "")
+    if service is None or deployment is None:
+        return
+    if settings_of(service).get("resetOnHealthyTask", True):
+        deployment.failed_tasks = 0
+
+
+def task_failed(model: Model, task: Task) -> None:
+    """Count a task that did not reach RUNNING, ended by itself, or failed its health checks."""
+    service, deployment = model.service_of(task), model.deployments.get(task.deployment_id or "")
+    if service is None or deployment is None:
+        return
+    if deployment.rollout_state is RolloutState.IN_PROGRESS:
+        deployment.failed_tasks += 1
+    if task.last_status not in {TaskStatus.RUNNING} and task.started_at is None:
+        _back_off(model, deployment, task)
+    model.touch(service)
+
+
+def tripped(service: Service, deployment: Deployment) -> bool:
+    """Tell whether the breaker is on and its threshold reached."""
+    settings = settings_of(service)
+    return bool(settings.get("enable")) and deployment.failed_tasks >= threshold(
+        settings, service.desired_count
+    )
+
+
+def status_at_start(service: Service) -> BreakerStatus:
+    """Give the breaker's status of a new service deployment."""
+    return BreakerStatus.MONITORING if settings_of(service).get("enable") else BreakerStatus.DISABLED
+
+
+def _back_off(model: Model, deployment: Deployment, task: Task) -> None:
+    # Tasks launched together that fail together are one failed launch.
+    if task.batch <= deployment.last_failed_batch:
+        return
+    deployment.last_failed_batch = task.batch
+    deployment.failed_batches += 1
+    deployment.launch_after = model.now + launch_delay(deployment.failed_batches)

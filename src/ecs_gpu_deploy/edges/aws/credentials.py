@@ -1,0 +1,338 @@
+"""Credentials that last: keys that renew themselves, over OIDC, through a chain of roles, or as found.
+
+Sources: aws-facts C; botocore's `credentials.py`; IAM User Guide, "Role chaining" (at most one hour).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import botocore.config
+import botocore.credentials
+import botocore.exceptions
+import botocore.session
+import tenacity
+
+from ecs_gpu_deploy.core.identity.claims import claims_of
+from ecs_gpu_deploy.core.identity.sts_refusals import StsError, chain_refusal, web_identity_refusal
+from ecs_gpu_deploy.edges.aws.client import Aws, error_code, error_text, is_passing
+from ecs_gpu_deploy.edges.ci.oidc import TokenEndpoint
+from ecs_gpu_deploy.edges.machine.clock import Clock
+from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
+from ecs_gpu_deploy.inputs.settings import Settings
+from ecs_gpu_deploy.model import Finding, Severity
+
+AUDIENCES: Final[Mapping[str, str]] = {"aws-cn": "sts.amazonaws.com.cn"}
+SHORT_DURATION: Final = 1800
+_CHAIN_LIMIT: Final = 3600
+_ROLE: Final = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]{1,576}")
+_SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_ATTEMPTS: Final = 5
+_Metadata = dict[str, Any]
+
+
+class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
+    """Renew later than botocore does (15 and 10 minutes before the end): one token an hour, not more.
+
+    Between the two limits a renewal that fails is tried again at the next call and harms nobody.
+    """
+
+    _advisory_refresh_timeout = 300
+    _mandatory_refresh_timeout = 120
+
+
+class _Forgetful(dict[str, Any]):
+    """Keep nothing: botocore's cache looks at the machine's clock, and a renewal wants new keys anyway."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Drop the value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleWish:
+    """Whose credentials are wanted. `role_arn` is assumed over OIDC, then each of `chain` in turn."""
+
+    role_arn: str
+    chain: tuple[str, ...]
+    session_name: str
+    duration: int
+    external_id: str
+    session_policy: str
+    audience: str
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> RoleWish:
+        """Read the options, checked as far as that goes without AWS; raise InvalidInput."""
+        wish = cls(
+            role_arn=settings.role_to_assume or "",
+            chain=tuple(settings.role_chain or ()),
+            session_name=settings.role_session_name,
+            duration=int(settings.role_duration),
+            external_id=settings.role_external_id or "",
+            session_policy=settings.role_session_policy or "",
+            audience=settings.audience or "",
+        )
+        wish.check(settings.region or "")
+        return wish
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Every role in its order."""
+        return (*([self.role_arn] if self.role_arn else []), *self.chain)
+
+    def check(self, region: str) -> None:
+        """Raise InvalidInput for what STS would refuse anyway."""
+        for name, arn in [("role-to-assume", self.role_arn), *(("role-chain", arn) for arn in self.chain)]:
+            if arn and not _ROLE.fullmatch(arn):
+                raise InvalidInput(
+                    f"{name} is {arn!r}, which is not the ARN of a role.",
+                    hint="Write it as arn:aws:iam::123456789012:role/NAME.",
+                )
+            _check_partition(name, arn, region)
+        if not _SESSION_NAME.fullmatch(self.session_name):
+            raise InvalidInput(
+                f"role-session-name is {self.session_name!r}, which STS does not take.",
+                hint="2 to 64 letters, digits and _ + = , . @ -",
+            )
+        if self.roles and not 900 <= self.duration <= 43200:
+            raise InvalidInput(
+                f"role-duration is {self.duration} s; STS takes 15 minutes to 12 hours.",
+                hint="Leave it out: the credentials renew themselves, so one hour is enough for any wait.",
+            )
+        if self.external_id and not self.chain:
+            raise InvalidInput(
+                "role-external-id is set, but no role of role-chain is assumed with it.",
+                hint="AssumeRoleWithWebIdentity takes no external id; it belongs to a role of role-chain.",
+            )
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what is worth a warning: credentials too short to be renewed in peace."""
+        if not self.roles or self.duration >= SHORT_DURATION:
+            return ()
+        return (
+            Finding(
+                code="short-credentials",
+                severity=Severity.WARNING,
+                message=f"role-duration is {self.duration // 60} minutes: the credentials are renewed very "
+                "often, and a renewal that fails has little time to be tried again.",
+                hint="Set role-duration to 30m or more, or leave it out (1h).",
+            ),
+        )
+
+
+def _check_partition(name: str, arn: str, region: str) -> None:
+    if not arn or not region:
+        return
+    partition = arn.split(":")[1]
+    wanted = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else ""
+    if (wanted and partition != wanted) or (not wanted and partition in {"aws-cn", "aws-us-gov"}):
+        raise InvalidInput(
+            f"{name} is of the partition {partition}, but the region {region} is of {wanted or 'aws'}.",
+            hint="Roles and regions of different partitions do not know each other.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What renewing needs: the clock, where to mask, count and tell, the region, the environment."""
+
+    region: str | None
+    clock: Clock
+    mask: Callable[[str], None]
+    say: Callable[[str], None]
+    calls: Counter[str]
+    environment: Mapping[str, str]
+
+
+def session_for(
+    wish: RoleWish,
+    *,
+    region: str | None,
+    clock: Clock,
+    mask: Callable[[str], None],
+    say: Callable[[str], None],
+    calls: Counter[str],
+    environment: Mapping[str, str] = os.environ,
+) -> botocore.session.Session | None:
+    """Return a session that holds the wished roles and renews itself; None: the ambient chain will do.
+
+    Raise Refused where there is neither a token endpoint nor anything else to begin with. STS is first asked
+    at the first call.
+    """
+    if not wish.roles:
+        return None
+    logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)  # it prints tracebacks otherwise
+    around = Surroundings(
+        region=region, clock=clock, mask=mask, say=say, calls=calls, environment=environment
+    )
+    session = botocore.session.Session()
+    if wish.role_arn:
+        credentials: Any = _web_identity(session, wish, around)
+    else:
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise Refused(
+                "There are no AWS credentials with which role-chain could begin.",
+                hint="Set role-to-assume (with `permissions: id-token: write` in the job), or provide some.",
+                diagnosis_code="credentials-expired",
+            )
+    for number, arn in enumerate(wish.chain):
+        is_last = number == len(wish.chain) - 1
+        credentials = _assumed(session, arn, credentials, wish, around, is_last=is_last)
+    session._credentials = credentials  # type: ignore[attr-defined]  # botocore has no other way in
+    return session
+
+
+def check_account(aws: Aws, wish: RoleWish, allowed: tuple[str, ...]) -> None:
+    """Raise Refused where the credentials are of an account not in *allowed*; empty allows every one.
+
+    The account of a role stands in its ARN, so only ambient credentials cost a call.
+    """
+    if not allowed:
+        return
+    if wish.roles:
+        account = wish.roles[-1].split(":")[4]
+    else:
+        account = str(aws.call("sts", "get_caller_identity", {}).get("Account", ""))
+    if account not in allowed:
+        raise Refused(
+            f"The credentials are of the AWS account {account}, and allowed-account-ids has only "
+            f"{', '.join(allowed)}.",
+            hint="This guards against deploying to the wrong account: check the role, or the list.",
+        )
+
+
+def _web_identity(session: botocore.session.Session, wish: RoleWish, around: Surroundings) -> _Credentials:
+    endpoint = TokenEndpoint.from_environment(around.environment, clock=around.clock, mask=around.mask)
+    partition = wish.role_arn.split(":")[1]
+    audience = wish.audience or AUDIENCES.get(partition, "sts.amazonaws.com")
+    seen: dict[str, Mapping[str, Any]] = {}
+
+    def load() -> str:
+        token = endpoint.token(audience)
+        around.calls["github.GetToken"] += 1
+        seen["claims"] = claims_of(token)
+        return token
+
+    fetcher = botocore.credentials.AssumeRoleWithWebIdentityCredentialFetcher(
+        client_creator=_client_creator(session, around),
+        web_identity_token_loader=load,
+        role_arn=wish.role_arn,
+        extra_args=_extra(wish, duration=wish.duration, is_last=not wish.chain),
+        cache=_Forgetful(),
+    )
+
+    def explained(error: StsError) -> DeployError:
+        claims, now = seen.get("claims", {}), around.clock.now()
+        return web_identity_refusal(error, wish.role_arn, claims, duration=wish.duration, now=now)
+
+    return _renewed(fetcher.fetch_credentials, explained, around, "assume-role-with-web-identity")
+
+
+def _assumed(
+    session: botocore.session.Session,
+    arn: str,
+    source: Any,
+    wish: RoleWish,
+    around: Surroundings,
+    *,
+    is_last: bool,
+) -> _Credentials:
+    extra = _extra(wish, duration=min(wish.duration, _CHAIN_LIMIT), is_last=is_last)
+    if wish.external_id:
+        extra["ExternalId"] = wish.external_id
+    fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
+        client_creator=_client_creator(session, around),
+        source_credentials=source,
+        role_arn=arn,
+        extra_args=extra,
+        cache=_Forgetful(),
+    )
+    return _renewed(fetcher.fetch_credentials, partial(chain_refusal, role=arn), around, "assume-role")
+
+
+def _extra(wish: RoleWish, *, duration: int, is_last: bool) -> dict[str, Any]:
+    extra: dict[str, Any] = {"RoleSessionName": wish.session_name, "DurationSeconds": duration}
+    if wish.session_policy and is_last:
+        extra["Policy"] = wish.session_policy
+    return extra
+
+
+def _client_creator(session: botocore.session.Session, around: Surroundings) -> Callable[..., Any]:
+    """Return what botocore's fetchers make their STS client with: regional, one attempt (we retry)."""
+
+    def count(model: Any, **_: Any) -> None:
+        around.calls[f"sts.{model.name}"] += 1
+
+    def create(service: str, config: botocore.config.Config | None = None, **rest: Any) -> Any:
+        own = botocore.config.Config(
+            retries={"total_max_attempts": 1, "mode": "standard"}, connect_timeout=10, read_timeout=20
+        )
+        client = session.create_client(
+            service, region_name=around.region, config=own.merge(config) if config else own, **rest
+        )
+        client.meta.events.register(f"before-call.{service}", count)
+        return client
+
+    return create
+
+
+def _renewed(
+    fetch: Callable[[], _Metadata],
+    explained: Callable[[StsError], DeployError],
+    around: Surroundings,
+    method: str,
+) -> _Credentials:
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_passing),
+        wait=tenacity.wait_random_exponential(multiplier=1, max=10),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        sleep=around.clock.sleep,
+        reraise=True,
+    )
+
+    renewals = 0
+
+    def refresh() -> _Metadata:
+        nonlocal renewals
+        try:
+            metadata = _fetched(retrying, fetch, explained)
+        except DeployError as error:
+            if renewals:
+                around.say(f"the credentials could not be renewed yet: {error.message}")
+            raise
+        renewals += 1
+        around.mask(str(metadata["secret_key"]))
+        around.mask(str(metadata["token"]))
+        return metadata
+
+    return _Credentials(
+        refresh_using=refresh,
+        method=method,
+        time_fetcher=lambda: datetime.fromtimestamp(around.clock.now(), UTC),
+    )
+
+
+def _fetched(
+    retrying: tenacity.Retrying,
+    fetch: Callable[[], _Metadata],
+    explained: Callable[[StsError], DeployError],
+) -> _Metadata:
+    try:
+        return retrying(fetch)
+    except botocore.exceptions.ClientError as error:
+        raise explained(StsError(code=error_code(error), text=error_text(error))) from error
+    except botocore.exceptions.BotoCoreError as error:
+        raise Refused(
+            f"STS gave no credentials: {error_text(error)}",
+            hint="Check the region and the network of the runner; then run the job again.",
+            diagnosis_code="credentials-expired",
+        ) from error

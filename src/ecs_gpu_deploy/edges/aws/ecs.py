@@ -1,0 +1,315 @@
+"""Amazon ECS: what the commands see (fetch_…) and what they change (register_…, update_…, stop_…).
+
+Task definitions travel as raw JSON both ways, so that a field which this botocore does not know yet is
+neither lost nor refused (aws-facts A11).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, cast
+
+import botocore.exceptions
+import botocore.parsers
+
+from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
+from ecs_gpu_deploy.edges.aws.client import (
+    Aws,
+    error_code,
+    error_text,
+    is_denied,
+    is_not_offered,
+    is_passing,
+    refused,
+)
+from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id
+
+CONNECTION_ERRORS = (
+    botocore.exceptions.HTTPClientError,
+    botocore.exceptions.ConnectionError,
+    botocore.parsers.ResponseParserError,
+)
+_BATCH = 100
+_MOST_INSTANCES = 500
+_NEVER_SENT = (botocore.exceptions.EndpointConnectionError, botocore.exceptions.ConnectTimeoutError)
+
+
+class UpdateUnclear(Exception):
+    """The connection broke while UpdateService was under way: it may have been carried out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawTaskDefinition:
+    """A task definition as AWS sent it: `body` is the member taskDefinition, `tags` stand beside it."""
+
+    body: Mapping[str, Any]
+    tags: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def arn(self) -> str:
+        """Return the ARN with its revision."""
+        return str(self.body.get("taskDefinitionArn", ""))
+
+
+class Ecs:
+    """One cluster of Amazon ECS."""
+
+    def __init__(self, aws: Aws, cluster: str) -> None:
+        self._aws = aws
+        self._cluster = cluster
+        self.stopped_arns: frozenset[str] = frozenset()
+        self._raw_answer: bytes = b""
+        self._raw_request: Mapping[str, Any] | None = None
+        events = aws.client("ecs").meta.events
+        events.register("before-parse.ecs.DescribeTaskDefinition", self._keep_raw)
+        events.register("before-parse.ecs.RegisterTaskDefinition", self._keep_raw)
+        events.register("before-call.ecs.RegisterTaskDefinition", self._send_raw)
+
+    def _keep_raw(self, response_dict: dict[str, Any], **_: Any) -> None:
+        """Keep the answer as it came, and hand botocore an empty one.
+
+        Its parser drops members it does not know, and refuses a union that has one (sharingStrategy).
+        """
+        if response_dict.get("status_code") == 200:
+            self._raw_answer = response_dict.get("body", b"")
+            response_dict["body"] = b"{}"
+
+    def _send_raw(self, params: dict[str, Any], **_: Any) -> None:
+        if self._raw_request is not None:
+            params["body"] = json.dumps(self._raw_request).encode()
+
+    # Services
+
+    def fetch_service(self, name: str) -> Service:
+        """Return the service; InvalidInput where the cluster or the service does not exist."""
+        try:
+            answer = self._aws.call(
+                "ecs", "describe_services", {"cluster": self._cluster, "services": [name]}
+            )
+        except botocore.exceptions.ClientError as error:
+            raise self._named(error, f"describe the service {name!r}") from error
+        except CONNECTION_ERRORS as error:
+            raise refused(error, f"describe the service {name!r}") from error
+        services = answer.get("services") or []
+        if not services or services[0].get("status") == "INACTIVE":
+            raise InvalidInput(
+                f"There is no active service {short_id(name)!r} in the cluster {short_id(self._cluster)!r} "
+                f"({self._aws.region}){self._others()}.",
+                hint="Check service, cluster, region and the account of the credentials.",
+            )
+        return Service.from_api(services[0])
+
+    def observe_service(self, name: str) -> Service | None:
+        """Return the service as it is now, None when it is gone; one call, errors come through."""
+        answer = self._aws.once("ecs", "describe_services", {"cluster": self._cluster, "services": [name]})
+        services = answer.get("services") or []
+        if services:
+            return Service.from_api(services[0])
+        if any(failure.get("reason") == "MISSING" for failure in answer.get("failures") or ()):
+            return None
+        raise HalfAnswer("DescribeServices answered without the service")
+
+    def _others(self) -> str:
+        """Return what exists instead, for the error text; silence where that is not allowed."""
+        try:
+            answer = self._aws.once("ecs", "list_services", {"cluster": self._cluster, "maxResults": 100})
+        except (botocore.exceptions.ClientError, *CONNECTION_ERRORS, Refused, InvalidInput):
+            return ""
+        names = sorted(short_id(arn) for arn in answer.get("serviceArns") or ())
+        if not names:
+            return "; it has no services"
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        return f"; it has {shown}"
+
+    def _named(self, error: botocore.exceptions.ClientError, doing: str) -> Exception:
+        """Return our error for one that names something missing, else the general one."""
+        match error_code(error):
+            case "ClusterNotFoundException":
+                return InvalidInput(
+                    f"There is no cluster {self._cluster!r} in {self._aws.region}.",
+                    hint="Check cluster, region and the account of the credentials.",
+                )
+            case "ServiceNotFoundException" | "ServiceNotActiveException":
+                return InvalidInput(
+                    f"There is no active service for us to {doing}.",
+                    hint="Check service, cluster and region.",
+                )
+            case "InvalidParameterException" if not is_passing(error):
+                return InvalidInput(f"AWS refuses to {doing}: {error_text(error)}")
+            case _:
+                return refused(error, doing)
+
+    # Service deployments
+
+    def fetch_deployments(
+        self, service: str, *, created_after: float | None = None
+    ) -> tuple[ServiceDeployment, ...]:
+        """Return briefs of the newest service deployments, newest first; botocore's errors come through."""
+        params: dict[str, Any] = {"cluster": self._cluster, "service": service, "maxResults": 20}
+        if created_after is not None:
+            params["createdAt"] = {"after": created_after}
+        answer = self._aws.call("ecs", "list_service_deployments", params)
+        briefs = (ServiceDeployment.from_api(item) for item in answer.get("serviceDeployments") or ())
+        return tuple(sorted(briefs, key=lambda brief: brief.created_at, reverse=True))
+
+    def observe_deployment(self, arn: str) -> ServiceDeployment:
+        """Return the service deployment as it is now; one call, errors come through."""
+        answer = self._aws.once("ecs", "describe_service_deployments", {"serviceDeploymentArns": [arn]})
+        found = answer.get("serviceDeployments") or []
+        if not found:
+            raise HalfAnswer("DescribeServiceDeployments answered without the deployment")
+        return ServiceDeployment.from_api(found[0])
+
+    def stop_deployment(self, arn: str) -> None:
+        """Ask AWS to stop the service deployment and roll back; botocore's errors come through."""
+        self._aws.call(
+            "ecs", "stop_service_deployment", {"serviceDeploymentArn": arn, "stopType": "ROLLBACK"}
+        )
+
+    # Task definitions
+
+    def fetch_task_definition(self, name: str) -> RawTaskDefinition:
+        """Return the task definition (family, family:revision or ARN) with its tags."""
+        try:
+            self._aws.call("ecs", "describe_task_definition", {"taskDefinition": name, "include": ["TAGS"]})
+        except botocore.exceptions.ClientError as error:
+            if error_code(error) in {"ClientException", "InvalidParameterException"} and not is_passing(
+                error
+            ):
+                raise InvalidInput(
+                    f"There is no task definition {name!r} in {self._aws.region}.",
+                    hint="Give task-definition as a file that exists, a family, family:revision or an ARN.",
+                ) from error
+            raise refused(error, f"describe the task definition {name!r}") from error
+        except CONNECTION_ERRORS as error:
+            raise refused(error, f"describe the task definition {name!r}") from error
+        answer = self._raw()
+        return RawTaskDefinition(body=answer["taskDefinition"], tags=tuple(answer.get("tags") or ()))
+
+    def register_task_definition(self, definition: Mapping[str, Any]) -> str:
+        """Register the revision from raw JSON and return its ARN."""
+        self._raw_request = definition
+        try:
+            self._aws.call(
+                "ecs",
+                "register_task_definition",
+                {"family": definition["family"], "containerDefinitions": []},
+            )
+        except botocore.exceptions.ClientError as error:
+            if error_code(error) in {"ClientException", "InvalidParameterException"} and not is_passing(
+                error
+            ):
+                raise InvalidInput(
+                    f"AWS refuses the task definition {definition['family']!r}: {error_text(error)}",
+                    hint="Correct the file, or the input that changed it.",
+                ) from error
+            raise refused(error, "register the task definition") from error
+        except CONNECTION_ERRORS as error:
+            raise refused(error, "register the task definition") from error
+        finally:
+            self._raw_request = None
+        return str(self._raw()["taskDefinition"]["taskDefinitionArn"])
+
+    def _raw(self) -> Mapping[str, Any]:
+        """Return the last answer about a task definition, unparsed by botocore."""
+        try:
+            answer = json.loads(self._raw_answer)
+            if isinstance(answer["taskDefinition"], dict):
+                return cast("Mapping[str, Any]", answer)
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise Refused("AWS answered about the task definition without one.", hint="Check AWS_ENDPOINT_URL.")
+
+    # The rollout
+
+    def update_service(self, service: str, *, task_definition: str, force_new_deployment: bool) -> Service:
+        """Start the deployment and return the service right after; UpdateUnclear where we can't know."""
+        params = {
+            "cluster": self._cluster,
+            "service": service,
+            "taskDefinition": task_definition,
+            "forceNewDeployment": force_new_deployment,
+        }
+        doing = f"update the service {short_id(service)!r}"
+        try:
+            answer = self._aws.once("ecs", "update_service", params)
+        except botocore.exceptions.ClientError as error:
+            if is_passing(error):
+                raise UpdateUnclear(error_text(error)) from error
+            raise self._named(error, doing) from error
+        except _NEVER_SENT as error:
+            raise refused(error, doing) from error
+        except CONNECTION_ERRORS as error:
+            raise UpdateUnclear(error_text(error)) from error
+        return Service.from_api(answer["service"])
+
+    # Tasks
+
+    def observe_tasks(
+        self, service: str, *, known_stopped: Iterable[str] = (), with_stopped: bool = True
+    ) -> tuple[Task, ...]:
+        """Return the service's tasks, running and lately stopped, without those in *known_stopped* (ARNs).
+
+        `stopped_arns` then holds all that AWS lists as stopped: those of about the last hour.
+        """
+        known = set(known_stopped)
+        arns = [*self._task_arns(service, "RUNNING")]
+        if with_stopped:
+            stopped = frozenset(self._task_arns(service, "STOPPED"))
+            arns += sorted(stopped - known)
+        tasks: list[Task] = []
+        iterator = iter(dict.fromkeys(arns))
+        while batch := list(islice(iterator, _BATCH)):
+            answer = self._aws.once("ecs", "describe_tasks", {"cluster": self._cluster, "tasks": batch})
+            tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
+        if with_stopped:
+            self.stopped_arns = stopped
+        return tuple(tasks)
+
+    def _task_arns(self, service: str, status: str) -> Iterator[str]:
+        params = {"cluster": self._cluster, "serviceName": short_id(service), "desiredStatus": status}
+        while True:
+            answer = self._aws.once("ecs", "list_tasks", params)
+            yield from answer.get("taskArns") or ()
+            if not answer.get("nextToken"):
+                return
+            params["nextToken"] = answer["nextToken"]
+
+    # Container instances
+
+    def observe_instances(self, arns: Sequence[str] = ()) -> tuple[ContainerInstance, ...]:
+        """Return the container instances of *arns*, or up to 500 of the cluster; errors come through."""
+        wanted = list(arns)
+        params: dict[str, Any] = {"cluster": self._cluster}
+        while not arns and len(wanted) < _MOST_INSTANCES:
+            answer = self._aws.once("ecs", "list_container_instances", params)
+            wanted += answer.get("containerInstanceArns") or ()
+            if not answer.get("nextToken"):
+                break
+            params["nextToken"] = answer["nextToken"]
+        found: list[ContainerInstance] = []
+        for begin in range(0, len(wanted), _BATCH):
+            answer = self._aws.once(
+                "ecs",
+                "describe_container_instances",
+                {
+                    "cluster": self._cluster,
+                    "containerInstances": wanted[begin : begin + _BATCH],
+                    "include": ["CONTAINER_INSTANCE_HEALTH"],
+                },
+            )
+            found += [ContainerInstance.from_api(item) for item in answer.get("containerInstances") or ()]
+        return tuple(found)
+
+
+class HalfAnswer(Exception):
+    """AWS answered, but without what was asked for."""
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Say whether an operation is closed to us for good: denied, or unknown to this endpoint."""
+    return is_denied(error) or is_not_offered(error)

@@ -1,0 +1,142 @@
+"""Amazon ECS, single tasks: start, see and stop them, and how a service would start them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.exceptions
+
+from ecs_gpu_deploy.core.judge.batch import Refusal, is_lack
+from ecs_gpu_deploy.edges.aws.client import Aws, error_code, error_text, is_passing, refused
+from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.model import Task
+
+_DESCRIBED = 100
+_STOPPERS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSettings:
+    """How a service starts its tasks: what a batch can take over from it. Raw API values."""
+
+    task_definition: str
+    network: Mapping[str, Any] | None
+    launch_type: str
+    strategy: Sequence[Mapping[str, Any]]
+    platform_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """What one RunTask did: the tasks it started, and why others were not."""
+
+    tasks: tuple[Task, ...]
+    refusals: tuple[Refusal, ...] = ()
+
+
+class EcsTasks:
+    """The tasks of one cluster."""
+
+    def __init__(self, aws: Aws, cluster: str) -> None:
+        self._aws, self._cluster = aws, cluster
+
+    def fetch_launch_settings(self, service: str) -> LaunchSettings | None:
+        """Return how *service* starts its tasks; None where there is no active service of that name."""
+        try:
+            answer = self._aws.call(
+                "ecs", "describe_services", {"cluster": self._cluster, "services": [service]}
+            )
+        except botocore.exceptions.ClientError as error:
+            if error_code(error) == "ClusterNotFoundException":
+                return None
+            raise refused(error, f"describe the service {service!r}") from error
+        except CONNECTION_ERRORS as error:
+            raise refused(error, f"describe the service {service!r}") from error
+        found = next((s for s in answer.get("services") or () if s.get("status") == "ACTIVE"), None)
+        if found is None:
+            return None
+        return LaunchSettings(
+            task_definition=found.get("taskDefinition", ""),
+            network=found.get("networkConfiguration"),
+            launch_type=found.get("launchType", ""),
+            strategy=tuple(found.get("capacityProviderStrategy") or ()),
+            platform_version=found.get("platformVersion", ""),
+        )
+
+    def run(self, request: Mapping[str, Any], *, count: int, token: str) -> Started:
+        """Start up to *count* (at most 10) tasks. A lack of capacity is no error, however AWS says it.
+
+        The client token makes a repeated call harmless. InvalidInput where AWS finds the request wrong.
+        """
+        params = {**request, "cluster": self._cluster, "count": count, "clientToken": token}
+        try:
+            answer = self._aws.call("ecs", "run_task", params)
+        except botocore.exceptions.ClientError as error:
+            text = error_text(error)
+            if is_lack(text):
+                return Started(tasks=(), refusals=(Refusal(reason=text),))
+            raise self._refused(error, text) from error
+        except CONNECTION_ERRORS as error:
+            raise refused(error, "run the tasks") from error
+        return Started(
+            tasks=tuple(Task.from_api(item) for item in answer.get("tasks") or ()),
+            refusals=tuple(Refusal.from_api(item) for item in answer.get("failures") or ()),
+        )
+
+    def _refused(self, error: botocore.exceptions.ClientError, text: str) -> Exception:
+        match error_code(error):
+            case "ClusterNotFoundException":
+                return InvalidInput(
+                    f"There is no cluster {self._cluster!r} in {self._aws.region}.",
+                    hint="Check cluster, region and the account of the credentials.",
+                )
+            case "ConflictException":
+                return InvalidInput(
+                    f"This client token started another batch before: {text}",
+                    hint="Give another client-token.",
+                )
+            case "InvalidParameterException" | "ClientException" if not is_passing(error):
+                return InvalidInput(f"AWS refuses to run the tasks: {text}")
+            case _:
+                return refused(error, "run the tasks")
+
+    def observe(self, arns: Sequence[str]) -> tuple[Task, ...]:
+        """Return the tasks as they are now, a call every hundred; errors come through."""
+        tasks: list[Task] = []
+        for begin in range(0, len(arns), _DESCRIBED):
+            batch = list(arns[begin : begin + _DESCRIBED])
+            answer = self._aws.once("ecs", "describe_tasks", {"cluster": self._cluster, "tasks": batch})
+            tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
+        return tuple(tasks)
+
+    def started_by(self, mark: str) -> tuple[str, ...]:
+        """Return the ARNs of the tasks with this startedBy that are not to stop; errors come through."""
+        params: dict[str, Any] = {"cluster": self._cluster, "startedBy": mark}
+        arns: list[str] = []
+        while True:
+            answer = self._aws.call("ecs", "list_tasks", params)
+            arns += answer.get("taskArns") or ()
+            if not answer.get("nextToken"):
+                return tuple(arns)
+            params["nextToken"] = answer["nextToken"]
+
+    def stop(self, arns: Iterable[str], *, reason: str) -> tuple[str, ...]:
+        """Stop the tasks, several at a time; return the ARNs of those that could not be stopped."""
+        names = list(arns)
+
+        def stopped(arn: str) -> bool:
+            try:
+                params = {"cluster": self._cluster, "task": arn, "reason": reason}
+                self._aws.call("ecs", "stop_task", params)
+            except (botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+                return False
+            return True
+
+        if len(names) < _STOPPERS:
+            return tuple(arn for arn in names if not stopped(arn))
+        with ThreadPoolExecutor(_STOPPERS) as pool:
+            return tuple(arn for arn, done in zip(names, pool.map(stopped, names), strict=True) if not done)

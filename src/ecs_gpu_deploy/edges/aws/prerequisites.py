@@ -1,0 +1,109 @@
+"""What a task definition names outside ECS: do its roles and secrets still exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.exceptions
+
+from ecs_gpu_deploy.edges.aws.client import Aws, error_code, error_text
+from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
+
+_GONE = frozenset({"NoSuchEntity", "NoSuchEntityException", "ResourceNotFoundException"})
+_ERRORS = (botocore.exceptions.ClientError, *CONNECTION_ERRORS)
+_PARAMETERS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prerequisites:
+    """The names that do not exist any more, and why others could not be looked up."""
+
+    gone: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+
+
+def fetch_prerequisites(
+    aws: Aws, definition: Mapping[str, Any], *, known: Collection[str] = ()
+) -> Prerequisites:
+    """Look up roles and secrets of the raw *definition*, save those *known* to be there. No value is read."""
+    gone: list[str] = []
+    unseen: list[str] = []
+    names = [name for name in dict.fromkeys(secrets_of(definition)) if name not in known]
+    checks: list[tuple[Callable[[Aws, list[str]], list[str]], list[str]]] = [
+        (_role_is_gone, [role]) for role in roles_of(definition) if role not in known
+    ]
+    checks += [(_secret_is_gone, [name]) for name in names if ":secretsmanager:" in name]
+    parameters = [name for name in names if ":secretsmanager:" not in name]
+    checks += [
+        (_parameters_gone, parameters[at : at + _PARAMETERS]) for at in range(0, len(parameters), _PARAMETERS)
+    ]
+    for look, wanted in checks:
+        try:
+            gone += look(aws, wanted)
+        except _ERRORS as error:
+            unseen.append(f"{', '.join(wanted)}: {error_text(error)}")
+    return Prerequisites(gone=tuple(gone), unseen=tuple(unseen))
+
+
+def roles_of(definition: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the roles that a raw task definition names."""
+    named = (definition.get("executionRoleArn"), definition.get("taskRoleArn"))
+    return tuple(dict.fromkeys(str(role) for role in named if role))
+
+
+def secrets_of(definition: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the secrets of a raw task definition come from."""
+    for container in definition.get("containerDefinitions") or ():
+        log = container.get("logConfiguration") or {}
+        for secret in (*(container.get("secrets") or ()), *(log.get("secretOptions") or ())):
+            if secret.get("valueFrom"):
+                yield str(secret["valueFrom"])
+
+
+def _role_is_gone(aws: Aws, roles: list[str]) -> list[str]:
+    try:
+        aws.call("iam", "get_role", {"RoleName": roles[0].rpartition("/")[2]})
+    except botocore.exceptions.ClientError as error:
+        if error_code(error) in _GONE:
+            return [f"role {roles[0]}"]
+        raise
+    return []
+
+
+def _secret_is_gone(aws: Aws, names: list[str]) -> list[str]:
+    """Say whether the secret is deleted; a name may carry `:key:stage:version` after the ARN's 7 parts."""
+    parts = names[0].split(":")
+    arn = ":".join(parts[:7])
+    try:
+        answer = aws.call("secretsmanager", "describe_secret", {"SecretId": arn}, region=parts[3] or None)
+    except botocore.exceptions.ClientError as error:
+        if error_code(error) in _GONE:
+            return [f"secret {arn}"]
+        raise
+    return [f"secret {arn} (deleted)"] if answer.get("DeletedDate") else []
+
+
+def _parameters_gone(aws: Aws, names: list[str]) -> list[str]:
+    """Return the SSM parameters that are not there; their values are not read."""
+    by_name = {_parameter_name(name): name for name in names}
+    params: dict[str, Any] = {
+        "ParameterFilters": [{"Key": "Name", "Option": "Equals", "Values": list(by_name)}],
+        "MaxResults": _PARAMETERS,
+    }
+    found: set[str] = set()
+    while True:
+        answer = aws.call("ssm", "describe_parameters", params)
+        found |= {str(item.get("Name", "")) for item in answer.get("Parameters") or ()}
+        if not answer.get("NextToken"):
+            return [f"parameter {name}" for name in by_name if name not in found]
+        params["NextToken"] = answer["NextToken"]
+
+
+def _parameter_name(value: str) -> str:
+    """Return the name in an ARN; a name with a path begins with a slash, which the ARN lacks."""
+    if not value.startswith("arn:"):
+        return value
+    name = value.partition(":parameter/")[2]
+    return f"/{name}" if "/" in name else name

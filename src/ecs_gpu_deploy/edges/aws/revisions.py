@@ -1,0 +1,158 @@
+"""What AWS keeps of a service's past: its deployments, the revisions of its family, their tags.
+
+Where an operation is closed to us (denied, or unknown to the endpoint) the answer is None: the caller then
+goes on with what else there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import botocore.exceptions
+
+from ecs_gpu_deploy.core.definition.provenance import PREFIX, told_by
+from ecs_gpu_deploy.core.definition.task_definition import images
+from ecs_gpu_deploy.core.past.revisions import (
+    Revision,
+    Rollout,
+    ServiceRevision,
+    revision_from_api,
+    rollouts_of,
+)
+from ecs_gpu_deploy.edges.aws.client import Aws, refused
+from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, Ecs, RawTaskDefinition, is_unavailable
+from ecs_gpu_deploy.errors import DeployError, InvalidInput
+from ecs_gpu_deploy.model import ServiceDeployment
+
+T = TypeVar("T")
+
+_PAGE = 100
+_REVISIONS_A_CALL = 20
+_ERRORS = (botocore.exceptions.ClientError, *CONNECTION_ERRORS)
+GOOD_OR_ONGOING = (
+    "SUCCESSFUL",
+    "PENDING",
+    "IN_PROGRESS",
+    "STOP_REQUESTED",
+    "ROLLBACK_REQUESTED",
+    "ROLLBACK_IN_PROGRESS",
+)
+
+
+def fetch_rollouts(
+    aws: Aws, cluster: str, service: str, *, most: int, statuses: Sequence[str] = ()
+) -> tuple[Rollout, ...] | None:
+    """Return the newest *most* deployments of the service with what they deployed, newest first.
+
+    AWS keeps them for 90 days (Developer Guide, "View service history"). One call a hundred deployments,
+    and one every twenty.
+    """
+    params: dict[str, Any] = {"cluster": cluster, "service": service, "maxResults": min(most, _PAGE)}
+    if statuses:
+        params["status"] = list(statuses)
+    try:
+        pages = _pages(aws, "ecs", "list_service_deployments", params, "serviceDeployments")
+        briefs = [ServiceDeployment.from_api(item) for item in islice(pages, most)]
+        arns = dict.fromkeys(brief.target_revision_arn for brief in briefs if brief.target_revision_arn)
+        revisions = {revision.arn: revision for revision in fetch_service_revisions(aws, arns)}
+    except _ERRORS as error:
+        if is_unavailable(error):
+            return None
+        raise refused(error, "list the service deployments") from error
+    return rollouts_of(briefs, revisions)
+
+
+def fetch_service_revisions(aws: Aws, arns: Iterable[str]) -> Iterator[ServiceRevision]:
+    """Yield the service revisions, twenty a call; botocore's errors come through."""
+    for batch in _batches(arns, _REVISIONS_A_CALL):
+        answer = aws.call("ecs", "describe_service_revisions", {"serviceRevisionArns": batch})
+        yield from map(ServiceRevision.from_api, answer.get("serviceRevisions") or ())
+
+
+def fetch_family(aws: Aws, family: str, *, most: int) -> tuple[str, ...] | None:
+    """Return the ARNs of the newest *most* active revisions of exactly this family, newest first."""
+    params = {"familyPrefix": family, "status": "ACTIVE", "sort": "DESC", "maxResults": min(most, _PAGE)}
+    try:
+        arns = _pages(aws, "ecs", "list_task_definitions", params, "taskDefinitionArns")
+        exact = (arn for arn in arns if arn.rpartition("/")[2].rpartition(":")[0] == family)
+        return tuple(islice(exact, most))
+    except _ERRORS as error:
+        if is_unavailable(error):
+            return None
+        raise refused(error, f"list the revisions of {family!r}") from error
+
+
+def revision_of(definition: RawTaskDefinition) -> Revision:
+    """Return what a task definition and its tags tell about where it came from."""
+    return revision_from_api(definition.body, images=images(definition.body), about=told_by(definition.tags))
+
+
+def fetch_revisions(ecs: Ecs, arns: Iterable[str]) -> tuple[Revision, ...]:
+    """Return the revisions with their tags, one call each; those that are deleted are left out."""
+    found = []
+    for arn in arns:
+        try:
+            found.append(revision_of(ecs.fetch_task_definition(arn)))
+        except InvalidInput:
+            continue
+    return tuple(found)
+
+
+def fetch_tags(aws: Aws, *, most_pages: int = 5) -> Mapping[str, Mapping[str, str]] | None:
+    """Return ARN → what its provenance tags tell, of every tagged revision of the Region.
+
+    A hundred revisions a call, where DescribeTaskDefinition tells one (Resource Groups Tagging API).
+    """
+    params: dict[str, Any] = {
+        "ResourceTypeFilters": ["ecs:task-definition"],
+        "TagFilters": [{"Key": f"{PREFIX}version"}],
+        "ResourcesPerPage": _PAGE,
+    }
+    found: dict[str, Mapping[str, str]] = {}
+    try:
+        for _ in range(most_pages):
+            answer = aws.call("resourcegroupstaggingapi", "get_resources", params)
+            for item in answer.get("ResourceTagMappingList") or ():
+                tags = [{"key": tag["Key"], "value": tag.get("Value", "")} for tag in item.get("Tags") or ()]
+                found[item["ResourceARN"]] = told_by(tags)
+            if not answer.get("PaginationToken"):
+                break
+            params["PaginationToken"] = answer["PaginationToken"]
+    except _ERRORS as error:
+        if is_unavailable(error):
+            return None
+        raise refused(error, "list the tags of the revisions") from error
+    return found
+
+
+def tag_revision(aws: Aws, arn: str, about: Mapping[str, str]) -> bool:
+    """Add tags (short key → value) to a revision, in one try; False where AWS does not let us."""
+    tags = [{"key": f"{PREFIX}{name}", "value": value} for name, value in about.items() if value]
+    try:
+        aws.once("ecs", "tag_resource", {"resourceArn": arn, "tags": tags})
+    except (*_ERRORS, DeployError):
+        return False
+    return True
+
+
+def deregister(aws: Aws, arn: str) -> None:
+    """Make a revision INACTIVE; botocore's errors come through."""
+    aws.call("ecs", "deregister_task_definition", {"taskDefinition": arn})
+
+
+def _pages(aws: Aws, api: str, method: str, params: Mapping[str, Any], member: str) -> Iterator[Any]:
+    wanted = dict(params)
+    while True:
+        answer = aws.call(api, method, wanted)
+        yield from answer.get(member) or ()
+        if not answer.get("nextToken"):
+            return
+        wanted["nextToken"] = answer["nextToken"]
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,1 @@
+"""The CI system around the run: GitHub, its OIDC tokens, the commit."""

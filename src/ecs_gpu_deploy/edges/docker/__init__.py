@@ -1,0 +1,1 @@
+"""The Docker command line and its configuration."""

@@ -1,0 +1,1 @@
+"""The machine that runs us: clock, files, signals, terminal."""

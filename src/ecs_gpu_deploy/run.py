@@ -1,0 +1,229 @@
+"""Run a command from its settings to its exit code, with a result written in every case."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol, TextIO
+
+from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.show.report import (
+    Details,
+    annotation,
+    log_blocks,
+    markdown_view,
+    outputs,
+    result_json,
+    text_view,
+)
+from ecs_gpu_deploy.core.text import log_line, plain
+from ecs_gpu_deploy.edges.aws.client import Aws
+from ecs_gpu_deploy.edges.aws.credentials import RoleWish, check_account, session_for
+from ecs_gpu_deploy.edges.aws.ecs import Ecs
+from ecs_gpu_deploy.edges.ci.github import GitHub
+from ecs_gpu_deploy.edges.machine.clock import Clock, WallClock, clock_from_environment
+from ecs_gpu_deploy.edges.machine.files import check_writable, write_text
+from ecs_gpu_deploy.edges.machine.live import live_frame
+from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore_signals
+from ecs_gpu_deploy.errors import DeployError, InternalError, Refused
+from ecs_gpu_deploy.inputs.settings import Settings
+from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Result, Severity
+from ecs_gpu_deploy.steps.context import Context, Draft
+
+
+class Command(Protocol):
+    """A module of this package that is a command."""
+
+    def check(self, settings: Settings) -> None:
+        """Raise InvalidInput for what can be known to be wrong without AWS."""
+
+    def run(self, context: Context) -> tuple[Verdict, Details]:
+        """Do it."""
+
+
+COMMANDS: Mapping[str, Command] = {
+    "deploy": deploy,
+    "history": history,
+    "push": push,
+    "rollback": rollback,
+    "run-task": run_task,
+    "watch": watch,
+}
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+
+
+def run_command(command: str, read_settings: Callable[[], Settings], *, result_file: str) -> int:
+    """Run *command*; write result file, outputs, summary and annotation; return the exit code.
+
+    *result_file* is where the result goes even when the settings themselves are wrong.
+    """
+    github = GitHub()
+    for name in _SECRETS:
+        github.mask(os.environ.get(name, ""))
+    draft = Draft()
+    details: Details | None = None
+    reporter: Reporter | None = None
+    settings: Settings | None = None
+    aws: Aws | None = None
+    clock: Clock | None = None
+    began = 0.0
+    try:
+        heed_signals()
+        if result_file:
+            check_writable(result_file, what="result file")
+        clock = clock_from_environment()
+        began = clock.now()
+        settings = read_settings()
+        result_file = settings.result_file or result_file
+        COMMANDS[command].check(settings)
+        aws = _connected(settings, clock, github, draft)
+        frame = live_frame(sys.stdout, ticks=isinstance(clock, WallClock))
+        reporter = Reporter(clock, sys.stdout, groups=github, frame=frame)
+        context = Context(
+            aws=aws,
+            ecs=Ecs(aws, settings.cluster or "default"),
+            settings=settings,
+            clock=clock,
+            reporter=reporter,
+            draft=draft,
+        )
+        verdict, details = COMMANDS[command].run(context)
+        result = _result(command, settings, draft, aws, outcome=verdict.outcome, reason=verdict.reason)
+    except DeployError as error:
+        result = _error_result(command, settings, draft, aws, error)
+    except Cancelled:
+        reason = "The job was cancelled before the deployment was started: nothing was changed."
+        if draft.task_definition_arn:
+            reason = "The job was cancelled before the service was updated; a revision was registered."
+        result = _result(command, settings, draft, aws, outcome=Outcome.CANCELLED, reason=reason)
+    except Exception as error:  # noqa: BLE001  (the last line of defence: a result is written all the same)
+        if github.is_debug or (settings is not None and settings.debug) or "--debug" in sys.argv:
+            traceback.print_exc()
+        result = _error_result(
+            command,
+            settings,
+            draft,
+            aws,
+            InternalError(
+                f"This is a bug of ours: {type(error).__name__}: {plain(str(error), limit=300)}.",
+                hint="Run it again with --debug for the traceback, and report it.",
+            ),
+        )
+    ignore_signals()
+    details = details or draft.details
+    now = clock.now() if clock is not None else 0.0
+    if reporter is not None:
+        reporter.close()
+        details = _seen(details, draft, reporter, settings, now)
+        if result.outcome != Outcome.SUCCEEDED:
+            for title, text in log_blocks(details):
+                reporter.block(text, title=title)
+    if clock is not None:
+        result = replace(result, duration_seconds=max(now - began, 0.0))
+        if close := getattr(clock, "close", None):
+            close()
+    is_document = settings is not None and command == "history" and settings.output == "json"
+    _publish(result, details, github, result_file, log=sys.stderr if is_document else sys.stdout)
+    return result.exit_code
+
+
+def _seen(
+    details: Details, draft: Draft, reporter: Reporter, settings: Settings | None, now: float
+) -> Details:
+    """Return *details* with what was seen during the wait."""
+    return replace(
+        details,
+        spans=reporter.timeline.spans,
+        ended_at=now,
+        log_tails=draft.ending.log_tails if draft.ending else (),
+        gpus=draft.ending.gpus if draft.ending else (),
+        gpu_hourly_cost=settings.values.get("gpu_hourly_cost") if settings else None,
+    )
+
+
+def _connected(settings: Settings, clock: Clock, github: GitHub, draft: Draft) -> Aws:
+    trace = None
+    if settings.debug or github.is_debug:
+
+        def trace(name: str) -> None:
+            emit(f"debug: {name}", sys.stderr)
+
+    # AWS's other tools read AWS_REGION; botocore itself reads AWS_DEFAULT_REGION only.
+    region = settings.region or os.environ.get("AWS_REGION") or None
+    wish, calls = RoleWish.from_settings(settings), Counter[str]()
+    draft.findings += wish.findings()
+
+    def say(text: str) -> None:
+        emit(log_line(text), sys.stdout)
+
+    session = session_for(wish, region=region, clock=clock, mask=github.mask, say=say, calls=calls)
+    aws = Aws(region=region, clock=clock, botocore_session=session, trace=trace, calls=calls, say=say)
+    check_account(aws, wish, settings.allowed_account_ids or ())
+    return aws
+
+
+def _result(
+    command: str, settings: Settings | None, draft: Draft, aws: Aws | None, *, outcome: Outcome, reason: str
+) -> Result:
+    ending, rendering = draft.ending, draft.rendering
+    values = settings.values if settings is not None else {}
+    return Result(
+        command=command,
+        outcome=outcome,
+        exit_code=outcome.exit_code if draft.exit_code is None else draft.exit_code,
+        reason=reason,
+        cluster=values.get("cluster") or "",
+        service=draft.service.name if draft.service else values.get("service") or "",
+        image=rendering.image if rendering else draft.image,
+        image_digest=rendering.image_digest if rendering else draft.image_digest,
+        task_definition_arn=draft.task_definition_arn,
+        previous_task_definition_arn=draft.previous_task_definition_arn,
+        service_deployment_arn=ending.service_deployment_arn if ending else "",
+        diagnoses=ending.diagnoses if ending else draft.diagnoses,
+        findings=(*draft.findings, *(ending.findings if ending else ())),
+        phases=ending.phases if ending else draft.phases,
+        api_calls=dict(aws.calls) if aws else {},
+        services=draft.services,
+        tasks=draft.tasks,
+        history=draft.history,
+    )
+
+
+def _error_result(
+    command: str, settings: Settings | None, draft: Draft, aws: Aws | None, error: DeployError
+) -> Result:
+    reason = plain(error.message, limit=4000)
+    result = _result(command, settings, draft, aws, outcome=Outcome(error.outcome), reason=reason)
+    code = error.diagnosis_code if isinstance(error, Refused) else ""
+    own = (Diagnosis(code=code, message=reason, hint=error.hint),) if code else ()
+    finding = Finding(code=code or error.outcome, severity=Severity.ERROR, message=reason, hint=error.hint)
+    return replace(
+        result,
+        exit_code=error.exit_code,
+        diagnoses=(*own, *result.diagnoses),
+        findings=(finding, *result.findings),
+    )
+
+
+def _publish(result: Result, details: Details, github: GitHub, result_file: str, *, log: TextIO) -> None:
+    is_error = result.outcome in {Outcome.INVALID, Outcome.REFUSED}
+    emit(text_view(result, details).rstrip("\n"), sys.stderr if is_error else log)
+    level, title, message = annotation(result)
+    if level == "error":
+        github.annotate(level, message, title=title)
+    github.summarize(markdown_view(result, details))
+    values = outputs(result)
+    if result_file:
+        try:
+            write_text(result_file, result_json(result))
+        except OSError as error:
+            emit(f"error: the result file could not be written: {error.strerror}", sys.stderr)
+        else:
+            emit(f"result: {result_file}", log)
+    github.set_outputs({**values, "result-file": result_file})

@@ -1,0 +1,383 @@
+"""The sandbox over HTTP, as one WSGI application: ECS by us, everything else by moto, faults before both."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from email.utils import formatdate
+from io import BytesIO
+from typing import Any
+from xml.sax.saxutils import escape
+
+from ecs_gpu_deploy.sandbox.ecs.operations import ecs_response
+from ecs_gpu_deploy.sandbox.ecs.tagging import tagged_resources
+from ecs_gpu_deploy.sandbox.http.control import control_answer
+from ecs_gpu_deploy.sandbox.neighbours.github_issuer import RUNNER_TOKEN
+from ecs_gpu_deploy.sandbox.neighbours.neighbours import target_health_xml
+from ecs_gpu_deploy.sandbox.neighbours.sessions import (
+    OWN_STS_ACTIONS,
+    TOKEN_PATH,
+    assumed_role_xml,
+    caller_identity_xml,
+    expired_session,
+    github_token_request,
+)
+from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, serialization
+from ecs_gpu_deploy.sandbox.protocol.calls import Request, request_of
+from ecs_gpu_deploy.sandbox.protocol.faults import Fault
+from ecs_gpu_deploy.sandbox.protocol.shapes import WrongResponse
+from ecs_gpu_deploy.sandbox.protocol.signature_time import mistimed
+from ecs_gpu_deploy.sandbox.world.state import Sandbox
+
+StartResponse = Callable[..., Any]
+JSON_TYPE = "application/x-amz-json-1.1"
+READABLE_TYPES = ("application/x-amz-json", "application/json", "application/x-www-form-urlencoded")
+REASONS: Mapping[int, str] = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+class Application:
+    """Answer AWS's protocols and the sandbox's own endpoints under `/_sandbox/`."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        path = environ.get("PATH_INFO", "/")
+        if path.startswith("/_sandbox/") and path != TOKEN_PATH:
+            status, document = control_answer(
+                self._sandbox,
+                environ["REQUEST_METHOD"],
+                path,
+                environ.get("QUERY_STRING", ""),
+                _body(environ),
+            )
+            text = json.dumps(document)
+            return self._respond(start_response, status, text, content_type="application/json")
+        body = _body(environ) if environ.get("CONTENT_TYPE", "").startswith(READABLE_TYPES) else b""
+        if body:
+            environ["wsgi.input"] = BytesIO(body)
+            environ["CONTENT_LENGTH"] = str(len(body))
+        sandbox = self._sandbox
+        if path == TOKEN_PATH:
+            request = github_token_request(environ, region=sandbox.world.region)
+        else:
+            request = request_of(environ, body, default_region=sandbox.world.region)
+        with sandbox.lock:
+            now = sandbox.catch_up()
+            caller = sandbox.caller_arn(request.access_key_id)
+            refusal = sandbox.faults.refusal(request, caller=caller, resource=self._resource(request))
+            if sandbox.has_expired(request.access_key_id, now=now):
+                refusal = expired_session(request)
+            fault = None if refusal else sandbox.faults.fault_of(request, now=now)
+        if fault is not None and fault.delay_seconds:
+            time.sleep(fault.delay_seconds)
+        if fault is not None and fault.reset:
+            self._log(request, caller, 0, "ConnectionReset")
+            _reset_connection(environ)
+        error = refusal or (fault.api_error() if fault else None)
+        if fault is not None and fault.signature_time:
+            error = mistimed(request, environ.get("HTTP_X_AMZ_DATE", ""), now=now)
+        if error is not None:
+            return self._refuse(start_response, request, caller, error)
+        if fault is not None and fault.body is not None:
+            return self._respond_with_fault(start_response, request, caller, fault)
+        if request.service == "github":
+            return self._answer_github(environ, start_response, request)
+        if request.action in OWN_STS_ACTIONS:
+            return self._answer_sts(environ, start_response, request, caller)
+        if request.service == "ecs":
+            return self._answer_ecs(start_response, request, caller, body)
+        if request.action == "tagging:GetResources":
+            return self._answer_tagging(start_response, request, caller, body)
+        return self._answer_neighbour(environ, start_response, request, caller)
+
+    def _answer_ecs(
+        self, start_response: StartResponse, request: Request, caller: str, body: bytes
+    ) -> Iterable[bytes]:
+        try:
+            parameters = _parameters(request, body)
+            with self._sandbox.lock:
+                self._sandbox.catch_up()
+                self._check_tagging(request, caller, parameters)
+                region = self._sandbox.region(request.region)
+                region.caller = caller
+                text = ecs_response(region, request.operation, parameters)
+        except ApiError as error:
+            return self._refuse(start_response, request, caller, error)
+        except WrongResponse as error:
+            bug = ApiError("InternalFailure", f"The sandbox wrote a wrong answer: {error}", status=500)
+            return self._refuse(start_response, request, caller, bug)
+        self._log(request, caller, 200, None)
+        return self._respond(start_response, 200, text, content_type=JSON_TYPE)
+
+    def _check_tagging(self, request: Request, caller: str, parameters: Mapping[str, Any]) -> None:
+        """Refuse tags at creation where ecs:TagResource is denied ("Tagging resources during creation")."""
+        if parameters.get("tags") and request.operation != "TagResource":
+            tagging = replace(request, operation="TagResource")
+            refusal = self._sandbox.faults.refusal(tagging, caller=caller, resource=self._resource(request))
+            if refusal is not None:
+                raise refusal
+
+    def _answer_tagging(
+        self, start_response: StartResponse, request: Request, caller: str, body: bytes
+    ) -> Iterable[bytes]:
+        """List tagged task definitions as the Resource Groups Tagging API does."""
+        try:
+            parameters = _parameters(request, body)
+            with self._sandbox.lock:
+                text = json.dumps(tagged_resources(self._sandbox.region(request.region), parameters))
+        except ApiError as error:
+            return self._refuse(start_response, request, caller, error)
+        self._log(request, caller, 200, None)
+        return self._respond(start_response, 200, text, content_type=JSON_TYPE)
+
+    def _answer_github(
+        self, environ: Mapping[str, Any], start_response: StartResponse, request: Request
+    ) -> Iterable[bytes]:
+        """Give a job its token, as GitHub's service does: `{"count": 1, "value": TOKEN}`."""
+        sandbox = self._sandbox
+        shown = environ.get("HTTP_AUTHORIZATION", "")
+        if sandbox.world.github is None or shown.partition(" ")[2] != RUNNER_TOKEN:
+            self._log(request, "", 401, "Unauthorized")
+            refused = json.dumps({"message": "The runner's token is not valid."})
+            return self._respond(start_response, 401, refused, content_type="application/json")
+        with sandbox.lock:
+            audience = request.parameters.get("audience")
+            value = sandbox.issuer.token(audience=audience, now=sandbox.clock.now())
+        self._log(request, "", 200, None)
+        text = json.dumps({"count": len(value), "value": value})
+        return self._respond(start_response, 200, text, content_type="application/json")
+
+    def _answer_sts(
+        self, environ: dict[str, Any], start_response: StartResponse, request: Request, caller: str
+    ) -> Iterable[bytes]:
+        """Answer what sessions of GitHub tokens are about; the rest of STS is moto's."""
+        sandbox = self._sandbox
+        if request.operation == "GetCallerIdentity":
+            session = sandbox.sessions.get(request.access_key_id)
+            if session is None:
+                return self._answer_neighbour(environ, start_response, request, caller)
+            text = caller_identity_xml(session)
+        else:
+            try:
+                with sandbox.lock:
+                    now = sandbox.catch_up()
+                    session = sandbox.assume_role_with_web_identity(request.parameters, now=now)
+            except ApiError as error:
+                return self._refuse(start_response, request, caller, error)
+            text = assumed_role_xml(session)
+        self._log(request, caller, 200, None)
+        return self._respond(start_response, 200, text, content_type="text/xml")
+
+    def _answer_neighbour(
+        self, environ: dict[str, Any], start_response: StartResponse, request: Request, caller: str
+    ) -> Iterable[bytes]:
+        sandbox = self._sandbox
+        with sandbox.lock:
+            sandbox.catch_up()
+            sandbox.neighbours.open(request.service)
+            if request.service == "ecr" and sandbox.registry is not None:
+                if request.operation == "GetAuthorizationToken":
+                    self._log(request, caller, 200, None)
+                    text = sandbox.registry.authorization(now=sandbox.clock.now())
+                    return self._respond(start_response, 200, text, content_type=JSON_TYPE)
+                sandbox.neighbours.show_registry(sandbox.registry)
+            if request.action == "elasticloadbalancing:DescribeTargetHealth":
+                described = sandbox.target_health(str(request.parameters.get("TargetGroupArn", "")))
+                if described is not None:
+                    wanted = {
+                        value
+                        for name, value in request.parameters.items()
+                        if name.startswith("Targets.member.") and name.endswith(".Id")
+                    }
+                    shown = [one for one in described if not wanted or one["Id"] in wanted]
+                    self._log(request, caller, 200, None)
+                    text = target_health_xml(shown, str(uuid.uuid4()))
+                    return self._respond(start_response, 200, text, content_type="text/xml")
+            status = ""
+
+            def started(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+                nonlocal status
+                status = line
+                kept = [(name, value) for name, value in headers if name.lower() != "date"]
+                return start_response(line, [*kept, ("Date", self._date())], exc_info)
+
+            try:
+                answer = sandbox.neighbours.answer(environ, started)
+            except NotImplementedError:
+                lacking = ApiError(
+                    "NotImplemented", f"The local AWS has no {request.action}.", status=501
+                )  # 501, as SDKs would repeat a 500 for minutes
+                return self._refuse(start_response, request, caller, lacking)
+            try:
+                chunks = list(answer)
+            finally:
+                close = getattr(answer, "close", None)
+                if close is not None:
+                    close()
+        code = int(status.partition(" ")[0] or 0)
+        self._log(request, caller, code, None if code < 400 else status)
+        return chunks
+
+    def _refuse(
+        self, start_response: StartResponse, request: Request, caller: str, error: ApiError
+    ) -> Iterable[bytes]:
+        self._log(request, caller, error.status, error.code)
+        request_id = str(uuid.uuid4())
+        if request.protocol == "query" and request.service == "ec2":
+            text = (
+                f"<Response><Errors><Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}"
+                f"</Message></Error></Errors><RequestID>{request_id}</RequestID></Response>"
+            )
+            return self._respond(start_response, error.status, text, content_type="text/xml")
+        if request.protocol == "query":
+            kind = "Sender" if error.status < 500 else "Receiver"
+            text = (
+                f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(error.code)}</Code>"
+                f"<Message>{escape(error.message)}</Message></Error>"
+                f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+            )
+            return self._respond(start_response, error.status, text, content_type="text/xml")
+        if request.protocol == "rest" and request.service == "s3":
+            text = (
+                f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+                f"<RequestId>{request_id}</RequestId></Error>"
+            )
+            return self._respond(start_response, error.status, text, content_type="application/xml")
+        document = {"__type": error.code, "message": error.message, **error.members}
+        if request.protocol == "cbor":
+            return self._respond(
+                start_response,
+                error.status,
+                _cbor_map({"__type": error.code, "message": error.message}),
+                content_type="application/cbor",
+                headers=[("smithy-protocol", "rpc-v2-cbor")],
+            )
+        return self._respond(
+            start_response,
+            error.status,
+            json.dumps(document),
+            content_type=JSON_TYPE,
+            headers=[("x-amzn-ErrorType", error.code)],
+        )
+
+    def _respond_with_fault(
+        self, start_response: StartResponse, request: Request, caller: str, fault: Fault
+    ) -> Iterable[bytes]:
+        status = fault.status or 200
+        self._log(request, caller, status, "fault")
+        kind = JSON_TYPE if request.protocol == "json" else "text/xml"
+        return self._respond(start_response, status, fault.body or "", content_type=kind)
+
+    def _respond(
+        self,
+        start_response: StartResponse,
+        status: int,
+        text: str | bytes,
+        *,
+        content_type: str,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> Iterable[bytes]:
+        content = text.encode() if isinstance(text, str) else text
+        start_response(
+            f"{status} {REASONS.get(status, 'Error')}",
+            [
+                ("Content-Type", content_type),
+                ("Content-Length", str(len(content))),
+                ("x-amzn-RequestId", str(uuid.uuid4())),
+                ("Date", self._date()),
+                *headers,
+            ],
+        )
+        return [content]
+
+    def _date(self) -> str:
+        """Return the model's time for the Date header: clients take it for the server's clock."""
+        return formatdate(self._sandbox.clock.now(), usegmt=True)
+
+    def _log(self, request: Request, caller: str, status: int, error: str | None) -> None:
+        self._sandbox.calls.add(
+            request, at=self._sandbox.clock.now(), caller=caller, status=status, error=error
+        )
+
+    def _resource(self, request: Request) -> str:
+        """Name the resource of a refusal as IAM does, as far as the request tells."""
+        parameters = request.parameters
+        if request.service != "ecs":
+            return "*"
+        cluster = str(parameters.get("cluster") or "default").rpartition("/")[2]
+        region = self._sandbox.region(request.region)
+        service = parameters.get("service") or next(iter(parameters.get("services") or ()), None)
+        if service:
+            name = str(service)
+            return name if name.startswith("arn:") else region.arn(f"service/{cluster}/{name}")
+        for member in ("serviceDeploymentArns", "serviceRevisionArns"):
+            if parameters.get(member):
+                return str(parameters[member][0])
+        return region.arn(f"cluster/{cluster}") if "cluster" in parameters else "*"
+
+
+def _body(environ: Mapping[str, Any]) -> bytes:
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        content: bytes = environ["wsgi.input"].read(int(length))
+        return content
+    if environ.get("wsgi.input_terminated"):
+        streamed: bytes = environ["wsgi.input"].read()
+        return streamed
+    return b""
+
+
+def _parameters(request: Request, body: bytes) -> dict[str, Any]:
+    """Read an ECS request: signed JSON 1.1, the one protocol that its model names."""
+    if request.protocol != "json":
+        raise ApiError("UnknownOperationException", "")
+    if not request.access_key_id:
+        raise ApiError("MissingAuthenticationTokenException", "Missing Authentication Token")
+    try:
+        parameters = json.loads(body or b"{}")
+    except ValueError as error:
+        raise serialization("Unable to parse the request body as JSON.") from error
+    if not isinstance(parameters, dict):
+        raise serialization("Start of structure or map expected.")
+    return parameters
+
+
+def _reset_connection(environ: Mapping[str, Any]) -> None:
+    """Close the client's connection with a TCP reset, without an answer."""
+    import socket  # noqa: PLC0415
+    import struct  # noqa: PLC0415
+
+    connection: socket.socket = environ["werkzeug.socket"]
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    raise ConnectionResetError("reset on purpose")
+
+
+def _cbor_map(members: Mapping[str, str]) -> bytes:
+    """Write a small map of texts in CBOR (RFC 8949): what an error of smithy-rpc-v2-cbor needs."""
+
+    def text(value: str) -> bytes:
+        content = value.encode()
+        size = len(content)
+        if size < 24:
+            return bytes([0x60 + size]) + content
+        if size < 256:
+            return bytes([0x78, size]) + content
+        return b"\x79" + size.to_bytes(2, "big") + content
+
+    return bytes([0xA0 + len(members)]) + b"".join(text(key) + text(value) for key, value in members.items())

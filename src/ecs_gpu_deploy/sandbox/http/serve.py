@@ -1,0 +1,86 @@
+"""`ecs-gpu-deploy sandbox serve`: the local AWS in the foreground, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.sandbox.http.server import SandboxServer
+from ecs_gpu_deploy.sandbox.world.world import World, epoch_of_iso
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `sandbox serve`."""
+    arguments = argparse.ArgumentParser(
+        prog="ecs-gpu-deploy sandbox serve",
+        description="Serve a local AWS on 127.0.0.1. Prints one JSON line when it answers.",
+    )
+    arguments.add_argument("--port", type=_port, default=0, help="port to listen on; 0 takes any free one")
+    arguments.add_argument("--world", type=Path, help="world file (YAML), see docs/sandbox.md")
+    arguments.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        help="model seconds per wall second, or `stepped`: the clock moves only when told",
+    )
+    arguments.add_argument("--start-time", help="ISO 8601 time at which the clock starts; default: now")
+    return arguments
+
+
+def _port(text: str) -> int:
+    if text.isdigit() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+
+
+def _speed(text: str) -> float | None:
+    if text == "stepped":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number above 0 nor `stepped`")
+    return speed
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT and return 0; raise `InvalidInput` for a wrong world, time or port."""
+    arguments = parser().parse_args(argv)
+    world = read_world(arguments.world)
+    start = epoch_of_iso(arguments.start_time, name="--start-time") if arguments.start_time else None
+    server = SandboxServer(world, port=arguments.port, speed=arguments.speed, start_time=start)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # shutdown() waits for the serving loop, which is this very thread
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    sys.stdout.write(json.dumps(server.announcement()) + "\n")
+    sys.stdout.flush()
+    try:
+        server.serve()
+    finally:
+        server.close()
+    return 0
+
+
+def read_world(path: Path | None) -> World:
+    """Read a world file, or take the default world."""
+    if path is None:
+        return World.default()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InvalidInput(f"World file {path} cannot be read: {reason}.") from error
+    return World.from_text(text, name=str(path))

@@ -1,0 +1,1 @@
+"""The AWS services beside ECS: moto, corrected, a registry, GitHub's issuer."""

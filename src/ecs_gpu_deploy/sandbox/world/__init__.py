@@ -1,0 +1,1 @@
+"""What the local AWS holds at its start, and its clock."""

@@ -1,0 +1,347 @@
+"""Get the image that is asked for into ECR: take the one that is there, or build and push it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ecs_gpu_deploy.core.image.docker_output import FREE_DISK_HINT
+from ecs_gpu_deploy.core.image.image_reference import ImageReference
+from ecs_gpu_deploy.core.image.image_tags import all_tags, check_movable, checked_tag
+from ecs_gpu_deploy.core.image.layers import size_text
+from ecs_gpu_deploy.edges.aws.ecr_repository import (
+    Repository,
+    TaggedImage,
+    create_repository,
+    fetch_login,
+    fetch_repository,
+    fetch_scan,
+    fetch_tagged,
+    missing_repository,
+    name_of,
+    put_tags,
+    restore_image,
+)
+from ecs_gpu_deploy.edges.ci.source import Source, source_of
+from ecs_gpu_deploy.edges.docker.config import DockerConfig
+from ecs_gpu_deploy.edges.docker.docker import Build, Docker
+from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.inputs.settings import Settings
+from ecs_gpu_deploy.model import Finding, Severity
+from ecs_gpu_deploy.steps.context import Context
+
+SEVERITIES = ("critical", "high", "medium")
+SCANNED = frozenset({"COMPLETE", "ACTIVE"})
+UNSCANNABLE = frozenset(
+    {"FAILED", "UNSUPPORTED_IMAGE", "FINDINGS_UNAVAILABLE", "IMAGE_ARCHIVED", "IMAGE_SIZE_EXCEEDED"}
+)
+POLL_SECONDS = 5.0
+RESTORE_SECONDS = 1800.0
+LEAST_FREE_BYTES = 4_000_000_000
+UNPACKED_FACTOR = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltImage:
+    """An image that is in ECR. `was_there`: it did not have to be built."""
+
+    reference: ImageReference
+    digest: str
+    repository: Repository
+    was_there: bool
+
+
+def wants_build(settings: Settings) -> bool:
+    """Say whether deploy is to build: it was told from what, or for which repository."""
+    return settings.context is not None or settings.repository is not None
+
+
+def check_build(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
+    """Raise InvalidInput for what is wrong with the build, as far as that shows without AWS and Docker."""
+    if settings.values.get("image"):
+        raise InvalidInput(
+            "image is given, and so is something to build it from.",
+            hint="Leave out image to build, or context and repository to deploy the image as it is.",
+        )
+    if settings.image_tag:
+        checked_tag(settings.image_tag, option="image-tag")
+    for tag in settings.extra_tags or ():
+        checked_tag(tag, option="extra-tags")
+    if settings.repository:
+        name_of(settings.repository)
+    folder = settings.context or "."
+    if "://" not in folder and not Path(folder).is_dir():
+        raise InvalidInput(f"There is no folder {folder!r} to build from.", hint="Check the context.")
+    dockerfile = Path(settings.dockerfile or Path(folder) / "Dockerfile")
+    if "://" not in folder and not dockerfile.is_file():
+        raise InvalidInput(
+            f"There is no Dockerfile {str(dockerfile)!r}.",
+            hint="Set dockerfile (from the working directory) or context; in a workflow run actions/checkout "
+            "before.",
+        )
+    for path in (settings.build_secret_files or {}).values():
+        if not Path(path).is_file():
+            raise InvalidInput(f"There is no file {path!r} for build-secret-files.", hint="Check its path.")
+    _secret_values(settings, environment)
+
+
+def _secret_values(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in (settings.build_secrets or {}).items():
+        if value is None and name not in environment:
+            raise InvalidInput(
+                f"build-secrets names {name}, and there is no environment variable {name}.",
+                hint=f"Set {name} in the step's env, or write {name}=VALUE in the action's input.",
+            )
+        values[name] = environment[name] if value is None else value
+    return values
+
+
+def image_built(
+    context: Context, *, default_repository: str = "", running: ImageReference | None = None
+) -> BuiltImage:
+    """Return the image of this commit, in ECR with all its tags; build and push it only where it must be.
+
+    *default_repository* is taken where the input is missing; *running* is the image that the service runs,
+    from which the size of the new one is guessed. Raise InvalidInput and Refused.
+    """
+    aws, settings, say = context.aws, context.settings, context.reporter.say
+    source = source_of(settings.context or ".")
+    tag = settings.image_tag or source.revision
+    if not tag:
+        raise InvalidInput(
+            "There is no commit from which the image could take its tag.",
+            hint="Set image-tag, or run it in a git repository.",
+        )
+    if source.is_changed and not settings.image_tag:
+        context.draft.findings.append(_changed(source))
+    wanted = settings.repository or default_repository
+    if not wanted:
+        raise InvalidInput("The repository is missing.", hint="Set the input repository (flag --repository).")
+    repository = _repository(context, wanted)
+    tags = all_tags(tag, settings.extra_tags or (), latest=settings.push_latest)
+    image = fetch_tagged(aws, repository, tag)
+    if image is not None and image.is_archived and not settings.rebuild:
+        image = _restored(context, repository, image, tag)
+    was_there = image is not None and not settings.rebuild
+    if image is not None and was_there:
+        say(f"the image {repository.name}:{tag} is in ECR already: nothing is built")
+        missing = [other for other in tags[1:] if other not in image.tags]
+        _check_tags(context, repository, missing)
+        put_tags(aws, repository, image.digest, missing)
+    else:
+        _check_tags(context, repository, [*([tag] if image else []), *tags[1:]])
+        image = _pushed(context, repository, tags, source, running)
+    context.draft.image = f"{repository.uri}:{tag}"
+    context.draft.image_digest = image.digest
+    _look_at_scan(context, repository, image)
+    reference = ImageReference.from_text(f"{repository.uri}:{tag}")
+    return BuiltImage(reference=reference, digest=image.digest, repository=repository, was_there=was_there)
+
+
+def _changed(source: Source) -> Finding:
+    return Finding(
+        code="uncommitted-changes",
+        severity=Severity.WARNING,
+        message=f"The working tree differs from the commit {source.revision[:12]} whose tag the image gets.",
+        hint="Commit first, or set image-tag.",
+    )
+
+
+def _repository(context: Context, wanted: str) -> Repository:
+    repository = fetch_repository(context.aws, wanted)
+    if repository is not None:
+        return repository
+    if not context.settings.create_repository:
+        raise missing_repository(context.aws, wanted)
+    with DockerConfig() as config:
+        Docker(config, clock=context.clock, show=context.reporter.block).check()
+    created = create_repository(context.aws, wanted)
+    context.reporter.say(
+        f"the repository {created.name} is created: scan on push, immutable tags save latest"
+    )
+    return created
+
+
+def _check_tags(context: Context, repository: Repository, tags: Sequence[str]) -> None:
+    """Raise InvalidInput where one of *tags* is taken and may not move; asks ECR only about those."""
+    fixed = [tag for tag in tags if not repository.mutability.may_move(tag)]
+    present = [tag for tag in fixed if fetch_tagged(context.aws, repository, tag) is not None]
+    check_movable(fixed, present, repository.mutability, repository.name)
+
+
+def _restored(context: Context, repository: Repository, image: TaggedImage, tag: str) -> TaggedImage:
+    if not context.settings.restore_archived:
+        raise InvalidInput(
+            f"The image {repository.name}:{tag} is archived in ECR, and an archived image cannot be pulled.",
+            hint="Set restore-archived to true (it then stays restored for 90 days at least), or rebuild to "
+            "true.",
+        )
+    if image.status == "ARCHIVED":
+        restore_image(context.aws, repository, image.digest)
+    context.reporter.say(f"ECR restores the archived image {repository.name}:{tag}")
+    began = context.clock.now()
+    while image.is_archived:
+        if context.clock.now() - began > RESTORE_SECONDS:
+            raise Refused(
+                f"ECR has not restored {repository.name}:{tag} within {RESTORE_SECONDS / 60:.0f} minutes.",
+                hint="Run the job again later, or set rebuild to true.",
+            )
+        context.clock.sleep(POLL_SECONDS)
+        image = fetch_tagged(context.aws, repository, tag) or image
+    return image
+
+
+def _pushed(
+    context: Context,
+    repository: Repository,
+    tags: Sequence[str],
+    source: Source,
+    running: ImageReference | None,
+) -> TaggedImage:
+    """Build and push, and return the image as ECR tells it afterwards."""
+    settings, reporter = context.settings, context.reporter
+    environment = os.environ
+    began = context.clock.now()
+    with DockerConfig(environment) as config:
+        docker = Docker(config, clock=context.clock, show=reporter.block, environment=environment)
+        docker.check()
+        _look_at_disk(context, docker, repository, running)
+        login = fetch_login(context.aws, repository)
+        docker.login(login)
+        name = f"{login.registry}/{repository.name}"
+        with reporter.folded(f"building {repository.name}:{tags[0]}"):
+            digest = docker.build_and_push(_build(settings, name, tags, source, context.clock.now()))
+    image = fetch_tagged(context.aws, repository, tags[0])
+    if image is None:
+        raise Refused(
+            f"The image was pushed, but ECR has no {repository.name}:{tags[0]}.",
+            hint="Was it deleted meanwhile, or pushed to another account? Check AWS_ENDPOINT_URL.",
+        )
+    if digest and digest != image.digest:
+        raise Refused(
+            f"The image was pushed as {digest}, but the tag {tags[0]} is {image.digest} in ECR now.",
+            hint="Another run pushed the same tag: run the job again, one at a time (a concurrency group).",
+        )
+    took = context.clock.now() - began
+    reporter.say(
+        f"pushed {repository.name}:{tags[0]} ({size_text(image.size)}) in {took:.0f} s: {image.digest}"
+    )
+    return image
+
+
+def _build(settings: Settings, name: str, tags: Sequence[str], source: Source, now: float) -> Build:
+    cache = settings.cache_image or f"{name}:buildcache"
+    cache_from, cache_to = _caches(settings.cache, cache)
+    labels = {
+        "org.opencontainers.image.revision": source.revision,
+        "org.opencontainers.image.source": source.url,
+        "org.opencontainers.image.created": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return Build(
+        context=settings.context or ".",
+        tags=tuple(f"{name}:{tag}" for tag in tags),
+        dockerfile=settings.dockerfile or "",
+        target=settings.target or "",
+        platforms=tuple(part.strip() for part in settings.platforms.split(",") if part.strip()),
+        arguments=settings.build_args or {},
+        secrets=_secret_values(settings, os.environ),
+        secret_files=settings.build_secret_files or {},
+        labels={name: value for name, value in labels.items() if value},
+        network=settings.build_network or "",
+        cache_from=cache_from,
+        cache_to=cache_to,
+        provenance=settings.provenance,
+    )
+
+
+def _caches(kind: str, image: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return --cache-from and --cache-to. ECR takes a cache only as an image manifest (aws-facts D)."""
+    match kind:
+        case "registry":
+            to = f"type=registry,ref={image},mode=max,image-manifest=true,oci-mediatypes=true"
+            return (f"type=registry,ref={image}",), (to,)
+        case "gha":
+            return ("type=gha",), ("type=gha,mode=max",)
+        case _:
+            return (), ()
+
+
+def _look_at_disk(
+    context: Context, docker: Docker, repository: Repository, running: ImageReference | None
+) -> None:
+    """Warn where the disk may not hold the build; guessed from the image that runs, unpacked and packed."""
+    free, folder = docker.free_bytes()
+    if not folder:
+        return
+    size = 0
+    if running is not None and running.repository == repository.name and running.tag:
+        before = fetch_tagged(context.aws, repository, running.tag)
+        size = before.size if before else 0
+    needed = max(LEAST_FREE_BYTES, UNPACKED_FACTOR * size)
+    if free < needed:
+        finding = Finding(
+            code="low-disk",
+            severity=Severity.WARNING,
+            message=f"{folder} has {size_text(free)} free, and the build may need {size_text(needed)}.",
+            hint=FREE_DISK_HINT,
+        )
+        context.draft.findings.append(finding)
+        context.reporter.say(f"warning: {finding.message}")
+
+
+def _look_at_scan(context: Context, repository: Repository, image: TaggedImage) -> None:
+    """Count what ECR's scan found; raise Refused for findings as bad as fail-on-severity says."""
+    limit = context.settings.fail_on_severity
+    status, counts = image.scan_status, image.counts
+    if limit != "off" and status not in SCANNED:
+        status, counts = _scanned(context, repository, image.digest)
+    found = {name: count for name in SEVERITIES if (count := counts.get(name, 0))}
+    if found:
+        text = ", ".join(f"{count} {name}" for name, count in found.items())
+        context.draft.findings.append(
+            Finding(
+                code="image-scan",
+                severity=Severity.WARNING if "critical" in found or "high" in found else Severity.INFO,
+                message=f"ECR's scan of {repository.name} found {text}.",
+                hint=f"aws ecr describe-image-scan-findings --repository-name {repository.name} --image-id "
+                f"imageDigest={image.digest}",
+            )
+        )
+    if limit == "off":
+        return
+    bad = [name for name in SEVERITIES[: SEVERITIES.index(limit) + 1] if name in found]
+    if bad:
+        text = ", ".join(f"{found[name]} {name}" for name in bad)
+        raise Refused(
+            f"ECR's scan of {repository.name} found {text}, and fail-on-severity is {limit}.",
+            hint="Update the base image and the packages, or change fail-on-severity.",
+        )
+
+
+def _scanned(context: Context, repository: Repository, digest: str) -> tuple[str, Mapping[str, int]]:
+    """Wait for the scan to end; raise Refused where it does not, for then nothing is known."""
+    began = context.clock.now()
+    status = ""
+    while context.clock.now() - began <= context.settings.scan_timeout:
+        status, counts = fetch_scan(context.aws, repository, digest)
+        if status in SCANNED:
+            return status, counts
+        if status in UNSCANNABLE:
+            break
+        context.clock.sleep(POLL_SECONDS)
+    told = f"its status is {status}" if status else "there is none"
+    raise Refused(
+        f"ECR's scan of {repository.name} has no result ({told}), and fail-on-severity is "
+        f"{context.settings.fail_on_severity}.",
+        hint="Turn on scan on push for the repository or the registry, raise scan-timeout, or set "
+        "fail-on-severity to off.",
+    )
+
+
+def with_image(settings: Settings, built: BuiltImage) -> Settings:
+    """Return the settings as if the built image had been given."""
+    return replace(settings, values={**settings.values, "image": {"": str(built.reference)}})

@@ -1,0 +1,71 @@
+"""keep-revisions: deregister what no service, no rollback and no schedule needs any more.
+
+It runs after a deployment that succeeded, and never fails it. Where it cannot be known who uses a
+revision, nothing is deregistered.
+"""
+
+from __future__ import annotations
+
+import botocore.exceptions
+
+from ecs_gpu_deploy.core.past.retention import superfluous
+from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.edges.aws.client import error_text
+from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
+from ecs_gpu_deploy.edges.aws.revision_users import TooMany, fetch_users
+from ecs_gpu_deploy.edges.aws.revisions import deregister, fetch_family, fetch_rollouts
+from ecs_gpu_deploy.edges.machine.signals import Cancelled
+from ecs_gpu_deploy.errors import DeployError
+from ecs_gpu_deploy.model import Finding, Severity, short_id
+from ecs_gpu_deploy.steps.context import Context
+
+_MOST = 1000
+_AT_ONCE = 15
+"""AWS lets 20 at once and then one a second be (de)registered, for the whole account (aws-facts A10)."""
+
+
+def clean_up(context: Context, current: str, previous: str) -> None:
+    """Deregister superfluous revisions of the family of *current*, and say which."""
+    keep, draft = context.settings.keep_revisions, context.draft
+    if not keep:
+        return
+    done: list[str] = []
+    problem = ""
+    try:
+        family = short_id(current).rpartition(":")[0]
+        revisions = fetch_family(context.aws, family, most=_MOST) or ()
+        service = draft.service.name if draft.service else context.settings.service
+        rollouts = fetch_rollouts(context.aws, context.settings.cluster, service, most=100) or ()
+        users = fetch_users(context.aws)
+        doomed = superfluous(
+            revisions, current=current, previous=previous, rollouts=rollouts, in_use=users, keep=keep
+        )
+        for number, arn in enumerate(doomed):
+            if number >= _AT_ONCE:
+                context.clock.sleep(1.0)
+            deregister(context.aws, arn)
+            done.append(short_id(arn))
+    except (botocore.exceptions.ClientError, *CONNECTION_ERRORS, DeployError) as error:
+        problem = error_text(error)
+    except TooMany:
+        problem = "there are too many schedules to look at"
+    except Cancelled:
+        problem = "the job was cancelled; the deployment itself had succeeded"
+    if done:
+        shown = ", ".join(done[:20]) + (", …" if len(done) > 20 else "")
+        message = f"{count(len(done), 'revision')} deregistered: {shown}."
+        context.reporter.say(message)
+        draft.findings.append(Finding(code="revisions-deregistered", severity=Severity.INFO, message=message))
+    elif not problem:
+        context.reporter.say("keep-revisions: nothing to deregister")
+    if problem:
+        draft.findings.append(
+            Finding(
+                code="revisions-kept",
+                severity=Severity.WARNING,
+                message=f"keep-revisions stopped after {count(len(done), 'revision')}: {problem}",
+                hint="It needs ecs:ListTaskDefinitions, ecs:ListClusters, ecs:ListServices, "
+                "ecs:DescribeServices, events:ListRuleNamesByTarget, events:ListTargetsByRule, "
+                "scheduler:ListSchedules, scheduler:GetSchedule and ecs:DeregisterTaskDefinition.",
+            )
+        )

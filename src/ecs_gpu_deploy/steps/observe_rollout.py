@@ -1,0 +1,336 @@
+"""Look at AWS: one snapshot of the rollout after the other, with as few calls as that takes.
+
+What passes (throttling, 5xx, a broken connection) is survived and said; what is closed to us for good is
+asked once. Stopped tasks and their last log lines are collected during the wait: a rollback removes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import botocore.exceptions
+import botocore.parsers
+
+from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
+from ecs_gpu_deploy.core.capacity.fit import Requirement
+from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_failure, is_unplaced_event
+from ecs_gpu_deploy.core.judge.phases import PhaseFacts
+from ecs_gpu_deploy.core.judge.rollout import SETTLE_SECONDS
+from ecs_gpu_deploy.edges.aws.client import Aws, error_text, is_passing, refused
+from ecs_gpu_deploy.edges.aws.ecs import Ecs, HalfAnswer, is_unavailable
+from ecs_gpu_deploy.edges.aws.load_balancer import observe_targets
+from ecs_gpu_deploy.edges.aws.logs import fetch_log_tail
+from ecs_gpu_deploy.edges.machine.reporter import Reporter
+from ecs_gpu_deploy.model import (
+    Finding,
+    LogTail,
+    Service,
+    ServiceDeployment,
+    Severity,
+    TargetHealth,
+    Task,
+    short_id,
+)
+
+T = TypeVar("T")
+
+_SERVICE_SECONDS = 20.0
+_TASKS_SECONDS = 45.0
+_CHANGED_TASKS_SECONDS = 10.0
+_INSTANCES_SECONDS = 60.0
+_QUIET_SECONDS = 40.0
+_LOG_TAILS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What the wait needs besides AWS.
+
+    `definition` is the raw task definition that is deployed, `requirement` what a task of it asks of an
+    instance (None where that cannot be read). `deployment_arn` is the service deployment where it is known
+    from the start. `poll_interval` is in seconds; `keeps_interval` says that
+    somebody chose it, so that it is not stretched.
+    """
+
+    watched: Watched
+    facts: PhaseFacts
+    definition: Mapping[str, Any]
+    requirement: Requirement | None = None
+    poll_interval: float
+    keeps_interval: bool = False
+    deployment_arn: str = ""
+
+    @property
+    def containers(self) -> Sequence[Mapping[str, Any]]:
+        """Return the raw container definitions."""
+        return tuple(self.definition.get("containerDefinitions") or ())
+
+
+class Looker:
+    """What one asks of AWS, and what one remembers of it between two looks."""
+
+    def __init__(self, aws: Aws, ecs: Ecs, reporter: Reporter, *, watch: Watch, service: Service) -> None:
+        self._aws, self._ecs, self._reporter, self._watch = aws, ecs, reporter, watch
+        self._present: Service | None = service
+        self._deployment_key: tuple[object, ...] = ()
+        self._closed: dict[str, Finding] = {}
+        self._blind: dict[str, str] = {}
+        self._service_at = self._instances_at = 0.0
+        # Right after the update there is no task of ours yet.
+        self._changed_at = self._tasks_at = watch.watched.started_at
+        self._service_key: tuple[object, ...] = ()
+        self._seen_key: tuple[object, ...] = ()
+        self._known_stopped: frozenset[str] = frozenset()
+        self._stale = True
+        self._tailed: set[str] = set()
+        self._shortage: Shortage | None = None
+        self.service = service
+        self.deployment: ServiceDeployment | None = None
+        self.instances: tuple[ContainerInstance, ...] = ()
+        self.log_tails: dict[str, LogTail] = {}
+        self.arn = watch.deployment_arn
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what could not be seen."""
+        return tuple(self._closed.values())
+
+    def look(self, history: History, now: float) -> Snapshot:
+        """Return one look at AWS at *now*; *history* is what was seen before."""
+        before = self._deployment_key
+        self._look_at_deployment(now)
+        if self._deployment_key != before:
+            self._changed_at = now
+        ended = self.deployment is not None and self.deployment.status.is_terminal
+        quiet = 2.0 if now - self._changed_at >= _QUIET_SECONDS else 1.0
+        due = self.deployment is None or self._deployment_key != before or ended
+        if due or self._stale or now - self._service_at >= _SERVICE_SECONDS * quiet:
+            self._look_at_service(now)
+        tasks: tuple[Task, ...] | None = None
+        targets: tuple[TargetHealth, ...] = ()
+        changed = self._service_key != self._seen_key
+        since = now - self._tasks_at
+        if ended or (changed and since >= _CHANGED_TASKS_SECONDS) or since >= _TASKS_SECONDS * quiet:
+            tasks = self._look_at_tasks(now, with_stopped=ended or changed)
+            targets = self._look_at_targets(tasks)
+        return Snapshot(
+            at=now,
+            service=self._present,
+            deployment=self.deployment,
+            api_closed="service-deployments" in self._closed,
+            stale=self._stale,
+            tasks=tasks,
+            target_health=targets,
+            shortage=self._look_for_room(history, tasks, now),
+        )
+
+    # The deployment and the service
+
+    def _look_at_deployment(self, now: float) -> None:
+        if "service-deployments" in self._closed:
+            return
+        if not self.arn:
+            self.find_deployment(now)
+            if not self.arn:
+                return
+        found = self._try("service-deployments", lambda: self._ecs.observe_deployment(self.arn))
+        if found is not None:
+            self.deployment = found
+            self._deployment_key = (
+                found.status,
+                found.running_tasks,
+                found.pending_tasks,
+                found.breaker_failures,
+                found.breaker_status,
+            )
+        elif "service-deployments" in self._closed:
+            self.deployment = None
+
+    def find_deployment(self, now: float) -> None:
+        """Find the service deployment whose target revision carries the N of `ecs-svc/N` (aws-facts A1).
+
+        The Terraform provider does the same; right after UpdateService the newest may still be the previous.
+        """
+        if "service-deployments" in self._closed:
+            return
+        watched = self._watch.watched
+        number = short_id(watched.deployment_id)
+        briefs = self._try("service-deployments", lambda: self._ecs.fetch_deployments(self.service.name))
+        for brief in briefs or ():
+            if short_id(brief.target_revision_arn) == number:
+                self.arn = brief.arn
+                return
+        if briefs is not None and now - watched.started_at > SETTLE_SECONDS:
+            self._close(
+                "service-deployments",
+                "AWS lists no service deployment for ours, so the classic deployments decide.",
+                "",
+            )
+
+    def _look_at_service(self, now: float) -> None:
+        name = self.service.name
+        missing = object()
+        self._stale = True
+        found = self._try("service", lambda: self._ecs.observe_service(name) or missing)
+        if found is None:
+            return
+        self._service_at = now
+        self._stale = False
+        if found is missing:
+            self._present = None
+            return
+        if not isinstance(found, Service):
+            return
+        self._present = self.service = found
+        self._service_key = (
+            found.running_count,
+            found.pending_count,
+            tuple(
+                (d.id, d.status, d.running_count, d.pending_count, d.failed_tasks) for d in found.deployments
+            ),
+            found.events[0].id if found.events else "",
+        )
+
+    # Tasks, targets, logs
+
+    def _look_at_tasks(self, now: float, *, with_stopped: bool) -> tuple[Task, ...] | None:
+        known = self._known_stopped
+        tasks = self._try(
+            "tasks",
+            lambda: self._ecs.observe_tasks(
+                self.service.name, known_stopped=known, with_stopped=with_stopped
+            ),
+        )
+        if tasks is None:
+            return None
+        self._tasks_at = now
+        self._seen_key = self._service_key
+        ours = self._watch.watched.deployment_id
+        stopped = [task for task in tasks if task.last_status == "STOPPED"]
+        if with_stopped:
+            # Of what AWS lists as stopped, some still stop: those are looked at again.
+            ended = self._known_stopped | {task.arn for task in stopped}
+            self._known_stopped = self._ecs.stopped_arns & ended
+        for task in stopped:
+            if task.started_by == ours and is_failure(task):
+                self._tail_logs(task)
+        return tasks
+
+    def _look_at_targets(self, tasks: tuple[Task, ...] | None) -> tuple[TargetHealth, ...]:
+        ours = self._watch.watched.deployment_id
+        if not any(task.last_status == "RUNNING" and task.started_by == ours for task in tasks or ()):
+            return ()
+        found: list[TargetHealth] = []
+        for arn in self.service.target_group_arns:
+            found += self._try("targets", partial(observe_targets, self._aws, arn)) or ()
+        return tuple(found)
+
+    def _tail_logs(self, task: Task) -> None:
+        """Keep the last lines of a failed task; of many failed ones, the first few tell enough."""
+        if task.id in self._tailed or len(self._tailed) >= _LOG_TAILS or not _has_started(task):
+            return
+        self._tailed.add(task.id)
+        for container in self._watch.containers:
+            tail = fetch_log_tail(self._aws, container, task.id)
+            self.log_tails[f"{task.id}/{tail.container}"] = tail
+
+    # Container instances
+
+    def _look_for_room(self, history: History, tasks: tuple[Task, ...] | None, now: float) -> Shortage | None:
+        """Return why nothing finds a place, where that is so; the instances are asked once a minute."""
+        watched, requirement = self._watch.watched, self._watch.requirement
+        mine, others = history.live, history.others
+        if tasks is not None:
+            there = [task for task in tasks if task.last_status != "STOPPED"]
+            mine = tuple(task for task in there if task.started_by == watched.deployment_id)
+            others = tuple(task for task in there if task.started_by != watched.deployment_id)
+        provisioning = sum(task.last_status == "PROVISIONING" for task in mine)
+        seen = watched.known_events | {event.id for event in history.events}
+        refused_now = self._present is not None and any(
+            is_unplaced_event(event) for event in self._present.events if event.id not in seen
+        )
+        if not provisioning and history.unplaced_since is None and not refused_now:
+            self._shortage = None
+            return None
+        if requirement is None or self.service.launch_type == "FARGATE":
+            return None
+        if now - self._instances_at >= _INSTANCES_SECONDS:
+            found = self._try("instances", self._ecs.observe_instances)
+            self._instances_at = now
+            if found is not None:
+                self.instances = found
+        if "instances" in self._closed:
+            return None
+        self._shortage = shortage_of(
+            requirement, self.service, self.instances, provisioning=provisioning, old_tasks=others
+        )
+        return self._shortage
+
+    def look_at_instances_of(self, tasks: Sequence[Task]) -> None:
+        """Add the container instances of *tasks* to those known: is their agent connected, their GPU well?"""
+        known = {instance.arn for instance in self.instances}
+        arns = sorted({task.container_instance_arn for task in tasks if task.container_instance_arn} - known)
+        if arns:
+            found = self._try("instances", lambda: self._ecs.observe_instances(arns[:100]))
+            self.instances = (*self.instances, *(found or ()))
+
+    # What AWS does not answer
+
+    def _try(self, what: str, look: Callable[[], T]) -> T | None:
+        """Return what *look* sees; None where AWS passes or closes it. Our own errors come through."""
+        if what in self._closed:
+            return None
+        try:
+            seen = look()
+        except (
+            HalfAnswer,
+            botocore.exceptions.ClientError,
+            botocore.exceptions.HTTPClientError,
+            botocore.exceptions.ConnectionError,
+            botocore.parsers.ResponseParserError,
+        ) as error:
+            if is_unavailable(error) and what != "service":
+                self._close(what, f"AWS does not show us {_WHAT[what]}: {error_text(error)}", _NEEDS[what])
+            elif isinstance(error, HalfAnswer) or is_passing(error):
+                self._say_blind(what, error_text(error))
+            else:
+                raise refused(error, f"see {_WHAT[what]}") from error
+            return None
+        if what in self._blind:
+            del self._blind[what]
+            self._reporter.say(f"AWS answers again about {_WHAT[what]}")
+        return seen
+
+    def _close(self, what: str, message: str, hint: str) -> None:
+        self._closed[what] = Finding(code="cannot-see", severity=Severity.WARNING, message=message, hint=hint)
+        self._reporter.say(f"warning: {message} {hint}".rstrip())
+
+    def _say_blind(self, what: str, why: str) -> None:
+        if what not in self._blind:
+            self._reporter.say(f"AWS does not answer about {_WHAT[what]} just now ({why}); the wait goes on")
+        self._blind[what] = why
+
+
+def _has_started(task: Task) -> bool:
+    return task.started_at is not None or any(c.exit_code is not None for c in task.containers)
+
+
+_WHAT = {
+    "service-deployments": "the service deployment",
+    "service": "the service",
+    "tasks": "the tasks",
+    "targets": "the targets' health",
+    "instances": "the container instances",
+}
+_NEEDS = {
+    "service-deployments": "The classic deployments decide instead; allow ecs:ListServiceDeployments and "
+    "ecs:DescribeServiceDeployments for the full picture.",
+    "tasks": "Allow ecs:ListTasks and ecs:DescribeTasks: without them neither causes nor digests are seen.",
+    "targets": "Allow elasticloadbalancing:DescribeTargetHealth.",
+    "instances": "Allow ecs:ListContainerInstances and ecs:DescribeContainerInstances: without them nobody "
+    "can say why a task finds no place.",
+}

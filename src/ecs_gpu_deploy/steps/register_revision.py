@@ -1,0 +1,61 @@
+"""Register a revision with its provenance, and say where AWS does not let us tag it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ecs_gpu_deploy.core.definition.provenance import (
+    Provenance,
+    tag_value,
+    with_provenance,
+    without_provenance,
+)
+from ecs_gpu_deploy.edges.aws.revisions import tag_revision
+from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
+from ecs_gpu_deploy.errors import Refused
+from ecs_gpu_deploy.model import Finding, Severity
+from ecs_gpu_deploy.steps.context import Context
+
+_TAGGING = "ecs:TagResource"
+
+
+def provenance_of_run(context: Context, *, digest: str = "") -> Provenance:
+    """Return where this run comes from; the input commit wins over the CI system's word."""
+    known = provenance_from_environment()
+    return replace(known, commit=context.settings.commit or known.commit, digest=digest)
+
+
+def registered(context: Context, definition: Mapping[str, Any], provenance: Provenance) -> str:
+    """Register *definition* with tags that say where it comes from; return its ARN.
+
+    Where ecs:TagResource is denied it is registered without them: a deployment must not fail for its label.
+    """
+    try:
+        return context.ecs.register_task_definition(with_provenance(definition, provenance))
+    except Refused as error:
+        if _TAGGING not in error.message:
+            raise
+    arn = context.ecs.register_task_definition(without_provenance(definition))
+    context.draft.findings.append(
+        Finding(
+            code="no-provenance",
+            severity=Severity.INFO,
+            message=f"The revision has no tags that tell its commit and run: {_TAGGING} is denied.",
+            hint=f"Allow {_TAGGING} with the condition ecs:CreateAction RegisterTaskDefinition, so that "
+            "history and rollback can read them.",
+        )
+    )
+    return arn
+
+
+def mark_succeeded(context: Context, arn: str) -> None:
+    """Tag the revision as one that ran well: what rollback goes by where AWS's own history ends.
+
+    AWS keeps service deployments for 90 days. Where the tag is denied, nothing is lost but this.
+    """
+    at = datetime.fromtimestamp(context.clock.now(), UTC)
+    service = context.draft.service.name if context.draft.service else ""
+    tag_revision(context.aws, arn, {"succeeded": tag_value(f"{at:%Y-%m-%dT%H:%M:%SZ} {service}")})

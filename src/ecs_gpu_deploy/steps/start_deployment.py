@@ -1,0 +1,137 @@
+"""Start a deployment: wait for others or refuse, send UpdateService, find the deployment it made."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import botocore.exceptions
+
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.text import span
+from ecs_gpu_deploy.edges.aws.client import error_text, is_passing, refused
+from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, Ecs, UpdateUnclear, is_unavailable
+from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
+from ecs_gpu_deploy.errors import DeployError, Refused
+from ecs_gpu_deploy.model import Deployment, Finding, Outcome, RolloutState, Service, Severity, short_id
+from ecs_gpu_deploy.steps.context import Context
+
+_UPDATE_ATTEMPTS = 3
+_CANCEL_SECONDS = 2.0
+
+
+def without_others(context: Context, service: Service) -> Service:
+    """Return the service once no other deployment of it is ongoing; refuse, wait or go on as told.
+
+    While a rollback runs there is no COMPLETED deployment, and one that is sent then can neither roll back
+    nor launch tasks (aws-facts 0.8).
+    """
+    settings, clock = context.settings, context.clock
+    began = clock.now()
+    announced = False
+    while ongoing := _ongoing(context.ecs, service):
+        what = f"Another deployment of the service {service.name!r} is ongoing ({ongoing})"
+        if settings.ongoing == "supersede":
+            context.draft.findings.append(
+                Finding(
+                    code="supersedes",
+                    severity=Severity.WARNING,
+                    message=f"{what}; ours takes its place.",
+                    hint="If ours fails, ECS may have no completed deployment to roll back to.",
+                )
+            )
+            return service
+        if settings.ongoing == "refuse":
+            raise Refused(
+                f"{what}, so ours was not started.",
+                hint="Set ongoing to wait (or supersede), and give the workflow a concurrency group.",
+            )
+        if clock.now() - began >= settings.timeout:
+            raise Refused(f"{what} still after {span(settings.timeout)}, so ours was not started.")
+        if not announced:
+            context.reporter.say(f"{what}; waiting for its end")
+            announced = True
+        clock.sleep(settings.poll_interval)
+        service = context.ecs.fetch_service(settings.service)
+    return service
+
+
+def _ongoing(ecs: Ecs, service: Service) -> str:
+    """Return what to call the deployment that is ongoing, or "".
+
+    Where the list is denied, unknown to the endpoint or does not answer, the classic deployments tell.
+    """
+    try:
+        for brief in ecs.fetch_deployments(service.name):
+            if not brief.status.is_terminal:
+                return f"{short_id(brief.arn)}, {brief.status}"
+    except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
+        if not is_unavailable(error) and not is_passing(error):
+            raise refused(error, "list the service deployments") from error
+        states = [d for d in service.deployments if d.rollout_state == RolloutState.IN_PROGRESS]
+        return f"{states[0].id}, {states[0].rollout_state}" if states else ""
+    return ""
+
+
+def started(context: Context, service: Service, arn: str) -> Deployment | None:
+    """Send UpdateService and return the deployment it made; None where it made none.
+
+    Where the connection broke on the way, the service tells whether the update was carried out: a second
+    one would supersede the first.
+    """
+    baseline = {d.id for d in service.deployments}
+    force = context.settings.force_new_deployment
+    context.draft.started = True
+    for attempt in range(1, _UPDATE_ATTEMPTS + 1):
+        try:
+            updated = context.ecs.update_service(
+                service.name, task_definition=arn, force_new_deployment=force
+            )
+        except UpdateUnclear as error:
+            updated = context.ecs.fetch_service(context.settings.service)
+            primary = updated.primary
+            if primary is None or primary.id in baseline or primary.task_definition != arn:
+                if attempt == _UPDATE_ATTEMPTS:
+                    raise Refused(
+                        f"AWS did not carry out UpdateService ({error_text(error)}).",
+                        hint="Run the job again.",
+                    ) from error
+                continue
+        primary = updated.primary
+        return primary if primary is not None and primary.id not in baseline else None
+    return None
+
+
+def started_after_all(context: Context, service: Service, arn: str) -> Deployment | None:
+    """Return the deployment that a cancelled UpdateService made, None where AWS did not carry it out.
+
+    A job that is cancelled while the request is under way must know: it may have to roll back.
+    """
+    with suppress(CutShort, DeployError), at_most(_CANCEL_SECONDS):
+        primary = context.ecs.fetch_service(service.name).primary
+        baseline = {d.id for d in service.deployments}
+        if primary is not None and primary.id not in baseline and primary.task_definition == arn:
+            return primary
+    return None
+
+
+def nothing_started(service: Service, arn: str) -> Verdict:
+    """Return the verdict where AWS started no deployment: nothing was to do, or nothing was done."""
+    primary = service.primary
+    if (
+        primary is not None
+        and primary.task_definition == arn
+        and primary.rollout_state
+        in {
+            RolloutState.COMPLETED,
+            None,
+        }
+    ):
+        return Verdict(
+            outcome=Outcome.SUCCEEDED,
+            reason=f"The service runs {short_id(arn)} already, and force-new-deployment is off.",
+        )
+    return Verdict(
+        outcome=Outcome.FAILED,
+        reason="AWS started no deployment: the revision is the service's own, whose last deployment did not "
+        "complete, and force-new-deployment is off.",
+    )

@@ -1,0 +1,57 @@
+"""Roll an ongoing deployment back by stopping it, instead of starting a second one over it.
+
+While a rollback runs there is no COMPLETED deployment, so a second deployment could not be rolled back
+itself (aws-facts 0.8; Developer Guide, "Stopping an Amazon ECS service deployment").
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import botocore.exceptions
+
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.past.revisions import Rollout
+from ecs_gpu_deploy.core.show.report import Details
+from ecs_gpu_deploy.edges.aws.client import refused
+from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, HalfAnswer
+from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
+from ecs_gpu_deploy.model import Outcome, Service, ServiceDeploymentStatus, short_id
+from ecs_gpu_deploy.steps.attaching import attached
+from ecs_gpu_deploy.steps.context import Context
+
+_GOING_BACK = frozenset(
+    {ServiceDeploymentStatus.ROLLBACK_REQUESTED, ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS}
+)
+
+
+def rolls_back_to(context: Context, ongoing: Rollout, target: str) -> bool:
+    """Say whether stopping *ongoing* would bring the revision *target* back: it began from it."""
+    try:
+        deployment = context.ecs.observe_deployment(ongoing.arn)
+        sources = tuple(fetch_service_revisions(context.aws, deployment.source_revision_arns))
+    except (botocore.exceptions.ClientError, *CONNECTION_ERRORS, HalfAnswer) as error:
+        raise refused(error, "describe the ongoing deployment") from error
+    return any(short_id(source.task_definition) == short_id(target) for source in sources)
+
+
+def stop_and_watch(
+    context: Context, service: Service, ongoing: Rollout, target: str
+) -> tuple[Verdict, Details]:
+    """Stop *ongoing* with a rollback, and wait until *target* runs again."""
+    draft = context.draft
+    if ongoing.status not in _GOING_BACK:
+        try:
+            context.ecs.stop_deployment(ongoing.arn)
+        except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
+            raise refused(error, "stop the ongoing deployment") from error
+        draft.started = True
+    draft.task_definition_arn = target
+    context.reporter.say(f"the ongoing deployment of {short_id(ongoing.task_definition)} is rolled back")
+    verdict, details = attached(context, service, ongoing.arn)
+    if verdict.outcome == Outcome.ROLLED_BACK:
+        verdict = Verdict(outcome=Outcome.SUCCEEDED, reason="The ongoing deployment was stopped for it.")
+        if draft.ending is not None:
+            # That the stopped deployment did not finish is what was asked for, and needs no cause.
+            draft.ending = replace(draft.ending, diagnoses=())
+    return verdict, details

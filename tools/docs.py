@@ -1,0 +1,101 @@
+"""`python -m tools.docs`: write the generated parts of the docs; with --check, say what is stale.
+
+A generated part stands between `begin: NAME` and `end: NAME` in a comment of the file's own kind, so that
+the text around it is written by hand. One source each: the table of options, diagnoses.yml.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_markdown
+from ecs_gpu_deploy.model import Outcome
+from tools.action_metadata import action_options, with_generated_sections
+from tools.permissions import permissions_markdown
+from tools.scenarios_page import scenarios_page
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def action_yml() -> str:
+    """Return action.yml with its inputs and outputs as the table has them."""
+    return with_generated_sections((ROOT / "action.yml").read_text(encoding="utf-8"))
+
+
+def inputs_table() -> str:
+    """Return the table of options for the README."""
+    lines = ["| Input / flag | Default | Meaning |", "|---|---|---|"]
+    for option in action_options():
+        default = f"`{option.default}`" if option.default else ""
+        choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
+        text = (option.help + choices).replace("|", "&#124;")
+        lines.append(f"| `{option.name}` | {default} | {text} |")
+    return "\n".join(lines)
+
+
+def exit_codes_table() -> str:
+    """Return the table of outcomes and exit codes."""
+    rows = sorted((outcome.exit_code, str(outcome)) for outcome in Outcome)
+    lines = ["| Exit code | Outcome |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {code} | `{name}` |" for code, name in rows)])
+
+
+def permissions() -> str:
+    """Return the page of IAM permissions from the calls that `make permissions` recorded."""
+    recorded = json.loads((ROOT / "docs" / "permissions.json").read_text(encoding="utf-8"))
+    return permissions_markdown(recorded)
+
+
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"inputs": inputs_table, "exit codes": exit_codes_table},
+}
+WHOLE: dict[str, Callable[[], str]] = {
+    "docs/permissions.md": permissions,
+    "action.yml": action_yml,
+    "docs/diagnoses.md": diagnoses_markdown,
+    "docs/scenarios.md": lambda: scenarios_page(ROOT / "tests/scenarios"),
+}
+
+
+def _with_part(text: str, name: str, body: str) -> str:
+    pattern = re.compile(
+        rf"(^[^\n]*begin: {re.escape(name)}\b[^\n]*\n).*?(^[^\n]*end: {re.escape(name)}\b)", re.M | re.S
+    )
+    if not pattern.search(text):
+        raise SystemExit(f"no part {name!r} between `begin: {name}` and `end: {name}`")
+    return pattern.sub(lambda match: f"{match[1]}{body}\n{match[2]}", text, count=1)
+
+
+def generated() -> dict[Path, str]:
+    """Return every file with its generated parts as they should be."""
+    files = {ROOT / name: make().rstrip() + "\n" for name, make in WHOLE.items()}
+    for name, parts in PARTS.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for part, make in parts.items():
+            text = _with_part(text, part, make())
+        files[ROOT / name] = text
+    return files
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write what is stale, or with --check only name it and return 1."""
+    stale = [
+        (path, text)
+        for path, text in generated().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    for path, text in stale:
+        if "--check" in arguments:
+            print(f"stale: {path.relative_to(ROOT)} (run `make docs`)", file=sys.stderr)
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ecs_gpu_deploy.errors import InternalError
-from ecs_gpu_deploy.inputs.settings import COMMAND, CONFIG, OPTIONS, Option
+from ecs_gpu_deploy.inputs.options import COMMAND, CONFIG, OPTIONS, Option
 
 OUTPUTS: Final[Mapping[str, str]] = {
     "outcome": "How it ended: succeeded, rolled_back, failed, timed_out, no_capacity, superseded, cancelled, "

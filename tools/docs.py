@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_markdown
-from ecs_gpu_deploy.model import Outcome
+from ecs_gpu_deploy.result import Outcome
 from tools.action_metadata import action_options, with_generated_sections
+from tools.diagnoses_page import diagnoses_markdown
 from tools.permissions import permissions_markdown
 from tools.scenarios_page import scenarios_page
 

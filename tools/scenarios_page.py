@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ecs_gpu_deploy.model import Outcome
+from ecs_gpu_deploy.result import Outcome
 
 Scenario = Mapping[str, Any]
 _HEAD = """\

@@ -18,7 +18,8 @@ from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.text import plain
 from ecs_gpu_deploy.edges.machine.files import read_text
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
-from ecs_gpu_deploy.inputs.settings import CONFIG, OPTIONS, Option, Settings, settings_from, unknown_name
+from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS, Option
+from ecs_gpu_deploy.inputs.settings import Settings, settings_from, unknown_name
 
 ROLLOUT_COMMANDS = {
     "deploy": "Deploy an image to a service, and wait for the true verdict.",

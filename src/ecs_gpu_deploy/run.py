@@ -33,7 +33,7 @@ from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore_signals
 from ecs_gpu_deploy.errors import DeployError, InternalError, Refused
 from ecs_gpu_deploy.inputs.settings import Settings
-from ecs_gpu_deploy.model import Diagnosis, Finding, Outcome, Result, Severity
+from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Result, Severity
 from ecs_gpu_deploy.steps.context import Context, Draft
 
 

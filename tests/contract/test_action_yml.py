@@ -18,8 +18,8 @@ from tools.action_metadata import (
 )
 
 from ecs_gpu_deploy.core.show.report import outputs
-from ecs_gpu_deploy.inputs.settings import OPTIONS
-from ecs_gpu_deploy.model import Outcome, Result
+from ecs_gpu_deploy.inputs.options import OPTIONS
+from ecs_gpu_deploy.result import Outcome, Result
 
 TEXT = (ROOT / "action.yml").read_text(encoding="utf-8")
 ACTION: dict[str, Any] = yaml.safe_load(TEXT)

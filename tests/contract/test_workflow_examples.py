@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ecs_gpu_deploy.inputs.settings import OPTIONS, settings_from
+from ecs_gpu_deploy.inputs.options import OPTIONS
+from ecs_gpu_deploy.inputs.settings import settings_from
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "workflows").glob("*.yml"))
 STANDING_FOR = {"to": "previous", "supersede": "false"}

@@ -11,7 +11,7 @@ import json
 
 import pytest
 
-from ecs_gpu_deploy.model import Outcome
+from ecs_gpu_deploy.result import Outcome
 from scenario_run import POLL_INTERVAL, run, scenarios
 
 CHANGING = ("Update", "Register", "Create", "Delete", "Deregister", "Stop", "Run", "Start", "Tag", "Put")

@@ -17,7 +17,8 @@ from ecs_gpu_deploy.core.judge.batch import (
     task_end,
     verdict_of,
 )
-from ecs_gpu_deploy.model import Container, Outcome, Task
+from ecs_gpu_deploy.model import Container, Task
+from ecs_gpu_deploy.result import Outcome
 
 ONE = {"containerDefinitions": [{"name": "ingest"}]}
 TWO = {"containerDefinitions": [{"name": "ingest"}, {"name": "router"}]}

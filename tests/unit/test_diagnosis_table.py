@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from tools.diagnoses_page import diagnoses_markdown
 
 from ecs_gpu_deploy.core.diagnose import table as diagnosis_table
 from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of
-from ecs_gpu_deploy.core.diagnose.table import Source, cause_of, causes, codes, diagnoses_markdown
+from ecs_gpu_deploy.core.diagnose.table import Source, cause_of, causes, codes
 from ecs_gpu_deploy.core.text import MAX_LINE, MAX_LINES, excerpt, harmless, lines_of
 
 CONTRACT = re.findall(

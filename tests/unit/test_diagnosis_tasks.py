@@ -7,7 +7,8 @@ import pytest
 
 from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis, headline
 from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
-from ecs_gpu_deploy.model import Container, Deployment, Diagnosis, Event, LogTail, Service, TargetHealth, Task
+from ecs_gpu_deploy.model import Container, Deployment, Event, LogTail, Service, TargetHealth, Task
+from ecs_gpu_deploy.result import Diagnosis
 
 TARGET_GROUP = "arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/rag/0123456789abcdef"
 ELB_KILL = f"Task failed ELB health checks in (target-group {TARGET_GROUP})"

@@ -3,7 +3,9 @@
 import pytest
 
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.inputs.settings import OPTIONS, READERS, required, settings_from
+from ecs_gpu_deploy.inputs.options import OPTIONS
+from ecs_gpu_deploy.inputs.readers import READERS
+from ecs_gpu_deploy.inputs.settings import required, settings_from
 
 
 def _value(name, text):

@@ -19,7 +19,8 @@ from ecs_gpu_deploy.core.show.report import (
     text_view,
 )
 from ecs_gpu_deploy.core.show.timeline import PhaseSpan
-from ecs_gpu_deploy.model import Diagnosis, Finding, LogTail, Outcome, Phase, Result, Severity
+from ecs_gpu_deploy.model import LogTail
+from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Phase, Result, Severity
 
 GOLDEN = Path(__file__).parent / "golden"
 AT = 1_790_000_000.0

@@ -18,13 +18,13 @@ from ecs_gpu_deploy.model import (
     Container,
     Deployment,
     Event,
-    Outcome,
     RolloutState,
     Service,
     ServiceDeployment,
     ServiceDeploymentStatus,
     Task,
 )
+from ecs_gpu_deploy.result import Outcome
 
 OLD, OURS, FOREIGN = "ecs-svc/1", "ecs-svc/2", "ecs-svc/3"
 REVISION = "arn:aws:ecs:eu-central-1:123456789012:service-revision/c/s/2"

@@ -6,7 +6,7 @@ from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.core.show.gpu_minutes import GpuMinutes, gpu_minutes, gpu_sentence
 from ecs_gpu_deploy.core.show.progress import Progress, TaskGpus
 from ecs_gpu_deploy.core.show.timeline import PhaseSpan, Timeline, gantt
-from ecs_gpu_deploy.model import Outcome
+from ecs_gpu_deploy.result import Outcome
 
 
 def looks(*phases):

@@ -8,16 +8,15 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.inputs.settings import Settings, required
-from ecs_gpu_deploy.model import Outcome, Service, short_id
-from ecs_gpu_deploy.steps.build_image import check_build, wants_build
+from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.result import Outcome
+from ecs_gpu_deploy.steps.build_image import check_build, layers_to_pull, wants_build, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.deployable import check_deployable
 from ecs_gpu_deploy.steps.follow_rollout import roll_out
-from ecs_gpu_deploy.steps.images import layers_to_pull, with_built_image
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, registered
 from ecs_gpu_deploy.steps.render_revision import Rendering, overrides_from, read_source, rendering_of
-from ecs_gpu_deploy.steps.start_deployment import without_others
+from ecs_gpu_deploy.steps.start_deployment import check_deployable, without_others
 
 
 def check(settings: Settings) -> None:

@@ -17,15 +17,15 @@ from ecs_gpu_deploy.core.show.timeline import Timeline
 from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals
 from ecs_gpu_deploy.errors import DeployError
-from ecs_gpu_deploy.model import Finding, Outcome, Service, ServiceEnd, Severity, short_id
+from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.result import Finding, Outcome, ServiceEnd, Severity
+from ecs_gpu_deploy.steps.build_image import layers_to_pull, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up
 from ecs_gpu_deploy.steps.context import Context, Draft
-from ecs_gpu_deploy.steps.deployable import check_deployable
 from ecs_gpu_deploy.steps.follow_rollout import Begun, begun, followed, roll_out
-from ecs_gpu_deploy.steps.images import layers_to_pull, with_built_image
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, registered
 from ecs_gpu_deploy.steps.render_revision import Rendering, rendering_of
-from ecs_gpu_deploy.steps.start_deployment import nothing_started, without_others
+from ecs_gpu_deploy.steps.start_deployment import check_deployable, nothing_started, without_others
 
 
 @dataclass(slots=True, kw_only=True)

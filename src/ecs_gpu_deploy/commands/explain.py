@@ -12,7 +12,7 @@ from typing import Literal, TextIO
 from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of
 from ecs_gpu_deploy.core.text import harmless
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.model import Diagnosis
+from ecs_gpu_deploy.result import Diagnosis
 
 _KEPT = 1 << 20
 """Characters kept of each end of a long standard input."""

@@ -17,11 +17,12 @@ from ecs_gpu_deploy.core.past.past_deployments import (
 from ecs_gpu_deploy.core.past.revisions import Revision, revision_told
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.edges.aws.image_states import fetch_states
+from ecs_gpu_deploy.edges.aws.ecr import fetch_states
 from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
 from ecs_gpu_deploy.edges.machine.reporter import emit
 from ecs_gpu_deploy.inputs.settings import Settings, required
-from ecs_gpu_deploy.model import Finding, Outcome, PastDeployment, Severity, short_id
+from ecs_gpu_deploy.model import short_id
+from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, Severity
 from ecs_gpu_deploy.steps.context import Context
 
 _MOST = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.inputs.settings import Settings, required
-from ecs_gpu_deploy.model import Outcome
+from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.build_image import check_build, image_built
 from ecs_gpu_deploy.steps.context import Context
 

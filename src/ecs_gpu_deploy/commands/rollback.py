@@ -21,14 +21,15 @@ from ecs_gpu_deploy.edges.aws.revisions import tag_revision
 from ecs_gpu_deploy.edges.machine.signals import held_signals
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.inputs.settings import Settings, required
-from ecs_gpu_deploy.model import Finding, Outcome, RolloutState, Service, Severity, short_id
+from ecs_gpu_deploy.model import RolloutState, Service, short_id
+from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.choose_target import Chosen, Past, chosen_for, fetch_past, runnable
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.deployable import check_deployable
 from ecs_gpu_deploy.steps.follow_rollout import roll_out
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, registered
 from ecs_gpu_deploy.steps.render_revision import Rendering
+from ecs_gpu_deploy.steps.start_deployment import check_deployable
 from ecs_gpu_deploy.steps.stop_deployment import rolls_back_to, stop_and_watch
 
 __all__ = ["check", "run"]

@@ -31,7 +31,8 @@ from ecs_gpu_deploy.edges.ci.provenance import run_of_environment
 from ecs_gpu_deploy.edges.machine.signals import Cancelled
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.settings import Settings, required
-from ecs_gpu_deploy.model import Finding, Outcome, Severity, Task, short_id
+from ecs_gpu_deploy.model import Task, short_id
+from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.render_revision import file_of
 from ecs_gpu_deploy.steps.request_batch import request_of

@@ -15,8 +15,8 @@ from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.inputs.settings import Settings, required
 from ecs_gpu_deploy.model import Service, short_id
-from ecs_gpu_deploy.steps.attaching import attached
 from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.follow_rollout import attached
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
 _ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")

@@ -19,7 +19,7 @@ from ecs_gpu_deploy.core.past.revisions import (
     previous_of,
     revision_told,
 )
-from ecs_gpu_deploy.edges.aws.image_states import fetch_states
+from ecs_gpu_deploy.edges.aws.ecr import fetch_states
 from ecs_gpu_deploy.edges.aws.revisions import (
     GOOD_OR_ONGOING,
     fetch_family,

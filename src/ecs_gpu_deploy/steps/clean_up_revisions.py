@@ -12,11 +12,11 @@ from ecs_gpu_deploy.core.past.retention import superfluous
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.client import error_text
 from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
-from ecs_gpu_deploy.edges.aws.revision_users import TooMany, fetch_users
-from ecs_gpu_deploy.edges.aws.revisions import deregister, fetch_family, fetch_rollouts
+from ecs_gpu_deploy.edges.aws.revisions import TooMany, deregister, fetch_family, fetch_rollouts, fetch_users
 from ecs_gpu_deploy.edges.machine.signals import Cancelled
 from ecs_gpu_deploy.errors import DeployError
-from ecs_gpu_deploy.model import Finding, Severity, short_id
+from ecs_gpu_deploy.model import short_id
+from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.context import Context
 
 _MOST = 1000

@@ -11,15 +11,8 @@ from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.inputs.settings import Settings
-from ecs_gpu_deploy.model import (
-    Diagnosis,
-    Finding,
-    PastDeployment,
-    Phase,
-    Service,
-    ServiceEnd,
-    TaskEnd,
-)
+from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.result import Diagnosis, Finding, PastDeployment, Phase, ServiceEnd, TaskEnd
 from ecs_gpu_deploy.steps.render_revision import Rendering
 from ecs_gpu_deploy.steps.watch_rollout import Ending
 

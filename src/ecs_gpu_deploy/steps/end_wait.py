@@ -14,7 +14,8 @@ from ecs_gpu_deploy.edges.aws.client import error_text
 from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, UpdateUnclear
 from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
 from ecs_gpu_deploy.errors import InvalidInput, Refused
-from ecs_gpu_deploy.model import Finding, Outcome, Service, Severity, short_id
+from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.watch_rollout import Watcher
 

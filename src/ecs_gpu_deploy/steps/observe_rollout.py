@@ -25,16 +25,8 @@ from ecs_gpu_deploy.edges.aws.ecs import Ecs, HalfAnswer, is_unavailable
 from ecs_gpu_deploy.edges.aws.load_balancer import observe_targets
 from ecs_gpu_deploy.edges.aws.logs import fetch_log_tail
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
-from ecs_gpu_deploy.model import (
-    Finding,
-    LogTail,
-    Service,
-    ServiceDeployment,
-    Severity,
-    TargetHealth,
-    Task,
-    short_id,
-)
+from ecs_gpu_deploy.model import LogTail, Service, ServiceDeployment, TargetHealth, Task, short_id
+from ecs_gpu_deploy.result import Finding, Severity
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from ecs_gpu_deploy.core.definition.provenance import (
 from ecs_gpu_deploy.edges.aws.revisions import tag_revision
 from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
 from ecs_gpu_deploy.errors import Refused
-from ecs_gpu_deploy.model import Finding, Severity
+from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.context import Context
 
 _TAGGING = "ecs:TagResource"

@@ -22,7 +22,8 @@ from ecs_gpu_deploy.edges.aws.ecs import Ecs, RawTaskDefinition
 from ecs_gpu_deploy.edges.machine.files import read_text
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.settings import Settings
-from ecs_gpu_deploy.model import Finding, Service
+from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.result import Finding
 
 _FILE_SUFFIXES = {".json", ".yml", ".yaml", ".js", ".mjs", ".cjs", ".ts", ".txt", ".tpl", ".j2"}
 

@@ -11,8 +11,10 @@ from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.edges.aws.client import error_text, is_passing, refused
 from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, Ecs, UpdateUnclear, is_unavailable
 from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
-from ecs_gpu_deploy.errors import DeployError, Refused
-from ecs_gpu_deploy.model import Deployment, Finding, Outcome, RolloutState, Service, Severity, short_id
+from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
+from ecs_gpu_deploy.inputs.settings import Settings
+from ecs_gpu_deploy.model import Deployment, RolloutState, Service, short_id
+from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
 
 _UPDATE_ATTEMPTS = 3
@@ -135,3 +137,20 @@ def nothing_started(service: Service, arn: str) -> Verdict:
         reason="AWS started no deployment: the revision is the service's own, whose last deployment did not "
         "complete, and force-new-deployment is off.",
     )
+
+
+def check_deployable(service: Service, settings: Settings) -> None:
+    """Raise InvalidInput for a service that no deployment of ours can change, or that runs nothing."""
+    if service.deployment_controller != "ECS":
+        raise InvalidInput(
+            f"The service {service.name!r} is deployed by {service.deployment_controller}, not by ECS.",
+            hint="Only services with the deployment controller ECS can be deployed by this program.",
+        )
+    if service.status == "DRAINING":
+        raise InvalidInput(f"The service {service.name!r} is being deleted (DRAINING).")
+    if service.desired_count == 0 and not settings.allow_desired_zero:
+        raise InvalidInput(
+            f"The desired count of the service {service.name!r} is 0: no task would run, so nothing would be "
+            "verified.",
+            hint="Scale the service up, or set allow-desired-zero to true.",
+        )

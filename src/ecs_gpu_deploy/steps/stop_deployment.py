@@ -16,9 +16,10 @@ from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.edges.aws.client import refused
 from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, HalfAnswer
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
-from ecs_gpu_deploy.model import Outcome, Service, ServiceDeploymentStatus, short_id
-from ecs_gpu_deploy.steps.attaching import attached
+from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
+from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.follow_rollout import attached
 
 _GOING_BACK = frozenset(
     {ServiceDeploymentStatus.ROLLBACK_REQUESTED, ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS}

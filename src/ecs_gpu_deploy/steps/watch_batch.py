@@ -34,9 +34,9 @@ from ecs_gpu_deploy.core.text import count, span
 from ecs_gpu_deploy.edges.aws.client import error_text, is_passing, refused
 from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
-from ecs_gpu_deploy.edges.aws.log_follow import LogFollower
-from ecs_gpu_deploy.edges.aws.logs import fetch_log_tail
-from ecs_gpu_deploy.model import Diagnosis, LogTail, Outcome, Phase, Service, Task, TaskEnd
+from ecs_gpu_deploy.edges.aws.logs import LogFollower, fetch_log_tail
+from ecs_gpu_deploy.model import LogTail, Service, Task
+from ecs_gpu_deploy.result import Diagnosis, Outcome, Phase, TaskEnd
 from ecs_gpu_deploy.steps.context import Context
 
 _HEARTBEAT = 60.0

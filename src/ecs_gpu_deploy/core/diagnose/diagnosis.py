@@ -13,21 +13,13 @@ from itertools import pairwise
 from typing import Protocol
 
 from ecs_gpu_deploy.core.diagnose.loading import Kill, loading_message, still_loads
-from ecs_gpu_deploy.core.diagnose.table import (
-    AWS_SOURCES,
-    NORMAL_RANK,
-    Cause,
-    Hit,
-    Source,
-    cause_of,
-    diagnoses_markdown,
-    hits,
-)
+from ecs_gpu_deploy.core.diagnose.table import AWS_SOURCES, NORMAL_RANK, Cause, Hit, Source, cause_of, hits
 from ecs_gpu_deploy.core.judge.timing import HealthTiming
 from ecs_gpu_deploy.core.text import excerpt, lines_of
-from ecs_gpu_deploy.model import Container, Diagnosis, Event, LogTail, Service, TargetHealth, Task
+from ecs_gpu_deploy.model import Container, Event, LogTail, Service, TargetHealth, Task
+from ecs_gpu_deploy.result import Diagnosis
 
-__all__ = ["Instance", "diagnoses_markdown", "diagnoses_of", "diagnosis", "explanation_of", "headline"]
+__all__ = ["Instance", "diagnoses_of", "diagnosis", "explanation_of", "headline"]
 
 MAX_EVIDENCE = 5
 _MAX_WRAPPED = 30

@@ -8,7 +8,7 @@ from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
 from ecs_gpu_deploy.core.judge.observed import History, is_failure
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.model import Diagnosis, Outcome, Phase
+from ecs_gpu_deploy.result import Diagnosis, Outcome, Phase
 from ecs_gpu_deploy.steps.observe_rollout import Looker, Watch
 
 

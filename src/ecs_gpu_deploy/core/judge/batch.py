@@ -15,7 +15,8 @@ from typing import Any, Final, Self
 
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.model import Container, ContainerEnd, Outcome, Task, TaskEnd
+from ecs_gpu_deploy.model import Container, Task
+from ecs_gpu_deploy.result import ContainerEnd, Outcome, TaskEnd
 
 A_CALL: Final = 10
 """Tasks that one RunTask starts at most (RunTask, "count")."""

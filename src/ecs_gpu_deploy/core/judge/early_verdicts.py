@@ -8,7 +8,8 @@ from __future__ import annotations
 from ecs_gpu_deploy.core.judge.observed import History, Watched, ours_of, signature
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, spoken_span
-from ecs_gpu_deploy.model import Outcome, Service
+from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.result import Outcome
 
 IMPOSSIBLE_SECONDS = 120.0
 """How long nothing may find a place that no instance here could ever take, before we call it."""

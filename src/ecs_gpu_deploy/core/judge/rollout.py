@@ -22,14 +22,8 @@ from ecs_gpu_deploy.core.judge.observed import (
 )
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, sentence
-from ecs_gpu_deploy.model import (
-    Deployment,
-    Outcome,
-    RolloutState,
-    Service,
-    ServiceDeployment,
-    ServiceDeploymentStatus,
-)
+from ecs_gpu_deploy.model import Deployment, RolloutState, Service, ServiceDeployment, ServiceDeploymentStatus
+from ecs_gpu_deploy.result import Outcome
 
 __all__ = [
     "SETTLE_SECONDS",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ecs_gpu_deploy.model import LifecycleHook, Outcome
+from ecs_gpu_deploy.model import LifecycleHook
+from ecs_gpu_deploy.result import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

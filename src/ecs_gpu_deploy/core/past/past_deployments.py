@@ -9,7 +9,8 @@ from typing import Final
 
 from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, commit_of_image, current_of, previous_of
 from ecs_gpu_deploy.core.text import markdown, plain, span, table_code
-from ecs_gpu_deploy.model import PastDeployment, ServiceDeploymentStatus, short_id
+from ecs_gpu_deploy.model import ServiceDeploymentStatus, short_id
+from ecs_gpu_deploy.result import PastDeployment
 
 _OUTCOMES: Final[Mapping[ServiceDeploymentStatus, str]] = {
     ServiceDeploymentStatus.SUCCESSFUL: "succeeded",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecs_gpu_deploy.core.show.progress import TaskGpus
-from ecs_gpu_deploy.model import Outcome
+from ecs_gpu_deploy.result import Outcome
 
 _NOTHING_SERVES = frozenset({Outcome.ROLLED_BACK, Outcome.FAILED, Outcome.NO_CAPACITY, Outcome.SUPERSEDED})
 

@@ -13,7 +13,8 @@ from ecs_gpu_deploy.core.show.gpu_minutes import gpu_minutes, gpu_sentence
 from ecs_gpu_deploy.core.show.progress import TaskGpus
 from ecs_gpu_deploy.core.show.timeline import PhaseSpan, gantt
 from ecs_gpu_deploy.core.text import count, fenced, indented, log_line, markdown, span, table_code
-from ecs_gpu_deploy.model import Diagnosis, Finding, LogTail, Outcome, Result, Severity, short_id
+from ecs_gpu_deploy.model import LogTail, short_id
+from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Result, Severity
 
 _SIGNS = {Outcome.SUCCEEDED: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.SUPERSEDED: "⏭️", Outcome.CANCELLED: "⏹️"}
 _TITLES = {

@@ -28,7 +28,7 @@ from ecs_gpu_deploy.edges.ci.oidc import TokenEndpoint
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.inputs.settings import Settings
-from ecs_gpu_deploy.model import Finding, Severity
+from ecs_gpu_deploy.result import Finding, Severity
 
 AUDIENCES: Final[Mapping[str, str]] = {"aws-cn": "sts.amazonaws.com.cn"}
 SHORT_DURATION: Final = 1800

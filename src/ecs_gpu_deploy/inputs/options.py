@@ -1,0 +1,629 @@
+"""ONE table of options: flags of the command line, inputs of the action, keys of the configuration file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+ALL: tuple[str, ...] = ("deploy", "push", "rollback", "run-task", "watch", "history")
+
+
+BUILD: tuple[str, ...] = ("deploy", "push")
+
+
+ROLLOUT: tuple[str, ...] = ("deploy", "rollback")
+
+
+WAIT: tuple[str, ...] = ("deploy", "rollback", "run-task", "watch")
+
+
+RENDER: tuple[str, ...] = ("deploy",)
+
+
+TASK: tuple[str, ...] = ("deploy", "run-task")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option. `kind` is the key of READERS; `default` is text, as GitHub hands inputs over.
+
+    A value of a `secret` option does not belong on a command line, which every process can read.
+    `batch_choices` replace `choices` where run-task is the command.
+    """
+
+    name: str
+    help: str
+    kind: str = "text"
+    default: str = ""
+    commands: tuple[str, ...] = ALL
+    choices: tuple[str, ...] = ()
+    metavar: str = ""
+    repeatable: bool = False
+    action: bool = True
+    secret: bool = False
+    batch_choices: tuple[str, ...] = ()
+
+    @property
+    def field(self) -> str:
+        """Return the name of the option in Settings.values and in Python."""
+        return self.name.replace("-", "_")
+
+
+def _option(name: str, help_text: str, **rest: Any) -> Option:
+    return Option(name=name, help=help_text, **rest)
+
+
+OPTIONS: tuple[Option, ...] = (
+    _option("cluster", "Name or ARN of the ECS cluster.", metavar="NAME"),
+    _option(
+        "service",
+        "Name or ARN of the ECS service. deploy takes several, one a line (flag: repeat it), that share one "
+        "revision; run-task takes revision, network and launch type from it.",
+        kind="lines",
+        metavar="NAME",
+        repeatable=True,
+    ),
+    _option(
+        "image",
+        "Image to deploy, as URI, or as CONTAINER=URI, one a line (flag: repeat it) for several containers.",
+        kind="images",
+        metavar="[CONTAINER=]URI",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option(
+        "container",
+        "Container that the image and the overrides are for. Not needed where the task definition has one.",
+        metavar="NAME",
+        commands=TASK,
+    ),
+    _option(
+        "task-definition",
+        "Where the new revision starts from: a file (JSON or YAML), a family, family:revision or an ARN. "
+        "Default: the revision that the service runs.",
+        metavar="FILE|FAMILY|ARN",
+        commands=TASK,
+    ),
+    _option(
+        "environment",
+        "Environment variables of the container, NAME=VALUE, one a line; NAME alone removes it.",
+        kind="assignments",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=TASK,
+    ),
+    _option(
+        "secrets",
+        "Secrets of the container, NAME=ARN of Secrets Manager or SSM, one a line; NAME alone removes it.",
+        kind="assignments",
+        metavar="NAME=ARN",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option(
+        "entry-point",
+        'Entry point of the container: a JSON list such as ["python"], or words split as a shell does.',
+        kind="words",
+        commands=RENDER,
+    ),
+    _option(
+        "command-override",
+        'Command of the container: a JSON list such as ["serve", "--port", "80"], or words split as a '
+        "shell does.",
+        kind="words",
+        commands=TASK,
+    ),
+    _option("cpu", "CPU units of the container (1024 = one vCPU).", kind="integer", commands=TASK),
+    _option("memory", "Hard memory limit of the container in MiB.", kind="integer", commands=TASK),
+    _option(
+        "memory-reservation", "Soft memory limit of the container in MiB.", kind="integer", commands=TASK
+    ),
+    _option("task-cpu", "CPU of the whole task, in units or as `4 vCPU`.", commands=TASK),
+    _option("task-memory", "Memory of the whole task, in MiB or as `16 GB`.", commands=TASK),
+    _option(
+        "gpu",
+        "GPUs of the container: a whole number, a fraction such as 0.25 (fractional-GPU instances), ALL, "
+        "or 0 for none.",
+        kind="gpu",
+        commands=TASK,
+    ),
+    _option(
+        "gpu-sharing",
+        "Share a GPU with NVIDIA MPS instead: YAML or JSON with memory (MiB) and maxComputePercent.",
+        kind="mapping",
+        commands=RENDER,
+    ),
+    _option(
+        "health-check",
+        "Health check of the container, merged into the present one: YAML or JSON with command, interval, "
+        "timeout, retries, startPeriod.",
+        kind="mapping",
+        commands=RENDER,
+    ),
+    _option(
+        "log-options",
+        "Options of the container's log driver, NAME=VALUE, one a line.",
+        kind="assignments",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option(
+        "docker-labels",
+        "Docker labels of the container, NAME=VALUE, one a line; NAME alone removes it.",
+        kind="assignments",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option(
+        "tags",
+        "Tags of the new task-definition revision, NAME=VALUE, one a line; NAME alone removes it.",
+        kind="assignments",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=TASK,
+    ),
+    _option("task-role-arn", "Role of the task itself.", commands=TASK),
+    _option(
+        "execution-role-arn", "Role with which ECS pulls the image and reads the secrets.", commands=TASK
+    ),
+    _option(
+        "set",
+        "Anything else: YAML of path: value, such as `containerDefinitions[?name=='rag'].stopTimeout: 120`; "
+        "null removes.",
+        kind="mapping",
+        commands=RENDER,
+    ),
+    _option(
+        "pin",
+        "How the new revision names an ECR image: by the tag given, or by the digest behind it.",
+        kind="choice",
+        choices=("tag", "digest"),
+        default="tag",
+        commands=RENDER,
+    ),
+    _option(
+        "force-new-deployment",
+        "Start new tasks also where the task definition stays the same.",
+        kind="boolean",
+        default="true",
+        commands=RENDER,
+    ),
+    _option(
+        "ongoing",
+        "What to do when another deployment of the service is ongoing: refuse at once, wait for its end, or "
+        "supersede it (then ECS may have nothing to roll back to).",
+        kind="choice",
+        choices=("refuse", "wait", "supersede"),
+        default="refuse",
+        commands=RENDER,
+    ),
+    _option(
+        "allow-desired-zero",
+        "Deploy although the desired count is 0, so that no task runs and nothing is verified.",
+        kind="boolean",
+        default="false",
+        commands=("deploy", "rollback", "watch"),
+    ),
+    _option(
+        "timeout",
+        "Longest wait for the whole rollout. Seconds, or such as 20m or 1h30m. The default grows by the "
+        "service's own bake times, traffic steps and PAUSE hooks.",
+        kind="duration",
+        default="60m",
+        commands=WAIT,
+        metavar="DURATION",
+    ),
+    _option(
+        "poll-interval",
+        "How often AWS is asked; the program asks less often while nothing can change.",
+        kind="duration",
+        default="5s",
+        commands=WAIT,
+        metavar="DURATION",
+    ),
+    _option(
+        "placement-timeout",
+        "Longest wait for a free GPU, CPU or memory while no task can be placed; 0 does not wait.",
+        kind="duration_or_zero",
+        default="15m",
+        commands=WAIT,
+        metavar="DURATION",
+    ),
+    _option(
+        "phase-deadlines",
+        "Longest time without progress in a phase, PHASE=DURATION, one a line: placement, pull, start, load, "
+        "traffic, drain. Without it, deadlines follow from the service's settings and only warn.",
+        kind="deadlines",
+        metavar="PHASE=DURATION",
+        repeatable=True,
+        commands=ROLLOUT,
+    ),
+    _option(
+        "crash-loop-threshold",
+        "Failed tasks in a row, none healthy between, after which a service without a circuit breaker is "
+        "called failed. Default: what the breaker's threshold would be.",
+        kind="positive_integer",
+        commands=("deploy", "rollback", "watch"),
+    ),
+    _option(
+        "on-timeout",
+        "What to do with the deployment when the timeout comes first. run-task: leave or stop the tasks.",
+        kind="choice",
+        choices=("leave", "rollback"),
+        batch_choices=("leave", "stop"),
+        default="leave",
+        commands=WAIT,
+    ),
+    _option(
+        "on-failure",
+        "What to do with the deployment when we call it failed before AWS does. Of several services, "
+        "rollback-all also rolls back those that were done.",
+        kind="choice",
+        choices=("leave", "rollback", "rollback-all"),
+        default="leave",
+        commands=("deploy", "rollback", "watch"),
+    ),
+    _option(
+        "on-cancel",
+        "What to do with the deployment when the job is cancelled. run-task: leave or stop the tasks.",
+        kind="choice",
+        choices=("leave", "rollback"),
+        batch_choices=("leave", "stop"),
+        default="leave",
+        commands=WAIT,
+    ),
+    _option(
+        "parallel",
+        "Deploy several services at the same time instead of one after the other.",
+        kind="boolean",
+        default="false",
+        commands=("deploy",),
+    ),
+    _option(
+        "commit",
+        "Commit that the revision is made from, for its tags. Default: what the CI system says (GITHUB_SHA).",
+        metavar="SHA",
+        commands=("deploy",),
+    ),
+    _option(
+        "keep-revisions",
+        "Deregister older revisions of the family and keep this many before the one that runs. Default: all "
+        "stay.",
+        kind="positive_integer",
+        commands=ROLLOUT,
+    ),
+    _option(
+        "to",
+        "Where to roll back to: previous (the last good one before), a revision (42 or family:42), a commit "
+        "SHA (7 characters or more) or an image digest.",
+        default="previous",
+        commands=("rollback",),
+        metavar="TARGET",
+    ),
+    _option(
+        "reason",
+        "Why, in a few words: for the tags of the revision and the summary.",
+        commands=("rollback",),
+        metavar="TEXT",
+    ),
+    _option(
+        "supersede",
+        "Roll back although another deployment is ongoing (one that began from the target is stopped and "
+        "rolled back anyway).",
+        kind="boolean",
+        default="false",
+        commands=("rollback",),
+    ),
+    _option(
+        "force",
+        "Deploy the target also where the service runs it already.",
+        kind="boolean",
+        default="false",
+        commands=("rollback",),
+    ),
+    _option(
+        "service-deployment",
+        "ARN of the service deployment to watch. Default: the one that is ongoing, or the newest.",
+        metavar="ARN",
+        commands=("watch",),
+    ),
+    _option(
+        "task",
+        "Tasks to watch instead of a service, ids or ARNs, one a line.",
+        kind="lines",
+        metavar="ID",
+        repeatable=True,
+        commands=("watch",),
+    ),
+    _option(
+        "limit",
+        "How many deployments history shows.",
+        kind="positive_integer",
+        default="10",
+        commands=("history",),
+    ),
+    _option("all", "Show every deployment that AWS keeps (90 days).", kind="flag", commands=("history",)),
+    _option(
+        "output",
+        "How history is written to the log.",
+        kind="choice",
+        choices=("table", "markdown", "json"),
+        default="table",
+        commands=("history",),
+    ),
+    _option(
+        "count",
+        "How many tasks to run, 1 to 1000.",
+        kind="positive_integer",
+        default="1",
+        commands=("run-task",),
+    ),
+    _option(
+        "wait",
+        "Wait until the tasks have ended; false starts them and says how to watch.",
+        kind="boolean",
+        default="true",
+        commands=("run-task",),
+    ),
+    _option(
+        "subnets",
+        "Subnets of the tasks (network mode awsvpc), one a line or with commas. Default: those of service.",
+        kind="names",
+        metavar="ID",
+        repeatable=True,
+        commands=("run-task",),
+    ),
+    _option(
+        "security-groups",
+        "Security groups of the tasks (network mode awsvpc), one a line or with commas.",
+        kind="names",
+        metavar="ID",
+        repeatable=True,
+        commands=("run-task",),
+    ),
+    _option(
+        "assign-public-ip",
+        "Give the tasks public addresses (Fargate only).",
+        kind="boolean",
+        default="false",
+        commands=("run-task",),
+    ),
+    _option(
+        "launch-type",
+        "Launch type. Default: that of service, otherwise the cluster's default strategy.",
+        kind="choice",
+        choices=("ec2", "fargate", "external"),
+        commands=("run-task",),
+    ),
+    _option(
+        "capacity-providers",
+        "Capacity-provider strategy instead of a launch type: NAME or NAME=WEIGHT, one a line.",
+        kind="lines",
+        metavar="NAME",
+        repeatable=True,
+        commands=("run-task",),
+    ),
+    _option(
+        "volume",
+        "EBS volume of each task, YAML or JSON: name (of the volume in the task definition), sizeInGiB, "
+        "roleArn and what else TaskManagedEBSVolumeConfiguration has.",
+        kind="mapping",
+        commands=("run-task",),
+    ),
+    _option(
+        "started-by",
+        "Mark on the tasks (startedBy); with watch: the tasks to watch. Default: one made of the CI system's "
+        "run and job.",
+        metavar="TEXT",
+        commands=("run-task", "watch"),
+    ),
+    _option(
+        "client-token",
+        "Text that makes this batch one of its kind: with the same text nothing is started twice. Default: "
+        "the CI system's run, attempt, job and step.",
+        metavar="TEXT",
+        commands=("run-task",),
+    ),
+    _option(
+        "repository",
+        "ECR repository to build and push to, by name or URI; with it (or context) deploy builds the image "
+        "first. Default: the repository of the image that the service runs.",
+        metavar="NAME|URI",
+        commands=BUILD,
+    ),
+    _option(
+        "image-tag",
+        "Tag of the image that is built. Default: the commit's SHA. An image that has it already is not "
+        "built again.",
+        metavar="TAG",
+        commands=BUILD,
+    ),
+    _option(
+        "extra-tags",
+        "Further tags of the image, one a line.",
+        kind="lines",
+        metavar="TAG",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "push-latest",
+        "Move the tag latest to the image as well (batch tasks that run `latest`).",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "context",
+        "Folder to build the image from; with it (or repository) deploy builds the image first. Default of "
+        "push: the working directory.",
+        metavar="PATH",
+        commands=BUILD,
+    ),
+    _option("dockerfile", "Dockerfile. Default: Dockerfile in the context.", metavar="PATH", commands=BUILD),
+    _option("target", "Stage of the Dockerfile to build.", metavar="STAGE", commands=BUILD),
+    _option(
+        "platforms",
+        "Platforms to build for, with commas; more than one needs buildx.",
+        default="linux/amd64",
+        metavar="OS/ARCH",
+        commands=BUILD,
+    ),
+    _option(
+        "build-args",
+        "Build arguments, NAME=VALUE, one a line. They end up in the image: no secrets.",
+        kind="pairs",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "build-secrets",
+        "Secrets for `RUN --mount=type=secret,id=NAME`, NAME=VALUE, one a line; NAME alone takes the "
+        "environment variable of that name. They reach Docker through the environment only.",
+        kind="assignments",
+        metavar="NAME",
+        repeatable=True,
+        secret=True,
+        commands=BUILD,
+    ),
+    _option(
+        "build-secret-files",
+        "Files as build secrets, NAME=PATH, one a line.",
+        kind="pairs",
+        metavar="NAME=PATH",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "build-network",
+        "Network of RUN steps, such as host. Default: Docker's own.",
+        metavar="MODE",
+        commands=BUILD,
+    ),
+    _option(
+        "cache",
+        "Where layers are cached between runs: registry (in ECR, see cache-image), gha (GitHub's cache) or "
+        "off. Both need buildx.",
+        kind="choice",
+        choices=("off", "registry", "gha"),
+        default="off",
+        commands=BUILD,
+    ),
+    _option(
+        "cache-image",
+        "Image that holds the registry cache; its repository must have mutable tags. Default: the tag "
+        "buildcache of the repository.",
+        metavar="URI",
+        commands=BUILD,
+    ),
+    _option(
+        "provenance",
+        "Add a provenance attestation; it turns the image into an index.",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "rebuild",
+        "Build and push even where the image of this tag exists.",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "create-repository",
+        "Create the ECR repository where it is missing: scan on push, immutable tags save latest, a "
+        "lifecycle policy.",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "restore-archived",
+        "Restore the image of this tag where ECR has archived it (it stays restored for 90 days at least).",
+        kind="boolean",
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "fail-on-severity",
+        "Refuse an image in which ECR's scan finds something of this severity or worse.",
+        kind="choice",
+        choices=("off", "critical", "high", "medium"),
+        default="off",
+        commands=BUILD,
+    ),
+    _option(
+        "scan-timeout",
+        "Longest wait for the result of ECR's scan where fail-on-severity is set.",
+        kind="duration",
+        default="5m",
+        metavar="DURATION",
+        commands=BUILD,
+    ),
+    _option(
+        "gpu-hourly-cost",
+        "What a GPU costs an hour, in any currency: then the summary says what the rollout spent and wasted.",
+        kind="number",
+        commands=ROLLOUT,
+        metavar="NUMBER",
+    ),
+    _option("region", "AWS Region. Default: AWS_REGION, AWS_DEFAULT_REGION or the profile's."),
+    _option(
+        "role-to-assume",
+        "ARN of the role to assume over GitHub OIDC. Default: the credentials that are there.",
+        metavar="ARN",
+    ),
+    _option("role-session-name", "Session name of the assumed role.", default="ecs-gpu-deploy"),
+    _option(
+        "role-duration",
+        "Life of the assumed role's credentials; they are renewed before they end.",
+        kind="duration",
+        default="1h",
+        metavar="DURATION",
+    ),
+    _option(
+        "role-chain",
+        "Roles to assume one after the other with the credentials before, one ARN a line: after "
+        "role-to-assume, or after the credentials that are there. One hour each at most.",
+        kind="lines",
+        metavar="ARN",
+        repeatable=True,
+    ),
+    _option("role-external-id", "External id with which the roles of role-chain are assumed."),
+    _option(
+        "role-session-policy",
+        "Policy (JSON) that narrows the permissions of the last role assumed.",
+        kind="policy",
+        metavar="JSON",
+    ),
+    _option(
+        "audience",
+        "Audience of GitHub's token. Default: sts.amazonaws.com, in China sts.amazonaws.com.cn.",
+    ),
+    _option(
+        "allowed-account-ids",
+        "AWS accounts that may be deployed to, one a line or with commas; any other is refused.",
+        kind="accounts",
+        metavar="ID",
+        repeatable=True,
+    ),
+    _option("result-file", "Where to write the result as JSON.", metavar="PATH"),
+    _option(
+        "debug", "Show a traceback for errors of ours, and every call to AWS.", kind="flag", default="false"
+    ),
+)
+
+
+BY_NAME = {option.name: option for option in OPTIONS}
+
+
+CONFIG = Option(
+    name="config", help="YAML file with any of these options as keys.", metavar="FILE", commands=ALL
+)
+
+
+COMMAND = Option(name="command", help="What to do.", default="deploy", action=True)

@@ -1,0 +1,159 @@
+"""What we answer: the verdict, its causes, the phases, and the result that carries them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a command ended. The exit code belongs to it (DESIGN 3)."""
+
+    SUCCEEDED = "succeeded"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    NO_CAPACITY = "no_capacity"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    INVALID = "invalid"
+
+    @property
+    def exit_code(self) -> int:
+        """Return the process exit code of this outcome."""
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    Outcome.SUCCEEDED: 0,
+    Outcome.INVALID: 2,
+    Outcome.REFUSED: 3,
+    Outcome.FAILED: 4,
+    Outcome.ROLLED_BACK: 5,
+    Outcome.TIMED_OUT: 6,
+    Outcome.NO_CAPACITY: 8,
+    Outcome.SUPERSEDED: 9,
+    Outcome.CANCELLED: 10,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """A cause: `code` of DESIGN 3, one sentence, the knob to turn, verbatim proof, the tasks it hit."""
+
+    code: str
+    message: str
+    hint: str
+    evidence: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something seen that is not the verdict: a warning, or what could not be checked."""
+
+    code: str
+    severity: Severity
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A phase of the rollout: seconds spent so far, and the deadline derived for it in seconds."""
+
+    name: str
+    seconds: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastDeployment:
+    """A deployment of the past, as history shows it.
+
+    `role` is current, previous (where a rollback would go) or ""; `in_ecr` is yes, gone, archived or
+    unknown; `created_at` is in epoch seconds, `seconds` None while it goes on or where nothing tells.
+    """
+
+    task_definition_arn: str
+    role: str = ""
+    commit: str = ""
+    commit_url: str = ""
+    image: str = ""
+    image_digest: str = ""
+    outcome: str = ""
+    reason: str = ""
+    created_at: float = 0.0
+    seconds: float | None = None
+    by: str = ""
+    run_url: str = ""
+    in_ecr: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerEnd:
+    """How a container of a batch task ended; `judgement` is succeeded, failed, stopped or unknown."""
+
+    name: str
+    exit_code: int | None
+    judgement: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEnd:
+    """How a batch task ended, or that it did not: `judgement` is then running. Times are epoch seconds."""
+
+    task_arn: str
+    judgement: str
+    stopped_reason: str = ""
+    started_at: float | None = None
+    stopped_at: float | None = None
+    containers: Sequence[ContainerEnd] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEnd:
+    """How the deployment of one of several services ended."""
+
+    service: str
+    outcome: Outcome
+    reason: str
+    previous_task_definition_arn: str = ""
+    service_deployment_arn: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The result contract of DESIGN 3: what `--result-file` and the action's outputs carry."""
+
+    command: str
+    outcome: Outcome
+    exit_code: int
+    reason: str
+    cluster: str = ""
+    service: str = ""
+    image: str = ""
+    image_digest: str = ""
+    task_definition_arn: str = ""
+    previous_task_definition_arn: str = ""
+    service_deployment_arn: str = ""
+    diagnoses: Sequence[Diagnosis] = ()
+    findings: Sequence[Finding] = ()
+    phases: Sequence[Phase] = ()
+    duration_seconds: float = 0.0
+    api_calls: Mapping[str, int] = field(default_factory=dict)
+    services: Sequence[ServiceEnd] = ()
+    tasks: Sequence[TaskEnd] = ()
+    history: Sequence[PastDeployment] = ()
+    schema: int = 1

@@ -148,5 +148,8 @@ def test_a_line_is_no_workflow_command(line: str, safe: str) -> None:
 
 
 def test_hits_are_the_best_of_their_line() -> None:
-    found = diagnosis_table.hits("CannotPullContainerError: failed to copy: 429 toomanyrequests\nall is well")
+    table = diagnosis_table.patterns()
+    found = diagnosis_table.hits(
+        "CannotPullContainerError: failed to copy: 429 toomanyrequests\nall is well", table
+    )
     assert [(hit.cause.code, hit.number) for hit in found] == [("image-rate-limited", 0)]

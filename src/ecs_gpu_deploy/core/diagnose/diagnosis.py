@@ -7,13 +7,23 @@ task that was killed while it was still loading is told from one that crashed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
 from ecs_gpu_deploy.core.diagnose.loading import Kill, loading_message, still_loads
-from ecs_gpu_deploy.core.diagnose.table import AWS_SOURCES, NORMAL_RANK, Cause, Hit, Source, cause_of, hits
+from ecs_gpu_deploy.core.diagnose.table import (
+    AWS_SOURCES,
+    NORMAL_RANK,
+    Cause,
+    Hit,
+    Pattern,
+    Source,
+    cause_of,
+    hits,
+    patterns,
+)
 from ecs_gpu_deploy.core.judge.timing import HealthTiming
 from ecs_gpu_deploy.core.text import excerpt, lines_of
 from ecs_gpu_deploy.model import Container, Event, LogTail, Service, TargetHealth, Task
@@ -25,7 +35,7 @@ MAX_EVIDENCE = 5
 _MAX_WRAPPED = 30
 """Lines that may be one wrapped message."""
 _MIN_WIDTH = 30
-_WEAK_RANK = 60
+_WEAK_RANK = 600
 """From this rank on a cause is named by the beginning of a message alone."""
 
 _NORMAL_STOP = re.compile(r"scaling activity initiated by|stopped by user|user initiated", re.IGNORECASE)
@@ -44,6 +54,7 @@ _CAPACITY = frozenset(
         "agent-disconnected",
     }
 )
+_REASON_SOURCES = frozenset({Source.STOPPED_REASON, Source.EVENT, Source.API_FAILURE})
 _HEALTH_CHECKS = frozenset({"health-check-elb", "health-check-container"})
 _STOP_CODES = {
     "SpotInterruption": "spot-interruption",
@@ -141,14 +152,15 @@ def diagnosis(
     return group.diagnosis()
 
 
-def explanation_of(text: str) -> tuple[Diagnosis, ...]:
+def explanation_of(text: str, looked_for: Sequence[Pattern] | None = None) -> tuple[Diagnosis, ...]:
     """Return what *text* says, best first and never empty.
 
     *text* is any ECS event, stopped reason, API failure or container log, of any length: at most its first
-    200 and last 1800 lines are looked at, and 4000 characters of a line.
+    200 and last 1800 lines are looked at, and 4000 characters of a line. *looked_for* is the whole table,
+    or the part of it that is asked about.
     """
     lines = lines_of(text)
-    found = _hits_of_best_reading(lines)
+    found = _hits_of_best_reading(lines, patterns() if looked_for is None else looked_for)
     if any(hit.cause.code in _HEALTH_CHECKS for hit in found):
         # Exit 137 beside a failed health check is how ECS stopped the task, no memory limit (aws-facts F).
         found = tuple(hit for hit in found if not _is_bare_kill(hit))
@@ -164,20 +176,27 @@ def explanation_of(text: str) -> tuple[Diagnosis, ...]:
     return tuple(group.diagnosis() for group in groups.values())
 
 
-def _hits_of_best_reading(lines: Sequence[str]) -> tuple[Hit, ...]:
-    """Return what *lines* prove as they stand or, where that is no clear cause, read in another way.
+def readings(lines: Sequence[str]) -> Iterator[str]:
+    """Return the ways to read *lines*: as they stand, with escaped line ends as such, and joined.
 
     A JSON string holds its line ends as `\\n`; a console or a table wraps a sentence between its words,
     a narrow column also inside of them.
     """
-    best = hits(lines)
-    if _rank(best) < _WEAK_RANK:
-        return best
+    yield "\n".join(lines)
     if any("\\n" in line for line in lines):
-        best = min(best, hits(re.sub(r"\\+[nr]", "\n", "\n".join(lines))), key=_rank)
+        yield re.sub(r"\\+[nr]", "\n", "\n".join(lines))
     if _is_wrapped(lines):
         for glue in (" ", ""):
-            best = min(best, hits(glue.join(line.strip() for line in lines)), key=_rank)
+            yield glue.join(line.strip() for line in lines)
+
+
+def _hits_of_best_reading(lines: Sequence[str], looked_for: Sequence[Pattern]) -> tuple[Hit, ...]:
+    """Return what *lines* prove as they stand or, where that is no clear cause, read in another way."""
+    best: tuple[Hit, ...] = ()
+    for reading in readings(lines):
+        best = min(best, hits(reading, looked_for), key=_rank)
+        if _rank(best) < _WEAK_RANK:
+            break
     return best
 
 
@@ -242,7 +261,7 @@ def diagnoses_of(
             group.tasks.append(task.id)
     others = [
         *_event_hits(events, service),
-        *(hit for reason in reasons for hit in hits(reason, AWS_SOURCES)),
+        *(hit for reason in reasons for hit in hits(reason, patterns(AWS_SOURCES))),
         *_target_hits(target_health),
     ]
     _add_others(groups, [hit for hit in others if hit.cause.rank < NORMAL_RANK])
@@ -260,14 +279,14 @@ def _finding(task: Task, context: _Context) -> _Finding | None:
         return None
     if code := _STOP_CODES.get(task.stop_code):
         return _Finding(cause=cause_of(code), evidence=(reason or f"stopCode {task.stop_code}",))
-    reason_hits = hits(reason, frozenset({Source.STOPPED_REASON, Source.EVENT, Source.API_FAILURE}))
+    reason_hits = hits(reason, patterns(_REASON_SOURCES))
     container_hits = tuple(
         hit
         for c in task.containers
         if c.reason
-        for hit in hits(c.reason, frozenset({Source.CONTAINER_REASON}))
+        for hit in hits(c.reason, patterns(frozenset({Source.CONTAINER_REASON})))
     )
-    log_hits = hits(context.lines_of(task), frozenset({Source.LOG}))
+    log_hits = hits(context.lines_of(task), patterns(frozenset({Source.LOG})))
     check = next((hit.cause for hit in reason_hits if hit.cause.code in _HEALTH_CHECKS), None)
     if check:
         log_hits = tuple(hit for hit in log_hits if not _is_bare_kill(hit))
@@ -350,7 +369,7 @@ def _event_hits(events: Sequence[Event], service: Service | None) -> list[Hit]:
     return [
         hit
         for event in sorted(events, key=lambda event: -event.created_at)
-        for hit in hits(event.message, frozenset({Source.EVENT}))
+        for hit in hits(event.message, patterns(frozenset({Source.EVENT})))
         if not (hit.cause.code in _CAPACITY and event.created_at < resolved)
     ]
 
@@ -366,7 +385,7 @@ def _target_hits(target_health: Sequence[TargetHealth]) -> list[Hit]:
         for target in target_health
         if target.state.startswith("unhealthy")
     )
-    return [hit for line in said for hit in hits(line, frozenset({Source.TARGET_HEALTH}))]
+    return [hit for line in said for hit in hits(line, patterns(frozenset({Source.TARGET_HEALTH})))]
 
 
 def _failing_status_codes(events: Sequence[Event], target_health: Sequence[TargetHealth]) -> frozenset[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -15,10 +15,10 @@ import yaml
 
 from ecs_gpu_deploy.core.text import lines_of
 
-SYMPTOM_RANK = 80
+SYMPTOM_RANK = 800
 """From this rank on a code is a symptom: it is dropped where a cause is known."""
 
-NORMAL_RANK = 92
+NORMAL_RANK = 920
 """The rank of events that report normal work."""
 
 _HITS_PER_PATTERN = 20
@@ -47,7 +47,10 @@ EVERY_SOURCE = frozenset(Source)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One way of saying a code: its rank (lower = nearer to the cause), meaning, hint and patterns."""
+    """One way of saying a code: its rank (lower = nearer to the cause), meaning, hint and patterns.
+
+    No two causes have the same rank, so of two that match one line the table says which is named.
+    """
 
     code: str
     rank: int
@@ -61,6 +64,14 @@ class Cause:
     def is_symptom(self) -> bool:
         """Say whether a known cause makes this one superfluous."""
         return self.rank >= SYMPTOM_RANK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """A regular expression over text as `as_matched` returns it, and the cause that it proves."""
+
+    cause: Cause
+    regex: re.Pattern[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,33 +123,34 @@ def codes() -> tuple[str, ...]:
 
 
 @cache
-def _patterns(sources: frozenset[Source]) -> tuple[tuple[Cause, re.Pattern[str]], ...]:
+def patterns(sources: frozenset[Source] = EVERY_SOURCE) -> tuple[Pattern, ...]:
+    """Return the patterns to look for in a text that was found in *sources*."""
     only_logs = sources == {Source.LOG}
     return tuple(
-        (cause, re.compile(pattern, re.MULTILINE))
+        Pattern(cause=cause, regex=re.compile(pattern, re.MULTILINE))
         for cause in causes()
-        for source, patterns in cause.patterns.items()
+        for source, some in cause.patterns.items()
         if (source == "any" and (cause.in_logs or not only_logs)) or source in sources
-        for pattern in patterns
+        for pattern in some
     )
 
 
-def hits(text: str | Sequence[str], sources: frozenset[Source] = EVERY_SOURCE) -> tuple[Hit, ...]:
+def hits(text: str | Sequence[str], looked_for: Iterable[Pattern]) -> tuple[Hit, ...]:
     """Return the lines of *text* that prove a cause: of each line its best cause only, in their order."""
     lines = lines_of(text if isinstance(text, str) else "\n".join(text))
-    lowered = _as_matched("\n".join(lines))
+    lowered = as_matched("\n".join(lines))
     starts = [0]
     starts += [match.end() for match in re.finditer("\n", lowered)]
     best: dict[int, Cause] = {}
-    for cause, pattern in _patterns(sources):
-        for match in _some(pattern.finditer(lowered)):
+    for pattern in looked_for:
+        for match in _some(pattern.regex.finditer(lowered)):
             number = bisect_right(starts, match.start()) - 1
-            if number not in best or cause.rank < best[number].rank:
-                best[number] = cause
+            if number not in best or pattern.cause.rank < best[number].rank:
+                best[number] = pattern.cause
     return tuple(Hit(cause=best[number], number=number, line=lines[number]) for number in sorted(best))
 
 
-def _as_matched(text: str) -> str:
+def as_matched(text: str) -> str:
     """Return *text* as the patterns see it: lower case, plain quotes, none escaped, single blanks.
 
     Lower case is faster than ignoring case; nothing here changes the number of lines.

@@ -1,7 +1,7 @@
 """What AWS told us, as frozen values. `from_api` is the only place where AWS's keys appear.
 
 Times are float epoch seconds (UTC), sizes are bytes, ARNs are strings. A status that this version
-does not know is kept as it came, never an error (aws-facts A1: treat unknown values as "waiting").
+does not know is kept as it came, never an error (docs/aws-facts.md#service-deployment-states).
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreaker:
-    """Configuration of the deployment circuit breaker (aws-facts A2)."""
+    """Configuration of the deployment circuit breaker (docs/aws-facts.md#circuit-breaker)."""
 
     enable: bool = False
     rollback: bool = False
@@ -245,7 +245,7 @@ class Service:
 
 
 def _traffic_shift_seconds(configuration: Api) -> float:
-    """Return how long LINEAR and CANARY shift traffic; defaults and formula are AWS's (aws-facts A3)."""
+    """Return how many seconds LINEAR and CANARY shift traffic (docs/aws-facts.md#deployment-strategies)."""
     match configuration.get("strategy"):
         case "LINEAR":
             linear = configuration.get("linearConfiguration") or {}
@@ -258,7 +258,7 @@ def _traffic_shift_seconds(configuration: Api) -> float:
 
 
 def _pause_seconds(hooks: Sequence[Api]) -> float:
-    """Return how long PAUSE hooks may wait for somebody, each at each of its stages (aws-facts A3)."""
+    """Return how many seconds PAUSE hooks may wait, each at each stage (docs/aws-facts.md#pause-hooks)."""
     return sum(
         _or((hook.get("timeoutConfiguration") or {}).get("timeoutInMinutes"), 1440) * 60.0
         for hook in hooks
@@ -335,7 +335,10 @@ class ServiceDeployment:
     production_traffic: float | None = None
 
     def targets(self, deployment: Deployment) -> bool:
-        """Say whether *deployment* (`ecs-svc/N`) is the classic face of this one (aws-facts A1)."""
+        """Say whether *deployment* (`ecs-svc/N`) is the classic face of this one.
+
+        Source: docs/aws-facts.md#deployment-identity.
+        """
         return bool(deployment.number) and short_id(self.target_revision_arn) == deployment.number
 
     @classmethod
@@ -405,7 +408,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task with the timeline of aws-facts A9."""
+    """A task with its timeline (docs/aws-facts.md#task-timeline)."""
 
     arn: str
     task_definition_arn: str = ""

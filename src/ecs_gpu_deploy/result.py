@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a command ended. The exit code belongs to it (DESIGN 3)."""
+    """How a command ended. The exit code belongs to it."""
 
     SUCCEEDED = "succeeded"
     ROLLED_BACK = "rolled_back"
@@ -41,7 +41,7 @@ _EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """A cause: `code` of DESIGN 3, one sentence, the knob to turn, verbatim proof, the tasks it hit."""
+    """A cause: its `code` (docs/diagnoses.md), a sentence, the knob to turn, verbatim proof, its tasks."""
 
     code: str
     message: str
@@ -135,7 +135,7 @@ class ServiceEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The result contract of DESIGN 3: what `--result-file` and the action's outputs carry."""
+    """The result: what `--result-file` and the action's outputs carry."""
 
     command: str
     outcome: Outcome

@@ -1,7 +1,7 @@
 """How soon a rollback is sent: calls and seconds from the start of the program to UpdateService.
 
 Run: .venv/bin/python tests/bench/bench_rollback.py
-The bounds are issue 5's: within 8 API calls and 1.5 s on the sandbox.
+The bounds: within 8 API calls and 1.5 s on the sandbox.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time the simulation of rollouts: `python tests/bench/bench_scheduler.py`.
 
-Prints wall seconds for 500 tasks on 250 instances (issue 2: under 2 s), for a rollout of 20 virtual minutes
+Prints wall seconds for 500 tasks on 250 instances (bound: 2 s), for a rollout of 20 virtual minutes
 (under 1 s), and for a step with nothing due.
 """
 

@@ -1,7 +1,8 @@
 """How the wait behaves: calls, how soon a verdict comes, memory over six hours, wall time on a stepped clock.
 
 calls    over all scenarios that take more than a minute: API calls for 3 s of waiting, median and worst
-rates    the same, ten times over (ten watchers), as a share of AWS's sustained rates (aws-facts A10)
+rates    the same, ten times over (ten watchers), as a share of AWS's sustained rates (docs/aws-facts.md,
+         #request-throttling)
 verdict  seconds between AWS's own end of the deployment and our verdict, worst
 memory   resident memory of a deploy after one and after six hours of virtual waiting
 wall     a rollout of about twenty minutes against `sandbox serve --speed stepped`, in wall seconds

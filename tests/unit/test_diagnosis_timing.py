@@ -1,4 +1,4 @@
-"""How long a task may load before a health check kills it (aws-facts A4)."""
+"""How long a task may load before a health check kills it (docs/aws-facts.md#load-time)."""
 
 import pytest
 

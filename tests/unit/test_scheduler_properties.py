@@ -17,7 +17,7 @@ from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Service
 from ecs_gpu_deploy.ecs_model.statuses import RolloutState, ServiceDeploymentStatus, TaskStatus
 
 S = ServiceDeploymentStatus
-# aws-facts A1; a superseded rollback fails.
+# docs/aws-facts.md#service-deployment-states; a superseded rollback fails.
 FOLLOWS = {
     S.PENDING: {S.IN_PROGRESS, S.ROLLBACK_REQUESTED, S.STOP_REQUESTED, S.STOPPED},
     S.IN_PROGRESS: {

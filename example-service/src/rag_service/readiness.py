@@ -49,9 +49,9 @@ def health_of(seen: Observation) -> Health:
     """Tell whether this task should get traffic.
 
     The first three checks are the article's, `models_loaded` being told by the loader instead of guessed;
-    the status code follows the verdict (aws-facts E1: `return {...}, 503` is a 200 in FastAPI).
+    the status code follows the verdict (`return {...}, 503` is a 200 in FastAPI).
     `gpu_memory_allocated` sees PyTorch's own allocator in this process only, and that is where the models
-    are (E24).
+    are.
     """
     loaded = seen.step is Step.READY
     checks = {

@@ -38,7 +38,7 @@ class Runtime:
     """Load in the background, serve when loaded, and know at any moment how things stand.
 
     Loading runs on the device thread: the port is open and /health answers 503 with the current step from the
-    first second (aws-facts E20: a server that loads before it listens refuses connections for minutes).
+    first second (a server that loads before it listens refuses connections for minutes).
     """
 
     def __init__(self, settings: Settings, *, loader: Loader = load_embedder) -> None:

@@ -1,7 +1,7 @@
 """Deploy one revision to several services: in the order given, or together; stop at the first bad verdict.
 
 All services are checked before anything changes, and one revision is registered for all of them
-(aws-actions/amazon-ecs-deploy-task-definition issue 420).
+(https://github.com/aws-actions/amazon-ecs-deploy-task-definition/issues/420).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The deployment circuit breaker: what counts, up to where, and what resets it.
 
-Source: AWS page "How the Amazon ECS deployment circuit breaker detects failures"; aws-facts A2.
+Source: AWS page "How the Amazon ECS deployment circuit breaker detects failures";
+docs/aws-facts.md#circuit-breaker and #breaker-and-placement.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ MINIMUM_THRESHOLD = 3
 MAXIMUM_THRESHOLD = 200
 DEFAULT_PERCENT = 50
 # The delay grows to at most 27 minutes (AWS page "Amazon ECS service throttle logic"). The steps up to there
-# are not documented; these fit the times seen in the field (aws-facts A2: 2:34, 4:46, 11:00).
+# are not documented; these fit the times seen in the field (docs/aws-facts.md#back-off).
 FIRST_DELAY = 240.0
 LONGEST_DELAY = 27 * 60.0
 

@@ -1,7 +1,8 @@
 """Service deployments and revisions: how one begins, is rolled back, superseded, and ends.
 
-The status machine and the words are AWS's (aws-facts A1, A2). A rollback goes back to the most recent
-COMPLETED deployment, which returns under its own deployment id; with none, nothing more is launched.
+The status machine and the words are AWS's (docs/aws-facts.md#service-deployment-states). A rollback goes back
+to the most recent COMPLETED deployment, which returns under its own deployment id; with none, nothing more is
+launched (docs/aws-facts.md#rollback-candidate).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from ecs_gpu_deploy.ecs_model.state import (
 )
 from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, RolloutState, ServiceDeploymentStatus
 
-# The settings that belong to a service revision: changing one starts a deployment (aws-facts A1), and a
-# rollback brings them back.
+# The settings that belong to a service revision: changing one starts a deployment, and a rollback brings them
+# back (docs/aws-facts.md#deployment-identity).
 REVISION_SETTINGS = (
     "taskDefinition",
     "networkConfiguration",

@@ -107,7 +107,7 @@ class Scheduler:
         return services.create(self._model, config)
 
     def update_service(self, name: str, changes: Mapping[str, Any], now: float) -> Service:
-        """Change a service by UpdateService's members; some of them start a deployment (aws-facts A1)."""
+        """Change a service by UpdateService's members; some of them start a deployment."""
         self._model.advance(now)
         return services.update(self._model, name, changes)
 

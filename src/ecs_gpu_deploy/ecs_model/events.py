@@ -1,6 +1,6 @@
 """A service's events in AWS's own words, with its suppression of duplicates.
 
-Source: AWS page "Amazon ECS service event messages" and real output (aws-facts A5).
+Source: AWS page "Amazon ECS service event messages" and docs/aws-facts.md#service-events.
 """
 
 from __future__ import annotations

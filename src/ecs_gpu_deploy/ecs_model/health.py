@@ -3,7 +3,8 @@
 A container's behaviour is known from its start, so each next verdict is worked out at once instead of
 stepping through every probe: one entry in the queue per change, none for a task that stays as it is.
 Sources: AWS pages "HealthCheck", "Health checks for Application Load Balancer target groups",
-"DeploymentConfiguration"; aws-facts A4.
+"DeploymentConfiguration"; docs/aws-facts.md#container-health-check, #target-health-check and
+#healthy-after-40-seconds.
 """
 
 from __future__ import annotations
@@ -99,7 +100,10 @@ def container_rule(container: Container) -> ProbeRule:
 
 
 def target_rule(group: TargetGroup, container: Container) -> ProbeRule:
-    """Read a target group's check; a newly registered target needs one success only (aws-facts A4)."""
+    """Read a target group's check; a newly registered target needs one success only.
+
+    Source: docs/aws-facts.md#target-health-check.
+    """
     return ProbeRule(
         interval=group.interval,
         failure_seconds=group.timeout if container.script.unhealthy_status == UNREADY_TIMEOUT else 0.0,

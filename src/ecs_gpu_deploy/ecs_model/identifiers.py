@@ -45,7 +45,10 @@ class Identifiers:
         return f"{self._prefix}:service-deployment/{self._cluster}/{service}/{word}"
 
     def service_revision_arn(self, service: str, deployment_id: str) -> str:
-        """Give a service revision's ARN, which ends in the digits of its deployment's id (aws-facts A1)."""
+        """Give a service revision's ARN, which ends in the digits of its deployment's id.
+
+        Source: docs/aws-facts.md#deployment-identity.
+        """
         digits = deployment_id.removeprefix("ecs-svc/")
         return f"{self._prefix}:service-revision/{self._cluster}/{service}/{digits}"
 

@@ -205,7 +205,7 @@ def new_task(
 
 
 def _give_up(model: Model, task: Task) -> None:
-    """End a task that no instance came for (aws-facts A5: about 30 minutes)."""
+    """End a task that no instance came for (docs/aws-facts.md#provisioning)."""
     if task.arn not in model.provisioning:
         return
     reason = f"TaskFailedToStart: {no_placement_reason(candidates_for(model, task))}"

@@ -2,7 +2,7 @@
 
 The percentages round as AWS does: at least ceil(D * minimum / 100) healthy tasks, at most
 floor(D * maximum / 100) tasks in RUNNING or PENDING. Sources: AWS pages "DeploymentConfiguration", "Deploy
-Amazon ECS services by replacing tasks", "Amazon ECS services"; aws-facts A3, A5.
+Amazon ECS services by replacing tasks"; docs/aws-facts.md#rounding and #deployment-strategies.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def reconcile(model: Model, service: Service) -> None:
     primary = service.primary
     primary.desired_count = limits.desired
     if stages.staged(service) and record and record.status is ServiceDeploymentStatus.IN_PROGRESS:
-        # The new revision scales to 100 % beside the old one, whatever the percentages (aws-facts A3).
+        # The new revision scales to 100 % beside the old one, whatever the percentages
+        # (docs/aws-facts.md#deployment-strategies).
         live = sum(1 for each in service.deployments[1:] for task in each.tasks.values() if task.live)
         limits = Limits(desired=limits.desired, lower=0, upper=limits.desired * 2 + live)
     cleaning = record is None or stages.step(model, service, record, limits.desired)
@@ -272,7 +273,7 @@ def _vanish(model: Model, service: Service) -> None:
 
 
 def _watch_deadlock(model: Model, service: Service, limits: Limits, *, moved: bool) -> None:
-    """Say so when the percentages let nothing move (aws-facts A5, message 7)."""
+    """Say so when the percentages let nothing move (docs/aws-facts.md#rounding)."""
     tasks = [task for each in service.deployments for task in each.tasks.values()]
     stuck = (
         not moved
@@ -312,7 +313,7 @@ def _conclude(model: Model, service: Service, limits: Limits, record: ServiceDep
 
 
 def _early(service: Service, record: ServiceDeployment, healthy: int, limits: Limits, *, clean: bool) -> bool:
-    """Tell whether the early success criteria hold (aws-facts A3); they are for ROLLING only."""
+    """Tell whether the early success criteria hold (docs/aws-facts.md#early-success); ROLLING only."""
     criteria = (service.config.get("deploymentConfiguration") or {}).get("earlySuccessCriteria") or {}
     if not criteria.get("enable") or record.status is not ServiceDeploymentStatus.IN_PROGRESS:
         return False

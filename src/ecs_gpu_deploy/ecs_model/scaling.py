@@ -1,6 +1,7 @@
 """Capacity providers: which one a task uses, and managed scaling of their instances.
 
-Source: AWS pages "Amazon ECS capacity providers", "Amazon ECS cluster auto scaling"; aws-facts A5.
+Source: AWS pages "Amazon ECS capacity providers", "Amazon ECS cluster auto scaling";
+docs/aws-facts.md#provisioning.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from ecs_gpu_deploy.core.capacity.fit import Requirement, Room, allocate, fits
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Instance, InstanceTemplate, Task
 
-# At most so many tasks of a cluster may wait in PROVISIONING, and each for so long (aws-facts A5).
+# At most so many tasks of a cluster may wait in PROVISIONING, and each for so long in seconds
+# (docs/aws-facts.md#provisioning; the span is seen, not documented).
 PROVISIONING_LIMIT = 500
 PROVISIONING_SECONDS = 30 * 60.0
 # The metric that scaling follows, CapacityProviderReservation, comes once a minute.

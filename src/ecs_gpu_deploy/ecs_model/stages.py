@@ -2,7 +2,7 @@
 
 A simple form: the new revision scales to 100 % beside the old, traffic moves, the bake time passes, then
 the old one is cleaned up. Source: AWS pages "Amazon ECS blue/green deployments workflow" and
-"DeploymentLifecycleHook"; aws-facts A3.
+"DeploymentLifecycleHook"; docs/aws-facts.md#deployment-strategies.
 """
 
 from __future__ import annotations

@@ -289,7 +289,7 @@ class LifecycleHook:
 
 @dataclass(slots=True, kw_only=True)
 class ServiceDeployment:
-    """One service deployment, with AWS's status machine (aws-facts A1)."""
+    """One service deployment, with AWS's status machine (docs/aws-facts.md#service-deployment-states)."""
 
     arn: str
     service_arn: str

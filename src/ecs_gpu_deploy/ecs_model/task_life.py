@@ -1,7 +1,7 @@
 """One task from its placement to STOPPED: pull, start, run, exit, stop.
 
 Source: AWS pages "Amazon ECS task lifecycle", "Amazon ECS stopped tasks error messages", agent behaviour
-(aws-facts A4, A7, A9).
+(docs/aws-facts.md#task-timeline, #stopped-tasks and #agent-timeouts).
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _begin(model: Model, task: Task) -> None:
     instance = model.instances.get(task.instance_arn or "")
     for container in task.containers:
         script = container.script
-        # The agent's default pull behaviour runs the cached image when the remote pull fails (aws-facts A4).
+        # The agent runs the cached image when the remote pull fails (docs/aws-facts.md#cached-image).
         if script.pull_error and not (instance and container.image in instance.cached_images):
             model.after(script.pull_error_after, _fail_if_live, task, script.pull_error, container)
             return
@@ -213,7 +213,7 @@ def _pulled(model: Model, task: Task) -> None:
 
 
 def _resolve_digests(model: Model, task: Task) -> None:
-    """Let the first task of a deployment settle the digests of its service revision (aws-facts A8)."""
+    """Let the first task of a deployment settle its revision's digests (docs/aws-facts.md#image-digest)."""
     deployment = model.deployments.get(task.deployment_id or "")
     revision = model.service_revisions.get(deployment.service_revision_arn) if deployment else None
     if revision is not None and not all(each.image_digest for each in revision.container_images):

@@ -269,7 +269,7 @@ def _build(settings: Settings, name: str, tags: Sequence[str], source: Source, n
 
 
 def _caches(kind: str, image: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return --cache-from and --cache-to. ECR takes a cache only as an image manifest (aws-facts D)."""
+    """Return --cache-from and --cache-to, in a form that ECR takes (docs/aws-facts.md#registry-cache)."""
     match kind:
         case "registry":
             to = f"type=registry,ref={image},mode=max,image-manifest=true,oci-mediatypes=true"

@@ -21,7 +21,7 @@ from ecs_gpu_deploy.steps.context import Context
 
 _MOST = 1000
 _AT_ONCE = 15
-"""AWS lets 20 at once and then one a second be (de)registered, for the whole account (aws-facts A10)."""
+"""AWS lets an account (de)register 20 at once, then one a second (docs/aws-facts.md#request-throttling)."""
 
 
 def clean_up(context: Context, current: str, previous: str) -> None:

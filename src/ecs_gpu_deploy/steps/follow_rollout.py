@@ -223,7 +223,7 @@ def _load_balancer_check(groups: Sequence[TargetGroup]) -> LoadBalancerCheck | N
 
 
 def _container_check(containers: Sequence[Mapping[str, Any]]) -> ContainerCheck | None:
-    """Return the first container's check; its defaults are AWS's (aws-facts A4)."""
+    """Return the first container's check, with AWS's defaults (docs/aws-facts.md#container-health-check)."""
     check = next((c["healthCheck"] for c in containers if c.get("healthCheck")), None)
     if check is None:
         return None

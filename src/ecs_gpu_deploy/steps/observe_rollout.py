@@ -143,9 +143,10 @@ class Looker:
             self.deployment = None
 
     def find_deployment(self, now: float) -> None:
-        """Find the service deployment whose target revision carries the N of `ecs-svc/N` (aws-facts A1).
+        """Find the service deployment whose target revision carries the N of `ecs-svc/N`.
 
-        The Terraform provider does the same; right after UpdateService the newest may still be the previous.
+        The Terraform provider does the same; right after UpdateService the newest may still be the previous
+        (docs/aws-facts.md#deployment-identity).
         """
         if "service-deployments" in self._closed:
             return

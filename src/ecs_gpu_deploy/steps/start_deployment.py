@@ -25,7 +25,7 @@ def without_others(context: Context, service: Service) -> Service:
     """Return the service once no other deployment of it is ongoing; refuse, wait or go on as told.
 
     While a rollback runs there is no COMPLETED deployment, and one that is sent then can neither roll back
-    nor launch tasks (aws-facts 0.8).
+    nor launch tasks (docs/aws-facts.md#rollback-candidate).
     """
     settings, clock = context.settings, context.clock
     began = clock.now()

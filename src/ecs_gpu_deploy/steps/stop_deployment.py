@@ -1,7 +1,7 @@
 """Roll an ongoing deployment back by stopping it, instead of starting a second one over it.
 
 While a rollback runs there is no COMPLETED deployment, so a second deployment could not be rolled back
-itself (aws-facts 0.8; Developer Guide, "Stopping an Amazon ECS service deployment").
+itself (docs/aws-facts.md#rollback-candidate and #stopping-a-deployment).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class ContainerInstance:
     """One instance. `room` is what is free on it now, `whole` what it has when no task runs there.
 
     `impaired` names the parts whose health AWS reports as IMPAIRED: CONTAINER_RUNTIME, ACCELERATED_COMPUTE,
-    DAEMON or AGENT_CONNECTIVITY (aws-facts A6).
+    DAEMON or AGENT_CONNECTIVITY (docs/aws-facts.md#gpus-of-an-instance).
     """
 
     arn: str

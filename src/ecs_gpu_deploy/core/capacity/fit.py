@@ -1,8 +1,8 @@
 """What a task asks of a container instance, and whether one instance has it.
 
 Counts are per instance, never summed over the cluster: two instances with half a GPU job's room each hold
-nothing. Sources: aws-facts A5 and A6; AWS pages "Amazon ECS task definitions for GPU workloads", "Amazon ECS
-service event messages", "API failure reasons".
+nothing. Sources: docs/aws-facts.md#rounding and #gpus-of-an-instance; AWS pages "Amazon ECS task definitions
+for GPU workloads", "Amazon ECS service event messages", "Amazon ECS API failure reasons".
 """
 
 from __future__ import annotations

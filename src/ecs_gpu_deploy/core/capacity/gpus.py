@@ -1,6 +1,6 @@
-"""How a container asks for GPUs: `resourceRequirements` of type GPU, all four ways (aws-facts A6).
+"""How a container asks for GPUs: `resourceRequirements` of type GPU, all four ways.
 
-Source: AWS page "Specifying GPUs in an Amazon ECS task definition".
+Source: AWS page "Specifying GPUs in an Amazon ECS task definition", docs/aws-facts.md#gpu-request.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class GpuKind(StrEnum):
-    """The four ways to ask for GPUs (aws-facts A6)."""
+    """The four ways to ask for GPUs (docs/aws-facts.md#gpu-request)."""
 
     COUNT = "count"
     FRACTION = "fraction"

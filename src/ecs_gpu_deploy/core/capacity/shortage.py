@@ -1,4 +1,4 @@
-"""Why no task can be placed: the answers to "unable to place", told apart (DESIGN 4).
+"""Why no task can be placed: the answers to "unable to place", told apart.
 
 AWS's event is the same in all of them. They differ in who must do something: nobody (a capacity provider
 scales out), whoever wrote the task definition (no instance here is large enough), or whoever set the
@@ -20,7 +20,7 @@ from ecs_gpu_deploy.model import Service, Task
 MOST_GPUS = 16
 """The most GPUs any EC2 instance type has: p2.16xlarge (AWS page "Amazon EC2 accelerated computing")."""
 PROVISIONING_SPAN = "about 30 min"
-"""How long a task waits in PROVISIONING (aws-facts A5, seen in the field)."""
+"""How long a task waits in PROVISIONING (docs/aws-facts.md#provisioning)."""
 _WORDS = {
     Shortfall.GPU: "GPUs",
     Shortfall.MEMORY: "memory",

@@ -1,6 +1,6 @@
 """Say why a rollout failed: from tasks, events, target health and log tails to causes.
 
-Cause before symptom (issue 3): what a container's log proves outranks the health check it broke, and a
+Cause before symptom: what a container's log proves outranks the health check it broke, and a
 task that was killed while it was still loading is told from one that crashed.
 """
 
@@ -162,7 +162,8 @@ def explanation_of(text: str, looked_for: Sequence[Pattern] | None = None) -> tu
     lines = lines_of(text)
     found = _hits_of_best_reading(lines, patterns() if looked_for is None else looked_for)
     if any(hit.cause.code in _HEALTH_CHECKS for hit in found):
-        # Exit 137 beside a failed health check is how ECS stopped the task, no memory limit (aws-facts F).
+        # Exit 137 beside a failed health check is how ECS stopped the task, no memory limit
+        # (docs/aws-facts.md#stopped-tasks).
         found = tuple(hit for hit in found if not _is_bare_kill(hit))
         if all(hit.cause.is_symptom for hit in found) and still_loads(lines):
             return (diagnosis("health-check-timing", evidence=[hit.line for hit in found]),)
@@ -362,7 +363,7 @@ def _stop_lines(task: Task, check: Cause | None) -> tuple[str, ...]:
 
 
 def _event_hits(events: Sequence[Event], service: Service | None) -> list[Hit]:
-    """Return what events prove; a lack of capacity that a later start resolved is none (issue 3, point 3)."""
+    """Return what events prove; a lack of capacity that a later start resolved is none."""
     resolved = -1.0
     if not _still_short(service):
         resolved = max((e.created_at for e in events if _STARTED.search(e.message)), default=-1.0)

@@ -42,7 +42,10 @@ def diagnoses_at_end(
 def _with_impaired_gpus(
     found: tuple[Diagnosis, ...], history: History, looker: Looker
 ) -> tuple[Diagnosis, ...]:
-    """Add gpu-driver where a task of ours was on an instance whose GPUs AWS calls IMPAIRED (aws-facts A6)."""
+    """Add gpu-driver where a task of ours was on an instance whose GPUs AWS calls IMPAIRED.
+
+    Source: docs/aws-facts.md#gpus-of-an-instance.
+    """
     impaired = {each.arn: each for each in looker.instances if "ACCELERATED_COMPUTE" in each.impaired}
     hit = [
         task for task in (*history.live, *history.since_healthy) if task.container_instance_arn in impaired

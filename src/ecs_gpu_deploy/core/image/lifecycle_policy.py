@@ -116,7 +116,7 @@ def new_repository_policy() -> str:
     """Return the policy of a repository we create: the article's, with `latest` and room for rollbacks kept.
 
     Untagged images go after 7 days; of the others the newest 30 stay, so that batch images and branches do
-    not push out what a rollback needs (aws-facts E18). `latest` is out of reach of both.
+    not push out what a rollback needs (docs/aws-facts.md#image-lifecycle). `latest` is out of reach of both.
     """
     rules = [
         _entry(1, "Keep latest", "tagged", "imageCountMoreThan", 1, tagPatternList=["latest"]),

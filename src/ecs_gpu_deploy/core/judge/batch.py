@@ -50,7 +50,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """One of RunTask's `failures[]`: they come with HTTP 200 (API failure reasons, aws-facts A7)."""
+    """One of RunTask's `failures[]`: they come with HTTP 200 (docs/aws-facts.md#runtask-failures)."""
 
     reason: str
     detail: str = ""
@@ -68,7 +68,10 @@ class Refusal:
 
 
 def is_lack(reason: str) -> bool:
-    """Say whether *reason* is a lack of capacity, so that waiting may help (aws-facts A7)."""
+    """Say whether *reason* is a lack of capacity, so that waiting may help.
+
+    Source: docs/aws-facts.md#runtask-failures.
+    """
     upper = reason.upper()
     return any(part in upper for part in _CAPACITY)
 
@@ -99,7 +102,7 @@ def client_token(mark: str, round_number: int, call: int) -> str:
 
 
 class Stage(StrEnum):
-    """Where a batch task is (aws-facts A9)."""
+    """Where a batch task is (docs/aws-facts.md#task-timeline)."""
 
     PLACEMENT = "placement"
     PULL = "pull"

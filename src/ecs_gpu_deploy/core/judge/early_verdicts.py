@@ -1,6 +1,6 @@
 """What we call before AWS does: no room, a deadlock, a crash loop without a breaker, a deadline, the timeout.
 
-Only what is certain is called (issue 3, point 3); AWS's own verdict always comes first where it gives one.
+Only what is certain is called; AWS's own verdict always comes first where it gives one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _deadlock(service: Service, history: History) -> Verdict | None:
 def _crash_loop(watched: Watched, service: Service, history: History) -> Verdict | None:
     """Call a crash loop after as many equal failures in a row as the breaker would have allowed.
 
-    Source: page "How the Amazon ECS deployment circuit breaker detects failures" (aws-facts A2).
+    Source: docs/aws-facts.md#circuit-breaker.
     """
     if service.circuit_breaker.enable:
         return None

@@ -118,7 +118,10 @@ def history_at_start(watched: Watched) -> History:
 
 
 def is_ours(watched: Watched, deployment: Deployment) -> bool:
-    """Say whether *deployment* is the one we started: by its id alone (aws-facts A1)."""
+    """Say whether *deployment* is the one we started, by its id alone.
+
+    Source: docs/aws-facts.md#deployment-identity.
+    """
     return deployment.id == watched.deployment_id
 
 
@@ -130,8 +133,7 @@ def ours_of(watched: Watched, service: Service | None) -> Deployment | None:
 def is_failure(task: Task) -> bool:
     """Say whether a stopped task is one that failed, not one that the scheduler replaced or a person stopped.
 
-    Source: page "Stopped Amazon ECS task error codes" (aws-facts A7); "Scaling activity initiated by" is the
-    normal end of an old task.
+    Source: docs/aws-facts.md#stopped-tasks; "Scaling activity initiated by" is the normal end of an old task.
     """
     if task.stopped_reason.startswith("Scaling activity initiated by"):
         return False
@@ -249,7 +251,7 @@ def _with_capacity(
     """Return *history* knowing since when nothing of ours found a place.
 
     One refusal followed by a placed task is none; AWS does not repeat a refusal for up to 6 h, so that only
-    a placed task ends it (page "Amazon ECS service event messages", aws-facts A5).
+    a placed task ends it (docs/aws-facts.md#service-events).
     """
     provisioning = [task for task in history.live if task.last_status == "PROVISIONING"]
     placed = len(history.live) - len(provisioning) + len(history.stopped)

@@ -55,8 +55,9 @@ def no_verdict_soon(
     True only where everything that speaks for it was seen: a rolling deployment in progress that no alarm
     watches, an old revision whose tasks are still asked for, and fewer new tasks that could fail at once than
     the circuit breaker (or our own count of a crash loop) allows. What people do meanwhile, to stop or to
-    supersede the deployment, is then seen one stretched interval late. Source: aws-facts A2 and A3 (a rolling
-    deployment completes when its source tasks are cleaned up).
+    supersede the deployment, is then seen one stretched interval late. Sources:
+    docs/aws-facts.md#circuit-breaker and #deployment-strategies (a rolling deployment completes when its
+    source tasks are cleaned up).
     """
     deployment, service = snapshot.deployment, snapshot.service
     if deployment is None or service is None or snapshot.stale or service.early_success_percent is not None:

@@ -57,7 +57,7 @@ class PhaseFacts:
 
 
 def phase_of_task(task: Task, targets: Sequence[TargetHealth], *, has_container_check: bool) -> PhaseName:
-    """Return how far one live task has come (aws-facts A9)."""
+    """Return how far one live task has come (docs/aws-facts.md#task-timeline)."""
     match task.last_status:
         case "PROVISIONING":
             return PhaseName.PLACEMENT
@@ -96,7 +96,8 @@ def deadlines(facts: PhaseFacts) -> Mapping[PhaseName, float]:
 
     Sources: page "Amazon ECS container agent configuration" (create 4 min, start 3 min), page "HealthCheck"
     and page "Health checks for Application Load Balancer target groups" by `HealthTiming`, page "Target
-    group attributes" (deregistration delay), page "DeploymentConfiguration" (bake times; aws-facts A3, A4).
+    group attributes" (deregistration delay), page "DeploymentConfiguration" (bake times),
+    docs/aws-facts.md#load-time.
     """
     allowed = [
         seconds

@@ -1,9 +1,9 @@
 """The verdict of a rollout: judge(watched, snapshot, history, now) → Verdict, or Waiting.
 
 Identity comes first: the deployment is ours by its id, never because "the service looks stable"
-(aws-facts A1). With the service-deployment API its status decides (page "View service history using Amazon
-ECS service deployments"); where that API is closed to us the classic `deployments[]` do. Everything here is
-a function of what was seen and of the time passed in.
+(docs/aws-facts.md#deployment-identity). With the service-deployment API its status decides (page "View
+service history using Amazon ECS service deployments"); where that API is closed to us the classic
+`deployments[]` do. Everything here is a function of what was seen and of the time passed in.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _by_service_deployment(
 ) -> Verdict | Waiting:
     """Judge by the status of our service deployment; a status that we do not know is waited on.
 
-    Source: ServiceDeployment in the Amazon ECS API reference; its transitions in aws-facts A1.
+    Source: ServiceDeployment in the Amazon ECS API Reference; docs/aws-facts.md#service-deployment-states.
     """
     status = ServiceDeploymentStatus
     match deployment.status:
@@ -131,7 +131,10 @@ def _in_progress(deployment: ServiceDeployment, service: Service) -> Waiting:
 def _stopped(
     watched: Watched, deployment: ServiceDeployment, service: Service, history: History
 ) -> Verdict | Waiting:
-    """Tell "superseded" from "failed without a rollback": both end as STOPPED (aws-facts A1)."""
+    """Tell "superseded" from "failed without a rollback": both end as STOPPED.
+
+    Source: docs/aws-facts.md#service-deployment-states.
+    """
     ours, primary = ours_of(watched, service), service.primary
     if (
         history.failed_since is not None
@@ -213,7 +216,7 @@ def _confirmed(watched: Watched, service: Service, history: History, now: float)
     """Check that what AWS calls finished is what we asked for: ours, running, with the pushed digest.
 
     SUCCESSFUL alone is not that: it can come with a desired count of 0, and under early success criteria
-    before all tasks run (page "Early success criteria", aws-facts A1 and A3).
+    before all tasks run (docs/aws-facts.md#early-success).
     """
     primary = service.primary
     if primary is not None and not is_ours(watched, primary):

@@ -1,7 +1,7 @@
 """How long a task may take to become healthy before ECS stops it.
 
-Sources: aws-facts A4 (formula), AWS page "Health checks for Application Load Balancer target groups",
-AWS page "HealthCheck" (ECS API reference), UpdateService `healthCheckGracePeriodSeconds`.
+Sources: docs/aws-facts.md#load-time (formula), AWS page "Health checks for Application Load Balancer target
+groups", AWS page "HealthCheck" (ECS API Reference), UpdateService `healthCheckGracePeriodSeconds`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def elb_allowance(interval: float, unhealthy_threshold: int, grace: float) -> fl
     """Return how many seconds after its start a task may load before the load balancer's verdict kills it.
 
     A target is unhealthy after *unhealthy_threshold* failures, *interval* seconds apart; the scheduler
-    ignores that for *grace* seconds (aws-facts A4: L < max(G, uth * i)).
+    ignores that for *grace* seconds (docs/aws-facts.md#load-time).
     """
     return max(grace, unhealthy_threshold * interval)
 
@@ -77,7 +77,7 @@ def container_allowance(
     """Return how many seconds after its start a container may load before its health check kills it.
 
     Failures inside *start_period* do not count; the last of *retries* counted checks must begin
-    *timeout* after the load ended to be safe (aws-facts A4: L + to <= max(G, sp + (r - 1) * i)).
+    *timeout* after the load ended to be safe (docs/aws-facts.md#load-time).
     """
     return max(0.0, max(grace, start_period + (retries - 1) * interval) - timeout)
 

@@ -2,7 +2,7 @@
 
 Everything is a function of what was seen. A *rollout* here is a deployment of the past: the service
 deployment, joined with the service revision that it made (a ServiceDeployment names no task definition,
-aws-facts A1).
+docs/aws-facts.md#deployment-identity).
 """
 
 from __future__ import annotations
@@ -112,7 +112,6 @@ def previous_of(rollouts: Sequence[Rollout], task_definition: str) -> Rollout | 
     """Return the newest rollout before the current one that succeeded with another revision.
 
     Where the current one did not succeed (it is ongoing, or failed and stayed), the newest that did.
-    Issue 5, point 1.
     """
     current = current_of(rollouts, task_definition)
     for rollout in rollouts:

@@ -18,7 +18,7 @@ from ecs_gpu_deploy.model import LifecycleHook, Service, Task
 class Hook:
     """A lifecycle hook that waits for somebody: which, until when, and how to go on or back.
 
-    Source: aws-facts A3 (PAUSE hooks), AWS page "Lifecycle hooks for Amazon ECS service deployments".
+    Source: AWS page "Pause hooks for Amazon ECS service deployments", docs/aws-facts.md#pause-hooks.
     """
 
     id: str

@@ -121,7 +121,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 def is_throttled(error: Exception) -> bool:
-    """Say whether AWS throttled us; it also does so as InvalidParameterException (aws-facts F)."""
+    """Say whether AWS throttled us, in all its words (docs/aws-facts.md#throttle-wording)."""
     return error_code(error) in THROTTLED or "request limit exceeded" in error_text(error).lower()
 
 

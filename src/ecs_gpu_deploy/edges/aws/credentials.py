@@ -1,6 +1,6 @@
 """Credentials that last: keys that renew themselves, over OIDC, through a chain of roles, or as found.
 
-Sources: aws-facts C; botocore's `credentials.py`; IAM User Guide, "Role chaining" (at most one hour).
+Sources: docs/aws-facts.md#oidc-token and #session-length; botocore's `credentials.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Amazon ECS: what the commands see (fetch_…) and what they change (register_…, update_…, stop_…).
 
 Task definitions travel as raw JSON both ways, so that a field which this botocore does not know yet is
-neither lost nor refused (aws-facts A11).
+neither lost nor refused (docs/aws-facts.md#task-definitions-as-raw-json).
 """
 
 from __future__ import annotations

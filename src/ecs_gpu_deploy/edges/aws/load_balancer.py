@@ -12,7 +12,7 @@ from ecs_gpu_deploy.model import TargetHealth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetGroup:
-    """A target group's health check and draining, in seconds. Source: aws-facts A4."""
+    """A target group's health check and draining, in seconds (docs/aws-facts.md#target-health-check)."""
 
     arn: str
     interval: float

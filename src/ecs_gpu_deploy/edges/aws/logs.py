@@ -18,8 +18,8 @@ LINES = 30
 def fetch_log_tail(aws: Aws, container: Mapping[str, Any], task_id: str) -> LogTail:
     """Return the last lines that *container* (raw container definition) of the task wrote.
 
-    The stream is `<prefix>/<container>/<task-id>` (aws-facts A9). Never raises for AWS's refusals:
-    `problem` says why there are no lines.
+    The stream is `<prefix>/<container>/<task-id>` (docs/aws-facts.md#task-timeline). Never raises
+    for AWS's refusals: `problem` says why there are no lines.
     """
     name = str(container.get("name", ""))
     configuration = container.get("logConfiguration") or {}

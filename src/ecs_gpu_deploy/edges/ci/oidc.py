@@ -28,7 +28,10 @@ class _TryAgain(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEndpoint:
-    """Where this job gets its tokens; `bearer` is the runner's secret for asking. Source: aws-facts C."""
+    """Where this job gets its tokens; `bearer` is the runner's secret for asking.
+
+    Source: docs/aws-facts.md#oidc-token.
+    """
 
     url: str
     bearer: str

@@ -44,7 +44,7 @@ docs: $(DEV)
 	$(DEV) -m tools.docs
 
 permissions: $(DEV)
-	$(DEV) tests/permissions.py
+	PYTHONPATH=tests $(DEV) -m tools.record_permissions
 	$(DEV) -m tools.docs
 
 docs-check: $(DEV)

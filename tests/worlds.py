@@ -14,7 +14,7 @@ SUBJECT = "repo:acme/rag:ref:refs/heads/main"
 
 def default_world() -> dict[str, Any]:
     """Return the sandbox's default world as a mapping that may be changed."""
-    text = files("ecs_gpu_deploy.sandbox").joinpath("default_world.yml").read_text(encoding="utf-8")
+    text = files("ecs_gpu_deploy.sandbox.world").joinpath("default_world.yml").read_text(encoding="utf-8")
     world: dict[str, Any] = yaml.safe_load(text)
     return world
 

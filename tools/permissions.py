@@ -194,7 +194,7 @@ def grant_of(action: str) -> Grant:
         return GRANTS[action]
     except KeyError:
         raise InternalError(
-            f"The action {action} is called, but core/permissions.py does not know it."
+            f"The action {action} is called, but tools/permissions.py does not know it."
         ) from None
 
 

@@ -18,7 +18,7 @@ from running import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 INFRA = ROOT.parent / "example-infra"
-WORLD = ROOT.parent / "src" / "ecs_gpu_deploy" / "sandbox" / "default_world.yml"
+WORLD = ROOT.parent / "src" / "ecs_gpu_deploy" / "sandbox" / "world" / "default_world.yml"
 
 
 def load(name: str) -> Any:

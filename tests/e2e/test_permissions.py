@@ -7,11 +7,10 @@ import boto3
 import pytest
 from botocore import xform_name
 from tools.permissions import GRANTS, NO_GRANT, iam_action, policy
-
-from permissions import RECORD, main
+from tools.record_permissions import RECORD, main
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [ROOT.joinpath("src", "ecs_gpu_deploy", folder).glob("*.py") for folder in ("edges", "commands")]
+FOLDERS = ("edges", "steps", "commands")
 METHODS = re.compile(
     r"(?:\.(?:call|once)\(|_pages\(\s*aws,)\s*\"(?P<service>[a-z0-9-]+)\",\s*\"(?P<method>[a-z_]+)\""
     r"|_image_call\(\s*aws,\s*repository,\s*\"(?P<ecr>[a-z_]+)\""
@@ -23,14 +22,16 @@ def test_the_record_is_fresh():
 
 
 def _called():
-    for source in (path for paths in SOURCES for path in paths):
+    package = ROOT / "src" / "ecs_gpu_deploy"
+    for source in (path for folder in FOLDERS for path in package.joinpath(folder).rglob("*.py")):
         for match in METHODS.finditer(source.read_text(encoding="utf-8")):
             yield match["service"] or "ecr", match["method"] or match["ecr"]
 
 
 def test_every_call_in_the_source_has_its_grant():
-    session, missing = boto3.Session(region_name="eu-central-1"), []
-    for service, method in sorted(set(_called())):
+    session, missing, called = boto3.Session(region_name="eu-central-1"), [], sorted(set(_called()))
+    assert len(called) > 30
+    for service, method in called:
         model = session._session.get_service_model(service)
         operation = next(name for name in model.operation_names if xform_name(name) == method)
         action = iam_action(f"{service}.{operation}")

@@ -1,6 +1,6 @@
 """The sandbox's time: stepped by its clients, or wall time multiplied.
 
-`core/scheduler` never looks at a clock; this is the one that it is given.
+`ecs_model` never looks at a clock; this is the one that it is given.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""`python tests/permissions.py`: run every command on the local AWS, and record what it calls.
+"""`make permissions`: run every command on the local AWS, and record what it calls.
 
 Writes docs/permissions.json, from which docs/permissions.md is made; with --check it says what differs.
-A command that learns a new call needs a run here that makes it; test_permissions holds that.
+A command that learns a new call needs a run here that makes it; tests/e2e/test_permissions.py holds that. It
+starts sandbox and program as the tests do, so `tests` has to be on the path.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tools.permissions import DOCKER_PUSH, WITH_TAGS, actions_of
-
 from program import image, run
 from sandbox_process import RunningSandbox, sandbox_thread
+from tools.permissions import DOCKER_PUSH, WITH_TAGS, actions_of
 from worlds import ROLE, default_world, github_world
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +44,8 @@ class Recorder:
         """Run a command; return how it ended."""
         named = () if command in {"push", "run-task"} or "--service" in flags else SERVICE
         ran = run(sandbox, self.folder, command, *named, *flags, **environment)
-        assert ran.exit_code not in {1}, ran.shown
+        if ran.exit_code == 1:
+            raise SystemExit(ran.shown)
         self.calls.setdefault(command, set()).update(ran.result.get("api_calls", {}))
         return ran
 

@@ -149,13 +149,7 @@ class CircuitBreaker:
     rollback: bool = False
     threshold_type: str = "BOUNDED_PERCENT"
     threshold_value: int = 50
-
-    def threshold(self, desired_count: int) -> int:
-        """Return how many failures trip the breaker. Source: "Circuit breaker", clamp(ceil(50 %), 3, 200)."""
-        if self.threshold_type == "COUNT":
-            return self.threshold_value
-        share = -(-desired_count * self.threshold_value // 100)
-        return share if self.threshold_type == "UNBOUNDED_PERCENT" else min(max(share, 3), 200)
+    reset_on_healthy_task: bool = True
 
     @classmethod
     def from_api(cls, api: Api) -> Self:
@@ -164,8 +158,9 @@ class CircuitBreaker:
         return cls(
             enable=bool(api.get("enable", False)),
             rollback=bool(api.get("rollback", False)),
-            threshold_type=threshold.get("type", "BOUNDED_PERCENT"),
-            threshold_value=int(threshold.get("value", 50)),
+            threshold_type=threshold.get("type") or "BOUNDED_PERCENT",
+            threshold_value=_or(threshold.get("value"), 50),
+            reset_on_healthy_task=api.get("resetOnHealthyTask") is not False,
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 from scheduler_world import World, cluster, messages, newest, service_config, steady_service, stopped
 
 from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
-from ecs_gpu_deploy.ecs_model.breaker import launch_delay, threshold
+from ecs_gpu_deploy.ecs_model.breaker import launch_delay
 from ecs_gpu_deploy.ecs_model.refusals import (
     Conflict,
     InvalidParameter,
@@ -25,24 +25,6 @@ from ecs_gpu_deploy.ecs_model.statuses import (
 
 ON = {"enable": True, "rollback": True}
 ROLLED_BACK = "Service deployment rolled back because the circuit breaker threshold was exceeded."
-
-
-@pytest.mark.parametrize(
-    ("configuration", "desired", "expected"),
-    [
-        pytest.param(None, 1, 3, id="never below 3"),
-        pytest.param(None, 2, 3, id="two tasks"),
-        pytest.param(None, 25, 13, id="half, rounded up"),
-        pytest.param(None, 400, 200, id="half of 400"),
-        pytest.param(None, 800, 200, id="never above 200"),
-        pytest.param({"type": "BOUNDED_PERCENT", "value": 10}, 100, 10, id="a tenth"),
-        pytest.param({"type": "UNBOUNDED_PERCENT", "value": 50}, 2, 1, id="unbounded goes below 3"),
-        pytest.param({"type": "UNBOUNDED_PERCENT", "value": 50}, 800, 400, id="unbounded goes above 200"),
-        pytest.param({"type": "COUNT", "value": 1}, 50, 1, id="a plain count"),
-    ],
-)
-def test_thresholds(configuration: dict[str, Any] | None, desired: int, expected: int) -> None:
-    assert threshold({"thresholdConfiguration": configuration}, desired) == expected
 
 
 def broken(

@@ -6,39 +6,27 @@ docs/aws-facts.md#circuit-breaker and #breaker-and-placement.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
-
+from ecs_gpu_deploy.core.judge.breaker import failures_after_healthy, threshold, trips
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import Deployment, Service, Task
 from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, RolloutState, TaskStatus
+from ecs_gpu_deploy.model import CircuitBreaker
 
-MINIMUM_THRESHOLD = 3
-MAXIMUM_THRESHOLD = 200
-DEFAULT_PERCENT = 50
 # The delay grows to at most 27 minutes (AWS page "Amazon ECS service throttle logic"). The steps up to there
 # are not documented; these fit the times seen in the field (docs/aws-facts.md#back-off).
 FIRST_DELAY = 240.0
 LONGEST_DELAY = 27 * 60.0
 
 
-def settings_of(service: Service) -> Mapping[str, Any]:
+def settings_of(service: Service) -> CircuitBreaker:
     """Give the service's deploymentCircuitBreaker settings."""
     configuration = service.config.get("deploymentConfiguration") or {}
-    return configuration.get("deploymentCircuitBreaker") or {}
+    return CircuitBreaker.from_api(configuration.get("deploymentCircuitBreaker") or {})
 
 
-def threshold(settings: Mapping[str, Any], desired_count: int) -> int:
-    """Give the number of failed tasks at which the breaker trips, for the latest desired count."""
-    configuration = settings.get("thresholdConfiguration") or {}
-    value = int(configuration.get("value") or DEFAULT_PERCENT)
-    if configuration.get("type") == "COUNT":
-        return value
-    share = math.ceil(desired_count * value / 100)
-    if configuration.get("type") == "UNBOUNDED_PERCENT":
-        return max(1, share)
-    return min(MAXIMUM_THRESHOLD, max(MINIMUM_THRESHOLD, share))
+def threshold_of(service: Service) -> int:
+    """Give the number of failed tasks at which the service's breaker trips now."""
+    return threshold(settings_of(service), service.desired_count)
 
 
 def launch_delay(failed_batches: int) -> float:
@@ -61,8 +49,7 @@ def task_healthy(model: Model, task: Task) -> None:
     service, deployment = model.service_of(task), model.deployments.get(task.deployment_id or "")
     if service is None or deployment is None:
         return
-    if settings_of(service).get("resetOnHealthyTask", True):
-        deployment.failed_tasks = 0
+    deployment.failed_tasks = failures_after_healthy(settings_of(service), deployment.failed_tasks)
 
 
 def task_failed(model: Model, task: Task) -> None:
@@ -79,15 +66,12 @@ def task_failed(model: Model, task: Task) -> None:
 
 def tripped(service: Service, deployment: Deployment) -> bool:
     """Tell whether the breaker is on and its threshold reached."""
-    settings = settings_of(service)
-    return bool(settings.get("enable")) and deployment.failed_tasks >= threshold(
-        settings, service.desired_count
-    )
+    return trips(settings_of(service), deployment.failed_tasks, service.desired_count)
 
 
 def status_at_start(service: Service) -> BreakerStatus:
     """Give the breaker's status of a new service deployment."""
-    return BreakerStatus.MONITORING if settings_of(service).get("enable") else BreakerStatus.DISABLED
+    return BreakerStatus.MONITORING if settings_of(service).enable else BreakerStatus.DISABLED
 
 
 def _back_off(model: Model, deployment: Deployment, task: Task) -> None:

@@ -78,7 +78,7 @@ def begin(model: Model, service: Service) -> Deployment:
         created_at=model.now,
         updated_at=model.now,
         breaker_status=breaker.status_at_start(service),
-        threshold=breaker.threshold(breaker.settings_of(service), service.desired_count),
+        threshold=breaker.threshold_of(service),
         alarms=alarms.watching(model, service),
     )
     model.service_deployments[record.arn] = record
@@ -147,13 +147,13 @@ def watch_breaker(model: Model, service: Service, record: ServiceDeployment | No
         return
     settings = breaker.settings_of(service)
     record.failure_count = deployment.failed_tasks
-    record.threshold = breaker.threshold(settings, service.desired_count)
-    if settings.get("enable") and record.breaker_status is BreakerStatus.DISABLED:
+    record.threshold = breaker.threshold_of(service)
+    if settings.enable and record.breaker_status is BreakerStatus.DISABLED:
         record.breaker_status = BreakerStatus.MONITORING
     if deployment.stalled or not breaker.tripped(service, deployment):
         return
     record.breaker_status = BreakerStatus.TRIGGERED
-    if settings.get("rollback"):
+    if settings.rollback:
         roll_back(model, service, record, BREAKER_REASON, cause=FAILED_START)
     else:
         _fail(model, service, deployment, TASKS_FAILED, cause=FAILED_START)

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import Requirement, Room, Shortfall, fits, shortfalls
+from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.model import Service, Task
 
@@ -197,7 +198,7 @@ def _scaling(requirement: Requirement, service: Service, provisioning: int) -> S
     if breaker.enable:
         risk += (
             ", and each one then counts toward the circuit breaker "
-            f"(threshold {breaker.threshold(service.desired_count)})"
+            f"(threshold {threshold(breaker, service.desired_count)})"
         )
     waiting = count(provisioning, "task")
     return Shortage(

@@ -5,6 +5,7 @@ Only what is certain is called; AWS's own verdict always comes first where it gi
 
 from __future__ import annotations
 
+from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.observed import History, Watched, ours_of, signature
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, spoken_span
@@ -70,9 +71,9 @@ def _crash_loop(watched: Watched, service: Service, history: History) -> Verdict
     """
     if service.circuit_breaker.enable:
         return None
-    threshold = watched.crash_loop_threshold or service.circuit_breaker.threshold(service.desired_count)
+    allowed = watched.crash_loop_threshold or threshold(service.circuit_breaker, service.desired_count)
     failures = history.since_healthy
-    if len(failures) < threshold or len({signature(task) for task in failures[-threshold:]}) > 1:
+    if len(failures) < allowed or len({signature(task) for task in failures[-allowed:]}) > 1:
         return None
     return Verdict(
         outcome=Outcome.FAILED,

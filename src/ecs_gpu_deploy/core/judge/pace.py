@@ -7,6 +7,7 @@ there is no rollback.
 
 from __future__ import annotations
 
+from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
@@ -68,7 +69,7 @@ def no_verdict_soon(
         return False
     if deployment.running_tasks >= deployment.requested_tasks and facts.deregistration_delay < seconds:
         return False
-    breaker = service.circuit_breaker.threshold(service.desired_count)
+    breaker = threshold(service.circuit_breaker, service.desired_count)
     failed = max(deployment.breaker_failures, len(history.since_healthy))
     may_fail = max(deployment.requested_tasks, service.desired_count)
     return failed + may_fail < min(breaker, watched.crash_loop_threshold or breaker)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_failure, is_ours, ours_of
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
@@ -133,7 +134,7 @@ def progress_of(
         breaker_enabled=service.circuit_breaker.enable,
         breaker_failures=deployment.breaker_failures if deployment else ours.failed_tasks if ours else 0,
         breaker_threshold=(deployment.breaker_threshold if deployment else 0)
-        or service.circuit_breaker.threshold(service.desired_count),
+        or threshold(service.circuit_breaker, service.desired_count),
         failed_tasks=len(history.since_healthy),
         note=note,
         rolling_back=waiting.rolling_back,

@@ -8,7 +8,7 @@
     │   └── CredentialsExpired
     └── InternalError         1  our bug
 
-Verdicts of a rollout (exit codes 4 to 10) are results, not errors: see `model.Outcome`.
+Verdicts of a rollout (exit codes 4 to 10) are results, not errors: see `result.Outcome`.
 
 The text says what happened and what was probably meant; the hint names the knob to turn.
 """

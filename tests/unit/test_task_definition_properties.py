@@ -10,8 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.diff import diff_markdown, diff_text, difference, identical
-from ecs_gpu_deploy.core.definition.overrides import GpuRequest, Overrides, rendered
+from ecs_gpu_deploy.core.definition.overrides import Overrides, rendered
 from ecs_gpu_deploy.core.definition.task_definition import READ_ONLY, read_task_definition, registrable
 
 DETERMINISTIC = settings(derandomize=True, database=None, max_examples=100, deadline=None)

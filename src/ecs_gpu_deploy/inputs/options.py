@@ -130,7 +130,8 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "gpu-sharing",
         "Share a GPU with NVIDIA MPS instead: YAML or JSON with memory (MiB) and maxComputePercent.",
-        kind="mapping",
+        kind="gpu_sharing",
+        metavar="MAPPING",
         commands=RENDER,
     ),
     _option(

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from ecs_gpu_deploy.core.capacity.gpus import HINT, GpuRequest
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.phases import PhaseName
@@ -99,12 +100,19 @@ def _number(option: Option, texts: tuple[str, ...]) -> float:
 
 
 def _gpu(option: Option, texts: tuple[str, ...]) -> str:
-    text = texts[-1].strip()
-    if text.upper() == "ALL":
-        return "ALL"
-    if not re.fullmatch(r"\d{1,3}|0?\.\d{1,4}", text, re.ASCII):
-        raise _invalid(option, texts[-1], "a number of GPUs (1, 0.25), ALL, or 0 for none")
-    return text if text[0] != "." else "0" + text
+    try:
+        return GpuRequest.from_value(texts[-1]).value or "0"
+    except ValueError as error:
+        raise _invalid(option, texts[-1], "a number of GPUs (1, 0.25), ALL, or 0 for none") from error
+
+
+def _gpu_sharing(option: Option, texts: tuple[str, ...]) -> dict[str, Any]:
+    value = _mapping(option, texts)
+    try:
+        GpuRequest.from_value(value)
+    except ValueError as error:
+        raise InvalidInput(f"{option.name} cannot be used: {error}", hint=HINT) from error
+    return value
 
 
 def _lines(texts: tuple[str, ...]) -> list[str]:
@@ -221,6 +229,7 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "positive_integer": _positive_integer,
     "number": _number,
     "gpu": _gpu,
+    "gpu_sharing": _gpu_sharing,
     "assignments": _assignments,
     "images": _images,
     "pairs": _pairs,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
+from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.diff import Change, difference, identical
-from ecs_gpu_deploy.core.definition.overrides import GpuRequest, Overrides, rendered
+from ecs_gpu_deploy.core.definition.overrides import Overrides, rendered
 from ecs_gpu_deploy.core.definition.task_definition import (
     container_named,
     images,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.core.definition.overrides import GpuRequest
+from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.task_definition import container_named
 from ecs_gpu_deploy.edges.aws.ecs_tasks import LaunchSettings
 from ecs_gpu_deploy.errors import InvalidInput

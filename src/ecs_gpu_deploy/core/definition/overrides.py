@@ -7,76 +7,15 @@ empty string or a zero is a value, and None means "leave it" for a field and "re
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self, TypeGuard
+from typing import Any, TypeGuard
 
+from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.paths import Member, assign, path_from_text
 from ecs_gpu_deploy.core.definition.task_definition import READ_ONLY, container_definition, container_named
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.errors import InvalidInput
-
-_GPU_COUNT: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,4})?")
-_GPU_HINT: Final = (
-    'A GPU request is a count ("1", or a fraction like "0.25" on g6f instances), "ALL", 0 for none, '
-    "or {memory: MiB, maxComputePercent: 1 to 100} to share one (MPS)."
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuRequest:
-    """Ask for GPUs in one of ECS's ways: `value` is a count, a fraction or `ALL`; empty asks for none.
-
-    With `memory` (MiB), and `max_compute_percent` where wanted, one GPU is shared through NVIDIA MPS instead.
-    Source: Developer Guide, "Specifying GPUs in an Amazon ECS task definition".
-    """
-
-    value: str = ""
-    memory: int | None = None
-    max_compute_percent: int | None = None
-
-    @classmethod
-    def from_value(cls, value: object) -> Self:
-        """Read "1", "0.25", "ALL", 0, or a mapping of MPS's settings, bare or inside `sharingStrategy`."""
-        if isinstance(value, Mapping):
-            return cls._from_mapping(value)
-        text = (
-            str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-        )
-        if text.upper() == "ALL":
-            return cls(value="ALL")
-        if not _GPU_COUNT.fullmatch(text):
-            raise InvalidInput(f"The GPU request {value!r} cannot be read.", hint=_GPU_HINT)
-        whole, _, fraction = text.partition(".")
-        fraction = fraction.rstrip("0")
-        count = f"{int(whole)}.{fraction}" if fraction else str(int(whole))
-        return cls(value="" if count == "0" else count)
-
-    @classmethod
-    def _from_mapping(cls, value: Mapping[Any, Any]) -> Self:
-        settings: Any = value
-        for wrapper in ("sharingStrategy", "nvidiaMps"):
-            if isinstance(settings, Mapping) and wrapper in settings:
-                settings = settings[wrapper]
-        if not isinstance(settings, Mapping) or set(settings) - {"memory", "maxComputePercent"}:
-            raise InvalidInput(f"The GPU request {dict(value)!r} cannot be read.", hint=_GPU_HINT)
-        memory, percent = settings.get("memory"), settings.get("maxComputePercent")
-        if not _is_whole(memory) or memory < 1:
-            raise InvalidInput("A shared GPU needs memory, a whole number of MiB.", hint=_GPU_HINT)
-        if percent is not None and not (_is_whole(percent) and 1 <= percent <= 100):
-            raise InvalidInput(f"maxComputePercent is {percent!r}; 1 to 100 is meant.", hint=_GPU_HINT)
-        return cls(memory=memory, max_compute_percent=percent)
-
-    @property
-    def requirement(self) -> dict[str, Any] | None:
-        """Give the entry for `resourceRequirements`, or None where no GPU is wanted."""
-        if self.memory is not None:
-            settings = {"memory": self.memory}
-            if self.max_compute_percent is not None:
-                settings["maxComputePercent"] = self.max_compute_percent
-            return {"type": "GPU", "sharingStrategy": {"nvidiaMps": settings}}
-        return {"type": "GPU", "value": self.value} if self.value else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ecs_gpu_deploy.core.capacity.gpus import gpu_request_of
 from ecs_gpu_deploy.sandbox.ecs.required_attributes import compatibilities, required_attributes
 from ecs_gpu_deploy.sandbox.protocol.api_errors import client_exception, invalid_parameter
 
@@ -223,15 +225,9 @@ def _check_gpu_requirement(requirement: Mapping[str, Any]) -> None:
     if requirement.get("type") != "GPU":
         return
     value = requirement.get("value")
-    if value is None:
-        if not requirement.get("sharingStrategy"):
-            raise client_exception("Resource requirement value should not be null or empty.")
-        return
-    if value == "ALL":
-        return
-    try:
-        amount = float(value)
-    except ValueError:
-        amount = 0.0
-    if amount <= 0 or (amount > 1 and not amount.is_integer()):
-        raise client_exception(f"Invalid value for GPU resource requirement: {value}")
+    if value is None and not requirement.get("sharingStrategy"):
+        raise client_exception("Resource requirement value should not be null or empty.")
+    with suppress(ValueError):
+        if gpu_request_of(requirement).requirement is not None:
+            return
+    raise client_exception(f"Invalid value for GPU resource requirement: {value}")

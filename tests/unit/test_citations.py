@@ -12,7 +12,7 @@ FACTS = "docs/aws-facts.md"
 NOT_OURS = re.compile(r"^tests/data/|package-lock\.json$|/?locks/|^LICENSE$|^tests/unit/test_citations\.py$")
 PAPERS = re.compile(
     r"\bDESIGN\b(\.md|,? ?§? ?\d)"  # a design document
-    r"|\b[Ii]ssue \d+\b"  # an issue without its address
+    r"|\b[Ii]ssues? \d+\b"  # an issue without its address
     r"|aws-facts [A-Z]?\d|aws-facts [A-Z]\b"  # sections of notes
     r"|\bsection [A-Z]\d"
     r"|\.\./shared\b"

@@ -30,14 +30,20 @@ def threshold_of(service: Service) -> int:
 
 
 def launch_delay(failed_batches: int) -> float:
-    """Give the wait before the next launch after so many launches in a row that never reached RUNNING."""
+    """Give the wait before the next launch after so many launches in a row that never reached RUNNING.
+
+    Seconds. Source: docs/aws-facts.md#back-off, unconfirmed but for its upper end.
+    """
     if failed_batches < 2:
         return 0.0
     return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failed_batches - 2)))
 
 
 def task_running(model: Model, task: Task) -> None:
-    """End the launch back-off: a task of this deployment reached RUNNING."""
+    """End the launch back-off: a task of this deployment reached RUNNING.
+
+    Source: docs/aws-facts.md#back-off.
+    """
     deployment = model.deployments.get(task.deployment_id or "")
     if deployment is not None:
         deployment.failed_batches = 0
@@ -45,7 +51,10 @@ def task_running(model: Model, task: Task) -> None:
 
 
 def task_healthy(model: Model, task: Task) -> None:
-    """Reset the count, unless the service wants it cumulative."""
+    """Reset the count, unless the service wants it cumulative.
+
+    Source: docs/aws-facts.md#circuit-breaker.
+    """
     service, deployment = model.service_of(task), model.deployments.get(task.deployment_id or "")
     if service is None or deployment is None:
         return
@@ -53,7 +62,10 @@ def task_healthy(model: Model, task: Task) -> None:
 
 
 def task_failed(model: Model, task: Task) -> None:
-    """Count a task that did not reach RUNNING, ended by itself, or failed its health checks."""
+    """Count a task that did not reach RUNNING, ended by itself, or failed its health checks.
+
+    Sources: docs/aws-facts.md#circuit-breaker and #exit-after-running.
+    """
     service, deployment = model.service_of(task), model.deployments.get(task.deployment_id or "")
     if service is None or deployment is None:
         return

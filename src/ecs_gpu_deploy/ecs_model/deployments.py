@@ -161,7 +161,10 @@ def watch_breaker(model: Model, service: Service, record: ServiceDeployment | No
 
 
 def watch_alarms(model: Model, service: Service, record: ServiceDeployment | None) -> None:
-    """End the deployment when one of its alarms goes off: by a rollback, or where it stands."""
+    """End the deployment when one of its alarms goes off: by a rollback, or where it stands.
+
+    Its `statusReason` is unconfirmed (docs/aws-facts.md#service-deployment-states).
+    """
     names = alarms.triggered(model, record) if record is not None else ()
     if record is None or not names:
         return

@@ -37,7 +37,10 @@ def say(model: Model, service: Service, text: str) -> None:
 
 
 def say_once(model: Model, service: Service, cause: str, message: str) -> None:
-    """Add a message unless the same cause was told less than six hours ago and is not resolved."""
+    """Add a message unless the same cause was told less than six hours ago and is not resolved.
+
+    Source: docs/aws-facts.md#service-events.
+    """
     told = service.spoken.get(cause)
     if told is not None and model.now - told < SUPPRESSED_SECONDS:
         return

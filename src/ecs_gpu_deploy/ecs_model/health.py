@@ -115,7 +115,10 @@ def target_rule(group: TargetGroup, container: Container) -> ProbeRule:
 
 
 def evaluate(model: Model, task: Task) -> None:
-    """Decide anew whether a task counts as healthy, or is to be replaced."""
+    """Decide anew whether a task counts as healthy, or is to be replaced.
+
+    Sources: docs/aws-facts.md#healthy-after-40-seconds and #grace-period.
+    """
     if not task.live or task.last_status is not TaskStatus.RUNNING:
         task.healthy = False
         return
@@ -163,7 +166,10 @@ def evaluate(model: Model, task: Task) -> None:
 
 
 def deregister(model: Model, task: Task) -> float:
-    """Begin to drain a task's targets and give the time when the last one has drained."""
+    """Begin to drain a task's targets and give the time when the last one has drained.
+
+    Epoch seconds. Source: docs/aws-facts.md#target-health-check.
+    """
     ends = model.now
     service = model.service_of(task)
     for target in task.targets:

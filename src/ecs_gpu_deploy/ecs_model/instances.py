@@ -1,4 +1,7 @@
-"""What befalls container instances: loss, draining, a silent agent."""
+"""What befalls container instances: loss, draining, a silent agent.
+
+Sources: AWS page "Draining Amazon ECS container instances"; API Reference, "ContainerInstance".
+"""
 
 from __future__ import annotations
 

@@ -151,7 +151,10 @@ def tell_unplaced(model: Model, service: Service, result: Launch) -> None:
 
 
 def placement_retry(tries: int) -> float:
-    """Give the seconds until the next try after so many in vain."""
+    """Give the seconds until the next try after so many in vain.
+
+    Source: docs/aws-facts.md#back-off; the steps are unconfirmed.
+    """
     return float(min(LONGEST_PLACEMENT_RETRY, PLACEMENT_RETRY * 2 ** min(tries, 10)))
 
 

@@ -10,6 +10,8 @@
     ├── UnsupportedFeature             UnsupportedFeatureException
     ├── ClientMistake                  ClientException
     └── InvalidParameter               InvalidParameterException
+
+Source: API Reference, the "Errors" of each action.
 """
 
 from __future__ import annotations

@@ -29,7 +29,10 @@ class Limits:
 
 
 def limits_of(model: Model, service: Service) -> Limits:
-    """Give a service's limits with AWS's rounding."""
+    """Give a service's limits with AWS's rounding.
+
+    Numbers of tasks. Source: docs/aws-facts.md#rounding.
+    """
     configuration = service.config.get("deploymentConfiguration") or {}
     daemon = service.config.get("schedulingStrategy") == "DAEMON"
     desired = service.desired_count

@@ -28,7 +28,10 @@ DEFAULT_GPU_MEMORY_MIB = 24_576
 
 
 def provider_for(strategy: Sequence[Mapping[str, Any]], placed: Counter[str]) -> str | None:
-    """Choose the capacity provider of the next task by base and weight; `placed` counts the tasks so far."""
+    """Choose the capacity provider of the next task by base and weight; `placed` counts the tasks so far.
+
+    Source: API Reference, "CapacityProviderStrategyItem".
+    """
     for item in strategy:
         name = str(item.get("capacityProvider"))
         if placed[name] < int(item.get("base") or 0):

@@ -70,7 +70,10 @@ def update(model: Model, name: str, changes: Mapping[str, Any]) -> Service:
 
 
 def delete(model: Model, name: str, *, force: bool) -> Service:
-    """Drain a service; it becomes INACTIVE with its last task."""
+    """Drain a service; it becomes INACTIVE with its last task.
+
+    Source: API Reference, "DeleteService".
+    """
     service = model.services.get(name) or model.inactive_services.get(name)
     if service is None:
         raise ServiceNotFound

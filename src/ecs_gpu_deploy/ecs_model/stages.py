@@ -50,7 +50,10 @@ def finished(record: ServiceDeployment) -> bool:
 
 
 def scales_up(service: Service, record: ServiceDeployment) -> bool:
-    """Tell whether the stage lets the new revision have tasks: not before SCALE_UP."""
+    """Tell whether the stage lets the new revision have tasks: not before SCALE_UP.
+
+    Source: docs/aws-facts.md#deployment-strategies.
+    """
     if not staged(service) or record.status is not ServiceDeploymentStatus.IN_PROGRESS:
         return True
     return record.lifecycle_stage not in {None, "RECONCILE_SERVICE", "PRE_SCALE_UP"}
@@ -73,7 +76,10 @@ def step(model: Model, service: Service, record: ServiceDeployment, desired: int
 
 
 def answer_hook(model: Model, service: Service, record: ServiceDeployment, hook_id: str, action: str) -> None:
-    """Continue or roll back at a PAUSE hook that awaits it."""
+    """Continue or roll back at a PAUSE hook that awaits it.
+
+    Source: docs/aws-facts.md#pause-hooks.
+    """
     hook = next((each for each in record.hooks if each.hook_id == hook_id), None)
     if hook is None or hook.status != "AWAITING_ACTION":
         raise InvalidParameter("The specified lifecycle hook is not awaiting an action.")

@@ -20,7 +20,10 @@ Result = tuple[tuple[Task, ...], tuple[Failure, ...]]
 
 
 def run_task(model: Model, request: Mapping[str, Any]) -> Result:
-    """Start tasks as RunTask does: without room, failures and no exception."""
+    """Start tasks as RunTask does: without room, failures and no exception.
+
+    Source: docs/aws-facts.md#runtask-failures.
+    """
     number = 1 if request.get("count") is None else int(request["count"])
     if not 1 <= number <= MAX_TASKS:
         raise InvalidParameter("Count must be between 1 and 10.")

@@ -131,6 +131,7 @@ def requirement_of(
     """Read what a raw task definition asks of an instance, with a service's or RunTask's own constraints.
 
     Raises ValueError with one sentence for a GPU value or a size that cannot be read.
+    CPU is in units of 1/1024 vCPU, memory in MiB (API Reference, "ContainerDefinition").
     """
     overrides = overrides or {}
     container_overrides = {
@@ -208,7 +209,10 @@ def room_of(container_instance: Mapping[str, Any]) -> Room:
 
 
 def shortfalls(requirement: Requirement, room: Room) -> tuple[Shortfall, ...]:
-    """List all that an instance lacks for a task, gravest first; empty means that it fits."""
+    """List all that an instance lacks for a task, gravest first; empty means that it fits.
+
+    Source: docs/aws-facts.md#runtask-failures for the words; their order is ours.
+    """
     found = []
     if not room.active:
         found.append(Shortfall.INACTIVE)

@@ -70,7 +70,8 @@ def shortage_of(
     """Return why a task of *requirement* finds no place among *instances*; None where one would take it.
 
     *provisioning* counts our tasks that wait for a capacity provider, *old_tasks* are the service's other
-    live tasks. Instances of other capacity providers than the service's own do not count.
+    live tasks. Instances of other capacity providers than the service's own do not count. Sources:
+    docs/aws-facts.md#gpus-of-an-instance, #provisioning and #rounding.
     """
     pool = _pool(service, instances)
     if requirement.gpu_count > MOST_GPUS:

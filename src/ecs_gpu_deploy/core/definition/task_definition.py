@@ -1,7 +1,7 @@
 """Task definitions as raw JSON: read, made registrable, and the containers in them.
 
 They stay what `json.loads` gives, end to end, so that a member that no SDK knows yet survives a deployment
-(aws-actions/amazon-ecs-deploy-task-definition issues 701, 704, 464). No function changes its argument.
+(aws-actions/amazon-ecs-deploy-task-definition #701, #704, #464). No function changes its argument.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def registrable(raw_describe: Mapping[str, Any]) -> dict[str, Any]:
 
     `{"taskDefinition": {…}, "tags": […]}` is unwrapped, and its tags become the input member `tags`.
     Besides the read-only members, only tags in AWS's own `aws:` name space go: AWS sets them (CloudFormation)
-    and refuses them in a request. Everything else stays, known or not.
+    and refuses them in a request. Everything else stays, known or not
+    (docs/aws-facts.md#task-definitions-as-raw-json).
     """
     inner = raw_describe.get("taskDefinition", raw_describe)
     if not isinstance(inner, Mapping):

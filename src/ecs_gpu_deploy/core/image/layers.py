@@ -89,7 +89,7 @@ class LayerDelta:
 
     @property
     def pull_seconds(self) -> float:
-        """Longest time in which a fresh host must have pulled the image."""
+        """Longest time, in seconds, in which a fresh host must have pulled the image."""
         return self.total_bytes / SLOWEST_PULL_BYTES_PER_SECOND
 
 

@@ -125,7 +125,10 @@ def stage_of(task: Task) -> Stage:
 
 
 def never_placed(task: Task) -> bool:
-    """Say whether *task* ended because no room was found for it, so that it may be started again."""
+    """Say whether *task* ended because no room was found for it, so that it may be started again.
+
+    Source: docs/aws-facts.md#provisioning.
+    """
     return (
         task.last_status == "STOPPED"
         and task.stop_code == "TaskFailedToStart"

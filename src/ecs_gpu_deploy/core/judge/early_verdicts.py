@@ -29,7 +29,11 @@ def called_by_us(
 
 
 def placement_limit(watched: Watched, history: History) -> float:
-    """Return the seconds for which nothing may find a place: fewer where waiting cannot help."""
+    """Return the seconds for which nothing may find a place: fewer where waiting cannot help.
+
+    The bounds are ours: AWS itself ends a task's wait in PROVISIONING late, and whether its breaker counts it
+    is not confirmed (docs/aws-facts.md#provisioning, #breaker-and-placement).
+    """
     certain = history.shortage is not None and history.shortage.certain
     if certain and not watched.placement_given:
         return min(watched.placement_timeout, IMPOSSIBLE_SECONDS)

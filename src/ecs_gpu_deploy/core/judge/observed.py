@@ -151,13 +151,20 @@ def is_unplaced_event(event: Event) -> bool:
 
 
 def signature(task: Task) -> tuple[object, ...]:
-    """Return what makes two failures the same: stop code, exit codes, the reason up to its first colon."""
+    """Return what makes two failures the same: stop code, exit codes, the reason up to its first colon.
+
+    Behind the colon stand ids and times, which differ from task to task.
+    """
     exits = tuple(container.exit_code for container in task.containers)
     return (task.stop_code, exits, task.stopped_reason.partition(":")[0].partition("(")[0].strip())
 
 
 def says_successful(snapshot: Snapshot, ours: Deployment | None) -> bool:
-    """Say whether AWS calls our deployment done: by its service deployment, else by COMPLETED on PRIMARY."""
+    """Say whether AWS calls our deployment done: by its service deployment, else by COMPLETED on PRIMARY.
+
+    Old tasks may still drain then. Sources: docs/aws-facts.md#service-deployment-states and
+    #classic-deployments.
+    """
     if snapshot.deployment is not None:
         return snapshot.deployment.status == ServiceDeploymentStatus.SUCCESSFUL
     return (

@@ -83,10 +83,16 @@ def container_allowance(
 
 
 def grace_needed(load_seconds: float) -> int:
-    """Return the health check grace period that a load of *load_seconds* asks for: half as much again."""
+    """Return the health check grace period that a load of *load_seconds* asks for: half as much again.
+
+    Whole seconds. The margin is ours: a load takes longer where the instance is cold.
+    """
     return math.ceil(GRACE_MARGIN * load_seconds)
 
 
 def start_period_needed(load_seconds: float) -> int:
-    """Return the container health check's startPeriod for *load_seconds*; AWS allows at most 300 s."""
+    """Return the container health check's startPeriod for *load_seconds*; AWS allows at most 300 s.
+
+    Whole seconds. Source: docs/aws-facts.md#container-health-check.
+    """
     return min(MAX_START_PERIOD, math.ceil(load_seconds))

@@ -112,6 +112,7 @@ def previous_of(rollouts: Sequence[Rollout], task_definition: str) -> Rollout | 
     """Return the newest rollout before the current one that succeeded with another revision.
 
     Where the current one did not succeed (it is ongoing, or failed and stayed), the newest that did.
+    AWS's own rollback chooses alike (docs/aws-facts.md#rollback-candidate).
     """
     current = current_of(rollouts, task_definition)
     for rollout in rollouts:

@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from ecs_gpu_deploy.core.judge.observed import Snapshot, Watched, history_at_start
-from ecs_gpu_deploy.core.judge.pace import seconds_to_next_look
+from ecs_gpu_deploy.core.judge.pace import (
+    LookTimes,
+    instances_are_due,
+    seconds_to_next_look,
+    service_is_due,
+    tasks_are_due,
+)
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.timing import HealthTiming
 from ecs_gpu_deploy.model import CircuitBreaker, Service, ServiceDeployment, ServiceDeploymentStatus, Task
@@ -144,3 +150,44 @@ def test_the_look_is_not_later_than_our_own_decision(soon):
 
 def test_a_moment_that_has_passed_is_looked_at_at_once_and_not_without_a_pause():
     assert seconds(at=9000.0) == pytest.approx(0.2)
+
+
+JUST = LookTimes(changed_at=1000.0, service_at=1000.0, tasks_at=1000.0, instances_at=1000.0)
+
+
+@pytest.mark.parametrize(
+    ("after", "changed_at", "news", "due"),
+    [
+        pytest.param(1.0, 1000.0, True, True, id="the deployment changed"),
+        pytest.param(19.9, 1000.0, False, False, id="just read"),
+        pytest.param(20.0, 1000.0, False, True, id="20 s old"),
+        pytest.param(39.9, 900.0, False, False, id="in quiet it may be twice as old"),
+        pytest.param(40.0, 900.0, False, True, id="and no older"),
+        pytest.param(20.0, 980.1, False, True, id="39.9 s without a change are not quiet yet"),
+        pytest.param(20.0, 980.0, False, False, id="40 s are"),
+    ],
+)
+def test_when_the_service_is_read(after, changed_at, news, due):
+    assert service_is_due(replace(JUST, changed_at=changed_at), 1000.0 + after, news=news) is due
+
+
+@pytest.mark.parametrize(
+    ("after", "changed_at", "ended", "changed", "due"),
+    [
+        pytest.param(0.0, 1000.0, True, False, True, id="the deployment ended"),
+        pytest.param(9.9, 1000.0, False, True, False, id="a change right after a look waits"),
+        pytest.param(10.0, 1000.0, False, True, True, id="a change"),
+        pytest.param(44.9, 1010.0, False, False, False, id="nothing new"),
+        pytest.param(45.0, 1010.0, False, False, True, id="45 s old"),
+        pytest.param(89.9, 1000.0, False, False, False, id="in quiet they may be twice as old"),
+        pytest.param(90.0, 1000.0, False, False, True, id="and no older"),
+    ],
+)
+def test_when_the_tasks_are_read(after, changed_at, ended, changed, due):
+    times = replace(JUST, changed_at=changed_at)
+    assert tasks_are_due(times, 1000.0 + after, ended=ended, changed=changed) is due
+
+
+@pytest.mark.parametrize(("after", "due"), [(59.9, False), (60.0, True)])
+def test_the_instances_are_read_once_a_minute(after, due):
+    assert instances_are_due(JUST, 1000.0 + after) is due

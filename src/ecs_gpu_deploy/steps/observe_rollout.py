@@ -7,7 +7,7 @@ asked once. Stopped tasks and their last log lines are collected during the wait
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import Requirement
 from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_failure, is_unplaced_event
+from ecs_gpu_deploy.core.judge.pace import LookTimes, instances_are_due, service_is_due, tasks_are_due
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts
 from ecs_gpu_deploy.core.judge.rollout import SETTLE_SECONDS
 from ecs_gpu_deploy.edges.aws.client import Aws, error_text, is_passing, refused
@@ -30,11 +31,6 @@ from ecs_gpu_deploy.result import Finding, Severity
 
 T = TypeVar("T")
 
-_SERVICE_SECONDS = 20.0
-_TASKS_SECONDS = 45.0
-_CHANGED_TASKS_SECONDS = 10.0
-_INSTANCES_SECONDS = 60.0
-_QUIET_SECONDS = 40.0
 _LOG_TAILS = 12
 
 
@@ -71,9 +67,9 @@ class Looker:
         self._deployment_key: tuple[object, ...] = ()
         self._closed: dict[str, Finding] = {}
         self._blind: dict[str, str] = {}
-        self._service_at = self._instances_at = 0.0
         # Right after the update there is no task of ours yet.
-        self._changed_at = self._tasks_at = watch.watched.started_at
+        began = watch.watched.started_at
+        self._times = LookTimes(changed_at=began, tasks_at=began, service_at=0.0, instances_at=0.0)
         self._service_key: tuple[object, ...] = ()
         self._seen_key: tuple[object, ...] = ()
         self._known_stopped: frozenset[str] = frozenset()
@@ -96,17 +92,15 @@ class Looker:
         before = self._deployment_key
         self._look_at_deployment(now)
         if self._deployment_key != before:
-            self._changed_at = now
+            self._times = replace(self._times, changed_at=now)
         ended = self.deployment is not None and self.deployment.status.is_terminal
-        quiet = 2.0 if now - self._changed_at >= _QUIET_SECONDS else 1.0
-        due = self.deployment is None or self._deployment_key != before or ended
-        if due or self._stale or now - self._service_at >= _SERVICE_SECONDS * quiet:
+        news = self.deployment is None or self._deployment_key != before or ended or self._stale
+        if service_is_due(self._times, now, news=news):
             self._look_at_service(now)
         tasks: tuple[Task, ...] | None = None
         targets: tuple[TargetHealth, ...] = ()
         changed = self._service_key != self._seen_key
-        since = now - self._tasks_at
-        if ended or (changed and since >= _CHANGED_TASKS_SECONDS) or since >= _TASKS_SECONDS * quiet:
+        if tasks_are_due(self._times, now, ended=ended, changed=changed):
             tasks = self._look_at_tasks(now, with_stopped=ended or changed)
             targets = self._look_at_targets(tasks)
         return Snapshot(
@@ -171,7 +165,7 @@ class Looker:
         found = self._try("service", lambda: self._ecs.observe_service(name) or missing)
         if found is None:
             return
-        self._service_at = now
+        self._times = replace(self._times, service_at=now)
         self._stale = False
         if found is missing:
             self._present = None
@@ -200,7 +194,7 @@ class Looker:
         )
         if tasks is None:
             return None
-        self._tasks_at = now
+        self._times = replace(self._times, tasks_at=now)
         self._seen_key = self._service_key
         ours = self._watch.watched.deployment_id
         stopped = [task for task in tasks if task.last_status == "STOPPED"]
@@ -251,9 +245,9 @@ class Looker:
             return None
         if requirement is None or self.service.launch_type == "FARGATE":
             return None
-        if now - self._instances_at >= _INSTANCES_SECONDS:
+        if instances_are_due(self._times, now):
             found = self._try("instances", self._ecs.observe_instances)
-            self._instances_at = now
+            self._times = replace(self._times, instances_at=now)
             if found is not None:
                 self.instances = found
         if "instances" in self._closed:

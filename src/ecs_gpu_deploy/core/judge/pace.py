@@ -1,4 +1,4 @@
-"""How soon to look at AWS again: often while a verdict may come, half as often while none can.
+"""How soon to look at AWS again, and at what: often while a verdict may come, half as often while none can.
 
 A verdict that is certain is said within one interval of AWS knowing it. That takes no more calls than AWS's
 own steps ask for: before all old tasks were told to stop there is no success, and before enough tasks failed
@@ -7,15 +7,56 @@ there is no rollback.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.model import ServiceDeploymentStatus
 
-STRETCH = 2.0
-LONG_PULL_SECONDS = 60.0
-SHORTEST_SECONDS = 0.2
+STRETCH: Final = 2.0
+LONG_PULL_SECONDS: Final = 60.0
+SHORTEST_SECONDS: Final = 0.2
+
+SERVICE_SECONDS: Final = 20.0
+TASKS_SECONDS: Final = 45.0
+CHANGED_TASKS_SECONDS: Final = 10.0
+INSTANCES_SECONDS: Final = 60.0
+"""How old each view may become, in seconds; the deployment itself is read at every look."""
+QUIET_SECONDS: Final = 40.0
+"""After so many seconds without a change of the deployment, service and tasks are read half as often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookTimes:
+    """When each view was last read, and when the deployment was last seen to change: epoch seconds."""
+
+    changed_at: float
+    service_at: float
+    tasks_at: float
+    instances_at: float
+
+    def quiet(self, now: float) -> float:
+        """Return by how much looks are stretched at *now*."""
+        return STRETCH if now - self.changed_at >= QUIET_SECONDS else 1.0
+
+
+def service_is_due(times: LookTimes, now: float, *, news: bool) -> bool:
+    """Say whether the service is read now; *news* is a change of the deployment, or that it is not seen."""
+    return news or now - times.service_at >= SERVICE_SECONDS * times.quiet(now)
+
+
+def tasks_are_due(times: LookTimes, now: float, *, ended: bool, changed: bool) -> bool:
+    """Say whether tasks and targets are read now: the deployment *ended*, or the service *changed*."""
+    since = now - times.tasks_at
+    return ended or (changed and since >= CHANGED_TASKS_SECONDS) or since >= TASKS_SECONDS * times.quiet(now)
+
+
+def instances_are_due(times: LookTimes, now: float) -> bool:
+    """Say whether the container instances are read now, where somebody wants to know what they lack."""
+    return now - times.instances_at >= INSTANCES_SECONDS
 
 
 def seconds_to_next_look(

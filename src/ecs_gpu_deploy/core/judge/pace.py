@@ -39,7 +39,7 @@ class LookTimes:
     instances_at: float
 
     def quiet(self, now: float) -> float:
-        """Return by how much looks are stretched at *now*."""
+        """Return the factor by which looks are stretched at *now*."""
         return STRETCH if now - self.changed_at >= QUIET_SECONDS else 1.0
 
 

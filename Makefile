@@ -1,4 +1,4 @@
-# make demo · make test · make check · make coverage · make bench · make docs · make permissions · make lock
+# make demo · make test · make check · make coverage · make bench · make mutants · make docs · make permissions · make lock
 # make program-test · make example-test · make infra-test: the three parts of make test
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
@@ -10,7 +10,7 @@ DEV := .venv/bin/python
 DEMO := .venv-demo/bin/python
 NODE_TESTS := tests/contract/foreign tests/contract/action
 
-.PHONY: help demo test program-test coverage check bench docs lock clean
+.PHONY: help demo test program-test coverage check bench mutants docs lock clean
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -38,6 +38,10 @@ check: $(DEV) docs-check
 
 bench: $(DEV)
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(DEV) $$file || exit 1; done
+
+# ONLY names packages or files: make mutants ONLY="core/capacity core/judge/pace.py"
+mutants: $(DEV)
+	@$(DEV) -m tools.mutants $(ONLY)
 
 .PHONY: docs-check permissions
 docs: $(DEV)

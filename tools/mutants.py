@@ -1,0 +1,167 @@
+"""`python -m tools.mutants [core/capacity core/judge/pace.py …]`: break the pure rules, one place at a time.
+
+mutmut makes the breaks (mutants) and runs for each the unit tests that reach it; a break that no test
+notices survives. Each package is broken in a folder of its own under build/mutants, by the unit tests that
+import it; build/mutants/survivors.txt shows what survived. Left out is what mutmut cannot reach: module
+constants, and functions under a decorator other than classmethod and staticmethod.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mutmut.configuration import reset_config
+from mutmut.mutation.data import SourceFileMutationData
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.stats import status_by_exit_code
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / "build" / "mutants"
+CODE = "src/ecs_gpu_deploy"
+WANTED = 85.0
+PACKAGES = {
+    "core/definition": ("core/definition/*.py",),
+    "core/capacity": ("core/capacity/*.py",),
+    "core/judge": ("core/judge/*.py",),
+    "core/diagnose": ("core/diagnose/*.py",),
+    "ecs_model": ("ecs_model/breaker.py", "ecs_model/placement.py", "ecs_model/health.py"),
+}
+# What unit tests read or import beside the code.
+NEEDED = ("docs", "tests/conftest.py", "tests/data", "tests/unit", "tests/worlds.py", "tools")
+# A mutant that runs on without end is stopped, and so noticed.
+NOTICED = {"killed", "timeout", "segfault", "suspicious"}
+RUN_MUTMUT = "from mutmut.__main__ import cli; cli()"
+_PROJECT = """\
+[tool.mutmut]
+source_paths = ["src"]
+only_mutate = {files}
+also_copy = ["docs", "tools"]
+pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "tools.mutants"]
+pytest_add_cli_args_test_selection = {tests}
+use_git_change_detection = false
+
+[tool.pytest.ini_options]
+pythonpath = ["."]
+filterwarnings = ["error"]
+"""
+
+
+def main(only: Sequence[str]) -> int:
+    """Print a line per package and return 1 where one is below WANTED, 2 where `only` names nothing."""
+    chosen = {package: _chosen(package, files, only) for package, files in PACKAGES.items()}
+    if not any(chosen.values()):
+        print(f"{' '.join(only)} is none of {', '.join(PACKAGES)} and no file of theirs", file=sys.stderr)
+        return 2
+    weak = False
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir(parents=True)
+    for package, files in chosen.items():
+        if not files:
+            continue
+        began, cpu = time.monotonic(), _cpu_seconds()
+        verdicts = _verdicts(package, files)
+        survivors = [name for name, status in verdicts.items() if status not in NOTICED]
+        score = 100 * (len(verdicts) - len(survivors)) / max(1, len(verdicts))
+        weak = weak or score < WANTED
+        print(
+            f"{package:16} {len(verdicts):5} mutants {len(verdicts) - len(survivors):5} killed "
+            f"{len(survivors):4} survived {score:5.1f} % {time.monotonic() - began:5.0f} s "
+            f"({_cpu_seconds() - cpu:.0f} s of CPU)",
+            flush=True,
+        )
+        with (WORK / "survivors.txt").open("a", encoding="utf-8") as listed:
+            listed.writelines(_shown(package, survivors, verdicts))
+    return int(weak)
+
+
+def pytest_sessionstart() -> None:
+    """Empty the caches of the broken module: they were filled in this process before it was broken."""
+    module = sys.modules.get(os.environ.get("MUTANT_UNDER_TEST", "").rpartition(".")[0])
+    for value in vars(module).values() if module else ():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+
+
+def _chosen(package: str, patterns: Sequence[str], only: Sequence[str]) -> list[str]:
+    files = sorted(
+        str(file.relative_to(ROOT / CODE)) for pattern in patterns for file in (ROOT / CODE).glob(pattern)
+    )
+    wanted = [name.removeprefix(f"{CODE}/").rstrip("/") for name in only]
+    return [file for file in files if not wanted or package in wanted or file in wanted]
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _folder(package: str) -> Path:
+    return WORK / package.replace("/", "-")
+
+
+def _verdicts(package: str, files: Sequence[str]) -> dict[str, str]:
+    """Run mutmut over the files and give the verdict on each mutant."""
+    folder = _folder(package)
+    (folder / "tests").mkdir(parents=True)
+    for name in ("src", *NEEDED):
+        (folder / name).symlink_to(ROOT / name)
+    project = _PROJECT.format(files=[f"{CODE}/{file}" for file in files], tests=_tests_of(package))
+    (folder / "pyproject.toml").write_text(project, encoding="utf-8")
+    log = folder / "mutmut.log"
+    with log.open("w", encoding="utf-8") as output:
+        ended = subprocess.run(  # noqa: S603  (our own words)
+            [sys.executable, "-c", RUN_MUTMUT, "run", "--max-children", os.environ.get("WORKERS", "2")],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if ended.returncode:
+        sys.exit(f"mutmut ended with {ended.returncode}: {log}")
+    verdicts: dict[str, str] = {}
+    with contextlib.chdir(folder):
+        for file in files:
+            results = SourceFileMutationData(path=f"{CODE}/{file}")
+            results.load()
+            verdicts |= {name: status_by_exit_code[code] for name, code in results.exit_code_by_key.items()}
+    return verdicts
+
+
+def _tests_of(package: str) -> list[str]:
+    """Name the test files that import the package, themselves or through a module beside them."""
+    unit = ROOT / "tests" / "unit"
+    sources = {file.stem: file.read_text(encoding="utf-8") for file in sorted(unit.glob("*.py"))}
+    at_home = {
+        name
+        for name, source in sources.items()
+        if _imports(source, f"ecs_gpu_deploy.{package.replace('/', '.')}")
+    }
+    helpers = [name for name in at_home if not name.startswith("test_")]
+    at_home |= {
+        name for name, source in sources.items() if any(_imports(source, helper) for helper in helpers)
+    }
+    return [f"tests/unit/{name}.py" for name in sorted(at_home) if name.startswith("test_")]
+
+
+def _imports(source: str, module: str) -> bool:
+    return re.search(rf"^\s*(from|import) {re.escape(module)}\b", source, re.MULTILINE) is not None
+
+
+def _shown(package: str, survivors: Sequence[str], verdicts: Mapping[str, str]) -> Iterator[str]:
+    with contextlib.chdir(_folder(package)):
+        reset_config()
+        for name in survivors:
+            yield f"# {name}: {verdicts[name]}\n{get_diff_for_mutant(name)}\n\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -24,6 +24,7 @@ CONTRACT = re.findall(
     cuda-driver-mismatch gpu-driver gpu-not-visible shared-memory architecture-mismatch health-check-container
     health-check-elb health-check-timing spot-interruption instance-lost throttled credentials-expired
     hook-failed alarm no-rollback-candidate task-protected unknown
+    efs-mount eni-limit docker-timeout image-signature
     """,
 )
 
@@ -62,6 +63,12 @@ def test_patterns_are_lower_case() -> None:
 def test_no_quantifier_is_unbounded() -> None:
     bare = [(code, re.sub(r"\[[^\]]*\]", "x", re.sub(r"\\.", "x", pattern))) for code, pattern in PATTERNS]
     assert [(code, pattern) for code, pattern in bare if re.search(r"[*+]", pattern)] == []
+
+
+def test_no_two_causes_have_the_same_rank() -> None:
+    """Hold that of two causes on one line the table says which is named, and not the order of the file."""
+    ranks = [cause.rank for cause in causes()]
+    assert sorted(ranks) == sorted(set(ranks))
 
 
 def test_no_pattern_is_there_twice() -> None:

@@ -69,3 +69,12 @@ def test_a_chain_has_one_hour():
     error = chain_refusal(StsError(code="ValidationError", text="DurationSeconds exceeds 1 hour"), role=ROLE)
     assert error.exit_code == 2
     assert "at most one hour" in error.hint
+
+
+@pytest.mark.parametrize("case", [case for case, (_, _, exit_code, _) in CASES.items() if exit_code == 3])
+def test_a_role_that_is_refused_is_diagnosed_as_that(case):
+    code, text, _, _ = CASES[case]
+    wanted = "credentials-expired" if code == "ExpiredTokenException" else "role-trust"
+    error = web_identity_refusal(StsError(code=code, text=text), ROLE, CLAIMS, duration=7200, now=1600.0)
+    assert error.diagnosis_code == wanted
+    assert chain_refusal(StsError(code="AccessDenied", text=text), role=ROLE).diagnosis_code == "role-trust"

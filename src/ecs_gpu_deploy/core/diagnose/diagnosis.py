@@ -7,7 +7,7 @@ task that was killed while it was still loading is told from one that crashed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
@@ -242,12 +242,14 @@ def diagnoses_of(
     service: Service | None = None,
     timing: HealthTiming | None = None,
     reasons: Sequence[str] = (),
+    proven: Mapping[str, str] | None = None,
 ) -> tuple[Diagnosis, ...]:
     """Return the causes of a rollout's failures, root causes first, grouped: one Diagnosis per code.
 
     *tasks* may hold running ones; *events* are those since the deployment began; *reasons* are further
-    texts of AWS: statusReason, rollback.reason, RunTask `failures[].reason`. Tasks that a deployment or a
-    user stopped are no failures. Empty when nothing failed.
+    texts of AWS: statusReason, rollback.reason, RunTask `failures[].reason`; *proven* maps codes that
+    a field of AWS's answers proves to their evidence. Tasks that a deployment or a user stopped are no
+    failures. Empty when nothing failed.
     """
     groups: dict[str, _Group] = {}
     context = _Context(
@@ -264,6 +266,7 @@ def diagnoses_of(
         *_event_hits(events, service),
         *(hit for reason in reasons for hit in hits(reason, patterns(AWS_SOURCES))),
         *_target_hits(target_health),
+        *(Hit(cause=cause_of(code), number=0, line=line) for code, line in (proven or {}).items()),
     ]
     _add_others(groups, [hit for hit in others if hit.cause.rank < NORMAL_RANK])
     _add_instances(groups, tasks, instances)
@@ -435,8 +438,5 @@ def headline(found: Diagnosis) -> str:
 
 
 def _lower_first(text: str) -> str:
-    return (
-        text
-        if text[:2].isupper() or text.startswith(("EC2 ", "AWS ", "ECS "))
-        else text[:1].lower() + text[1:]
-    )
+    """Return *text* as it goes on within a sentence: an abbreviation keeps its capitals."""
+    return text if any(map(str.isupper, text.split(" ")[0][1:])) else text[:1].lower() + text[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
-from ecs_gpu_deploy.core.judge.observed import History, is_failure
+from ecs_gpu_deploy.core.judge.observed import History, is_failure, ours_of
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.result import Diagnosis, Outcome, Phase
@@ -16,12 +16,6 @@ def diagnoses_at_end(
     verdict: Verdict, watch: Watch, history: History, looker: Looker
 ) -> tuple[Diagnosis, ...]:
     """Return the causes, best first; empty where none is known and none is needed."""
-    deployment = looker.deployment
-    reasons = [verdict.reason]
-    if deployment is not None and not verdict.reason.endswith("run the rollback."):
-        reasons = [r for r in (deployment.rollback_reason, deployment.status_reason) if r]
-    if deployment is not None and deployment.triggered_alarms:
-        reasons.append(f"triggeredAlarmNames: {', '.join(deployment.triggered_alarms)}")
     failed = tuple(task for task in history.stopped if is_failure(task))
     found = diagnoses_of(
         tasks=(*history.live, *failed),
@@ -31,12 +25,29 @@ def diagnoses_at_end(
         instances=looker.instances,
         service=looker.service,
         timing=watch.facts.timing,
-        reasons=tuple(dict.fromkeys(reasons)),
+        reasons=_said_by_aws(watch, looker),
+        proven=_proven(verdict, looker),
     )
     found = _with_impaired_gpus(found, history, looker)
     if verdict.outcome in {Outcome.SUPERSEDED, Outcome.CANCELLED}:
         return tuple(d for d in found if d.code != "unknown")
     return _with_shortage(found, verdict, history)
+
+
+def _said_by_aws(watch: Watch, looker: Looker) -> tuple[str, ...]:
+    """Return what AWS itself says of how the deployment went, never our own sentences about it."""
+    deployment, classic = looker.deployment, ours_of(watch.watched, looker.service)
+    said = [deployment.rollback_reason, deployment.status_reason] if deployment is not None else []
+    said += [classic.rollout_state_reason] if classic is not None else []
+    return tuple(dict.fromkeys(text for text in said if text))
+
+
+def _proven(verdict: Verdict, looker: Looker) -> dict[str, str]:
+    """Return the codes that a field proves, not a text, with the evidence for each."""
+    proven = {"no-rollback-candidate": verdict.reason} if verdict.without_candidate else {}
+    if looker.deployment is not None and looker.deployment.triggered_alarms:
+        proven["alarm"] = f"triggeredAlarmNames: {', '.join(looker.deployment.triggered_alarms)}"
+    return proven
 
 
 def _with_impaired_gpus(

@@ -29,6 +29,7 @@ def web_identity_refusal(
     partition, account = role.split(":")[1], role.split(":")[4]
     issuer = str(claims.get("iss", "")).removeprefix("https://") or GITHUB_ISSUER
     what, hint = f"STS refused the role {role} ({code}: {text.rstrip('.')}).", ""
+    diagnosis_code = "role-trust"
     if code in {"AccessDenied", "AccessDeniedException"}:
         what = f"STS does not let this job assume the role {role} ({text.rstrip('.')})."
         hint = refusal_hint(claims)
@@ -46,6 +47,7 @@ def web_identity_refusal(
             f"--open-id-connect-provider-arn arn:{partition}:iam::{account}:oidc-provider/{issuer}"
         )
     elif code in {"ExpiredTokenException", "ExpiredToken"}:
+        diagnosis_code = "credentials-expired"
         skew = int(now - float(claims.get("iat", now)))
         what = f"STS says that GitHub's token has expired ({text.rstrip('.')}), though it was just issued."
         hint = (
@@ -66,7 +68,7 @@ def web_identity_refusal(
         hint = "Activate STS for the region in the account's settings, or choose another region."
     elif claims:
         hint = f"The job's token says: {told(claims)}."
-    return Refused(what, hint=hint, diagnosis_code="credentials-expired")
+    return Refused(what, hint=hint, diagnosis_code=diagnosis_code)
 
 
 def chain_refusal(error: StsError, *, role: str) -> DeployError:
@@ -82,5 +84,5 @@ def chain_refusal(error: StsError, *, role: str) -> DeployError:
     return Refused(
         f"STS refused the role {role} of role-chain ({code}: {text.rstrip('.')}).",
         hint=hint,
-        diagnosis_code="credentials-expired",
+        diagnosis_code="role-trust",
     )

@@ -202,6 +202,7 @@ def _failed_in_place(
         outcome=Outcome.FAILED,
         reason=sentence("The deployment failed", primary.rollout_state_reason)
         + " No rollback candidate was found to run the rollback.",
+        without_candidate=True,
     )
 
 

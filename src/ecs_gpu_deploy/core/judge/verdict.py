@@ -10,11 +10,15 @@ from ecs_gpu_deploy.result import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How it ended. `ours` says that we call it before AWS does, so that the deployment still goes on."""
+    """How it ended. `ours` says that we call it before AWS does, so that the deployment still goes on.
+
+    `without_candidate` says that ECS found nothing to roll back to.
+    """
 
     outcome: Outcome
     reason: str
     ours: bool = False
+    without_candidate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -439,4 +439,4 @@ def headline(found: Diagnosis) -> str:
 
 def _lower_first(text: str) -> str:
     """Return *text* as it goes on within a sentence: an abbreviation keeps its capitals."""
-    return text if any(map(str.isupper, text.split(" ")[0][1:])) else text[:1].lower() + text[1:]
+    return text if any(map(str.isupper, text.partition(" ")[0][1:])) else text[:1].lower() + text[1:]

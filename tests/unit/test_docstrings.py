@@ -27,7 +27,9 @@ OURS = {
 SOURCE = re.compile(
     r"docs/aws-facts\.md#|\bpages? \"|\bAPI Reference\b|(Developer|User) Guide|AWS pages?\b|github\.com"
 )
-UNIT = re.compile(r"\b(seconds?|s|bytes?|MiB|time|epoch|vCPU|GPUs?|how long|minutes?|age|factor)\b", re.IGNORECASE)
+UNIT = re.compile(
+    r"\b(seconds?|s|bytes?|MiB|time|epoch|vCPU|GPUs?|how long|minutes?|age|factor)\b", re.IGNORECASE
+)
 
 
 def _functions(path: Path) -> Iterator[ast.FunctionDef]:

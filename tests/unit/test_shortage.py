@@ -1,5 +1,7 @@
 """Why no task finds a place: each answer, by what the instances have and hold."""
 
+from pathlib import Path
+
 import pytest
 
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
@@ -163,3 +165,142 @@ def test_agents_that_do_not_answer_are_named():
 def test_an_impaired_gpu_is_read_from_the_instances_health():
     details = [{"type": "ACCELERATED_COMPUTE", "status": "IMPAIRED"}, {"type": "DAEMON", "status": "OK"}]
     assert instance(0, healthStatus={"details": details}).impaired == ("ACCELERATED_COMPUTE",)
+
+
+ANSWERS = {
+    "blocked by our own tasks": lambda: answer(definition(), FULL, old_tasks=OLD),
+    "blocked by our own tasks, without GPUs": lambda: answer(
+        definition(gpus=None, memory=12000), FULL, old_tasks=OLD
+    ),
+    "our own tasks may go": lambda: answer(definition(), FULL, of=service(minimum=50), old_tasks=OLD),
+    "others hold the GPUs": lambda: answer(
+        definition(gpus="2"), (instance(0, gpus=2, free=1), instance(1, gpus=4, free=1))
+    ),
+    "others hold the memory": lambda: answer(definition(gpus=None, memory=12000), FULL),
+    "no instance is large enough": lambda: answer(
+        definition(gpus="4"), (instance(0), instance(1, gpus=2), instance(2))
+    ),
+    "no instance has the memory": lambda: answer(
+        definition(memory=64000), (instance(0), instance(1, memory=20000, attributes=()))
+    ),
+    "no instance has the CPU, but more may come": lambda: answer(
+        definition(cpu=64000), FULL, of=service(), provisioning=1
+    ),
+    "EC2 has no such instance": lambda: answer(definition(gpus="17"), ()),
+    "scaling, with a breaker": lambda: answer(
+        definition(), FULL, of=service(providers=("gpu", "spot")), provisioning=2
+    ),
+    "scaling, of the cluster's own providers": lambda: answer(
+        definition(), (), of=service(breaker=False), provisioning=1
+    ),
+    "no instances in the cluster": lambda: answer(definition(), ()),
+    "no instances of the providers": lambda: answer(definition(), (), of=service(providers=("gpu", "spot"))),
+    "no agent answers": lambda: answer(
+        definition(), [instance(number, agentConnected=False) for number in range(2)]
+    ),
+}
+GOLDEN = (Path(__file__).parent / "golden" / "shortages.txt").read_text(encoding="utf-8")
+
+
+def test_the_words_for_each_answer():
+    found = [(name, ask()) for name, ask in ANSWERS.items()]
+    shown = [f"# {name}\n{each.note}\n{each.message}\n{each.hint}\n" for name, each in found]
+    assert "\n".join(shown) == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "code", "certain"),
+    [
+        ("EC2 has no such instance", Answer.IMPOSSIBLE, "gpu-capacity", True),
+        ("no instance has the memory", Answer.IMPOSSIBLE, "memory-capacity", True),
+        ("no instance has the CPU, but more may come", Answer.IMPOSSIBLE, "cpu-capacity", False),
+        ("scaling, of the cluster's own providers", Answer.SCALING, "gpu-capacity", False),
+        ("no instances in the cluster", Answer.NO_INSTANCES, "no-instances", False),
+        ("others hold the GPUs", Answer.OTHERS, "gpu-capacity", False),
+        ("others hold the memory", Answer.OTHERS, "memory-capacity", False),
+        ("our own tasks may go", Answer.OWN_TASKS, "gpu-capacity", False),
+        ("blocked by our own tasks, without GPUs", Answer.OWN_TASKS, "memory-capacity", False),
+    ],
+)
+def test_each_answer_has_its_code_and_says_whether_waiting_can_help(name, of, code, certain):
+    found = ANSWERS[name]()
+    assert (found.answer, found.code, found.certain) == (of, code, certain)
+
+
+def test_a_scale_out_without_gpus_waits_for_ec2():
+    assert answer(definition(gpus=None), (), provisioning=1).code == "ec2-capacity"
+
+
+def test_sixteen_gpus_are_not_beyond_ec2():
+    assert answer(definition(gpus="16"), (), provisioning=1).answer == Answer.SCALING
+
+
+def ports(*numbers):
+    mappings = [{"containerPort": number, "hostPort": number} for number in numbers]
+    return {"containerDefinitions": [{"name": "rag", "memory": 10, "cpu": 10, "portMappings": mappings}]}
+
+
+def constrained(expression):
+    return {**definition(gpus=None), "placementConstraints": [{"type": "memberOf", "expression": expression}]}
+
+
+@pytest.mark.parametrize(
+    ("wants", "given", "code", "word"),
+    [
+        pytest.param(ports(22), {"ports": [22]}, "port-conflict", "the host port", id="a host port"),
+        pytest.param(
+            constrained("attribute:zone == a"),
+            {},
+            "missing-attribute",
+            "what the placement constraints ask for",
+            id="a placement constraint",
+        ),
+        pytest.param(
+            {**definition(gpus=None), "requiresAttributes": [{"name": "neuron"}]},
+            {},
+            "missing-attribute",
+            "an attribute",
+            id="an attribute",
+        ),
+        pytest.param(definition(gpus=None, cpu=4000), {"cpu": 4096}, "cpu-capacity", "CPU units", id="CPU"),
+    ],
+)
+def test_what_only_others_or_the_instance_itself_keep_from_a_task_is_named(wants, given, code, word):
+    used = [
+        {"name": "PORTS", "type": "STRINGSET", "stringSetValue": [str(n) for n in given.get("ports", ())]}
+    ]
+    free = [
+        {"name": "CPU", "type": "INTEGER", "integerValue": given.get("cpu", 4096) - 100},
+        {"name": "MEMORY", "type": "INTEGER", "integerValue": 16000},
+        *used,
+    ]
+    found = answer(wants, (instance(0, remainingResources=free),))
+    assert (found.answer, found.code) == (Answer.OTHERS, code)
+    assert found.note == f"no instance has {word} free for it: other tasks hold them"
+
+
+def test_the_task_that_only_lost_instances_held_makes_no_room():
+    elsewhere = (old_task(7, "GPU-7-0"), old_task(8, "GPU-8-0"))
+    assert answer(definition(), FULL, old_tasks=elsewhere).answer == Answer.OTHERS
+
+
+def test_only_old_tasks_on_the_services_own_instances_are_counted():
+    found = answer(definition(), FULL, old_tasks=(*OLD, old_task(9, "GPU-9-0")))
+    assert found.note.startswith("blocked by our own old tasks: 2 old tasks of this service")
+
+
+def test_an_old_task_that_goes_makes_room_for_one_of_its_size_only():
+    half = instance(0, gpus=0, memory=16000, remainingResources=[{"name": "MEMORY", "integerValue": 0}])
+    small = (old_task(0, "GPU-0-0"),)
+    wants = definition(gpus=None, memory=8192, cpu=0)
+    assert answer(wants, (half,), old_tasks=small).answer == Answer.OWN_TASKS
+
+
+@pytest.mark.parametrize("status", ["REGISTERING", ""])
+def test_an_instance_that_is_only_coming_takes_no_task_but_is_one(status):
+    assert answer(definition(), (instance(0, status=status),)).answer == Answer.OTHERS
+
+
+def test_one_silent_agent_beside_a_full_instance_is_not_why():
+    found = answer(definition(), (instance(0, agentConnected=False), instance(1, free=0)))
+    assert found.answer == Answer.OTHERS

@@ -137,7 +137,10 @@ def _verdicts(package: str, files: Sequence[str]) -> dict[str, str]:
 
 
 def _tests_of(package: str) -> list[str]:
-    """Name the test files that import the package, themselves or through a module beside them."""
+    """Name the test files that import the package, themselves or through a module beside them.
+
+    Not those of Hypothesis: a search for an example takes seconds for each mutant.
+    """
     unit = ROOT / "tests" / "unit"
     sources = {file.stem: file.read_text(encoding="utf-8") for file in sorted(unit.glob("*.py"))}
     at_home = {
@@ -149,7 +152,11 @@ def _tests_of(package: str) -> list[str]:
     at_home |= {
         name for name, source in sources.items() if any(_imports(source, helper) for helper in helpers)
     }
-    return [f"tests/unit/{name}.py" for name in sorted(at_home) if name.startswith("test_")]
+    return [
+        f"tests/unit/{name}.py"
+        for name in sorted(at_home)
+        if name.startswith("test_") and not _imports(sources[name], "hypothesis")
+    ]
 
 
 def _imports(source: str, module: str) -> bool:

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.batch import (
@@ -24,8 +22,8 @@ from ecs_gpu_deploy.core.judge.batch import (
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.ecr import fetch_image
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.ci.provenance import run_of_environment
 from ecs_gpu_deploy.edges.machine.signals import Cancelled
@@ -165,7 +163,7 @@ def _left_by_earlier_attempt(
         return ()
     plain = {key: value for key, value in request.items() if key != "startedBy"}
     arns: list[str] = []
-    with suppress(botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+    with suppress(AwsError):
         for earlier in range(1, min(int(attempt), 20)):
             before = (*names[:-2], str(earlier), names[-1])
             arns += edge.started_by(f"ecs-gpu-deploy/{batch_mark(before, plain)[:24]}")
@@ -197,7 +195,7 @@ def _goes_on(
     stop = context.settings.values[option.replace("-", "_")] == "stop"
     if stop and not context.settings.started_by:
         # A RunTask that was cut off may have started tasks that nobody has told us about.
-        with suppress(botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+        with suppress(AwsError):
             arns |= dict.fromkeys(edge.started_by(started_by))
     if not stop and verdict.outcome == Outcome.NO_CAPACITY:
         # What waits for room would begin some time after everybody was told that it did not run.

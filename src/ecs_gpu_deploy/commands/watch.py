@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.commands.run_task import watched as batch_watched
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
-from ecs_gpu_deploy.edges.aws.client import is_passing, refused
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, is_unavailable
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Missing, Rejected, refused
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.inputs.settings import Settings, required
@@ -50,8 +47,8 @@ def _newest(context: Context, service: Service) -> str:
     """Return the service deployment that is ongoing, else the newest."""
     try:
         briefs = context.ecs.fetch_deployments(service.name)
-    except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
-        if is_unavailable(error):
+    except AwsError as error:
+        if isinstance(error, Closed):
             raise Refused(
                 "AWS does not show us the service deployments, so there is none to attach to.",
                 hint="Allow ecs:ListServiceDeployments and ecs:DescribeServiceDeployments.",
@@ -69,11 +66,9 @@ def _watch_tasks(context: Context) -> tuple[Verdict, Details]:
     try:
         arns = settings.task or edge.started_by(settings.started_by)
         tasks = edge.observe(list(dict.fromkeys(arns)))
-    except botocore.exceptions.ClientError as error:
-        if is_passing(error) or is_unavailable(error):
-            raise refused(error, "describe the tasks") from error
-        raise InvalidInput(f"AWS does not know the tasks: {error}") from error
-    except CONNECTION_ERRORS as error:
+    except (Missing, Rejected) as error:
+        raise InvalidInput(f"AWS does not know the tasks: {error.code}: {error.text}") from error
+    except AwsError as error:
         raise refused(error, "describe the tasks") from error
     if not tasks:
         what = ", ".join(settings.task or ()) or f"started by {settings.started_by}"

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
 from ecs_gpu_deploy.core.image.docker_output import FREE_DISK_HINT
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
@@ -409,15 +407,9 @@ def _referenced(context: Context, service: Service) -> Mapping[str, ImageReferen
     """Return revision → image for the running revision and those before it, as far as they can be read."""
     family = short_id(service.task_definition).partition(":")[0]
     arns = [service.task_definition]
-    try:
-        answer = context.aws.call(
-            "ecs",
-            "list_task_definitions",
-            {"familyPrefix": family, "sort": "DESC", "maxResults": ROLLBACK_TARGETS},
-        )
-        arns += [arn for arn in answer.get("taskDefinitionArns") or () if arn not in arns]
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
-        pass
+    with suppress(DeployError):
+        newest = fetch_family(context.aws, family, most=ROLLBACK_TARGETS) or ()
+        arns += [arn for arn in newest if arn not in arns]
     references: dict[str, ImageReference] = {}
     for arn in arns[:ROLLBACK_TARGETS]:
         try:

@@ -6,12 +6,9 @@ revision, nothing is deregistered.
 
 from __future__ import annotations
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.past.retention import superfluous
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.edges.aws.client import error_text
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
+from ecs_gpu_deploy.edges.aws.answers import AwsError, one_line
 from ecs_gpu_deploy.edges.aws.revisions import TooMany, deregister, fetch_family, fetch_rollouts, fetch_users
 from ecs_gpu_deploy.edges.machine.signals import Cancelled
 from ecs_gpu_deploy.errors import DeployError
@@ -45,8 +42,8 @@ def clean_up(context: Context, current: str, previous: str) -> None:
                 context.clock.sleep(1.0)
             deregister(context.aws, arn)
             done.append(short_id(arn))
-    except (botocore.exceptions.ClientError, *CONNECTION_ERRORS, DeployError) as error:
-        problem = error_text(error)
+    except (AwsError, DeployError) as error:
+        problem = one_line(error)
     except TooMany:
         problem = "there are too many schedules to look at"
     except Cancelled:

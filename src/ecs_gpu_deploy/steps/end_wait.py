@@ -5,13 +5,10 @@ from __future__ import annotations
 import shlex
 from contextlib import suppress
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.judge.observed import is_ours
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.edges.aws.client import error_text
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, UpdateUnclear
+from ecs_gpu_deploy.edges.aws.answers import AwsError, one_line
 from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.model import Service, short_id
@@ -23,13 +20,6 @@ CANCEL_SECONDS = 4.0
 """How long a rollback may take to be sent on cancel: SIGKILL comes 10 s after the first signal."""
 _FIND_SECONDS = 1.5
 _OPTIONS = {Outcome.TIMED_OUT: "on-timeout", Outcome.CANCELLED: "on-cancel"}
-_FAILURES = (
-    botocore.exceptions.ClientError,
-    *CONNECTION_ERRORS,
-    UpdateUnclear,
-    Refused,
-    InvalidInput,
-)
 
 
 def leave_or_roll_back(context: Context, verdict: Verdict, before: Service, watcher: Watcher) -> str:
@@ -98,8 +88,8 @@ def _rollback(context: Context, before: Service, arn: str, option: str) -> Findi
             _send_rollback(context, before, arn)
     except CutShort:
         why = f"AWS did not answer within {CANCEL_SECONDS:g} s."
-    except _FAILURES as error:
-        why = error_text(error)
+    except (AwsError, Refused, InvalidInput) as error:
+        why = one_line(error)
     if why:
         return Finding(
             code="rollback-not-started",
@@ -128,7 +118,7 @@ def _send_rollback(context: Context, before: Service, arn: str) -> None:
 def _found(context: Context, before: Service, watcher: Watcher) -> str:
     """Return the ARN of our service deployment, "" where AWS does not show it: we may be early, or denied."""
     number = short_id(watcher.watched.deployment_id)
-    with suppress(botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+    with suppress(AwsError):
         for brief in context.ecs.fetch_deployments(before.name):
             if short_id(brief.target_revision_arn) == number:
                 return brief.arn

@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
 from ecs_gpu_deploy.core.definition.task_definition import images
 from ecs_gpu_deploy.core.judge.observed import Watched
@@ -17,8 +15,8 @@ from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadB
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.core.show.report import Details
-from ecs_gpu_deploy.edges.aws.client import Aws, error_code, refused
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, HalfAnswer
+from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, needed_to, refused
+from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.load_balancer import TargetGroup, fetch_target_group
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals, held_signals
@@ -241,7 +239,7 @@ def _target_groups(aws: Aws, service: Service) -> tuple[TargetGroup, ...]:
     for arn in service.target_group_arns:
         try:
             group = fetch_target_group(aws, arn)
-        except (botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+        except AwsError:
             continue
         if group is not None:
             found.append(group)
@@ -256,11 +254,9 @@ def attached(context: Context, service: Service, arn: str) -> tuple[Verdict, Det
     draft, settings = context.draft, context.settings
     found = _deployment(context, service, arn)
     now = context.clock.now()
-    try:
+    with needed_to("describe the service revisions"):
         wanted = (found.target_revision_arn, *found.source_revision_arns)
         revisions = {r.arn: r for r in fetch_service_revisions(context.aws, dict.fromkeys(wanted))}
-    except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
-        raise refused(error, "describe the service revisions") from error
     target = revisions.get(found.target_revision_arn)
     if target is None:
         raise InvalidInput(f"AWS does not say what the service deployment {short_id(arn)} deploys.")
@@ -305,11 +301,9 @@ def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployme
         found = context.ecs.observe_deployment(arn)
     except HalfAnswer as error:
         raise _absent(arn) from error
-    except botocore.exceptions.ClientError as error:
-        if error_code(error) in _ABSENT:
+    except AwsError as error:
+        if error.code in _ABSENT and not isinstance(error, Passing):
             raise _absent(arn) from error
-        raise refused(error, "describe the service deployment") from error
-    except CONNECTION_ERRORS as error:
         raise refused(error, "describe the service deployment") from error
     if f"/{service.name}/" not in found.arn:
         raise InvalidInput(

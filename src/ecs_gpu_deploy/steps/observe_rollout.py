@@ -11,9 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-import botocore.exceptions
-import botocore.parsers
-
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import Requirement
 from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
@@ -21,8 +18,9 @@ from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_fa
 from ecs_gpu_deploy.core.judge.pace import LookTimes, instances_are_due, service_is_due, tasks_are_due
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts
 from ecs_gpu_deploy.core.judge.rollout import SETTLE_SECONDS
-from ecs_gpu_deploy.edges.aws.client import Aws, error_text, is_passing, refused
-from ecs_gpu_deploy.edges.aws.ecs import Ecs, HalfAnswer, is_unavailable
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, refused
+from ecs_gpu_deploy.edges.aws.client import Aws
+from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.aws.load_balancer import observe_targets
 from ecs_gpu_deploy.edges.aws.logs import fetch_log_tail
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
@@ -273,17 +271,11 @@ class Looker:
             return None
         try:
             seen = look()
-        except (
-            HalfAnswer,
-            botocore.exceptions.ClientError,
-            botocore.exceptions.HTTPClientError,
-            botocore.exceptions.ConnectionError,
-            botocore.parsers.ResponseParserError,
-        ) as error:
-            if is_unavailable(error) and what != "service":
-                self._close(what, f"AWS does not show us {_WHAT[what]}: {error_text(error)}", _NEEDS[what])
-            elif isinstance(error, HalfAnswer) or is_passing(error):
-                self._say_blind(what, error_text(error))
+        except AwsError as error:
+            if isinstance(error, Closed) and what != "service":
+                self._close(what, f"AWS does not show us {_WHAT[what]}: {error.text}", _NEEDS[what])
+            elif isinstance(error, Passing):
+                self._say_blind(what, error.text)
             else:
                 raise refused(error, f"see {_WHAT[what]}") from error
             return None

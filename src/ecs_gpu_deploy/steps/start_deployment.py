@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import span
-from ecs_gpu_deploy.edges.aws.client import error_text, is_passing, refused
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, Ecs, UpdateUnclear, is_unavailable
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, Unclear, refused
+from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.inputs.settings import Settings
@@ -66,8 +64,8 @@ def _ongoing(ecs: Ecs, service: Service) -> str:
         for brief in ecs.fetch_deployments(service.name):
             if not brief.status.is_terminal:
                 return f"{short_id(brief.arn)}, {brief.status}"
-    except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
-        if not is_unavailable(error) and not is_passing(error):
+    except AwsError as error:
+        if not isinstance(error, Closed | Passing):
             raise refused(error, "list the service deployments") from error
         states = [d for d in service.deployments if d.rollout_state == RolloutState.IN_PROGRESS]
         return f"{states[0].id}, {states[0].rollout_state}" if states else ""
@@ -88,13 +86,13 @@ def started(context: Context, service: Service, arn: str) -> Deployment | None:
             updated = context.ecs.update_service(
                 service.name, task_definition=arn, force_new_deployment=force
             )
-        except UpdateUnclear as error:
+        except Unclear as error:
             updated = context.ecs.fetch_service(context.settings.service)
             primary = updated.primary
             if primary is None or primary.id in baseline or primary.task_definition != arn:
                 if attempt == _UPDATE_ATTEMPTS:
                     raise Refused(
-                        f"AWS did not carry out UpdateService ({error_text(error)}).",
+                        f"AWS did not carry out UpdateService ({error.text}).",
                         hint="Run the job again.",
                     ) from error
                 continue

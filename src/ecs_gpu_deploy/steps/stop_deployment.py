@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.revisions import Rollout
 from ecs_gpu_deploy.core.show.report import Details
-from ecs_gpu_deploy.edges.aws.client import refused
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, HalfAnswer
+from ecs_gpu_deploy.edges.aws.answers import needed_to
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import Outcome
@@ -28,11 +25,9 @@ _GOING_BACK = frozenset(
 
 def rolls_back_to(context: Context, ongoing: Rollout, target: str) -> bool:
     """Say whether stopping *ongoing* would bring the revision *target* back: it began from it."""
-    try:
+    with needed_to("describe the ongoing deployment"):
         deployment = context.ecs.observe_deployment(ongoing.arn)
         sources = tuple(fetch_service_revisions(context.aws, deployment.source_revision_arns))
-    except (botocore.exceptions.ClientError, *CONNECTION_ERRORS, HalfAnswer) as error:
-        raise refused(error, "describe the ongoing deployment") from error
     return any(short_id(source.task_definition) == short_id(target) for source in sources)
 
 
@@ -42,10 +37,8 @@ def stop_and_watch(
     """Stop *ongoing* with a rollback, and wait until *target* runs again."""
     draft = context.draft
     if ongoing.status not in _GOING_BACK:
-        try:
+        with needed_to("stop the ongoing deployment"):
             context.ecs.stop_deployment(ongoing.arn)
-        except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
-            raise refused(error, "stop the ongoing deployment") from error
         draft.started = True
     draft.task_definition_arn = target
     context.reporter.say(f"the ongoing deployment of {short_id(ongoing.task_definition)} is rolled back")

@@ -11,8 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.capacity.fit import requirement_of
 from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
 from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
@@ -31,8 +29,7 @@ from ecs_gpu_deploy.core.judge.batch import (
 )
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import count, span
-from ecs_gpu_deploy.edges.aws.client import error_text, is_passing, refused
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, refused
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.aws.logs import LogFollower, fetch_log_tail
 from ecs_gpu_deploy.model import LogTail, Service, Task
@@ -250,7 +247,7 @@ class BatchWatcher:
             events=(),
             capacity_providers=tuple(item["capacityProvider"] for item in strategy),
         )
-        with suppress(ValueError, botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+        with suppress(ValueError, AwsError):
             wanted = requirement_of(self._batch.definition, overrides=request.get("overrides"))
             waiting = sum(task.last_status == "PROVISIONING" for task in self.tasks)
             instances = self._context.ecs.observe_instances()
@@ -272,11 +269,11 @@ class BatchWatcher:
         if live:
             try:
                 seen = self._edge.observe(live)
-            except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
-                if not is_passing(error):
+            except AwsError as error:
+                if not isinstance(error, Passing):
                     raise refused(error, "describe the tasks") from error
                 if not self._blind:
-                    self._blind = error_text(error)
+                    self._blind = error.text
                     self._say(f"AWS does not answer about the tasks just now ({self._blind})", now)
                 seen = ()
             else:

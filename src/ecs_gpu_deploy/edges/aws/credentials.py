@@ -18,12 +18,14 @@ from typing import Any, Final
 import botocore.config
 import botocore.credentials
 import botocore.exceptions
+import botocore.parsers
 import botocore.session
 import tenacity
 
 from ecs_gpu_deploy.core.identity.claims import claims_of
 from ecs_gpu_deploy.core.identity.sts_refusals import StsError, chain_refusal, web_identity_refusal
-from ecs_gpu_deploy.edges.aws.client import Aws, error_code, error_text, is_passing
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, translated
+from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.ci.oidc import TokenEndpoint
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
@@ -292,7 +294,7 @@ def _renewed(
     method: str,
 ) -> _Credentials:
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_passing),
+        retry=tenacity.retry_if_exception_type(Passing),
         wait=tenacity.wait_random_exponential(multiplier=1, max=10),
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
         sleep=around.clock.sleep,
@@ -326,13 +328,23 @@ def _fetched(
     fetch: Callable[[], _Metadata],
     explained: Callable[[StsError], DeployError],
 ) -> _Metadata:
+    def asked() -> _Metadata:
+        try:
+            return fetch()
+        except (
+            botocore.exceptions.ClientError,
+            botocore.exceptions.BotoCoreError,
+            botocore.parsers.ResponseParserError,
+        ) as error:
+            raise translated(error, "sts.AssumeRole") from error
+
     try:
-        return retrying(fetch)
-    except botocore.exceptions.ClientError as error:
-        raise explained(StsError(code=error_code(error), text=error_text(error))) from error
-    except botocore.exceptions.BotoCoreError as error:
+        return retrying(asked)
+    except AwsError as error:
+        if isinstance(error.__cause__, botocore.exceptions.ClientError):
+            raise explained(StsError(code=error.code, text=error.text)) from error
         raise Refused(
-            f"STS gave no credentials: {error_text(error)}",
+            f"STS gave no credentials: {error.text}",
             hint="Check the region and the network of the runner; then run the job again.",
             diagnosis_code="credentials-expired",
         ) from error

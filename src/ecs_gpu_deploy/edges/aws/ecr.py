@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.past.past_deployments import ImageState
-from ecs_gpu_deploy.edges.aws.client import Aws, error_code, error_text, is_denied, is_not_offered
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Denied
+from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.result import Finding, Severity
 
@@ -72,7 +70,7 @@ def fetch_image(aws: Aws, reference: ImageReference) -> ImageSeen:
             },
             region=host["region"],
         )
-    except (botocore.exceptions.ClientError, botocore.exceptions.HTTPClientError) as error:
+    except AwsError as error:
         return _unseen(reference, host["region"], error)
     details = answer.get("imageDetails") or []
     if not details:
@@ -99,8 +97,8 @@ def _missing(reference: ImageReference, region: str) -> InvalidInput:
     )
 
 
-def _unseen(reference: ImageReference, region: str, error: Exception) -> ImageSeen:
-    match error_code(error):
+def _unseen(reference: ImageReference, region: str, error: AwsError) -> ImageSeen:
+    match error.code:
         case "ImageNotFoundException":
             raise _missing(reference, region) from error
         case "RepositoryNotFoundException":
@@ -109,16 +107,15 @@ def _unseen(reference: ImageReference, region: str, error: Exception) -> ImageSe
                 hint="Check the image's URI, its account and its Region.",
             ) from error
         case "InvalidParameterException":
-            raise InvalidInput(f"ECR refuses {reference}: {error_text(error)}") from error
-    needed = " (the permission ecr:DescribeImages is missing)" if is_denied(error) else ""
-    known = is_denied(error) or is_not_offered(error)
+            raise InvalidInput(f"ECR refuses {reference}: {error.text}") from error
+    needed = " (the permission ecr:DescribeImages is missing)" if isinstance(error, Denied) else ""
     return ImageSeen(
         digest=reference.digest,
         finding=Finding(
             code="image-not-checked",
             severity=Severity.WARNING,
-            message=f"Whether {reference} exists could not be checked: {error_text(error)}",
-            hint=f"Allow ecr:DescribeImages on the repository{needed}." if known else "",
+            message=f"Whether {reference} exists could not be checked: {error.text}",
+            hint=f"Allow ecr:DescribeImages on the repository{needed}." if isinstance(error, Closed) else "",
         ),
     )
 
@@ -168,8 +165,8 @@ def _listed(aws: Aws, registry: str, repository: str) -> Mapping[str, ImageState
     for _ in range(_MOST_PAGES):
         try:
             answer = aws.call("ecr", "describe_images", params, region=host["region"])
-        except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
-            return {} if error_code(error) == "RepositoryNotFoundException" else None
+        except AwsError as error:
+            return {} if error.code == "RepositoryNotFoundException" else None
         for item in answer.get("imageDetails") or ():
             state = _STATES.get(item.get("imageStatus") or "ACTIVE", "yes")
             digest = str(item.get("imageDigest", ""))

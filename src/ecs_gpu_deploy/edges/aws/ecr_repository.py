@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.image_tags import Mutability
 from ecs_gpu_deploy.core.image.layers import INDEX_TYPES, MANIFEST_TYPES, Manifest, manifest_of
 from ecs_gpu_deploy.core.image.lifecycle_policy import StoredImage, new_repository_policy
-from ecs_gpu_deploy.edges.aws.client import Aws, error_code, error_text, is_denied, is_not_offered, refused
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Unsupported, refused
+from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecr import HOST
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 
@@ -98,8 +97,8 @@ def fetch_repository(aws: Aws, wanted: str) -> Repository | None:
         params["registryId"] = account
     try:
         answer = aws.call("ecr", "describe_repositories", params, region=region or None)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-        if error_code(error) == "RepositoryNotFoundException":
+    except AwsError as error:
+        if error.code == "RepositoryNotFoundException":
             return None
         raise refused(error, f"look up the ECR repository {name!r}") from error
     return _repository(answer["repositories"][0], region or aws.region)
@@ -158,7 +157,7 @@ def create_repository(aws: Aws, wanted: str) -> Repository:
             {**registry, "repositoryName": name, "lifecyclePolicyText": new_repository_policy()},
             region=region or None,
         )
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+    except AwsError as error:
         raise refused(error, f"create the ECR repository {name!r}") from error
     return _repository(answer["repository"], region or aws.region)
 
@@ -174,8 +173,8 @@ def fetch_tagged(aws: Aws, repository: Repository, tag: str) -> TaggedImage | No
     """Look the image of a tag up; None where no image has it."""
     try:
         answer = _image_call(aws, repository, "describe_images", imageIds=[{"imageTag": tag}])
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-        if error_code(error) == "ImageNotFoundException":
+    except AwsError as error:
+        if error.code == "ImageNotFoundException":
             return None
         raise refused(error, f"look up {repository.name}:{tag} in ECR") from error
     details = answer.get("imageDetails") or ()
@@ -205,8 +204,8 @@ def fetch_scan(aws: Aws, repository: Repository, digest: str) -> tuple[str, Mapp
         answer = _image_call(
             aws, repository, "describe_image_scan_findings", imageId={"imageDigest": digest}, maxResults=1
         )
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-        if error_code(error) == "ScanNotFoundException":
+    except AwsError as error:
+        if error.code == "ScanNotFoundException":
             return "", {}
         raise refused(error, "read the findings of ECR's scan") from error
     status = str((answer.get("imageScanStatus") or {}).get("status", ""))
@@ -219,7 +218,7 @@ def fetch_manifest_texts(aws: Aws, repository: Repository, wanted: Sequence[str]
     ids = [{"imageDigest" if ":" in name else "imageTag": name} for name in dict.fromkeys(wanted)]
     try:
         answer = _image_call(aws, repository, "batch_get_image", imageIds=ids, acceptedMediaTypes=accepted)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
+    except AwsError:
         return {}
     texts: dict[str, str] = {}
     by_tag: list[str] = []
@@ -266,8 +265,8 @@ def put_tags(aws: Aws, repository: Repository, digest: str, tags: Sequence[str])
     for tag in tags:
         try:
             _image_call(aws, repository, "put_image", imageManifest=text, imageTag=tag, imageDigest=digest)
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-            if error_code(error) == "ImageAlreadyExistsException":
+        except AwsError as error:
+            if error.code == "ImageAlreadyExistsException":
                 continue
             raise refused(error, f"tag the image {repository.name}@{digest} as {tag}") from error
 
@@ -282,7 +281,7 @@ def restore_image(aws: Aws, repository: Repository, digest: str) -> None:
             imageId={"imageDigest": digest},
             targetStorageClass="STANDARD",
         )
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+    except AwsError as error:
         raise refused(error, f"restore the archived image {repository.name}@{digest}") from error
 
 
@@ -290,7 +289,7 @@ def fetch_lifecycle_policy(aws: Aws, repository: Repository) -> str:
     """Return the text of the repository's lifecycle policy; "" where there is none or we may not see it."""
     try:
         answer = _image_call(aws, repository, "get_lifecycle_policy")
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
+    except AwsError:
         return ""
     return str(answer.get("lifecyclePolicyText", ""))
 
@@ -302,7 +301,7 @@ def fetch_all_images(aws: Aws, repository: Repository) -> tuple[StoredImage, ...
     while True:
         try:
             answer = _image_call(aws, repository, "describe_images", **page)
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
+        except AwsError:
             return ()
         images += [_stored(detail) for detail in answer.get("imageDetails") or ()]
         if not answer.get("nextToken"):
@@ -324,13 +323,13 @@ def fetch_login(aws: Aws, repository: Repository) -> Login:
     """Fetch the registry's password; Refused where GetAuthorizationToken is not allowed."""
     try:
         answer = aws.call("ecr", "get_authorization_token", {}, region=repository.region)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-        if is_denied(error):
+    except AwsError as error:
+        if isinstance(error, Denied):
             raise Refused(
-                f"AWS refused to log in to ECR: {error_text(error)}",
+                f"AWS refused to log in to ECR: {error.text}",
                 hint="Allow ecr:GetAuthorizationToken on the resource *: it knows no repository.",
             ) from error
-        if is_not_offered(error):
+        if isinstance(error, Unsupported):
             raise Refused("This endpoint has no ECR.", hint="Check AWS_ENDPOINT_URL.") from error
         raise refused(error, "log in to ECR") from error
     data = answer["authorizationData"][0]

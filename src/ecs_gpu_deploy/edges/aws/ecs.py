@@ -12,34 +12,23 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
 
-import botocore.exceptions
-import botocore.parsers
-
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
-from ecs_gpu_deploy.edges.aws.client import (
-    Aws,
-    error_code,
-    error_text,
-    is_denied,
-    is_not_offered,
-    is_passing,
+from ecs_gpu_deploy.edges.aws.answers import (
+    AwsError,
+    HalfAnswer,
+    NeverSent,
+    Passing,
+    Unclear,
+    reading,
     refused,
 )
-from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.edges.aws.client import Aws
+from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id
 
-CONNECTION_ERRORS = (
-    botocore.exceptions.HTTPClientError,
-    botocore.exceptions.ConnectionError,
-    botocore.parsers.ResponseParserError,
-)
 _BATCH = 100
 _MOST_INSTANCES = 500
-_NEVER_SENT = (botocore.exceptions.EndpointConnectionError, botocore.exceptions.ConnectTimeoutError)
-
-
-class UpdateUnclear(Exception):
-    """The connection broke while UpdateService was under way: it may have been carried out."""
+_FAULTY = frozenset({"ClientException", "InvalidParameterException"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,44 +79,44 @@ class Ecs:
             answer = self._aws.call(
                 "ecs", "describe_services", {"cluster": self._cluster, "services": [name]}
             )
-        except botocore.exceptions.ClientError as error:
+            with reading("ecs.DescribeServices"):
+                found = [Service.from_api(item) for item in answer.get("services") or ()]
+        except AwsError as error:
             raise self._named(error, f"describe the service {name!r}") from error
-        except CONNECTION_ERRORS as error:
-            raise refused(error, f"describe the service {name!r}") from error
-        services = answer.get("services") or []
-        if not services or services[0].get("status") == "INACTIVE":
+        if not found or found[0].status == "INACTIVE":
             raise InvalidInput(
                 f"There is no active service {short_id(name)!r} in the cluster {short_id(self._cluster)!r} "
                 f"({self._aws.region}){self._others()}.",
                 hint="Check service, cluster, region and the account of the credentials.",
             )
-        return Service.from_api(services[0])
+        return found[0]
 
     def observe_service(self, name: str) -> Service | None:
-        """Return the service as it is now, None when it is gone; one call, errors come through."""
+        """Return the service as it is now, None when it is gone; one call, raises AwsError."""
         answer = self._aws.once("ecs", "describe_services", {"cluster": self._cluster, "services": [name]})
-        services = answer.get("services") or []
-        if services:
-            return Service.from_api(services[0])
-        if any(failure.get("reason") == "MISSING" for failure in answer.get("failures") or ()):
-            return None
-        raise HalfAnswer("DescribeServices answered without the service")
+        with reading("ecs.DescribeServices"):
+            for item in answer.get("services") or ():
+                return Service.from_api(item)
+            if any(failure.get("reason") == "MISSING" for failure in answer.get("failures") or ()):
+                return None
+        raise HalfAnswer("DescribeServices answered without the service", request="ecs.DescribeServices")
 
     def _others(self) -> str:
         """Return what exists instead, for the error text; silence where that is not allowed."""
         try:
             answer = self._aws.once("ecs", "list_services", {"cluster": self._cluster, "maxResults": 100})
-        except (botocore.exceptions.ClientError, *CONNECTION_ERRORS, Refused, InvalidInput):
+            with reading("ecs.ListServices"):
+                names = sorted(short_id(arn) for arn in answer.get("serviceArns") or ())
+        except (AwsError, DeployError):
             return ""
-        names = sorted(short_id(arn) for arn in answer.get("serviceArns") or ())
         if not names:
             return "; it has no services"
         shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
         return f"; it has {shown}"
 
-    def _named(self, error: botocore.exceptions.ClientError, doing: str) -> Exception:
+    def _named(self, error: AwsError, doing: str) -> DeployError:
         """Return our error for one that names something missing, else the general one."""
-        match error_code(error):
+        match error.code:
             case "ClusterNotFoundException":
                 return InvalidInput(
                     f"There is no cluster {self._cluster!r} in {self._aws.region}.",
@@ -138,8 +127,8 @@ class Ecs:
                     f"There is no active service for us to {doing}.",
                     hint="Check service, cluster and region.",
                 )
-            case "InvalidParameterException" if not is_passing(error):
-                return InvalidInput(f"AWS refuses to {doing}: {error_text(error)}")
+            case "InvalidParameterException" if not isinstance(error, Passing):
+                return InvalidInput(f"AWS refuses to {doing}: {error.text}")
             case _:
                 return refused(error, doing)
 
@@ -148,24 +137,28 @@ class Ecs:
     def fetch_deployments(
         self, service: str, *, created_after: float | None = None
     ) -> tuple[ServiceDeployment, ...]:
-        """Return briefs of the newest service deployments, newest first; botocore's errors come through."""
+        """Return briefs of the newest service deployments, newest first; raises AwsError."""
         params: dict[str, Any] = {"cluster": self._cluster, "service": service, "maxResults": 20}
         if created_after is not None:
             params["createdAt"] = {"after": created_after}
         answer = self._aws.call("ecs", "list_service_deployments", params)
-        briefs = (ServiceDeployment.from_api(item) for item in answer.get("serviceDeployments") or ())
+        with reading("ecs.ListServiceDeployments"):
+            briefs = [ServiceDeployment.from_api(item) for item in answer.get("serviceDeployments") or ()]
         return tuple(sorted(briefs, key=lambda brief: brief.created_at, reverse=True))
 
     def observe_deployment(self, arn: str) -> ServiceDeployment:
-        """Return the service deployment as it is now; one call, errors come through."""
+        """Return the service deployment as it is now; one call, raises AwsError."""
         answer = self._aws.once("ecs", "describe_service_deployments", {"serviceDeploymentArns": [arn]})
-        found = answer.get("serviceDeployments") or []
-        if not found:
-            raise HalfAnswer("DescribeServiceDeployments answered without the deployment")
-        return ServiceDeployment.from_api(found[0])
+        with reading("ecs.DescribeServiceDeployments"):
+            for item in answer.get("serviceDeployments") or ():
+                return ServiceDeployment.from_api(item)
+        raise HalfAnswer(
+            "DescribeServiceDeployments answered without the deployment",
+            request="ecs.DescribeServiceDeployments",
+        )
 
     def stop_deployment(self, arn: str) -> None:
-        """Ask AWS to stop the service deployment and roll back; botocore's errors come through."""
+        """Ask AWS to stop the service deployment and roll back; raises AwsError."""
         self._aws.call(
             "ecs", "stop_service_deployment", {"serviceDeploymentArn": arn, "stopType": "ROLLBACK"}
         )
@@ -176,16 +169,12 @@ class Ecs:
         """Return the task definition (family, family:revision or ARN) with its tags."""
         try:
             self._aws.call("ecs", "describe_task_definition", {"taskDefinition": name, "include": ["TAGS"]})
-        except botocore.exceptions.ClientError as error:
-            if error_code(error) in {"ClientException", "InvalidParameterException"} and not is_passing(
-                error
-            ):
+        except AwsError as error:
+            if error.code in _FAULTY and not isinstance(error, Passing):
                 raise InvalidInput(
                     f"There is no task definition {name!r} in {self._aws.region}.",
                     hint="Give task-definition as a file that exists, a family, family:revision or an ARN.",
                 ) from error
-            raise refused(error, f"describe the task definition {name!r}") from error
-        except CONNECTION_ERRORS as error:
             raise refused(error, f"describe the task definition {name!r}") from error
         answer = self._raw()
         return RawTaskDefinition(body=answer["taskDefinition"], tags=tuple(answer.get("tags") or ()))
@@ -199,16 +188,12 @@ class Ecs:
                 "register_task_definition",
                 {"family": definition["family"], "containerDefinitions": []},
             )
-        except botocore.exceptions.ClientError as error:
-            if error_code(error) in {"ClientException", "InvalidParameterException"} and not is_passing(
-                error
-            ):
+        except AwsError as error:
+            if error.code in _FAULTY and not isinstance(error, Passing):
                 raise InvalidInput(
-                    f"AWS refuses the task definition {definition['family']!r}: {error_text(error)}",
+                    f"AWS refuses the task definition {definition['family']!r}: {error.text}",
                     hint="Correct the file, or the input that changed it.",
                 ) from error
-            raise refused(error, "register the task definition") from error
-        except CONNECTION_ERRORS as error:
             raise refused(error, "register the task definition") from error
         finally:
             self._raw_request = None
@@ -227,7 +212,7 @@ class Ecs:
     # The rollout
 
     def update_service(self, service: str, *, task_definition: str, force_new_deployment: bool) -> Service:
-        """Start the deployment and return the service right after; UpdateUnclear where we can't know."""
+        """Start the deployment and return the service right after; Unclear where we can't know."""
         params = {
             "cluster": self._cluster,
             "service": service,
@@ -237,15 +222,14 @@ class Ecs:
         doing = f"update the service {short_id(service)!r}"
         try:
             answer = self._aws.once("ecs", "update_service", params)
-        except botocore.exceptions.ClientError as error:
-            if is_passing(error):
-                raise UpdateUnclear(error_text(error)) from error
-            raise self._named(error, doing) from error
-        except _NEVER_SENT as error:
+            with reading("ecs.UpdateService"):
+                return Service.from_api(answer["service"])
+        except NeverSent as error:
             raise refused(error, doing) from error
-        except CONNECTION_ERRORS as error:
-            raise UpdateUnclear(error_text(error)) from error
-        return Service.from_api(answer["service"])
+        except Passing as error:
+            raise Unclear(error.text, code=error.code, request=error.request) from error
+        except AwsError as error:
+            raise self._named(error, doing) from error
 
     # Tasks
 
@@ -265,7 +249,8 @@ class Ecs:
         iterator = iter(dict.fromkeys(arns))
         while batch := list(islice(iterator, _BATCH)):
             answer = self._aws.once("ecs", "describe_tasks", {"cluster": self._cluster, "tasks": batch})
-            tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
+            with reading("ecs.DescribeTasks"):
+                tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
         if with_stopped:
             self.stopped_arns = stopped
         return tuple(tasks)
@@ -282,7 +267,7 @@ class Ecs:
     # Container instances
 
     def observe_instances(self, arns: Sequence[str] = ()) -> tuple[ContainerInstance, ...]:
-        """Return the container instances of *arns*, or up to 500 of the cluster; errors come through."""
+        """Return the container instances of *arns*, or up to 500 of the cluster; raises AwsError."""
         wanted = list(arns)
         params: dict[str, Any] = {"cluster": self._cluster}
         while not arns and len(wanted) < _MOST_INSTANCES:
@@ -302,14 +287,6 @@ class Ecs:
                     "include": ["CONTAINER_INSTANCE_HEALTH"],
                 },
             )
-            found += [ContainerInstance.from_api(item) for item in answer.get("containerInstances") or ()]
+            with reading("ecs.DescribeContainerInstances"):
+                found += [ContainerInstance.from_api(item) for item in answer.get("containerInstances") or ()]
         return tuple(found)
-
-
-class HalfAnswer(Exception):
-    """AWS answered, but without what was asked for."""
-
-
-def is_unavailable(error: Exception) -> bool:
-    """Say whether an operation is closed to us for good: denied, or unknown to this endpoint."""
-    return is_denied(error) or is_not_offered(error)

@@ -7,12 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.judge.batch import Refusal, is_lack
-from ecs_gpu_deploy.edges.aws.client import Aws, error_code, error_text, is_passing, refused
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
-from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, reading, refused
+from ecs_gpu_deploy.edges.aws.client import Aws
+from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.model import Task
 
 _DESCRIBED = 100
@@ -27,7 +25,6 @@ class LaunchSettings:
     network: Mapping[str, Any] | None
     launch_type: str
     strategy: Sequence[Mapping[str, Any]]
-    platform_version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,22 +47,13 @@ class EcsTasks:
             answer = self._aws.call(
                 "ecs", "describe_services", {"cluster": self._cluster, "services": [service]}
             )
-        except botocore.exceptions.ClientError as error:
-            if error_code(error) == "ClusterNotFoundException":
+            with reading("ecs.DescribeServices"):
+                active = (s for s in answer.get("services") or () if s.get("status") == "ACTIVE")
+                return next((_launch_settings(service) for service in active), None)
+        except AwsError as error:
+            if error.code == "ClusterNotFoundException":
                 return None
             raise refused(error, f"describe the service {service!r}") from error
-        except CONNECTION_ERRORS as error:
-            raise refused(error, f"describe the service {service!r}") from error
-        found = next((s for s in answer.get("services") or () if s.get("status") == "ACTIVE"), None)
-        if found is None:
-            return None
-        return LaunchSettings(
-            task_definition=found.get("taskDefinition", ""),
-            network=found.get("networkConfiguration"),
-            launch_type=found.get("launchType", ""),
-            strategy=tuple(found.get("capacityProviderStrategy") or ()),
-            platform_version=found.get("platformVersion", ""),
-        )
 
     def run(self, request: Mapping[str, Any], *, count: int, token: str) -> Started:
         """Start up to *count* (at most 10) tasks. A lack of capacity is no error, however AWS says it.
@@ -75,20 +63,18 @@ class EcsTasks:
         params = {**request, "cluster": self._cluster, "count": count, "clientToken": token}
         try:
             answer = self._aws.call("ecs", "run_task", params)
-        except botocore.exceptions.ClientError as error:
-            text = error_text(error)
-            if is_lack(text):
-                return Started(tasks=(), refusals=(Refusal(reason=text),))
-            raise self._refused(error, text) from error
-        except CONNECTION_ERRORS as error:
-            raise refused(error, "run the tasks") from error
-        return Started(
-            tasks=tuple(Task.from_api(item) for item in answer.get("tasks") or ()),
-            refusals=tuple(Refusal.from_api(item) for item in answer.get("failures") or ()),
-        )
+            with reading("ecs.RunTask"):
+                return Started(
+                    tasks=tuple(Task.from_api(item) for item in answer.get("tasks") or ()),
+                    refusals=tuple(Refusal.from_api(item) for item in answer.get("failures") or ()),
+                )
+        except AwsError as error:
+            if is_lack(error.text):
+                return Started(tasks=(), refusals=(Refusal(reason=error.text),))
+            raise self._refused(error) from error
 
-    def _refused(self, error: botocore.exceptions.ClientError, text: str) -> Exception:
-        match error_code(error):
+    def _refused(self, error: AwsError) -> DeployError:
+        match error.code:
             case "ClusterNotFoundException":
                 return InvalidInput(
                     f"There is no cluster {self._cluster!r} in {self._aws.region}.",
@@ -96,25 +82,26 @@ class EcsTasks:
                 )
             case "ConflictException":
                 return InvalidInput(
-                    f"This client token started another batch before: {text}",
+                    f"This client token started another batch before: {error.text}",
                     hint="Give another client-token.",
                 )
-            case "InvalidParameterException" | "ClientException" if not is_passing(error):
-                return InvalidInput(f"AWS refuses to run the tasks: {text}")
+            case "InvalidParameterException" | "ClientException" if not isinstance(error, Passing):
+                return InvalidInput(f"AWS refuses to run the tasks: {error.text}")
             case _:
                 return refused(error, "run the tasks")
 
     def observe(self, arns: Sequence[str]) -> tuple[Task, ...]:
-        """Return the tasks as they are now, a call every hundred; errors come through."""
+        """Return the tasks as they are now, a call every hundred; raises AwsError."""
         tasks: list[Task] = []
         for begin in range(0, len(arns), _DESCRIBED):
             batch = list(arns[begin : begin + _DESCRIBED])
             answer = self._aws.once("ecs", "describe_tasks", {"cluster": self._cluster, "tasks": batch})
-            tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
+            with reading("ecs.DescribeTasks"):
+                tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
         return tuple(tasks)
 
     def started_by(self, mark: str) -> tuple[str, ...]:
-        """Return the ARNs of the tasks with this startedBy that are not to stop; errors come through."""
+        """Return the ARNs of the tasks with this startedBy that are not to stop; raises AwsError."""
         params: dict[str, Any] = {"cluster": self._cluster, "startedBy": mark}
         arns: list[str] = []
         while True:
@@ -132,7 +119,7 @@ class EcsTasks:
             try:
                 params = {"cluster": self._cluster, "task": arn, "reason": reason}
                 self._aws.call("ecs", "stop_task", params)
-            except (botocore.exceptions.ClientError, *CONNECTION_ERRORS):
+            except AwsError:
                 return False
             return True
 
@@ -140,3 +127,12 @@ class EcsTasks:
             return tuple(arn for arn in names if not stopped(arn))
         with ThreadPoolExecutor(_STOPPERS) as pool:
             return tuple(arn for arn, done in zip(names, pool.map(stopped, names), strict=True) if not done)
+
+
+def _launch_settings(service: Mapping[str, Any]) -> LaunchSettings:
+    return LaunchSettings(
+        task_definition=service.get("taskDefinition", ""),
+        network=service.get("networkConfiguration"),
+        launch_type=service.get("launchType", ""),
+        strategy=tuple(service.get("capacityProviderStrategy") or ()),
+    )

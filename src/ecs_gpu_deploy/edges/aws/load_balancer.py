@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ecs_gpu_deploy.edges.aws.answers import reading
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.model import TargetHealth
 
@@ -23,13 +24,14 @@ class TargetGroup:
 
 
 def fetch_target_group(aws: Aws, arn: str) -> TargetGroup | None:
-    """Return the target group; None where it is gone. botocore's errors come through."""
+    """Return the target group; None where it is gone. Raises AwsError."""
     groups = aws.call("elbv2", "describe_target_groups", {"TargetGroupArns": [arn]}).get("TargetGroups") or []
     if not groups:
         return None
     answer = aws.call("elbv2", "describe_target_group_attributes", {"TargetGroupArn": arn})
-    attributes = {item["Key"]: item.get("Value", "") for item in answer.get("Attributes") or ()}
-    return _target_group(groups[0], attributes)
+    with reading("elbv2.DescribeTargetGroupAttributes"):
+        attributes = {item["Key"]: item.get("Value", "") for item in answer.get("Attributes") or ()}
+        return _target_group(groups[0], attributes)
 
 
 def _target_group(api: Mapping[str, Any], attributes: Mapping[str, str]) -> TargetGroup:
@@ -44,9 +46,10 @@ def _target_group(api: Mapping[str, Any], attributes: Mapping[str, str]) -> Targ
 
 
 def observe_targets(aws: Aws, arn: str) -> tuple[TargetHealth, ...]:
-    """Return the health of every target of the group *arn*; one call, errors come through."""
+    """Return the health of every target of the group *arn*; one call, raises AwsError."""
     answer = aws.once("elbv2", "describe_target_health", {"TargetGroupArn": arn})
-    return tuple(
-        TargetHealth.from_api(item, target_group_arn=arn)
-        for item in answer.get("TargetHealthDescriptions") or ()
-    )
+    with reading("elbv2.DescribeTargetHealth"):
+        return tuple(
+            TargetHealth.from_api(item, target_group_arn=arn)
+            for item in answer.get("TargetHealthDescriptions") or ()
+        )

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import botocore.exceptions
-
-from ecs_gpu_deploy.edges.aws.client import Aws, error_code, error_text, is_denied
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, reading
+from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.model import LogTail
 
 LINES = 30
@@ -49,20 +47,21 @@ def fetch_log_tail(aws: Aws, container: Mapping[str, Any], task_id: str) -> LogT
             },
             region=options.get("awslogs-region") or None,
         )
-    except (botocore.exceptions.ClientError, botocore.exceptions.HTTPClientError) as error:
+        with reading("logs.GetLogEvents"):
+            lines = tuple(str(event.get("message", "")) for event in answer.get("events") or ())
+    except AwsError as error:
         return LogTail(task_id=task_id, container=name, problem=_problem(error, group))
-    lines = tuple(str(event.get("message", "")) for event in answer.get("events") or ())
     return LogTail(
         task_id=task_id, container=name, lines=lines, problem="" if lines else "the container wrote no line"
     )
 
 
-def _problem(error: Exception, group: str) -> str:
-    if error_code(error) == "ResourceNotFoundException":
+def _problem(error: AwsError, group: str) -> str:
+    if error.code == "ResourceNotFoundException":
         return f"the container wrote no line, or the log group {group} does not exist"
-    if is_denied(error):
+    if isinstance(error, Denied):
         return f"the permission logs:GetLogEvents on {group} is missing"
-    return f"CloudWatch Logs did not answer: {error_text(error)}"
+    return f"CloudWatch Logs did not answer: {error.text}"
 
 
 _STREAMS = 100
@@ -159,12 +158,12 @@ class LogFollower:
         region = group.region or None
         try:
             return self._aws.once("logs", "filter_log_events", params, region=region)
-        except (botocore.exceptions.ClientError, *CONNECTION_ERRORS) as error:
+        except AwsError as error:
             group.page = None
-            if error_code(error) == "ResourceNotFoundException" and "logStreamNames" in params:
+            if error.code == "ResourceNotFoundException" and "logStreamNames" in params:
                 wider = {k: v for k, v in params.items() if k not in {"logStreamNames", "nextToken"}}
                 return self._answer(group, {**wider, "logStreamNamePrefix": f"{group.prefix}/"})
-            if is_denied(error):
+            if isinstance(error, Denied):
                 group.closed = f"the permission logs:FilterLogEvents on {group.name} is missing"
             return None
 

@@ -6,13 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import botocore.exceptions
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Missing, reading
+from ecs_gpu_deploy.edges.aws.client import Aws
 
-from ecs_gpu_deploy.edges.aws.client import Aws, error_code, error_text
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS
-
-_GONE = frozenset({"NoSuchEntity", "NoSuchEntityException", "ResourceNotFoundException"})
-_ERRORS = (botocore.exceptions.ClientError, *CONNECTION_ERRORS)
 _PARAMETERS = 50
 
 
@@ -42,8 +38,8 @@ def fetch_prerequisites(
     for look, wanted in checks:
         try:
             gone += look(aws, wanted)
-        except _ERRORS as error:
-            unseen.append(f"{', '.join(wanted)}: {error_text(error)}")
+        except AwsError as error:
+            unseen.append(f"{', '.join(wanted)}: {error.text}")
     return Prerequisites(gone=tuple(gone), unseen=tuple(unseen))
 
 
@@ -65,10 +61,8 @@ def secrets_of(definition: Mapping[str, Any]) -> Iterator[str]:
 def _role_is_gone(aws: Aws, roles: list[str]) -> list[str]:
     try:
         aws.call("iam", "get_role", {"RoleName": roles[0].rpartition("/")[2]})
-    except botocore.exceptions.ClientError as error:
-        if error_code(error) in _GONE:
-            return [f"role {roles[0]}"]
-        raise
+    except Missing:
+        return [f"role {roles[0]}"]
     return []
 
 
@@ -78,10 +72,8 @@ def _secret_is_gone(aws: Aws, names: list[str]) -> list[str]:
     arn = ":".join(parts[:7])
     try:
         answer = aws.call("secretsmanager", "describe_secret", {"SecretId": arn}, region=parts[3] or None)
-    except botocore.exceptions.ClientError as error:
-        if error_code(error) in _GONE:
-            return [f"secret {arn}"]
-        raise
+    except Missing:
+        return [f"secret {arn}"]
     return [f"secret {arn} (deleted)"] if answer.get("DeletedDate") else []
 
 
@@ -95,7 +87,8 @@ def _parameters_gone(aws: Aws, names: list[str]) -> list[str]:
     found: set[str] = set()
     while True:
         answer = aws.call("ssm", "describe_parameters", params)
-        found |= {str(item.get("Name", "")) for item in answer.get("Parameters") or ()}
+        with reading("ssm.DescribeParameters"):
+            found |= {str(item.get("Name", "")) for item in answer.get("Parameters") or ()}
         if not answer.get("NextToken"):
             return [f"parameter {name}" for name in by_name if name not in found]
         params["NextToken"] = answer["NextToken"]

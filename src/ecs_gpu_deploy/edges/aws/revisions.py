@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-import botocore.exceptions
-
 from ecs_gpu_deploy.core.definition.provenance import PREFIX, told_by
 from ecs_gpu_deploy.core.definition.task_definition import images
 from ecs_gpu_deploy.core.past.revisions import (
@@ -21,8 +19,9 @@ from ecs_gpu_deploy.core.past.revisions import (
     revision_from_api,
     rollouts_of,
 )
-from ecs_gpu_deploy.edges.aws.client import Aws, refused
-from ecs_gpu_deploy.edges.aws.ecs import CONNECTION_ERRORS, Ecs, RawTaskDefinition, is_unavailable
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, refused
+from ecs_gpu_deploy.edges.aws.client import Aws
+from ecs_gpu_deploy.edges.aws.ecs import Ecs, RawTaskDefinition
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.model import ServiceDeployment
 
@@ -30,7 +29,6 @@ T = TypeVar("T")
 
 _PAGE = 100
 _REVISIONS_A_CALL = 20
-_ERRORS = (botocore.exceptions.ClientError, *CONNECTION_ERRORS)
 GOOD_OR_ONGOING = (
     "SUCCESSFUL",
     "PENDING",
@@ -57,15 +55,15 @@ def fetch_rollouts(
         briefs = [ServiceDeployment.from_api(item) for item in islice(pages, most)]
         arns = dict.fromkeys(brief.target_revision_arn for brief in briefs if brief.target_revision_arn)
         revisions = {revision.arn: revision for revision in fetch_service_revisions(aws, arns)}
-    except _ERRORS as error:
-        if is_unavailable(error):
+    except AwsError as error:
+        if isinstance(error, Closed):
             return None
         raise refused(error, "list the service deployments") from error
     return rollouts_of(briefs, revisions)
 
 
 def fetch_service_revisions(aws: Aws, arns: Iterable[str]) -> Iterator[ServiceRevision]:
-    """Yield the service revisions, twenty a call; botocore's errors come through."""
+    """Yield the service revisions, twenty a call; raises AwsError."""
     for batch in _batches(arns, _REVISIONS_A_CALL):
         answer = aws.call("ecs", "describe_service_revisions", {"serviceRevisionArns": batch})
         yield from map(ServiceRevision.from_api, answer.get("serviceRevisions") or ())
@@ -78,8 +76,8 @@ def fetch_family(aws: Aws, family: str, *, most: int) -> tuple[str, ...] | None:
         arns = _pages(aws, "ecs", "list_task_definitions", params, "taskDefinitionArns")
         exact = (arn for arn in arns if arn.rpartition("/")[2].rpartition(":")[0] == family)
         return tuple(islice(exact, most))
-    except _ERRORS as error:
-        if is_unavailable(error):
+    except AwsError as error:
+        if isinstance(error, Closed):
             return None
         raise refused(error, f"list the revisions of {family!r}") from error
 
@@ -120,8 +118,8 @@ def fetch_tags(aws: Aws, *, most_pages: int = 5) -> Mapping[str, Mapping[str, st
             if not answer.get("PaginationToken"):
                 break
             params["PaginationToken"] = answer["PaginationToken"]
-    except _ERRORS as error:
-        if is_unavailable(error):
+    except AwsError as error:
+        if isinstance(error, Closed):
             return None
         raise refused(error, "list the tags of the revisions") from error
     return found
@@ -132,13 +130,13 @@ def tag_revision(aws: Aws, arn: str, about: Mapping[str, str]) -> bool:
     tags = [{"key": f"{PREFIX}{name}", "value": value} for name, value in about.items() if value]
     try:
         aws.once("ecs", "tag_resource", {"resourceArn": arn, "tags": tags})
-    except (*_ERRORS, DeployError):
+    except (AwsError, DeployError):
         return False
     return True
 
 
 def deregister(aws: Aws, arn: str) -> None:
-    """Make a revision INACTIVE; botocore's errors come through."""
+    """Make a revision INACTIVE; raises AwsError."""
     aws.call("ecs", "deregister_task_definition", {"taskDefinition": arn})
 
 
@@ -157,7 +155,7 @@ class TooMany(Exception):
 
 
 def fetch_users(aws: Aws) -> frozenset[str]:
-    """Return the task definitions (ARN, family:N or family) in use; botocore's errors come through.
+    """Return the task definitions (ARN, family:N or family) in use; raises AwsError.
 
     EventBridge rules reach ECS through the cluster (their target's ARN), EventBridge Scheduler too.
     """

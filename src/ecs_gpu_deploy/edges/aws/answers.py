@@ -1,0 +1,227 @@
+"""AWS's errors, translated once: what a call can end in besides an answer that can be read.
+
+::
+
+    AwsError                 AWS's error code, the request, AWS's own text
+    ├── Closed               the operation is closed to us for good
+    │   ├── Denied           a permission is missing
+    │   └── Unsupported      the endpoint does not know the operation (an older or a partial AWS)
+    ├── Missing              what the request names does not exist
+    ├── Rejected             AWS finds something else wrong with the request
+    ├── NoProxy              the proxy that the environment names lets nothing through
+    ├── Unclear              whether the request was carried out is not known
+    └── Passing              trying again may help: a 5xx, or one of
+        ├── Throttled
+        ├── Unreachable      no connection, or one that broke: the request may have been carried out
+        │   └── NeverSent    no connection: it was not
+        └── OddAnswer        an answer that cannot be read: no JSON, a member of another type
+            └── HalfAnswer   an answer without what was asked for
+
+None of them has an exit code: a caller who can go on without the answer does. Who cannot says so with
+`needed_to`, which makes it an error of `errors`. Credentials that are no good end every run, so `client`
+raises those as errors of `errors` at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import botocore.exceptions
+import botocore.parsers
+
+from ecs_gpu_deploy.errors import Refused
+
+_DENIED: Final = frozenset(
+    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "NotAuthorized"}
+)
+_THROTTLED: Final = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "SlowDown",
+    }
+)
+_UNSUPPORTED: Final = frozenset(
+    {
+        "UnknownOperationException",
+        "UnknownOperation",
+        "InvalidAction",
+        "UnsupportedFeatureException",
+        "UnsupportedOperation",
+        "UnsupportedOperationException",
+        "NotImplemented",
+        "404",
+        "501",
+    }
+)
+_ITS_OWN_FAULT: Final = frozenset({500, 502, 503, 504})
+
+
+class AwsError(Exception):
+    """Say which request failed, with AWS's error code and AWS's own text on one line.
+
+    Where no answer came, `code` is the name of botocore's exception. `request` is `ecs.DescribeServices`.
+    """
+
+    def __init__(self, text: str, *, code: str = "", request: str = "") -> None:
+        self.text = one_line(text)
+        self.code = code or type(self).__name__
+        self.request = request
+        super().__init__(self.text)
+
+
+class Closed(AwsError):
+    """The operation is closed to us for good."""
+
+
+class Denied(Closed):
+    """A permission is missing."""
+
+
+class Unsupported(Closed):
+    """The endpoint does not know the operation."""
+
+
+class Missing(AwsError):
+    """What the request names does not exist."""
+
+
+class Rejected(AwsError):
+    """AWS finds something else wrong with the request."""
+
+
+class NoProxy(AwsError):
+    """The proxy that the environment names lets nothing through."""
+
+
+class Unclear(AwsError):
+    """Whether the request was carried out is not known."""
+
+
+class Passing(AwsError):
+    """Trying again may help."""
+
+
+class Throttled(Passing):
+    """AWS throttled us."""
+
+
+class Unreachable(Passing):
+    """There is no connection, or it broke: the request may have been carried out."""
+
+
+class NeverSent(Unreachable):
+    """There is no connection, so the request was not sent."""
+
+
+class OddAnswer(Passing):
+    """The answer cannot be read."""
+
+
+class HalfAnswer(OddAnswer):
+    """AWS answered, but without what was asked for."""
+
+
+def one_line(error: Exception | str) -> str:
+    """Return the text of an error on one line."""
+    return " ".join(str(error).split())
+
+
+def kind_of(code: str, text: str, status: int) -> type[AwsError]:
+    """Return what AWS means by an error code, its text and the HTTP status.
+
+    ECS throttles with InvalidParameterException too, and only the text tells
+    (docs/aws-facts.md#throttle-wording).
+    """
+    if code in _DENIED:
+        return Denied
+    if code in _UNSUPPORTED:
+        return Unsupported
+    if code in _THROTTLED or "request limit exceeded" in text.lower():
+        return Throttled
+    if status in _ITS_OWN_FAULT:
+        return Passing
+    name = code.removesuffix("Exception")
+    return Missing if name.endswith("NotFound") or name == "NoSuchEntity" else Rejected
+
+
+def translated(error: Exception, request: str) -> AwsError:
+    """Return *error*, as botocore raised it for *request*, in our words."""
+    if isinstance(error, botocore.exceptions.ClientError):
+        answer = error.response.get("Error", {})
+        code, text = str(answer.get("Code", "")), str(answer.get("Message", "") or error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return kind_of(code, text, status)(text, code=code, request=request)
+    return _without_code(error)(str(error), code=type(error).__name__, request=request)
+
+
+def _without_code(error: Exception) -> type[AwsError]:
+    match error:
+        case botocore.exceptions.ProxyConnectionError():
+            return NoProxy
+        case botocore.exceptions.EndpointConnectionError() | botocore.exceptions.ConnectTimeoutError():
+            return NeverSent
+        case (
+            botocore.exceptions.ConnectionError()
+            | botocore.exceptions.HTTPClientError()
+            | botocore.exceptions.IncompleteReadError()
+            | botocore.exceptions.ResponseStreamingError()
+        ):
+            return Unreachable
+        case botocore.exceptions.BotoCoreError():
+            return Rejected
+        case _:
+            return OddAnswer
+
+
+@contextmanager
+def reading(request: str) -> Iterator[None]:
+    """Turn what breaks while an answer is read into OddAnswer: a member is missing, or of another type."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise OddAnswer(
+            f"the answer has another shape than AWS documents ({type(error).__name__}: {error})",
+            request=request,
+        ) from error
+
+
+@contextmanager
+def needed_to(doing: str) -> Iterator[None]:
+    """End the run where AWS does not let us *doing* ("describe the service")."""
+    try:
+        yield
+    except AwsError as error:
+        raise refused(error, doing) from error
+
+
+def refused(error: AwsError, doing: str) -> Refused:
+    """Return the error with which we end when AWS did not let us *doing* ("describe the service")."""
+    match error:
+        case Denied():
+            return Refused(
+                f"AWS refused to {doing}: {error.text}",
+                hint="Add the permission it names to the role's policy.",
+            )
+        case Throttled():
+            return Refused(
+                f"AWS throttled us to the end when we wanted to {doing} ({error.code}: {error.text}).",
+                hint="Run fewer deployments at once (a concurrency group), or raise poll-interval.",
+                diagnosis_code="throttled",
+            )
+        case Passing():
+            return Refused(
+                f"AWS did not answer when we wanted to {doing} ({error.code}: {error.text}).",
+                hint="Check region, AWS_ENDPOINT_URL and the network of the runner; then run the job again.",
+            )
+        case _:
+            return Refused(f"AWS refused to {doing} ({error.code}: {error.text}).")

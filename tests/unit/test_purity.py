@@ -11,7 +11,7 @@ import pytest
 import ecs_gpu_deploy
 
 PACKAGE = Path(ecs_gpu_deploy.__file__).parent
-CORE = sorted((PACKAGE / "core").rglob("*.py"))
+CORE = sorted(path for room in ("core", "ecs_model") for path in (PACKAGE / room).rglob("*.py"))
 FORBIDDEN = {
     "actions_toolkit",
     "asyncio",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from ecs_gpu_deploy.edges.aws.ecr_repository import (
     put_tags,
     restore_image,
 )
+from ecs_gpu_deploy.edges.aws.revisions import fetch_family
 from ecs_gpu_deploy.edges.ci.source import Source, source_of
 from ecs_gpu_deploy.edges.docker.config import DockerConfig
 from ecs_gpu_deploy.edges.docker.docker import Build, Docker

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ecs_gpu_deploy.commands.deploy_several import deploy_several
 from ecs_gpu_deploy.core.definition.diff import diff_text
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
@@ -13,6 +12,7 @@ from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.build_image import check_build, layers_to_pull, wants_build, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up
 from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.deploy_several import deploy_several
 from ecs_gpu_deploy.steps.follow_rollout import roll_out
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, registered
 from ecs_gpu_deploy.steps.render_revision import Rendering, overrides_from, read_source, rendering_of

@@ -403,7 +403,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task with its timeline (docs/aws-facts.md#task-timeline)."""
+    """A task with its timeline (docs/aws-facts.md#task-timeline); `overridden` names containers."""
 
     arn: str
     task_definition_arn: str = ""
@@ -421,7 +421,9 @@ class Task:
     stopping_at: float | None = None
     stopped_at: float | None = None
     container_instance_arn: str = ""
+    launch_type: str = ""
     capacity_provider: str = ""
+    overridden: tuple[str, ...] = ()
     containers: tuple[Container, ...] = ()
 
     @property
@@ -449,7 +451,14 @@ class Task:
             stopping_at=epoch(api.get("stoppingAt")),
             stopped_at=epoch(api.get("stoppedAt")),
             container_instance_arn=api.get("containerInstanceArn", ""),
+            launch_type=api.get("launchType", ""),
             capacity_provider=api.get("capacityProviderName", ""),
+            # AWS lists every container here; only those with more than a name were overridden.
+            overridden=tuple(
+                override.get("name", "")
+                for override in (api.get("overrides") or {}).get("containerOverrides") or ()
+                if any(value for key, value in override.items() if key != "name")
+            ),
             containers=tuple(Container.from_api(c) for c in api.get("containers") or ()),
         )
 
@@ -481,9 +490,13 @@ class TargetHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogTail:
-    """The last log lines of one container of one task; `problem` says why there are none."""
+    """The last log lines of one container of one task; `problem` says why there are none.
+
+    `may_come` says that the log could be read, so that lines may still arrive.
+    """
 
     task_id: str
     container: str
     lines: tuple[str, ...] = ()
     problem: str = ""
+    may_come: bool = False

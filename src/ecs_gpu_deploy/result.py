@@ -112,10 +112,14 @@ class ContainerEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEnd:
-    """How a batch task ended, or that it did not: `judgement` is then running. Times are epoch seconds."""
+    """How a batch task ended: `judgement` is succeeded, failed, running, or unknown where AWS forgot it.
+
+    `reason` says why it failed, `stopped_reason` is AWS's own text. Times are epoch seconds.
+    """
 
     task_arn: str
     judgement: str
+    reason: str = ""
     stopped_reason: str = ""
     started_at: float | None = None
     stopped_at: float | None = None

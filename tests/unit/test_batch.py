@@ -1,23 +1,37 @@
-"""Batch tasks: tokens, refusals, and the judgement over every container."""
+"""Batch tasks: tokens, refusals, the judgement over every container, and the verdict over all of them."""
+
+from dataclasses import replace
 
 import pytest
 
+from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind
+from ecs_gpu_deploy.core.capacity.shortage import Answer, Shortage
+from ecs_gpu_deploy.core.diagnose.batch_causes import batch_diagnoses, is_explained
 from ecs_gpu_deploy.core.judge.batch import (
-    Refusal,
-    Stage,
-    batch_mark,
-    client_token,
-    exited_non_zero,
-    is_lack,
-    lacks,
+    VANISHED_SECONDS,
+    BatchHistory,
+    BatchLook,
+    BatchWatched,
+    ends_of,
+    judge_batch,
     never_placed,
+    observed_batch,
     progress_text,
-    retry_wait,
-    stage_of,
-    task_end,
     verdict_of,
 )
-from ecs_gpu_deploy.model import Container, Task
+from ecs_gpu_deploy.core.judge.batch_phases import batch_seconds
+from ecs_gpu_deploy.core.judge.batch_request import (
+    Refusal,
+    batch_mark,
+    client_token,
+    is_lack,
+    lacks,
+    retry_wait,
+)
+from ecs_gpu_deploy.core.judge.pace import seconds_to_next_batch_look
+from ecs_gpu_deploy.core.judge.task_end import Stage, exited_non_zero, stage_of, task_end
+from ecs_gpu_deploy.core.show.batch_view import end_line
+from ecs_gpu_deploy.model import Container, LogTail, Task
 from ecs_gpu_deploy.result import Outcome
 
 ONE = {"containerDefinitions": [{"name": "ingest"}]}
@@ -25,9 +39,9 @@ TWO = {"containerDefinitions": [{"name": "ingest"}, {"name": "router"}]}
 SIDE = {"containerDefinitions": [{"name": "ingest"}, {"name": "router", "essential": False}]}
 
 
-def _task(*containers, status="STOPPED", code="EssentialContainerExited", reason="", **rest):
+def _task(*containers, status="STOPPED", code="EssentialContainerExited", reason="", number=0, **rest):
     return Task(
-        arn="arn:aws:ecs:eu-central-1:123456789012:task/ki/0123456789abcdef",
+        arn=f"arn:aws:ecs:eu-central-1:123456789012:task/ki/{number}123456789abcdef",
         last_status=status,
         stop_code=code,
         stopped_reason=reason,
@@ -46,7 +60,9 @@ def _c(exit_code, reason="", name="ingest"):
         (_task(_c(0)), ONE, "succeeded", ["succeeded"], False),
         (_task(_c(1)), ONE, "failed", ["failed"], True),
         (_task(_c(0), _c(143, name="router")), TWO, "succeeded", ["succeeded", "stopped"], False),
-        (_task(_c(0), _c(137, name="router")), TWO, "succeeded", ["succeeded", "stopped"], False),
+        (_task(_c(0), _c(137, name="router")), TWO, "failed", ["succeeded", "failed"], True),
+        (_task(_c(0), _c(137, name="router")), SIDE, "succeeded", ["succeeded", "stopped"], False),
+        (_task(_c(0, "OutOfMemoryError: Container killed")), ONE, "failed", ["failed"], False),
         (
             _task(_c(0), _c(137, "OutOfMemoryError: Container killed", name="router")),
             TWO,
@@ -54,7 +70,9 @@ def _c(exit_code, reason="", name="ingest"):
             ["succeeded", "failed"],
             True,
         ),
-        (_task(_c(1), _c(143, name="router")), TWO, "failed", ["failed", "failed"], True),
+        (_task(_c(1), _c(143, name="router")), TWO, "failed", ["failed", "stopped"], True),
+        (_task(_c(143), _c(143, name="router")), TWO, "failed", ["failed", "stopped"], True),
+        (_task(_c(None), _c(1, name="router")), SIDE, "failed", ["unknown", "failed"], True),
         (_task(_c(0), _c(2, name="router")), SIDE, "succeeded", ["succeeded", "failed"], False),
         (_task(_c(None, "CannotPull"), code="TaskFailedToStart"), ONE, "failed", ["unknown"], False),
         (_task(_c(143), code="SpotInterruption"), ONE, "failed", ["stopped"], False),
@@ -66,9 +84,13 @@ def _c(exit_code, reason="", name="ingest"):
         "0 is well",
         "1 is not",
         "a container that ECS stopped after the main one is no failure",
-        "nor one that did not heed SIGTERM",
+        "an essential one that was killed did not finish, although another one did ",
+        "a side container that did not heed SIGTERM is no failure",
+        "out of memory is a failure, also with exit code 0 (docs/aws-facts.md#stopped-tasks)",
         "but out of memory is, although it is 137",
-        "when the main one failed, so did the task",
+        "the one that ended with its own code is the one that failed",
+        "where all ended by SIGTERM, one of them was first",
+        "a side container whose failure kept the main one from starting",
         "what is not essential does not fail the task",
         "a container that never ran failed without a code",
         "a Spot interruption is no exit code of the program",
@@ -160,6 +182,305 @@ def test_a_task_that_a_capacity_provider_never_placed_may_be_started_again():
     assert not never_placed(_task(_c(1), reason="Essential container in task exited"))
 
 
+NAMED = {"containerDefinitions": [{"name": "server"}, {"name": "ingest", "essential": False}]}
+
+
+@pytest.mark.parametrize(
+    ("named", "overridden", "judgement"),
+    [
+        ("ingest", (), "failed"),
+        ("", ("ingest",), "failed"),
+        ("server", (), "succeeded"),
+        ("", (), "succeeded"),
+    ],
+)
+def test_the_container_whose_work_was_asked_for_counts_like_an_essential_one(named, overridden, judgement):
+    task = replace(_task(_c(0, name="server"), _c(137)), overridden=overridden)
+    assert task_end(task, NAMED, named=named).judgement == judgement
+
+
+@pytest.mark.parametrize(
+    ("task", "definition", "reason"),
+    [
+        pytest.param(_task(_c(0)), ONE, "", id="a success needs no reason"),
+        pytest.param(_task(_c(3)), ONE, "container ingest exited with 3", id="the exit code"),
+        pytest.param(
+            _task(_c(0, "OutOfMemoryError: Container killed.")),
+            ONE,
+            "container ingest exited with 0 (OutOfMemoryError: Container killed)",
+            id="out of memory",
+        ),
+        pytest.param(
+            _task(_c(137), _c(1, name="router")),
+            SIDE,
+            "container ingest exited with 137",
+            id="the essential one",
+        ),
+        pytest.param(
+            _task(_c(143), _c(1, name="router")),
+            TWO,
+            "container router exited with 1",
+            id="the one that ended with a code of its own",
+        ),
+        pytest.param(
+            _task(_c(None), _c(1, name="router")), SIDE, "container router exited with 1", id="a failed init"
+        ),
+        pytest.param(
+            _task(_c(143), code="SpotInterruption", reason="Your Spot Task was interrupted."),
+            ONE,
+            "Your Spot Task was interrupted",
+            id="an interruption",
+        ),
+        pytest.param(
+            _task(_c(None, "DockerTimeoutError: x")), ONE, "DockerTimeoutError: x", id="no exit code at all"
+        ),
+        pytest.param(_task(), ONE, "it was stopped without a reason", id="nothing is said"),
+    ],
+)
+def test_why_a_task_failed(task, definition, reason):
+    assert task_end(task, definition).reason == reason
+
+
+WATCHED = BatchWatched(definition=ONE, wanted=2, began=1000.0, timeout=3600.0, placement_timeout=300.0)
+START = BatchHistory(placed_at=1000.0)
+RUNNING = [_task(status="RUNNING", number=n, started_at=1010.0) for n in range(2)]
+WAITING = [_task(status="PROVISIONING", code="", number=n) for n in range(2)]
+GPU = (Refusal(reason="RESOURCE:GPU"),)
+TOO_LARGE = Shortage(
+    answer=Answer.IMPOSSIBLE, code="gpu-capacity", note="", message="Too large.", hint="", certain=True
+)
+
+
+def seen(*looks, watched=WATCHED):
+    history = START
+    for look in looks:
+        history = observed_batch(watched, history, look)
+    return history
+
+
+def both(exit_code, at=1100.0):
+    return BatchLook(at=at, seen=[_task(_c(exit_code), number=n) for n in range(2)])
+
+
+def judged(*looks, now, watched=WATCHED):
+    verdict = judge_batch(watched, seen(*looks, watched=watched), now)
+    return verdict and verdict.outcome
+
+
+@pytest.mark.parametrize(
+    ("looks", "now", "outcome"),
+    [
+        pytest.param([both(0)], 1100.0, Outcome.SUCCEEDED, id="all ended well"),
+        pytest.param([both(1)], 1100.0, Outcome.FAILED, id="all failed"),
+        pytest.param([BatchLook(at=1010.0, started=RUNNING)], 4599.9, None, id="they run"),
+        pytest.param([BatchLook(at=1010.0, started=RUNNING)], 4600.0, Outcome.TIMED_OUT, id="for too long"),
+        pytest.param([BatchLook(at=1000.0, refusals=GPU)], 1299.9, None, id="no room yet"),
+        pytest.param(
+            [BatchLook(at=1000.0, refusals=GPU)], 1300.0, Outcome.NO_CAPACITY, id="no room for long"
+        ),
+        pytest.param(
+            [BatchLook(at=1000.0, started=RUNNING[:1], refusals=GPU), BatchLook(at=1300.0, seen=RUNNING[:1])],
+            1700.0,
+            None,
+            id="our own task makes room when it ends",
+        ),
+        pytest.param(
+            [BatchLook(at=1000.0, started=WAITING), BatchLook(at=1290.0, seen=WAITING)],
+            1300.0,
+            Outcome.NO_CAPACITY,
+            id="a capacity provider finds no place",
+        ),
+        pytest.param(
+            [BatchLook(at=1000.0, started=WAITING), BatchLook(at=1290.0, blind=True)],
+            1300.0,
+            None,
+            id="no verdict on what was seen before AWS fell silent",
+        ),
+        pytest.param(
+            [BatchLook(at=1000.0, refusals=GPU), BatchLook(at=1000.0, shortage=TOO_LARGE)],
+            1000.0,
+            Outcome.NO_CAPACITY,
+            id="waiting cannot help",
+        ),
+        pytest.param(
+            [BatchLook(at=1000.0, refusals=[Refusal(reason="ATTRIBUTE")])],
+            1000.0,
+            Outcome.NO_CAPACITY,
+            id="what waiting does not cure",
+        ),
+        pytest.param(
+            [BatchLook(at=1000.0, refusals=GPU), BatchLook(at=1200.0, started=RUNNING, refusals=())],
+            1600.0,
+            None,
+            id="room that came",
+        ),
+    ],
+)
+def test_the_verdict_over_what_was_seen(looks, now, outcome):
+    assert judged(*looks, now=now) == outcome
+
+
+def test_a_task_that_aws_does_not_know_is_doubted_and_then_called_vanished():
+    one = replace(WATCHED, wanted=1)
+    arn = RUNNING[0].arn
+    gone = [BatchLook(at=at, seen=(), unknown=[arn]) for at in (1020.0, 1020.0 + VANISHED_SECONDS - 1)]
+    begin = BatchLook(at=1010.0, started=RUNNING[:1])
+    assert judged(begin, *gone, now=1200.0, watched=one) is None
+    back = BatchLook(at=1169.5, seen=RUNNING[:1])
+    late = BatchLook(at=1020.0 + VANISHED_SECONDS, seen=(), unknown=[arn])
+    assert judged(begin, *gone, back, late, now=1200.0, watched=one) is None
+    history = seen(begin, *gone, late, watched=one)
+    verdict = judge_batch(one, history, late.at)
+    assert verdict.outcome == Outcome.FAILED
+    assert verdict.reason == (
+        "The task vanished: AWS no longer knows it (MISSING), so nobody can say how it ended."
+    )
+    assert [end.judgement for end in ends_of(one, history)] == ["unknown"]
+    assert not exited_non_zero(ends_of(one, history))
+    assert end_line(ends_of(one, history)[0]).startswith("task 01234567 unknown: AWS no longer knows it")
+
+
+def test_silence_teaches_nothing_about_a_task_that_aws_did_not_know():
+    one, arn = replace(WATCHED, wanted=1), RUNNING[0].arn
+    looks = [
+        BatchLook(at=1010.0, started=RUNNING[:1]),
+        BatchLook(at=1020.0, seen=(), unknown=[arn]),
+        BatchLook(at=1200.0, blind=True),
+    ]
+    assert judged(*looks, now=1200.0, watched=one) is None
+    assert seen(*looks, watched=one).unknown_since == {arn: 1020.0}
+
+
+def test_what_was_never_placed_is_started_again_and_only_where_it_is_ours():
+    gave_up = _task(code="TaskFailedToStart", reason="TaskFailedToStart: RESOURCE:GPU")
+    look = BatchLook(at=2800.0, seen=[gave_up])
+    history = seen(look)
+    assert history.unplaced == (gave_up,)
+    assert not history.tasks
+    assert lacks(history.refusals)
+    watched = replace(WATCHED, restarts=False, wanted=1)
+    assert judged(look, now=2800.0, watched=watched) == Outcome.FAILED
+
+
+def test_the_reason_names_the_compute_that_is_used():
+    spot = Compute(kind=ComputeKind.FARGATE, capacity_providers=("FARGATE_SPOT",))
+    watched = replace(WATCHED, compute=spot)
+    capacity = Refusal(reason="Capacity is unavailable at this time. Please try again later")
+    history = seen(BatchLook(at=1000.0, refusals=[capacity]), watched=watched)
+    verdict = judge_batch(watched, history, 1300.0)
+    (cause,) = batch_diagnoses(watched, history, verdict, ())
+    assert (cause.code, cause.message) == (
+        "ec2-capacity",
+        "Fargate Spot has no spare capacity for the task now.",
+    )
+    denied = seen(BatchLook(at=1000.0, refusals=[Refusal(reason="LOCATION")]), watched=watched)
+    assert (
+        judge_batch(watched, denied, 1000.0).reason
+        == "AWS can start 2 tasks nowhere on Fargate Spot: LOCATION."
+    )
+
+
+def test_a_batch_that_fails_has_the_causes_of_its_failed_tasks_alone():
+    tasks = [_task(_c(0)), _task(_c(1), number=1)]
+    history = seen(BatchLook(at=1100.0, seen=tasks))
+    verdict = judge_batch(WATCHED, history, 1100.0)
+    (cause,) = batch_diagnoses(WATCHED, history, verdict, ())
+    assert (cause.code, cause.tasks) == ("container-exit", (tasks[1].id,))
+    assert not is_explained([cause])
+    tail = LogTail(
+        task_id=tasks[1].id, container="ingest", lines=("CUDA out of memory. Tried to allocate 2 GiB",)
+    )
+    found = batch_diagnoses(WATCHED, history, verdict, [tail])
+    assert found[0].code == "cuda-out-of-memory"
+    assert is_explained(found)
+    assert batch_diagnoses(WATCHED, history, verdict_of(ends_of(WATCHED, history)[:1]), [tail]) == ()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "until", "expected"),
+    [
+        pytest.param([], 100.0, (100, 0, 0, 0), id="nothing was started"),
+        pytest.param([_task(created_at=0.0, pull_started_at=10.0)], 30.0, (10, 20, 0, 0), id="it pulls"),
+        pytest.param(
+            [_task(pull_started_at=10.0, pull_stopped_at=30.0, started_at=35.0, stopped_at=95.0)],
+            95.0,
+            (10, 20, 5, 60),
+            id="one task, by its own time stamps",
+        ),
+        pytest.param(
+            [_task(number=n, started_at=5.0, stopped_at=165.0) for n in range(6)],
+            165.0,
+            (5, 0, 0, 160),
+            id="six tasks that ran all the time did not wait for a place",
+        ),
+        pytest.param(
+            [_task(started_at=5.0, stopped_at=50.0), _task(number=1, pull_started_at=40.0, started_at=60.0)],
+            100.0,
+            (5, 10, 0, 85),
+            id="while one runs the batch runs; then it pulls",
+        ),
+        pytest.param(
+            [_task(started_at=0.0, stopped_at=20.0), _task(number=1, started_at=50.0, stopped_at=60.0)],
+            60.0,
+            (30, 0, 0, 30),
+            id="between two waves it waits for a place",
+        ),
+        pytest.param(
+            [_task(pull_started_at=-50.0, started_at=-20.0, stopped_at=10.0)],
+            10.0,
+            (0, 0, 0, 10),
+            id="what was before the beginning does not count",
+        ),
+    ],
+)
+def test_the_phases_are_those_of_the_tasks(tasks, until, expected):
+    seconds = batch_seconds(tasks, began=0.0, until=until)
+    assert tuple(seconds.values()) == expected
+    assert sum(seconds.values()) == until
+
+
+@pytest.mark.parametrize(
+    ("look", "now", "next_try", "expected"),
+    [
+        pytest.param(BatchLook(at=1010.0, started=RUNNING), 1010.0, 0.0, 5.0, id="the interval"),
+        pytest.param(BatchLook(at=1000.0, refusals=GPU), 1000.0, 1003.0, 3.0, id="the next try"),
+        pytest.param(BatchLook(at=1000.0, started=RUNNING), 1000.0, 1003.0, 5.0, id="nothing is to be tried"),
+        pytest.param(BatchLook(at=4590.0, started=RUNNING), 4599.0, 0.0, 1.0, id="the timeout"),
+        pytest.param(BatchLook(at=4590.0, started=RUNNING), 4599.9, 0.0, 0.2, id="and not without a pause"),
+        pytest.param(
+            BatchLook(at=1000.0, seen=(), unknown=[RUNNING[0].arn]),
+            1148.0,
+            0.0,
+            2.0,
+            id="a task has vanished",
+        ),
+    ],
+)
+def test_when_a_batch_is_looked_at_next(look, now, next_try, expected):
+    history = observed_batch(
+        WATCHED, replace(START, tasks={task.arn: task for task in RUNNING[: not look.refusals and 2]}), look
+    )
+    seconds = seconds_to_next_batch_look(WATCHED, history, now, interval=5.0, next_try=next_try)
+    assert seconds == pytest.approx(expected)
+
+
 def test_progress_counts_what_is_missing_and_where_the_rest_is():
-    tasks = [_task(status="RUNNING"), _task(), _task(status="PENDING")]
-    assert progress_text(tasks, 5) == "2 tasks not started · placement 1 · run 1 · ended 1 of 5"
+    tasks = [_task(status="RUNNING"), _task(number=1), _task(status="PENDING", number=2)]
+    watched = replace(WATCHED, wanted=5)
+    history = seen(BatchLook(at=1000.0, started=tasks), watched=watched)
+    assert progress_text(watched, history) == "2 tasks not started · placement 1 · run 1 · ended 1 of 5"
+
+
+def test_the_end_of_a_task_is_one_line():
+    ended = _task(_c(1), reason="Essential container in task exited", started_at=5.0, stopped_at=65.0)
+    assert end_line(task_end(ended, ONE)) == (
+        "task 01234567 failed after 1m (ingest exit 1): Essential container in task exited"
+    )
+    assert end_line(task_end(_task(_c(0), started_at=5.0, stopped_at=65.0), ONE)) == (
+        "task 01234567 succeeded after 1m (ingest exit 0)"
+    )
+    never = _task(_c(None), code="TaskFailedToStart", reason="CannotPullContainerError: x")
+    assert (
+        end_line(task_end(never, ONE))
+        == "task 01234567 failed (ingest never ran): CannotPullContainerError: x"
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind, capacity_words, compute_of
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import requirement_of
 from ecs_gpu_deploy.core.capacity.shortage import Answer, shortage_of
@@ -74,7 +75,9 @@ OLD = (old_task(0, "GPU-0-0"), old_task(1, "GPU-1-0"))
 
 
 def answer(requirement, instances, *, of=None, **rest):
-    return shortage_of(requirement_of(requirement), of or service(), instances, **rest)
+    of = of or service()
+    compute = compute_of(providers=of.capacity_providers)
+    return shortage_of(requirement_of(requirement), instances, compute=compute, service=of, **rest)
 
 
 def test_an_instance_with_room_is_no_shortage():
@@ -304,3 +307,61 @@ def test_an_instance_that_is_only_coming_takes_no_task_but_is_one(status):
 def test_one_silent_agent_beside_a_full_instance_is_not_why():
     found = answer(definition(), (instance(0, agentConnected=False), instance(1, free=0)))
     assert found.answer == Answer.OTHERS
+
+
+def test_a_batch_has_no_old_tasks_and_no_breaker():
+    requirement = requirement_of(definition())
+    full = shortage_of(requirement, FULL, compute=Compute(), old_tasks=OLD)
+    assert full.answer == Answer.OTHERS
+    scaling = shortage_of(requirement, (), compute=Compute(capacity_providers=("gpus",)), provisioning=2)
+    assert scaling.message.startswith("2 tasks waited in PROVISIONING for gpus to launch an instance")
+    assert "breaker" not in scaling.message
+
+
+@pytest.mark.parametrize(
+    ("launch_types", "providers", "compatibilities", "kind", "place"),
+    [
+        ((), (), (), ComputeKind.INSTANCES, "in the cluster"),
+        (("EC2",), (), ("EC2", "FARGATE"), ComputeKind.INSTANCES, "in the cluster"),
+        ((), ("gpus",), ("EC2",), ComputeKind.INSTANCES, "in the capacity provider gpus"),
+        (("FARGATE",), (), (), ComputeKind.FARGATE, "on Fargate"),
+        ((), (), ("FARGATE",), ComputeKind.FARGATE, "on Fargate"),
+        (("",), ("FARGATE_SPOT",), ("FARGATE",), ComputeKind.FARGATE, "on Fargate Spot"),
+        ((), ("FARGATE", "FARGATE_SPOT"), (), ComputeKind.FARGATE, "on Fargate"),
+        (
+            ("MANAGED_INSTANCES",),
+            ("own",),
+            (),
+            ComputeKind.MANAGED_INSTANCES,
+            "on the Managed Instances of own",
+        ),
+        ((), (), ("MANAGED_INSTANCES",), ComputeKind.MANAGED_INSTANCES, "on Managed Instances"),
+    ],
+)
+def test_what_a_task_runs_on(launch_types, providers, compatibilities, kind, place):
+    found = compute_of(launch_types=launch_types, providers=providers, compatibilities=compatibilities)
+    assert (found.kind, found.place) == (kind, place)
+
+
+def test_fargate_has_no_instances_to_look_at_and_words_of_its_own():
+    compute = compute_of(providers=("FARGATE_SPOT",))
+    assert shortage_of(requirement_of(definition()), (), compute=compute) is None
+    message, hint = capacity_words(compute, "ec2-capacity")
+    assert "Fargate Spot" in message
+    assert "FARGATE to capacity-providers" in hint
+    assert "Fargate Spot" not in capacity_words(compute_of(launch_types=("FARGATE",)), "ec2-capacity")[0]
+    assert capacity_words(compute, "vcpu-quota") is None
+    assert capacity_words(Compute(), "ec2-capacity") is None
+
+
+def test_managed_instances_are_chosen_by_ecs_and_no_auto_scaling_group_is_named():
+    compute = compute_of(launch_types=("MANAGED_INSTANCES",), providers=("own",))
+    found = shortage_of(requirement_of(definition(gpus="2")), (instance(0),), compute=compute)
+    assert found.answer == Answer.SCALING
+    assert found.code == "gpu-capacity"
+    assert not found.certain
+    assert "instanceRequirements" in found.hint
+    assert "no Auto Scaling group" in found.hint
+    room = (instance(0, capacityProviderName="own"),)
+    assert shortage_of(requirement_of(definition()), room, compute=compute) is None
+    assert shortage_of(requirement_of(definition(gpus="24")), (), compute=compute).certain

@@ -11,14 +11,8 @@ from typing import Any
 
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
-from ecs_gpu_deploy.core.judge.batch import (
-    FAILED_TASK_EXIT,
-    MOST,
-    Stage,
-    batch_mark,
-    exited_non_zero,
-    stage_of,
-)
+from ecs_gpu_deploy.core.judge.batch_request import MOST, batch_mark
+from ecs_gpu_deploy.core.judge.task_end import FAILED_TASK_EXIT, Stage, exited_non_zero, stage_of
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import count
@@ -81,7 +75,9 @@ def run(context: Context) -> tuple[Verdict, Details]:
     request = {**request, "startedBy": started_by}
     known = _left_by_earlier_attempt(context, edge, names, request)
     context.reporter.say(f"run {count(settings.count, 'task')} of {short_id(raw.arn)} ({_where(request)})")
-    batch = Batch(request=request, definition=raw.body, wanted=settings.count, mark=mark)
+    batch = Batch(
+        request=request, definition=raw.body, wanted=settings.count, mark=mark, named=settings.container or ""
+    )
     watcher = BatchWatcher(context, batch, known=known)
     if not settings.wait:
         verdict = watcher.start_all() or Verdict(

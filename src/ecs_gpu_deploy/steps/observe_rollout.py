@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from ecs_gpu_deploy.core.capacity.compute import compute_of
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import Requirement
 from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
@@ -250,8 +251,18 @@ class Looker:
                 self.instances = found
         if "instances" in self._closed:
             return None
+        compute = compute_of(
+            launch_types=[self.service.launch_type, *(task.launch_type for task in mine)],
+            providers=self.service.capacity_providers,
+            compatibilities=self._watch.definition.get("requiresCompatibilities") or (),
+        )
         self._shortage = shortage_of(
-            requirement, self.service, self.instances, provisioning=provisioning, old_tasks=others
+            requirement,
+            self.instances,
+            compute=compute,
+            service=self.service,
+            provisioning=provisioning,
+            old_tasks=others,
         )
         return self._shortage
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind, capacity_words
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import Requirement, Room, Shortfall, fits, shortfalls
 from ecs_gpu_deploy.core.judge.breaker import threshold
@@ -61,39 +62,46 @@ class Shortage:
 
 def shortage_of(
     requirement: Requirement,
-    service: Service,
     instances: Sequence[ContainerInstance],
     *,
+    compute: Compute,
+    service: Service | None = None,
     provisioning: int = 0,
     old_tasks: Sequence[Task] = (),
 ) -> Shortage | None:
     """Return why a task of *requirement* finds no place among *instances*; None where one would take it.
 
-    *provisioning* counts our tasks that wait for a capacity provider, *old_tasks* are the service's other
-    live tasks. Instances of other capacity providers than the service's own do not count. Sources:
-    docs/aws-facts.md#gpus-of-an-instance, #provisioning and #rounding.
+    *provisioning* counts our tasks that wait for a capacity provider, *old_tasks* are the live tasks of the
+    *service* that is deployed; a batch has neither. Instances of other capacity providers than those of
+    *compute* do not count. Sources: docs/aws-facts.md#gpus-of-an-instance, #provisioning and #rounding.
     """
-    pool = _pool(service, instances)
+    if compute.kind is ComputeKind.FARGATE:
+        return None
+    pool = _pool(compute, instances)
     if requirement.gpu_count > MOST_GPUS:
         return _beyond_ec2(requirement)
+    if compute.kind is ComputeKind.MANAGED_INSTANCES:
+        return None if any(fits(requirement, each.room) for each in pool) else _managed(requirement, compute)
     small = bool(pool) and not any(fits(requirement, _well(each.whole)) for each in pool)
     if small and (reason := _too_small(requirement, pool, scales=provisioning > 0)):
         return reason
     if provisioning:
-        return _scaling(requirement, service, provisioning)
+        return _scaling(requirement, compute, service, provisioning)
     if not pool:
-        return _no_instances(service)
+        return _no_instances(compute)
     if all(not each.agent_connected for each in pool):
         return _disconnected(pool)
     if any(fits(requirement, each.room) for each in pool):
         return None
-    if any(fits(requirement, _without(each, old_tasks, requirement)) for each in pool):
+    if service is not None and any(
+        fits(requirement, _without(each, old_tasks, requirement)) for each in pool
+    ):
         return _own_tasks(requirement, service, pool, old_tasks)
     return _others(requirement, pool)
 
 
-def _pool(service: Service, instances: Sequence[ContainerInstance]) -> list[ContainerInstance]:
-    names = service.capacity_providers
+def _pool(compute: Compute, instances: Sequence[ContainerInstance]) -> list[ContainerInstance]:
+    names = compute.capacity_providers
     return [
         each
         for each in instances
@@ -192,11 +200,24 @@ def _amount(instance: ContainerInstance, kind: Shortfall) -> float:
     return instance.whole.cpu
 
 
-def _scaling(requirement: Requirement, service: Service, provisioning: int) -> Shortage:
-    names = ", ".join(service.capacity_providers) or "the capacity provider"
-    breaker = service.circuit_breaker
+def _managed(requirement: Requirement, compute: Compute) -> Shortage:
+    code = "gpu-capacity" if requirement.gpus else "ec2-capacity"
+    message, hint = capacity_words(compute, code) or ("", "")
+    return Shortage(
+        answer=Answer.SCALING,
+        code=code,
+        note=f"ECS launches an instance for it {compute.place}, or finds none that fits",
+        message=message,
+        hint=hint,
+    )
+
+
+def _scaling(
+    requirement: Requirement, compute: Compute, service: Service | None, provisioning: int
+) -> Shortage:
+    names = ", ".join(compute.capacity_providers) or "the capacity provider"
     risk = f"ECS gives up on such a task after {PROVISIONING_SPAN}"
-    if breaker.enable:
+    if service is not None and (breaker := service.circuit_breaker).enable:
         risk += (
             ", and each one then counts toward the circuit breaker "
             f"(threshold {threshold(breaker, service.desired_count)})"
@@ -213,8 +234,8 @@ def _scaling(requirement: Requirement, service: Service, provisioning: int) -> S
     )
 
 
-def _no_instances(service: Service) -> Shortage:
-    names = ", ".join(service.capacity_providers)
+def _no_instances(compute: Compute) -> Shortage:
+    names = ", ".join(compute.capacity_providers)
     where = f"the capacity provider {names}" if names else "the cluster"
     return Shortage(
         answer=Answer.NO_INSTANCES,

@@ -24,6 +24,7 @@ from ecs_gpu_deploy.core.diagnose.table import (
     hits,
     patterns,
 )
+from ecs_gpu_deploy.core.judge.culprit import SIGKILL, SIGTERM, culprit_of
 from ecs_gpu_deploy.core.judge.timing import HealthTiming
 from ecs_gpu_deploy.core.text import excerpt, lines_of
 from ecs_gpu_deploy.model import Container, Event, LogTail, Service, TargetHealth, Task
@@ -123,9 +124,17 @@ class _Context:
     log_tails: Sequence[LogTail]
     timing: HealthTiming | None
     status_codes: frozenset[int]
+    side: frozenset[str]
 
     def lines_of(self, task: Task) -> list[str]:
-        return [line for tail in self.log_tails if tail.task_id == task.id for line in tail.lines]
+        beside = self.beside(task)
+        tails = [tail for tail in self.log_tails if tail.task_id == task.id and tail.container not in beside]
+        return [line for tail in tails for line in tail.lines]
+
+    def beside(self, task: Task) -> frozenset[str]:
+        """Return the side containers where another one ended the task: what they say is no cause of that."""
+        culprit = culprit_of(task.containers, self.side)
+        return self.side if culprit is not None and culprit.name not in self.side else frozenset()
 
     def lines_of_others(self, task: Task) -> list[str]:
         return [line for tail in self.log_tails if tail.task_id != task.id for line in tail.lines]
@@ -243,17 +252,21 @@ def diagnoses_of(
     timing: HealthTiming | None = None,
     reasons: Sequence[str] = (),
     proven: Mapping[str, str] | None = None,
+    side: frozenset[str] = frozenset(),
 ) -> tuple[Diagnosis, ...]:
     """Return the causes of a rollout's failures, root causes first, grouped: one Diagnosis per code.
 
     *tasks* may hold running ones; *events* are those since the deployment began; *reasons* are further
     texts of AWS: statusReason, rollback.reason, RunTask `failures[].reason`; *proven* maps codes that
-    a field of AWS's answers proves to their evidence. Tasks that a deployment or a user stopped are no
-    failures. Empty when nothing failed.
+    a field of AWS's answers proves to their evidence; *side* names the containers that are not
+    essential. Tasks that a deployment or a user stopped are no failures. Empty when nothing failed.
     """
     groups: dict[str, _Group] = {}
     context = _Context(
-        log_tails=log_tails, timing=timing, status_codes=_failing_status_codes(events, target_health)
+        log_tails=log_tails,
+        timing=timing,
+        status_codes=_failing_status_codes(events, target_health),
+        side=side,
     )
     for task in tasks:
         finding = _finding(task, context)
@@ -284,10 +297,11 @@ def _finding(task: Task, context: _Context) -> _Finding | None:
     if code := _STOP_CODES.get(task.stop_code):
         return _Finding(cause=cause_of(code), evidence=(reason or f"stopCode {task.stop_code}",))
     reason_hits = hits(reason, patterns(_REASON_SOURCES))
+    beside = context.beside(task)
     container_hits = tuple(
         hit
         for c in task.containers
-        if c.reason
+        if c.reason and c.name not in beside
         for hit in hits(c.reason, patterns(frozenset({Source.CONTAINER_REASON})))
     )
     log_hits = hits(context.lines_of(task), patterns(frozenset({Source.LOG})))
@@ -306,7 +320,7 @@ def _finding(task: Task, context: _Context) -> _Finding | None:
         return _Finding(cause=best, evidence=(*lines[:3], *_stop_lines(task, check)))
     if check:
         return _health_finding(task, check, log_hits, context)
-    return None if is_normal else _exit_finding(task, log_hits, reason_hits)
+    return None if is_normal else _exit_finding(task, log_hits, reason_hits, context.side)
 
 
 def _health_finding(task: Task, check: Cause, log_hits: Sequence[Hit], context: _Context) -> _Finding:
@@ -326,15 +340,17 @@ def _health_finding(task: Task, check: Cause, log_hits: Sequence[Hit], context: 
     return _Finding(cause=check, evidence=evidence)
 
 
-def _exit_finding(task: Task, log_hits: Sequence[Hit], reason_hits: Sequence[Hit]) -> _Finding | None:
+def _exit_finding(
+    task: Task, log_hits: Sequence[Hit], reason_hits: Sequence[Hit], side: frozenset[str]
+) -> _Finding | None:
     """Name the exit code of the container that ended the task; None for a scheduler's normal stop."""
-    culprit = _culprit(task.containers)
+    culprit = culprit_of(task.containers, side)
     lines = tuple(hit.line for hit in log_hits[-3:])
     if culprit and culprit.exit_code is not None and task.stop_code != "ServiceSchedulerInitiated":
         code = culprit.exit_code
         said = f"exit code {code}" + (f" ({_EXIT_CODES[code]})" if code in _EXIT_CODES else "")
         cause = cause_of("command-not-found" if code in {126, 127} else "container-exit")
-        message = "" if code in {126, 127} else f"The container {culprit.name} ended with {said}."
+        message = "" if code in {126, 127} else _ended(culprit, said, task, side)
         own = f"{culprit.name}: {said}" + (f", {culprit.reason}" if culprit.reason else "")
         return _Finding(cause=cause, evidence=(*lines, own, task.stopped_reason), message=message)
     symptoms = sorted((*log_hits, *reason_hits), key=lambda hit: hit.cause.rank)
@@ -352,12 +368,17 @@ def _is_finished_batch(task: Task) -> bool:
     return bool(task.containers) and not of_service and all(c.exit_code == 0 for c in task.containers)
 
 
-def _culprit(containers: Sequence[Container]) -> Container | None:
-    """Return the container whose exit ended the task: the others are then killed with 137 or 143."""
-    ended = [container for container in containers if container.exit_code is not None]
-    own_end = [c for c in ended if c.exit_code not in {0, 137, 143}]
-    killed = [c for c in ended if c.exit_code in {137, 143}]
-    return next(iter((*own_end, *killed, *ended)), None)
+def _ended(culprit: Container, said: str, task: Task, side: frozenset[str]) -> str:
+    """Say how the culprit ended and, where that alone does not tell, why the task stopped with it."""
+    done = [c.name for c in task.containers if c.exit_code == 0 and c.name not in {*side, culprit.name}]
+    if culprit.exit_code == 0 and len(task.containers) > 1:
+        return f"The container {culprit.name} is essential and ended with {said}, so ECS stopped the task."
+    if culprit.exit_code in {SIGKILL, SIGTERM} and done:
+        return (
+            f"The container {culprit.name} ended with {said}; {', '.join(done)}, essential too, ended "
+            "with 0: the first of them to end stopped the task."
+        )
+    return f"The container {culprit.name} ended with {said}."
 
 
 def _stop_lines(task: Task, check: Cause | None) -> tuple[str, ...]:

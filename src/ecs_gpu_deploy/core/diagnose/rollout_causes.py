@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
+from ecs_gpu_deploy.core.judge.culprit import side_containers
 from ecs_gpu_deploy.core.judge.observed import History, is_failure, ours_of
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -27,6 +28,7 @@ def diagnoses_at_end(
         timing=watch.facts.timing,
         reasons=_said_by_aws(watch, looker),
         proven=_proven(verdict, looker),
+        side=side_containers(watch.definition),
     )
     found = _with_impaired_gpus(found, history, looker)
     if verdict.outcome in {Outcome.SUPERSEDED, Outcome.CANCELLED}:

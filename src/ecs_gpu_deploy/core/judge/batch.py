@@ -1,127 +1,125 @@
-"""Batch tasks: what RunTask is to be sent, what its refusals mean, and how tasks and containers ended.
+"""Judge a batch: what was seen of it so far, and the verdict over that.
 
-Everything is a function of what was seen and of the time passed in.
+Everything is a function of what was seen and of the time passed in; times are epoch seconds.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final, Self
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
+from ecs_gpu_deploy.core.capacity.compute import Compute
+from ecs_gpu_deploy.core.capacity.shortage import Shortage
+from ecs_gpu_deploy.core.judge.batch_request import Refusal, is_lack, lacks
+from ecs_gpu_deploy.core.judge.task_end import MISSING, Stage, stage_of, task_end
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.model import Container, Task
-from ecs_gpu_deploy.result import ContainerEnd, Outcome, TaskEnd
+from ecs_gpu_deploy.core.text import count, span
+from ecs_gpu_deploy.model import Task
+from ecs_gpu_deploy.result import Outcome, TaskEnd
 
-A_CALL: Final = 10
-"""Tasks that one RunTask starts at most (RunTask, "count")."""
-MOST: Final = 1000
-FAILED_TASK_EXIT: Final = 7
-"""Our exit code where a container exited non-zero."""
-
-_CAPACITY = (
-    "RESOURCE:",
-    "AGENT",
-    "CAPACITY IS UNAVAILABLE",
-    "CAPACITY LIMIT",
-    "EMPTY CAPACITY PROVIDER",
-    "NO ACTIVE INSTANCES",
-    "NO CONTAINER INSTANCES WERE FOUND",
-    "YOU'VE REACHED THE LIMIT",
-    "INSUFFICIENT",
-)
-_INTERRUPTED = frozenset(
-    {
-        "SpotInterruption",
-        "TerminationNotice",
-        "InfrastructureHealth",
-        "UserInitiated",
-        "ServiceSchedulerInitiated",
-    }
-)
-_SIGNALLED = frozenset({137, 143})
-_FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0
+VANISHED_SECONDS: Final = 150.0
+"""How long AWS may not know a task before we call it vanished (docs/aws-facts.md#eventual-consistency)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """One of RunTask's `failures[]`: they come with HTTP 200 (docs/aws-facts.md#runtask-failures)."""
+class BatchWatched:
+    """What is waited for: *wanted* tasks of a raw task definition.
 
-    reason: str
-    detail: str = ""
-    arn: str = ""
+    `named` is the container whose work it is, where somebody named it. `restarts` says that a task which
+    never found a place is started again; where we only watch tasks of others it is not.
+    """
 
-    @classmethod
-    def from_api(cls, api: Mapping[str, Any]) -> Self:
-        """Read Failure."""
-        return cls(reason=api.get("reason") or "", detail=api.get("detail") or "", arn=api.get("arn") or "")
+    definition: Mapping[str, Any]
+    wanted: int
+    began: float
+    timeout: float
+    placement_timeout: float
+    named: str = ""
+    compute: Compute = field(default_factory=Compute)
+    restarts: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLook:
+    """One look: what RunTask answered, if it was asked, and what DescribeTasks showed.
+
+    `seen` is None where DescribeTasks was not asked or, `blind`, did not answer; `unknown` names the
+    tasks that AWS says it does not know. `shortage` is why there is no place, where that was looked up.
+    """
+
+    at: float
+    started: Sequence[Task] = ()
+    refusals: Sequence[Refusal] | None = None
+    seen: Sequence[Task] | None = None
+    blind: bool = False
+    unknown: Collection[str] = ()
+    shortage: Shortage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchHistory:
+    """All that was seen of a batch.
+
+    `tasks` are by ARN, as they were last seen. `unknown_since` tells since when AWS does not know a task;
+    `blind` says that it did not answer at the last look. `unplaced` are tasks for which no place was ever
+    found; they are not among `tasks` any more. `placed_at` is when a task of ours last held or got a place,
+    `shortage` why there is none.
+    """
+
+    placed_at: float
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    unknown_since: Mapping[str, float] = field(default_factory=dict)
+    blind: bool = False
+    unplaced: tuple[Task, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    shortage: Shortage | None = None
 
     @property
-    def told(self) -> str:
-        """Return reason and detail as one text."""
-        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+    def live(self) -> tuple[Task, ...]:
+        """Return the tasks that have not ended."""
+        return tuple(task for task in self.tasks.values() if stage_of(task) != Stage.ENDED)
+
+    @property
+    def holds_a_place(self) -> bool:
+        """Say whether a task of ours holds a place, which it gives back when it ends."""
+        return any(stage_of(task) != Stage.PLACEMENT for task in self.live)
 
 
-def is_lack(reason: str) -> bool:
-    """Say whether *reason* is a lack of capacity, so that waiting may help.
-
-    Source: docs/aws-facts.md#runtask-failures.
-    """
-    upper = reason.upper()
-    return any(part in upper for part in _CAPACITY)
+def missing(watched: BatchWatched, history: BatchHistory) -> int:
+    """Return how many tasks have not been started."""
+    return max(watched.wanted - len(history.tasks), 0)
 
 
-def lacks(refusals: Iterable[Refusal]) -> bool:
-    """Say whether one of the refusals is a lack of capacity: others are about single instances."""
-    return any(is_lack(refusal.told) for refusal in refusals)
+def observed_batch(watched: BatchWatched, history: BatchHistory, look: BatchLook) -> BatchHistory:
+    """Return what is known after one more look."""
+    tasks = {**history.tasks, **{task.arn: task for task in look.started}}
+    tasks |= {task.arn: task for task in look.seen or ()}
+    unknown_since = _unknown_since(history, look)
+    for arn in unknown_since if look.seen is not None else ():
+        if look.at - unknown_since[arn] >= VANISHED_SECONDS:
+            tasks[arn] = replace(tasks[arn], last_status=MISSING)
+    unplaced = [task for task in tasks.values() if watched.restarts and never_placed(task)]
+    kept = {arn: task for arn, task in tasks.items() if task not in unplaced}
+    refusals = tuple(history.refusals if look.refusals is None else look.refusals or ())
+    after = replace(
+        history,
+        tasks=kept,
+        unknown_since=unknown_since,
+        blind=look.blind or (history.blind and look.seen is None),
+        unplaced=(*history.unplaced, *unplaced),
+        refusals=(*refusals, *(Refusal(reason=task.stopped_reason) for task in unplaced)),
+        shortage=look.shortage or history.shortage,
+    )
+    return replace(after, placed_at=look.at) if look.started or after.holds_a_place else after
 
 
-def retry_wait(tries: int) -> float:
-    """Return the seconds before the next try after *tries* refusals: 5, 10, 20, 40, then 60."""
-    return float(min(_FIRST_WAIT * 2 ** min(max(tries - 1, 0), 10), _LONGEST_WAIT))
-
-
-def batch_mark(named: Sequence[str], request: Mapping[str, Any]) -> str:
-    """Return what makes a batch one of its kind: a hash of the run's names and of what is to run.
-
-    The same names and request give the same mark, so that RunTask's client tokens made of it start nothing
-    twice (API Reference, "Ensuring idempotency").
-    """
-    text = json.dumps([list(named), request], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
-
-
-def client_token(mark: str, round_number: int, call: int) -> str:
-    """Return the client token of one call: at most 64 characters. A retry for want of room is a new round."""
-    return f"{mark}-{round_number}-{call}"
-
-
-class Stage(StrEnum):
-    """Where a batch task is (docs/aws-facts.md#task-timeline)."""
-
-    PLACEMENT = "placement"
-    PULL = "pull"
-    START = "start"
-    RUN = "run"
-    ENDED = "ended"
-
-
-def stage_of(task: Task) -> Stage:
-    """Return where *task* is."""
-    if task.last_status in {"STOPPED", "DELETED"}:
-        return Stage.ENDED
-    if task.started_at is not None or task.last_status == "RUNNING":
-        return Stage.RUN
-    if task.pull_stopped_at is not None:
-        return Stage.START
-    if task.pull_started_at is not None:
-        return Stage.PULL
-    return Stage.START if task.last_status == "ACTIVATING" else Stage.PLACEMENT
+def _unknown_since(history: BatchHistory, look: BatchLook) -> dict[str, float]:
+    """Return since when AWS does not know a task; only its answers teach that."""
+    if look.seen is None:
+        return dict(history.unknown_since)
+    return {arn: history.unknown_since.get(arn, look.at) for arn in look.unknown}
 
 
 def never_placed(task: Task) -> bool:
@@ -137,55 +135,36 @@ def never_placed(task: Task) -> bool:
     )
 
 
-def task_end(task: Task, definition: Mapping[str, Any]) -> TaskEnd:
-    """Judge *task* and each of its containers by the raw task *definition*, which says what is essential.
+def ends_of(watched: BatchWatched, history: BatchHistory) -> tuple[TaskEnd, ...]:
+    """Return how each task ended, or that it runs."""
+    return tuple(task_end(task, watched.definition, named=watched.named) for task in history.tasks.values())
 
-    A container that ECS stopped because another essential one had finished well did not fail: it has 143 or
-    137 and no reason of its own. What an interruption or a person stopped did not finish, whatever its code.
-    """
-    essential = {c["name"]: c.get("essential", True) for c in definition.get("containerDefinitions") or ()}
-    if stage_of(task) != Stage.ENDED:
-        return TaskEnd(task_arn=task.arn, judgement="running", started_at=task.started_at)
-    interrupted = task.stop_code in _INTERRUPTED
-    done = any(c.exit_code == 0 and essential.get(c.name, True) for c in task.containers)
-    ends = tuple(
-        ContainerEnd(
-            name=container.name,
-            exit_code=container.exit_code,
-            judgement=_judgement(container, interrupted=interrupted, done=done),
-            reason=container.reason,
-        )
-        for container in task.containers
-    )
-    judged = [end.judgement for end in ends if essential.get(end.name, True)]
-    well = bool(judged) and "succeeded" in judged and not {"failed", "unknown"} & set(judged)
-    return TaskEnd(
-        task_arn=task.arn,
-        judgement="succeeded" if well and not interrupted else "failed",
-        stopped_reason=task.stopped_reason,
-        started_at=task.started_at,
-        stopped_at=task.stopped_at,
-        containers=ends,
+
+def judge_batch(watched: BatchWatched, history: BatchHistory, now: float) -> Verdict | None:
+    """Return the verdict over a batch at *now*, None while it goes on."""
+    return (
+        _impossible(watched, history)
+        or _ended(watched, history)
+        or _no_place(watched, history, now)
+        or _timed_out(watched, history, now)
     )
 
 
-def _judgement(container: Container, *, interrupted: bool, done: bool) -> str:
-    if container.exit_code is None:
-        return "stopped" if interrupted else "unknown"
-    if container.exit_code == 0:
-        return "stopped" if interrupted else "succeeded"
-    if interrupted or (done and container.exit_code in _SIGNALLED and not container.reason):
-        return "stopped"
-    return "failed"
-
-
-def exited_non_zero(ends: Sequence[TaskEnd]) -> bool:
-    """Say whether a container failed by its own exit code, which is exit code 7 of ours."""
-    return any(
-        end.judgement == "failed" and container.judgement == "failed" and container.exit_code
-        for end in ends
-        for container in end.containers
+def _impossible(watched: BatchWatched, history: BatchHistory) -> Verdict | None:
+    left = missing(watched, history)
+    if not left or not history.refusals or lacks(history.refusals):
+        return None
+    return Verdict(
+        outcome=Outcome.NO_CAPACITY,
+        reason=f"AWS can start {count(left, 'task')} nowhere {watched.compute.place}: {_refused(history)}.",
+        ours=True,
     )
+
+
+def _ended(watched: BatchWatched, history: BatchHistory) -> Verdict | None:
+    if missing(watched, history) or history.live:
+        return None
+    return verdict_of(ends_of(watched, history))
 
 
 def verdict_of(ends: Sequence[TaskEnd]) -> Verdict:
@@ -194,26 +173,51 @@ def verdict_of(ends: Sequence[TaskEnd]) -> Verdict:
     if not failed:
         those = "The task" if len(ends) == 1 else f"All {len(ends)} tasks"
         return Verdict(outcome=Outcome.SUCCEEDED, reason=f"{those} ended well (exit code 0).")
-    whys = Counter(_why(end) for end in failed)
+    whys = Counter(end.reason for end in failed)
     shown = "; ".join(f"{why}" if n == 1 else f"{why} ({n} tasks)" for why, n in whys.most_common(3))
     what = "The task failed" if len(ends) == 1 else f"{len(failed)} of {len(ends)} tasks failed"
+    if all(end.judgement == "unknown" for end in failed):
+        what = what.replace("failed", "vanished")
     return Verdict(outcome=Outcome.FAILED, reason=f"{what}: {shown}.")
 
 
-def _why(end: TaskEnd) -> str:
-    for container in end.containers:
-        if container.judgement == "failed":
-            reason = f" ({container.reason.rstrip('.')})" if container.reason else ""
-            return f"container {container.name} exited with {container.exit_code}{reason}"
-    first = next((c.reason for c in end.containers if c.reason), "")
-    return (first or end.stopped_reason or "it was stopped without a reason").rstrip(".")
+def _no_place(watched: BatchWatched, history: BatchHistory, now: float) -> Verdict | None:
+    waiting = missing(watched, history) + sum(stage_of(t) == Stage.PLACEMENT for t in history.live)
+    if not waiting or history.holds_a_place or history.blind:
+        return None
+    without = now - history.placed_at
+    certain = history.shortage is not None and history.shortage.certain
+    if not certain and without < watched.placement_timeout:
+        return None
+    why = _refused(history)
+    return Verdict(
+        outcome=Outcome.NO_CAPACITY,
+        reason=f"No place was found for {waiting} of {count(watched.wanted, 'task')} for {span(without)}"
+        + (f" ({why})." if why else ".")
+        + (f" {history.shortage.message}" if history.shortage else ""),
+        ours=True,
+    )
 
 
-def progress_text(tasks: Sequence[Task], wanted: int) -> str:
+def _timed_out(watched: BatchWatched, history: BatchHistory, now: float) -> Verdict | None:
+    if now - watched.began < watched.timeout:
+        return None
+    return Verdict(
+        outcome=Outcome.TIMED_OUT,
+        reason=f"Not finished after {span(watched.timeout)}: {progress_text(watched, history)}.",
+        ours=True,
+    )
+
+
+def _refused(history: BatchHistory) -> str:
+    return ", ".join(dict.fromkeys(refusal.told for refusal in history.refusals))
+
+
+def progress_text(watched: BatchWatched, history: BatchHistory) -> str:
     """Return how far a batch is, in one line: `placement 3 · run 12 · ended 5 of 20`."""
-    stages = Counter(stage_of(task) for task in tasks)
-    missing = wanted - len(tasks)
-    parts = [f"{count(missing, 'task')} not started"] if missing > 0 else []
+    stages = Counter(stage_of(task) for task in history.tasks.values())
+    left = missing(watched, history)
+    parts = [f"{count(left, 'task')} not started"] if left else []
     parts += [f"{stage} {stages[stage]}" for stage in list(Stage)[:-1] if stages[stage]]
-    parts.append(f"ended {stages[Stage.ENDED]} of {wanted}")
+    parts.append(f"ended {stages[Stage.ENDED]} of {watched.wanted}")
     return " · ".join(parts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ecs_gpu_deploy.core.judge.batch import VANISHED_SECONDS, BatchHistory, BatchWatched, missing
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched
@@ -87,6 +88,22 @@ def seconds_to_next_look(
     if (limit := facts.given.get(history.phase)) is not None:
         ends.append(max(history.phase_since, history.progress_at) + limit)
     return max(SHORTEST_SECONDS, min(seconds, *(end - snapshot.at for end in ends)))
+
+
+def seconds_to_next_batch_look(
+    watched: BatchWatched, history: BatchHistory, now: float, *, interval: float, next_try: float
+) -> float:
+    """Return the seconds to the next look at a batch.
+
+    It is never later than *next_try* (epoch seconds), when what found no room is started again, nor than a
+    moment at which we decide ourselves: the timeout, or that a task has vanished.
+    """
+    ends = [watched.began + watched.timeout]
+    ends += [since + VANISHED_SECONDS for since in history.unknown_since.values()]
+    if missing(watched, history):
+        ends.append(next_try)
+    due = (end - now for end in ends if end > now)
+    return max(SHORTEST_SECONDS, min(interval, *due))
 
 
 def no_verdict_soon(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from ecs_gpu_deploy.core.judge.batch import Refusal, is_lack
+from ecs_gpu_deploy.core.judge.batch_request import Refusal, is_lack
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, reading, refused
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
@@ -33,6 +33,14 @@ class Started:
 
     tasks: tuple[Task, ...]
     refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenTasks:
+    """The tasks that DescribeTasks shows, and the ARNs of those that it does not (`failures[]`: MISSING)."""
+
+    tasks: tuple[Task, ...]
+    unknown: tuple[str, ...] = ()
 
 
 class EcsTasks:
@@ -91,14 +99,22 @@ class EcsTasks:
                 return refused(error, "run the tasks")
 
     def observe(self, arns: Sequence[str]) -> tuple[Task, ...]:
-        """Return the tasks as they are now, a call every hundred; raises AwsError."""
+        """Return the tasks as they are now, those that AWS knows; raises AwsError."""
+        return self.look_at(arns).tasks
+
+    def look_at(self, arns: Sequence[str]) -> SeenTasks:
+        """Return the tasks as they are now, and those that AWS does not know; raises AwsError.
+
+        A call every hundred.
+        """
         tasks: list[Task] = []
         for begin in range(0, len(arns), _DESCRIBED):
             batch = list(arns[begin : begin + _DESCRIBED])
             answer = self._aws.once("ecs", "describe_tasks", {"cluster": self._cluster, "tasks": batch})
             with reading("ecs.DescribeTasks"):
                 tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
-        return tuple(tasks)
+        known = {task.arn for task in tasks}
+        return SeenTasks(tasks=tuple(tasks), unknown=tuple(arn for arn in arns if arn not in known))
 
     def started_by(self, mark: str) -> tuple[str, ...]:
         """Return the ARNs of the tasks with this startedBy that are not to stop; raises AwsError."""

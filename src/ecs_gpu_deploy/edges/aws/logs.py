@@ -50,15 +50,23 @@ def fetch_log_tail(aws: Aws, container: Mapping[str, Any], task_id: str) -> LogT
         with reading("logs.GetLogEvents"):
             lines = tuple(str(event.get("message", "")) for event in answer.get("events") or ())
     except AwsError as error:
-        return LogTail(task_id=task_id, container=name, problem=_problem(error, group))
+        may_come = error.code == "ResourceNotFoundException"
+        return LogTail(task_id=task_id, container=name, problem=_problem(error, group), may_come=may_come)
     return LogTail(
-        task_id=task_id, container=name, lines=lines, problem="" if lines else "the container wrote no line"
+        task_id=task_id,
+        container=name,
+        lines=lines,
+        problem="" if lines else "the container wrote no line",
+        may_come=True,
     )
 
 
 def _problem(error: AwsError, group: str) -> str:
     if error.code == "ResourceNotFoundException":
-        return f"the container wrote no line, or the log group {group} does not exist"
+        # CloudWatch Logs has one code for both; its text names what is missing.
+        if "log group" in error.text.lower():
+            return f"the log group {group} does not exist"
+        return "the container wrote no line"
     if isinstance(error, Denied):
         return f"the permission logs:GetLogEvents on {group} is missing"
     return f"CloudWatch Logs did not answer: {error.text}"

@@ -13,6 +13,7 @@ import yaml
 from botocore.validate import ParamValidator
 
 from conftest import unless_it_can_be_had
+from rag_service.serving import server_config
 from rag_service.settings import Settings
 from running import ROOT
 
@@ -135,6 +136,15 @@ def test_the_dockerfile_keeps_its_promises() -> None:
     )
     for wanted in ("STOPSIGNAL SIGTERM", "USER ${USER_ID}:${USER_ID}", 'CMD ["python", "-m", "rag_service"]'):
         assert wanted in final
+
+
+@pytest.mark.parametrize("seconds", [1, 55, 3600])
+def test_an_idle_connection_is_closed_by_the_load_balancer_and_never_by_the_service(seconds: int) -> None:
+    # Who closes while the other sends makes a 502 (AWS, "Troubleshoot your Application Load Balancers").
+    derived = (INFRA / "derived.tf").read_text()
+    [margin] = re.findall(r"idle_timeout += min\(4000, var\.request_timeout_seconds \+ (\d+)\)", derived)
+    config = server_config(Settings(request_timeout_seconds=seconds), None)
+    assert config.timeout_keep_alive > seconds + int(margin)
 
 
 def test_locks_name_no_address_and_have_a_hash_for_everything() -> None:

@@ -10,6 +10,7 @@ from types import FrameType
 import uvicorn
 
 from rag_service.runtime import Runtime
+from rag_service.settings import Settings
 
 log = logging.getLogger("rag_service")
 
@@ -59,10 +60,9 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(runtime: Runtime, app: object) -> int:
-    """Serve until told to end; return the exit code of the process."""
-    settings = runtime.settings
-    config = uvicorn.Config(
+def server_config(settings: Settings, app: object) -> uvicorn.Config:
+    """Give uvicorn's settings: where it listens, and how long it waits for whom."""
+    return uvicorn.Config(
         app,  # type: ignore[arg-type]
         host=settings.host,
         port=settings.port,
@@ -75,6 +75,10 @@ def serve(runtime: Runtime, app: object) -> int:
         timeout_keep_alive=int(settings.request_timeout_seconds) + 20,
         timeout_graceful_shutdown=max(1, int(settings.stop_timeout_seconds - settings.drain_seconds)),
     )
-    server = DrainingServer(config, runtime)
+
+
+def serve(runtime: Runtime, app: object) -> int:
+    """Serve until told to end; return the exit code of the process."""
+    server = DrainingServer(server_config(runtime.settings, app), runtime)
     server.run()
     return 1 if runtime.load_failed.is_set() or not server.started else 0

@@ -20,6 +20,7 @@ RULES = [
 ]
 OURS = {
     "core/judge/verdict.py": "the words of a verdict",
+    "core/judge/watch.py": "what a wait is told",
     "ecs_model/engine.py": "the model's face to its callers; the rules are behind it",
     "ecs_model/model.py": "the queue and the memory",
     "ecs_model/scripts.py": "what tests say of the world around ECS",

@@ -13,6 +13,7 @@ from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.phases import IMAGE_PULL_SECONDS, PhaseFacts
 from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, needed_to, refused
@@ -26,7 +27,6 @@ from ecs_gpu_deploy.model import Deployment, Service, ServiceDeployment, short_i
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_wait import leave_or_roll_back, still_running
-from ecs_gpu_deploy.steps.observe_rollout import Watch
 from ecs_gpu_deploy.steps.register_revision import mark_succeeded
 from ecs_gpu_deploy.steps.render_revision import Rendering
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, started, started_after_all

@@ -6,19 +6,19 @@ asked once. Stopped tasks and their last log lines are collected during the wait
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ecs_gpu_deploy.core.capacity.compute import compute_of
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
-from ecs_gpu_deploy.core.capacity.fit import Requirement
 from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
-from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_failure, is_unplaced_event
+from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, is_failure, is_unplaced_event
 from ecs_gpu_deploy.core.judge.pace import LookTimes, instances_are_due, service_is_due, tasks_are_due
-from ecs_gpu_deploy.core.judge.phases import PhaseFacts
 from ecs_gpu_deploy.core.judge.rollout import SETTLE_SECONDS
+from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, refused
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
@@ -31,30 +31,6 @@ from ecs_gpu_deploy.result import Finding, Severity
 T = TypeVar("T")
 
 _LOG_TAILS = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """What the wait needs besides AWS.
-
-    `definition` is the raw task definition that is deployed, `requirement` what a task of it asks of an
-    instance (None where that cannot be read). `deployment_arn` is the service deployment where it is known
-    from the start. `poll_interval` is in seconds; `keeps_interval` says that
-    somebody chose it, so that it is not stretched.
-    """
-
-    watched: Watched
-    facts: PhaseFacts
-    definition: Mapping[str, Any]
-    requirement: Requirement | None = None
-    poll_interval: float
-    keeps_interval: bool = False
-    deployment_arn: str = ""
-
-    @property
-    def containers(self) -> Sequence[Mapping[str, Any]]:
-        """Return the raw container definitions."""
-        return tuple(self.definition.get("containerDefinitions") or ())
 
 
 class Looker:
@@ -85,6 +61,16 @@ class Looker:
     def findings(self) -> tuple[Finding, ...]:
         """Return what could not be seen."""
         return tuple(self._closed.values())
+
+    @property
+    def last(self) -> LastLook:
+        """Return what was last seen."""
+        return LastLook(
+            service=self.service,
+            deployment=self.deployment,
+            instances=self.instances,
+            log_tails=tuple(self.log_tails.values()),
+        )
 
     def look(self, history: History, now: float) -> Snapshot:
         """Return one look at AWS at *now*; *history* is what was seen before."""

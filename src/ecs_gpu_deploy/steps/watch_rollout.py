@@ -18,6 +18,7 @@ from ecs_gpu_deploy.core.judge.pace import seconds_to_next_look
 from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.core.judge.rollout import judge
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.failures_view import failure_lines
 from ecs_gpu_deploy.core.show.progress import Progress, TaskGpus, gpus_of, progress_of
 from ecs_gpu_deploy.core.text import span
@@ -27,7 +28,7 @@ from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.model import Event, LogTail, Service
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Phase, Severity
-from ecs_gpu_deploy.steps.observe_rollout import Looker, Watch
+from ecs_gpu_deploy.steps.observe_rollout import Looker
 
 __all__ = ["Ending", "Watch", "Watcher"]
 
@@ -114,13 +115,13 @@ class Watcher:
         requirement = self._watch.requirement
         return Ending(
             verdict=verdict,
-            diagnoses=() if succeeded else diagnoses_at_end(verdict, self._watch, history, looker),
+            diagnoses=() if succeeded else diagnoses_at_end(verdict, self._watch, history, looker.last),
             findings=looker.findings if succeeded else (*looker.findings, *self._shower.findings),
             phases=phases_at_end(self._watch.facts, history),
             service=looker.service,
             service_deployment_arn=looker.arn,
             history=history,
-            log_tails=tuple(looker.log_tails.values()),
+            log_tails=looker.last.log_tails,
             gpus=gpus_of(history, requirement.gpu_count if requirement else 0.0),
         )
 

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
 from ecs_gpu_deploy.core.judge.culprit import side_containers
 from ecs_gpu_deploy.core.judge.observed import History, is_failure, ours_of
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.judge.watch import Watch
+from ecs_gpu_deploy.model import LogTail, Service, ServiceDeployment
 from ecs_gpu_deploy.result import Diagnosis, Outcome, Phase
-from ecs_gpu_deploy.steps.observe_rollout import Looker, Watch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastLook:
+    """What was last seen of AWS, beside the history; no `deployment` where AWS does not show us it."""
+
+    service: Service
+    deployment: ServiceDeployment | None = None
+    instances: tuple[ContainerInstance, ...] = ()
+    log_tails: tuple[LogTail, ...] = ()
 
 
 def diagnoses_at_end(
-    verdict: Verdict, watch: Watch, history: History, looker: Looker
+    verdict: Verdict, watch: Watch, history: History, last: LastLook
 ) -> tuple[Diagnosis, ...]:
     """Return the causes, best first; empty where none is known and none is needed."""
     failed = tuple(task for task in history.stopped if is_failure(task))
@@ -22,44 +34,44 @@ def diagnoses_at_end(
         tasks=(*history.live, *failed),
         events=history.events,
         target_health=history.target_health,
-        log_tails=tuple(looker.log_tails.values()),
-        instances=looker.instances,
-        service=looker.service,
+        log_tails=last.log_tails,
+        instances=last.instances,
+        service=last.service,
         timing=watch.facts.timing,
-        reasons=_said_by_aws(watch, looker),
-        proven=_proven(verdict, looker),
+        reasons=_said_by_aws(watch, last),
+        proven=_proven(verdict, last),
         side=side_containers(watch.definition),
     )
-    found = _with_impaired_gpus(found, history, looker)
+    found = _with_impaired_gpus(found, history, last)
     if verdict.outcome in {Outcome.SUPERSEDED, Outcome.CANCELLED}:
         return tuple(d for d in found if d.code != "unknown")
     return _with_shortage(found, verdict, history)
 
 
-def _said_by_aws(watch: Watch, looker: Looker) -> tuple[str, ...]:
+def _said_by_aws(watch: Watch, last: LastLook) -> tuple[str, ...]:
     """Return what AWS itself says of how the deployment went, never our own sentences about it."""
-    deployment, classic = looker.deployment, ours_of(watch.watched, looker.service)
+    deployment, classic = last.deployment, ours_of(watch.watched, last.service)
     said = [deployment.rollback_reason, deployment.status_reason] if deployment is not None else []
     said += [classic.rollout_state_reason] if classic is not None else []
     return tuple(dict.fromkeys(text for text in said if text))
 
 
-def _proven(verdict: Verdict, looker: Looker) -> dict[str, str]:
+def _proven(verdict: Verdict, last: LastLook) -> dict[str, str]:
     """Return the codes that a field proves, not a text, with the evidence for each."""
     proven = {"no-rollback-candidate": verdict.reason} if verdict.without_candidate else {}
-    if looker.deployment is not None and looker.deployment.triggered_alarms:
-        proven["alarm"] = f"triggeredAlarmNames: {', '.join(looker.deployment.triggered_alarms)}"
+    if last.deployment is not None and last.deployment.triggered_alarms:
+        proven["alarm"] = f"triggeredAlarmNames: {', '.join(last.deployment.triggered_alarms)}"
     return proven
 
 
 def _with_impaired_gpus(
-    found: tuple[Diagnosis, ...], history: History, looker: Looker
+    found: tuple[Diagnosis, ...], history: History, last: LastLook
 ) -> tuple[Diagnosis, ...]:
     """Add gpu-driver where a task of ours was on an instance whose GPUs AWS calls IMPAIRED.
 
     Source: docs/aws-facts.md#gpus-of-an-instance.
     """
-    impaired = {each.arn: each for each in looker.instances if "ACCELERATED_COMPUTE" in each.impaired}
+    impaired = {each.arn: each for each in last.instances if "ACCELERATED_COMPUTE" in each.impaired}
     hit = [
         task for task in (*history.live, *history.since_healthy) if task.container_instance_arn in impaired
     ]

@@ -141,7 +141,7 @@ def _seen(
         details,
         spans=reporter.timeline.spans,
         ended_at=now,
-        log_tails=draft.ending.log_tails if draft.ending else (),
+        log_tails=draft.ending.log_tails if draft.ending else details.log_tails,
         gpus=draft.ending.gpus if draft.ending else (),
         gpu_hourly_cost=settings.values.get("gpu_hourly_cost") if settings else None,
     )

@@ -8,9 +8,10 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol, TextIO
+from typing import TextIO, TypeVar
 
 from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
+from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import (
     Details,
@@ -23,7 +24,7 @@ from ecs_gpu_deploy.core.show.report import (
 )
 from ecs_gpu_deploy.core.text import log_line, plain
 from ecs_gpu_deploy.edges.aws.client import Aws
-from ecs_gpu_deploy.edges.aws.credentials import RoleWish, check_account, session_for
+from ecs_gpu_deploy.edges.aws.credentials import check_account, session_for
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.ci.github import GitHub
 from ecs_gpu_deploy.edges.machine.clock import Clock, WallClock, clock_from_environment
@@ -32,28 +33,44 @@ from ecs_gpu_deploy.edges.machine.live import live_frame
 from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore_signals
 from ecs_gpu_deploy.errors import DeployError, InternalError, Refused
+from ecs_gpu_deploy.inputs.checks import (
+    check_deploy,
+    check_history,
+    check_push,
+    check_role,
+    check_rollback,
+    check_run_task,
+    check_watch,
+    run_options,
+)
+from ecs_gpu_deploy.inputs.requests import RunOptions
 from ecs_gpu_deploy.inputs.settings import Settings
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Result, Severity
 from ecs_gpu_deploy.steps.context import Context, Draft
 
-
-class Command(Protocol):
-    """A module of this package that is a command."""
-
-    def check(self, settings: Settings) -> None:
-        """Raise InvalidInput for what can be known to be wrong without AWS."""
-
-    def run(self, context: Context) -> tuple[Verdict, Details]:
-        """Do it."""
+Request = TypeVar("Request")
+Ready = Callable[[Context], tuple[Verdict, Details]]
 
 
-COMMANDS: Mapping[str, Command] = {
-    "deploy": deploy,
-    "history": history,
-    "push": push,
-    "rollback": rollback,
-    "run-task": run_task,
-    "watch": watch,
+def _command(
+    check: Callable[[Settings], Request], run: Callable[[Context, Request], tuple[Verdict, Details]]
+) -> Callable[[Settings], Ready]:
+    """Return what checks the settings and gives the command that only lacks the edges."""
+
+    def ready(settings: Settings) -> Ready:
+        request = check(settings)
+        return lambda context: run(context, request)
+
+    return ready
+
+
+COMMANDS: Mapping[str, Callable[[Settings], Ready]] = {
+    "deploy": _command(check_deploy, deploy.run),
+    "history": _command(check_history, history.run),
+    "push": _command(check_push, push.run),
+    "rollback": _command(check_rollback, rollback.run),
+    "run-task": _command(check_run_task, run_task.run),
+    "watch": _command(check_watch, watch.run),
 }
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 
@@ -69,7 +86,7 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     draft = Draft()
     details: Details | None = None
     reporter: Reporter | None = None
-    settings: Settings | None = None
+    options: RunOptions | None = None
     aws: Aws | None = None
     clock: Clock | None = None
     began = 0.0
@@ -80,34 +97,34 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         clock = clock_from_environment()
         began = clock.now()
         settings = read_settings()
-        result_file = settings.result_file or result_file
-        COMMANDS[command].check(settings)
-        aws = _connected(settings, clock, github, draft)
+        options = run_options(settings)
+        result_file = options.result_file or result_file
+        run = COMMANDS[command](settings)
+        aws = _connected(options, check_role(settings), clock, github, draft)
         frame = live_frame(sys.stdout, ticks=isinstance(clock, WallClock))
         reporter = Reporter(clock, sys.stdout, groups=github, frame=frame)
         context = Context(
             aws=aws,
-            ecs=Ecs(aws, settings.cluster or "default"),
-            settings=settings,
+            ecs=Ecs(aws, options.cluster or "default"),
             clock=clock,
             reporter=reporter,
             draft=draft,
         )
-        verdict, details = COMMANDS[command].run(context)
-        result = _result(command, settings, draft, aws, outcome=verdict.outcome, reason=verdict.reason)
+        verdict, details = run(context)
+        result = _result(command, options, draft, aws, outcome=verdict.outcome, reason=verdict.reason)
     except DeployError as error:
-        result = _error_result(command, settings, draft, aws, error)
+        result = _error_result(command, options, draft, aws, error)
     except Cancelled:
         reason = "The job was cancelled before the deployment was started: nothing was changed."
         if draft.task_definition_arn:
             reason = "The job was cancelled before the service was updated; a revision was registered."
-        result = _result(command, settings, draft, aws, outcome=Outcome.CANCELLED, reason=reason)
+        result = _result(command, options, draft, aws, outcome=Outcome.CANCELLED, reason=reason)
     except Exception as error:  # noqa: BLE001  (the last line of defence: a result is written all the same)
-        if github.is_debug or (settings is not None and settings.debug) or "--debug" in sys.argv:
+        if github.is_debug or (options is not None and options.debug) or "--debug" in sys.argv:
             traceback.print_exc()
         result = _error_result(
             command,
-            settings,
+            options,
             draft,
             aws,
             InternalError(
@@ -120,7 +137,7 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     now = clock.now() if clock is not None else 0.0
     if reporter is not None:
         reporter.close()
-        details = _seen(details, draft, reporter, settings, now)
+        details = _seen(details, draft, reporter, options, now)
         if result.outcome != Outcome.SUCCEEDED:
             for title, text in log_blocks(details):
                 reporter.block(text, title=title)
@@ -128,13 +145,13 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         result = replace(result, duration_seconds=max(now - began, 0.0))
         if close := getattr(clock, "close", None):
             close()
-    is_document = settings is not None and command == "history" and settings.output == "json"
+    is_document = options is not None and options.prints_document
     _publish(result, details, github, result_file, log=sys.stderr if is_document else sys.stdout)
     return result.exit_code
 
 
 def _seen(
-    details: Details, draft: Draft, reporter: Reporter, settings: Settings | None, now: float
+    details: Details, draft: Draft, reporter: Reporter, options: RunOptions | None, now: float
 ) -> Details:
     """Return *details* with what was seen during the wait."""
     return replace(
@@ -143,20 +160,20 @@ def _seen(
         ended_at=now,
         log_tails=draft.ending.log_tails if draft.ending else details.log_tails,
         gpus=draft.ending.gpus if draft.ending else (),
-        gpu_hourly_cost=settings.values.get("gpu_hourly_cost") if settings else None,
+        gpu_hourly_cost=options.gpu_hourly_cost if options else None,
     )
 
 
-def _connected(settings: Settings, clock: Clock, github: GitHub, draft: Draft) -> Aws:
+def _connected(options: RunOptions, wish: RoleWish, clock: Clock, github: GitHub, draft: Draft) -> Aws:
     trace = None
-    if settings.debug or github.is_debug:
+    if options.debug or github.is_debug:
 
         def trace(name: str) -> None:
             emit(f"debug: {name}", sys.stderr)
 
     # AWS's other tools read AWS_REGION; botocore itself reads AWS_DEFAULT_REGION only.
-    region = settings.region or os.environ.get("AWS_REGION") or None
-    wish, calls = RoleWish.from_settings(settings), Counter[str]()
+    region = options.region or os.environ.get("AWS_REGION") or None
+    calls = Counter[str]()
     draft.findings += wish.findings()
 
     def say(text: str) -> None:
@@ -164,22 +181,21 @@ def _connected(settings: Settings, clock: Clock, github: GitHub, draft: Draft) -
 
     session = session_for(wish, region=region, clock=clock, mask=github.mask, say=say, calls=calls)
     aws = Aws(region=region, clock=clock, botocore_session=session, trace=trace, calls=calls, say=say)
-    check_account(aws, wish, settings.allowed_account_ids or ())
+    check_account(aws, wish)
     return aws
 
 
 def _result(
-    command: str, settings: Settings | None, draft: Draft, aws: Aws | None, *, outcome: Outcome, reason: str
+    command: str, options: RunOptions | None, draft: Draft, aws: Aws | None, *, outcome: Outcome, reason: str
 ) -> Result:
     ending, rendering = draft.ending, draft.rendering
-    values = settings.values if settings is not None else {}
     return Result(
         command=command,
         outcome=outcome,
         exit_code=outcome.exit_code if draft.exit_code is None else draft.exit_code,
         reason=reason,
-        cluster=values.get("cluster") or "",
-        service=draft.service.name if draft.service else values.get("service") or "",
+        cluster=options.cluster if options else "",
+        service=draft.service.name if draft.service else options.service if options else "",
         image=rendering.image if rendering else draft.image,
         image_digest=rendering.image_digest if rendering else draft.image_digest,
         task_definition_arn=draft.task_definition_arn,
@@ -196,10 +212,10 @@ def _result(
 
 
 def _error_result(
-    command: str, settings: Settings | None, draft: Draft, aws: Aws | None, error: DeployError
+    command: str, options: RunOptions | None, draft: Draft, aws: Aws | None, error: DeployError
 ) -> Result:
     reason = plain(error.message, limit=4000)
-    result = _result(command, settings, draft, aws, outcome=Outcome(error.outcome), reason=reason)
+    result = _result(command, options, draft, aws, outcome=Outcome(error.outcome), reason=reason)
     code = error.diagnosis_code if isinstance(error, Refused) else ""
     own = (Diagnosis(code=code, message=reason, hint=error.hint),) if code else ()
     finding = Finding(code=code or error.outcome, severity=Severity.ERROR, message=reason, hint=error.hint)

@@ -1,11 +1,14 @@
 """Task definitions over the wire: nothing is lost, nothing is added, and only what was asked for changes."""
 
 import json
+import shlex
+import subprocess
+import sys
 
 import pytest
 
 from program import deploy, image
-from sandbox_process import sandbox_thread
+from sandbox_process import clean_environment, sandbox_thread
 
 
 @pytest.fixture
@@ -82,6 +85,25 @@ def test_fields_that_no_sdk_knows_survive_a_file(sandbox, tmp_path):
     assert container["command"] == ["--suffix", ""]
     assert container["dockerLabels"] == {"rule": "^a=b=c"}
     assert container["environment"] == [{"name": "EMPTY", "value": ""}]
+
+
+@pytest.mark.parametrize("source", ["/dev/stdin", "<(cat td.json)"])
+def test_a_definition_that_can_be_read_only_once_is_deployed(sandbox, tmp_path, source):
+    text = json.dumps(DEFINITION)
+    (tmp_path / "td.json").write_text(text, encoding="utf-8")
+    line = f"{shlex.quote(sys.executable)} -m ecs_gpu_deploy deploy --cluster ki-cluster --service ki-rag-api"
+    ran = subprocess.run(
+        ["bash", "-c", f"{line} --task-definition {source} --timeout 5s --result-file result.json"],
+        cwd=tmp_path,
+        env=clean_environment(sandbox),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 6, ran.stdout + ran.stderr
+    assert _registered(sandbox)["taskDefinition"]["quantumScheduling"] == {"entangled": True, "depth": 0}
 
 
 def test_a_digest_pinned_sidecar_is_left_alone(sandbox, tmp_path):

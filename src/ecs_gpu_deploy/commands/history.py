@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Literal
 
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.past_deployments import (
@@ -20,30 +21,24 @@ from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.ecr import fetch_states
 from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
 from ecs_gpu_deploy.edges.machine.reporter import emit
-from ecs_gpu_deploy.inputs.settings import Settings, required
+from ecs_gpu_deploy.inputs.requests import HistoryRequest
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, Severity
 from ecs_gpu_deploy.steps.context import Context
 
-_MOST = 1000
 _DESCRIBED = 10
 
 
-def check(settings: Settings) -> None:
-    """Raise InvalidInput for what can be known to be wrong without AWS."""
-    required(settings, "cluster", "service")
-
-
-def run(context: Context) -> tuple[Verdict, Details]:
+def run(context: Context, request: HistoryRequest) -> tuple[Verdict, Details]:
     """Read the history, show it, and put it into the result. Changes nothing in AWS."""
-    settings, draft = context.settings, context.draft
-    service = draft.service = context.ecs.fetch_service(settings.service)
+    draft = context.draft
+    service = draft.service = context.ecs.fetch_service(request.service)
     draft.task_definition_arn = service.task_definition
-    rows = _rows(context, service.task_definition, _MOST if settings.all else settings.limit)
+    rows = _rows(context, request, service.task_definition)
     draft.history = rows
     previous = next((row for row in rows if row.role == "previous"), None)
     draft.previous_task_definition_arn = previous.task_definition_arn if previous else ""
-    _show(context, rows)
+    _show(rows, request.output)
     back = f"; the previous good one is {short_id(previous.task_definition_arn)}" if previous else ""
     verdict = Verdict(
         outcome=Outcome.SUCCEEDED,
@@ -53,9 +48,9 @@ def run(context: Context) -> tuple[Verdict, Details]:
     return verdict, Details(sections={"History": history_markdown(rows)})
 
 
-def _rows(context: Context, current: str, most: int) -> tuple[PastDeployment, ...]:
-    aws, settings = context.aws, context.settings
-    rollouts = fetch_rollouts(aws, settings.cluster, settings.service, most=most)
+def _rows(context: Context, request: HistoryRequest, current: str) -> tuple[PastDeployment, ...]:
+    aws, most = context.aws, request.limit
+    rollouts = fetch_rollouts(aws, request.cluster, request.service, most=most)
     if rollouts is None:
         context.draft.findings.append(
             Finding(
@@ -105,8 +100,8 @@ def _revisions(context: Context, arns: Sequence[str]) -> Mapping[str, Revision]:
     return found
 
 
-def _show(context: Context, rows: Sequence[PastDeployment]) -> None:
-    match context.settings.output:
+def _show(rows: Sequence[PastDeployment], output: Literal["table", "markdown", "json"]) -> None:
+    match output:
         case "json":
             emit(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False), sys.stdout)
         case "markdown":

@@ -11,7 +11,6 @@ from ecs_gpu_deploy.core.definition.provenance import Provenance, tag_value, tol
 from ecs_gpu_deploy.core.definition.task_definition import images, registrable
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.past.revisions import target_from
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.aws.ecr import fetch_image
@@ -20,25 +19,17 @@ from ecs_gpu_deploy.edges.aws.prerequisites import fetch_prerequisites, roles_of
 from ecs_gpu_deploy.edges.aws.revisions import tag_revision
 from ecs_gpu_deploy.edges.machine.signals import held_signals
 from ecs_gpu_deploy.errors import InvalidInput, Refused
-from ecs_gpu_deploy.inputs.settings import Settings, required
+from ecs_gpu_deploy.inputs.requests import RollbackRequest
 from ecs_gpu_deploy.model import RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
-from ecs_gpu_deploy.steps.choose_target import Chosen, Past, chosen_for, fetch_past, runnable
-from ecs_gpu_deploy.steps.clean_up_revisions import clean_up
+from ecs_gpu_deploy.steps.choose_target import Chosen, Past, choose_target, fetch_past, runnable
+from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.follow_rollout import roll_out
-from ecs_gpu_deploy.steps.register_revision import provenance_of_run, registered
+from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out
+from ecs_gpu_deploy.steps.register_revision import provenance_of_run, register_revision
 from ecs_gpu_deploy.steps.render_revision import Rendering
 from ecs_gpu_deploy.steps.start_deployment import check_deployable
 from ecs_gpu_deploy.steps.stop_deployment import rolls_back_to, stop_and_watch
-
-__all__ = ["check", "run"]
-
-
-def check(settings: Settings) -> None:
-    """Raise InvalidInput for what can be known to be wrong without AWS."""
-    required(settings, "cluster", "service")
-    target_from(settings.to)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,33 +42,32 @@ class _Images:
     digest: str
 
 
-def run(context: Context) -> tuple[Verdict, Details]:
+def run(context: Context, request: RollbackRequest) -> tuple[Verdict, Details]:
     """Roll back, and return the verdict. Nothing changes before the target is known to be able to run."""
-    settings, draft = context.settings, context.draft
-    service = draft.service = context.ecs.fetch_service(settings.service)
+    draft = context.draft
+    service = draft.service = context.ecs.fetch_service(request.service)
     draft.previous_task_definition_arn = service.task_definition
-    check_deployable(service, settings)
-    target = target_from(settings.to)
-    past = fetch_past(context, service, target)
-    chosen = chosen_for(context, service, target, past)
+    check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
+    past = fetch_past(context, service, request.target)
+    chosen = choose_target(context, service, request.target, past)
     context.reporter.say(f"target: {short_id(chosen.name)} ({chosen.how})")
     draft.task_definition_arn = chosen.name if chosen.name.startswith("arn:") else ""
 
     ongoing = past.ongoing
     if ongoing is not None and rolls_back_to(context, ongoing, chosen.name):
-        ended = stop_and_watch(context, service, ongoing, chosen.name)
+        ended = stop_and_watch(context, request.rollout, service, ongoing, chosen.name)
         draft.image, draft.image_digest = chosen.image, next(iter(chosen.digests.values()), "")
-        return _told(context, ended, service, chosen)
-    if ongoing is not None and not settings.supersede:
+        return _told(context, request, ended, service, chosen)
+    if ongoing is not None and not request.supersede:
         raise Refused(
             f"Another deployment of the service {service.name!r} is ongoing "
             f"({short_id(ongoing.task_definition)}, {ongoing.status}), and it did not begin from "
             f"{short_id(chosen.name)}.",
             hint="Wait for its end, or set supersede to true.",
         )
-    if past.rollouts is None and not settings.supersede:
+    if past.rollouts is None and not request.supersede:
         _refuse_classic(service)
-    if ongoing is None and _runs(service, chosen) and not settings.force:
+    if ongoing is None and _runs(service, chosen) and not request.force:
         return Verdict(
             outcome=Outcome.SUCCEEDED,
             reason=f"The service runs {short_id(chosen.name)} already: nothing was changed.",
@@ -101,14 +91,22 @@ def run(context: Context) -> tuple[Verdict, Details]:
         running_images=images(current.body),
     )
     draft.rendering = rendering
-    arn = draft.task_definition_arn = raw.arn if not again else _registered(context, raw, rendering)
-    verdict, details = roll_out(context, service, rendering, arn, urgent=True)
-    if settings.reason:
+    arn = _register_again(context, request.reason, raw, rendering) if again else raw.arn
+    draft.task_definition_arn = arn
+    plan = Plan(service=service, rendering=rendering, arn=arn, options=request.rollout, urgent=True)
+    verdict, details = roll_out(context, plan)
+    if request.reason:
         with held_signals():
-            _tag_reason(context, arn, service)
+            _tag_reason(context, request.reason, arn, service)
     if verdict.outcome == Outcome.SUCCEEDED:
-        clean_up(context, arn, service.task_definition)
-    return _told(context, (verdict, details), service, chosen)
+        clean_up_revisions(
+            context,
+            request.keep_revisions,
+            service=service.name,
+            current=arn,
+            previous=service.task_definition,
+        )
+    return _told(context, request, (verdict, details), service, chosen)
 
 
 def _runs(service: Service, chosen: Chosen) -> bool:
@@ -218,25 +216,25 @@ def without_tags(definition: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in definition.items() if key != "tags"}
 
 
-def _registered(context: Context, raw: RawTaskDefinition, rendering: Rendering) -> str:
+def _register_again(context: Context, reason: str, raw: RawTaskDefinition, rendering: Rendering) -> str:
     """Register the old revision once more, with the commit that it was made from."""
     old = told_by(raw.tags)
-    run = provenance_of_run(context, digest=rendering.image_digest)
+    run = provenance_of_run(digest=rendering.image_digest)
     provenance: Provenance = replace(
         run,
         commit=old.get("commit", ""),
         repository=old.get("repository", ""),
-        reason=context.settings.reason or "",
+        reason=reason,
     )
-    arn = registered(context, rendering.definition, provenance)
+    arn = register_revision(context, rendering.definition, provenance)
     context.reporter.say(f"{short_id(raw.arn)} registered again as {short_id(arn)}")
     return arn
 
 
-def _tag_reason(context: Context, arn: str, service: Service) -> None:
-    run = provenance_of_run(context)
+def _tag_reason(context: Context, reason: str, arn: str, service: Service) -> None:
+    run = provenance_of_run()
     about = {
-        "reason": tag_value(context.settings.reason),
+        "reason": tag_value(reason),
         "rolled-back-from": tag_value(short_id(service.task_definition)),
         "rolled-back-by": tag_value(run.actor),
     }
@@ -252,6 +250,7 @@ def _tag_reason(context: Context, arn: str, service: Service) -> None:
 
 def _told(
     context: Context,
+    request: RollbackRequest,
     ended: tuple[Verdict, Details],
     service: Service,
     chosen: Chosen,
@@ -266,7 +265,7 @@ def _told(
         verdict = replace(verdict, reason=f"Rolled back, {back}{what}. {verdict.reason}")
     rows = [("From", table_code(short_id(service.task_definition))), ("To", table_code(short_id(arn)))]
     rows += [("Chosen", markdown(chosen.how))]
-    if context.settings.reason:
-        rows.append(("Reason", markdown(context.settings.reason)))
+    if request.reason:
+        rows.append(("Reason", markdown(request.reason)))
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
     return verdict, replace(details, sections={**details.sections, "Rollback": table})

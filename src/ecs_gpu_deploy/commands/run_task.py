@@ -7,11 +7,12 @@ import shlex
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
-from ecs_gpu_deploy.core.judge.batch_request import MOST, batch_mark
+from ecs_gpu_deploy.core.judge.batch_request import batch_mark
 from ecs_gpu_deploy.core.judge.task_end import FAILED_TASK_EXIT, Stage, exited_non_zero, stage_of
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
@@ -22,43 +23,32 @@ from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.ci.provenance import run_of_environment
 from ecs_gpu_deploy.edges.machine.signals import Cancelled
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.inputs.settings import Settings, required
+from ecs_gpu_deploy.inputs.requests import BatchOptions, LeaveOrStop, RunTaskRequest
 from ecs_gpu_deploy.model import Task, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.render_revision import file_of
-from ecs_gpu_deploy.steps.request_batch import request_of
+from ecs_gpu_deploy.steps.request_batch import run_task_parameters
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
 _NAMED = 20
 
 
-def check(settings: Settings) -> None:
-    """Raise InvalidInput for what can be known to be wrong without AWS."""
-    required(settings, "cluster")
-    if not settings.task_definition and not settings.service:
-        raise InvalidInput(
-            "Neither task-definition nor service says what to run.",
-            hint="Give task-definition (a family means its newest revision), or service.",
-        )
-    if file_of(settings.task_definition):
-        raise InvalidInput(
-            f"The task definition {settings.task_definition!r} is a file; run-task runs a registered one.",
-            hint="Register it first, and give its family, family:revision or ARN.",
-        )
-    if settings.count > MOST:
-        raise InvalidInput(f"count is {settings.count}, and a batch has at most {MOST} tasks.")
-    request_of(settings, None, {})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedBy:
+    """The mark `startedBy` of the tasks; `is_ours` where nobody chose it, so that no other tasks have it."""
+
+    text: str
+    is_ours: bool
 
 
-def run(context: Context) -> tuple[Verdict, Details]:
+def run(context: Context, request: RunTaskRequest) -> tuple[Verdict, Details]:
     """Start the batch, and return the verdict over it. InvalidInput leaves AWS as it was."""
-    settings, draft = context.settings, context.draft
-    edge = EcsTasks(context.aws, settings.cluster)
-    launch = edge.fetch_launch_settings(settings.service) if settings.service else None
-    if settings.service and launch is None:
-        context.ecs.fetch_service(settings.service)
-    name = settings.task_definition or (launch.task_definition if launch else "")
+    draft = context.draft
+    edge = EcsTasks(context.aws, request.cluster)
+    launch = edge.fetch_launch_settings(request.service) if request.service else None
+    if request.service and launch is None:
+        context.ecs.fetch_service(request.service)
+    name = request.task_definition or (launch.task_definition if launch else "")
     raw = context.ecs.fetch_task_definition(name)
     if raw.body.get("status") == "INACTIVE":
         raise InvalidInput(
@@ -66,48 +56,52 @@ def run(context: Context) -> tuple[Verdict, Details]:
             hint="Give another one, or the family alone for its newest revision.",
         )
     draft.task_definition_arn = raw.arn
-    request = request_of(settings, launch, raw.body)
-    _look_at_image(context, raw.body)
+    parameters = run_task_parameters(request, launch, raw.body)
+    _look_at_image(context, raw.body, request.overrides.container)
 
-    names = _names(context)
-    mark = batch_mark(names, request)
-    started_by = settings.started_by or f"ecs-gpu-deploy/{mark[:24]}"
-    request = {**request, "startedBy": started_by}
-    known = _left_by_earlier_attempt(context, edge, names, request)
-    context.reporter.say(f"run {count(settings.count, 'task')} of {short_id(raw.arn)} ({_where(request)})")
+    names = _names(request)
+    mark = batch_mark(names, parameters)
+    known = _left_by_earlier_attempt(context, request, edge, names, parameters)
+    started_by = StartedBy(text=request.started_by or _own_mark(mark), is_ours=not request.started_by)
+    parameters["startedBy"] = started_by.text
+    context.reporter.say(f"run {count(request.count, 'task')} of {short_id(raw.arn)} ({_where(parameters)})")
     batch = Batch(
-        request=request, definition=raw.body, wanted=settings.count, mark=mark, named=settings.container or ""
+        request=parameters,
+        definition=raw.body,
+        wanted=request.count,
+        mark=mark,
+        named=request.overrides.container,
     )
-    watcher = BatchWatcher(context, batch, known=known)
-    if not settings.wait:
+    watcher = BatchWatcher(context, batch, request.batch.wait, known=known)
+    if not request.waits:
         verdict = watcher.start_all() or Verdict(
             outcome=Outcome.SUCCEEDED, reason=f"{count(len(watcher.tasks), 'task')} started; nobody waited."
         )
         draft.tasks = watcher.ends
         return finished(context, watcher, verdict, started_by=started_by, goes_on=bool(watcher.live))
-    return watched(context, watcher, started_by=started_by, edge=edge)
+    return watch_batch_to_end(context, request.batch, watcher, started_by=started_by, edge=edge)
 
 
-def watched(
-    context: Context, watcher: BatchWatcher, *, started_by: str, edge: EcsTasks
+def watch_batch_to_end(
+    context: Context, options: BatchOptions, watcher: BatchWatcher, *, started_by: StartedBy, edge: EcsTasks
 ) -> tuple[Verdict, Details]:
     """Wait for the end of a batch; do what on-timeout and on-cancel say where we end the wait."""
-    option = "on-timeout"
+    option, wish = "on-timeout", options.on_timeout
     try:
         verdict = watcher.wait()
     except Cancelled:
-        option = "on-cancel"
+        option, wish = "on-cancel", options.on_cancel
         verdict = Verdict(
             outcome=Outcome.CANCELLED, reason="The job was cancelled while the tasks ran.", ours=True
         )
     goes_on = bool(watcher.live)
     if verdict.ours:
-        goes_on = _goes_on(context, watcher, verdict, edge, option=option, started_by=started_by)
+        goes_on = _goes_on(context, watcher, verdict, edge, wish, option=option, started_by=started_by)
     return finished(context, watcher, verdict, started_by=started_by, goes_on=goes_on)
 
 
 def finished(
-    context: Context, watcher: BatchWatcher, verdict: Verdict, *, started_by: str, goes_on: bool
+    context: Context, watcher: BatchWatcher, verdict: Verdict, *, started_by: StartedBy, goes_on: bool
 ) -> tuple[Verdict, Details]:
     """Put what is known into the result; with *goes_on* the command to go on watching."""
     draft = context.draft
@@ -125,12 +119,12 @@ def finished(
     return verdict, Details(next_command=command, log_tails=tails)
 
 
-def _look_at_image(context: Context, definition: Mapping[str, Any]) -> None:
+def _look_at_image(context: Context, definition: Mapping[str, Any], container: str) -> None:
     """Say which digest a tag means now: `latest` is what it was pushed to last."""
-    settings, draft = context.settings, context.draft
+    draft = context.draft
     named = images(definition)
     first = next((c["name"] for c in definition["containerDefinitions"] if c.get("essential", True)), "")
-    main = container_named(definition, settings.container) if settings.container else first
+    main = container_named(definition, container) if container else first
     for name, image in named.items():
         seen = fetch_image(context.aws, ImageReference.from_text(image))
         if seen.finding:
@@ -141,29 +135,31 @@ def _look_at_image(context: Context, definition: Mapping[str, Any]) -> None:
                 context.reporter.say(f"image {image} is {seen.digest} now")
 
 
-def _names(context: Context) -> tuple[str, ...]:
+def _names(request: RunTaskRequest) -> tuple[str, ...]:
     """Return what makes this batch one of its kind: the client token given, or run, job, step and attempt."""
-    settings = context.settings
-    if settings.client_token:
-        return (settings.client_token, settings.cluster)
+    if request.client_token:
+        return (request.client_token, request.cluster)
     run = run_of_environment()
-    return (*run, settings.cluster) if run else (uuid.uuid4().hex,)
+    return (*run, request.cluster) if run else (uuid.uuid4().hex,)
 
 
 def _left_by_earlier_attempt(
-    context: Context, edge: EcsTasks, names: tuple[str, ...], request: Mapping[str, Any]
+    context: Context,
+    request: RunTaskRequest,
+    edge: EcsTasks,
+    names: tuple[str, ...],
+    parameters: Mapping[str, Any],
 ) -> tuple[Task, ...]:
     """Return the tasks of an earlier attempt of this run that still go on: they are watched, not doubled."""
     attempt = os.environ.get("GITHUB_RUN_ATTEMPT", "1") if os.environ.get("GITHUB_RUN_ID") else ""
-    if context.settings.client_token or context.settings.started_by or not attempt.isdigit():
+    if request.client_token or request.started_by or not attempt.isdigit():
         return ()
-    plain = {key: value for key, value in request.items() if key != "startedBy"}
     arns: list[str] = []
     with suppress(AwsError):
         for earlier in range(1, min(int(attempt), 20)):
             before = (*names[:-2], str(earlier), names[-1])
-            arns += edge.started_by(f"ecs-gpu-deploy/{batch_mark(before, plain)[:24]}")
-    found = edge.observe(arns)[: context.settings.count] if arns else ()
+            arns += edge.started_by(_own_mark(batch_mark(before, parameters)))
+    found = edge.observe(arns)[: request.count] if arns else ()
     live = tuple(task for task in found if stage_of(task) != Stage.ENDED)
     if live:
         context.draft.findings.append(
@@ -182,17 +178,18 @@ def _goes_on(
     watcher: BatchWatcher,
     verdict: Verdict,
     edge: EcsTasks,
+    wish: LeaveOrStop,
     *,
     option: str,
-    started_by: str,
+    started_by: StartedBy,
 ) -> bool:
     """Stop the tasks or leave them, as on-timeout or on-cancel says; return whether some go on."""
     arns = dict.fromkeys(watcher.live)
-    stop = context.settings.values[option.replace("-", "_")] == "stop"
-    if stop and not context.settings.started_by:
+    stop = wish == "stop"
+    if stop and started_by.is_ours:
         # A RunTask that was cut off may have started tasks that nobody has told us about.
         with suppress(AwsError):
-            arns |= dict.fromkeys(edge.started_by(started_by))
+            arns |= dict.fromkeys(edge.started_by(started_by.text))
     if not stop and verdict.outcome == Outcome.NO_CAPACITY:
         # What waits for room would begin some time after everybody was told that it did not run.
         arns = dict.fromkeys(t.arn for t in watcher.tasks if stage_of(t) == Stage.PLACEMENT)
@@ -223,15 +220,19 @@ def _goes_on(
     return bool(watcher.live)
 
 
-def _watch_command(context: Context, watcher: BatchWatcher, started_by: str) -> str:
-    cluster = f"ecs-gpu-deploy watch --cluster {shlex.quote(context.settings.cluster)}"
+def _watch_command(context: Context, watcher: BatchWatcher, started_by: StartedBy) -> str:
+    cluster = f"ecs-gpu-deploy watch --cluster {shlex.quote(context.ecs.cluster)}"
     if len(watcher.live) > _NAMED:
-        return f"{cluster} --started-by {shlex.quote(started_by)}"
+        return f"{cluster} --started-by {shlex.quote(started_by.text)}"
     return " ".join([cluster, *(f"--task {short_id(arn)}" for arn in watcher.live)])
 
 
-def _where(request: Mapping[str, Any]) -> str:
-    strategy = request.get("capacityProviderStrategy")
+def _own_mark(mark: str) -> str:
+    return f"ecs-gpu-deploy/{mark[:24]}"
+
+
+def _where(parameters: Mapping[str, Any]) -> str:
+    strategy = parameters.get("capacityProviderStrategy")
     if strategy:
         return ", ".join(item["capacityProvider"] for item in strategy)
-    return str(request.get("launchType") or "the cluster's default")
+    return str(parameters.get("launchType") or "the cluster's default")

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import re
-
-from ecs_gpu_deploy.commands.run_task import watched as batch_watched
+from ecs_gpu_deploy.commands.run_task import StartedBy, watch_batch_to_end
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Missing, Rejected, refused
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.errors import InvalidInput, Refused
-from ecs_gpu_deploy.inputs.settings import Settings, required
+from ecs_gpu_deploy.inputs.requests import WatchRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.follow_rollout import attached
+from ecs_gpu_deploy.steps.follow_rollout import attach
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
-_ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
 
-
-def check(settings: Settings) -> None:
-    """Raise InvalidInput for what can be known to be wrong without AWS."""
-    required(settings, "cluster")
-    if not settings.task and not settings.started_by:
-        required(settings, "service")
-        if settings.service_deployment and not _ARN.fullmatch(settings.service_deployment):
-            raise InvalidInput(
-                f"service-deployment is {settings.service_deployment[:100]!r}, which is no ARN of one.",
-                hint="It is …:service-deployment/CLUSTER/SERVICE/ID.",
-            )
-
-
-def run(context: Context) -> tuple[Verdict, Details]:
+def run(context: Context, request: WatchRequest) -> tuple[Verdict, Details]:
     """Watch to the verdict."""
-    settings, draft = context.settings, context.draft
-    if settings.task or settings.started_by:
-        return _watch_tasks(context)
-    service = draft.service = context.ecs.fetch_service(settings.service)
-    arn = settings.service_deployment or _newest(context, service)
+    draft = context.draft
+    if request.tasks or request.started_by:
+        return _watch_tasks(context, request)
+    service = draft.service = context.ecs.fetch_service(request.service)
+    arn = request.service_deployment or _newest(context, service)
     context.reporter.say(f"watching {short_id(arn)} of {service.name}")
     draft.started = True
-    return attached(context, service, arn)
+    return attach(context, request.rollout, service, arn)
 
 
 def _newest(context: Context, service: Service) -> str:
@@ -60,24 +44,25 @@ def _newest(context: Context, service: Service) -> str:
     return next(ongoing, briefs[0]).arn
 
 
-def _watch_tasks(context: Context) -> tuple[Verdict, Details]:
-    settings, draft = context.settings, context.draft
-    edge = EcsTasks(context.aws, settings.cluster)
+def _watch_tasks(context: Context, request: WatchRequest) -> tuple[Verdict, Details]:
+    draft = context.draft
+    edge = EcsTasks(context.aws, request.cluster)
     try:
-        arns = settings.task or edge.started_by(settings.started_by)
+        arns = request.tasks or edge.started_by(request.started_by)
         tasks = edge.observe(list(dict.fromkeys(arns)))
     except (Missing, Rejected) as error:
         raise InvalidInput(f"AWS does not know the tasks: {error.code}: {error.text}") from error
     except AwsError as error:
         raise refused(error, "describe the tasks") from error
     if not tasks:
-        what = ", ".join(settings.task or ()) or f"started by {settings.started_by}"
+        what = ", ".join(request.tasks) or f"started by {request.started_by}"
         raise InvalidInput(
-            f"There are no tasks {what[:200]} in the cluster {settings.cluster!r}.",
+            f"There are no tasks {what[:200]} in the cluster {request.cluster!r}.",
             hint="AWS forgets a task about an hour after its end, and finds by started-by only what runs.",
         )
     draft.task_definition_arn = tasks[0].task_definition_arn
     raw = context.ecs.fetch_task_definition(tasks[0].task_definition_arn)
     batch = Batch(request=None, definition=raw.body, wanted=len(tasks))
-    watcher = BatchWatcher(context, batch, known=tasks)
-    return batch_watched(context, watcher, started_by=settings.started_by or "", edge=edge)
+    watcher = BatchWatcher(context, batch, request.batch.wait, known=tasks)
+    started_by = StartedBy(text=request.started_by, is_ours=False)
+    return watch_batch_to_end(context, request.batch, watcher, started_by=started_by, edge=edge)

@@ -30,12 +30,6 @@ class Settings:
     values: Mapping[str, Any]
     given: frozenset[str] = frozenset()
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.values[name]
-        except KeyError as error:
-            raise AttributeError(name) from error
-
 
 def settings_from(
     command: str,

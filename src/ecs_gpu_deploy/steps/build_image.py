@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
+from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
 from ecs_gpu_deploy.core.image.docker_output import FREE_DISK_HINT
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
-from ecs_gpu_deploy.core.image.image_tags import all_tags, check_movable, checked_tag
+from ecs_gpu_deploy.core.image.image_tags import all_tags, check_movable
 from ecs_gpu_deploy.core.image.layers import LayerDelta, layer_delta, size_text
 from ecs_gpu_deploy.core.image.lifecycle_policy import StoredImage, rules_of, taken_away
 from ecs_gpu_deploy.edges.aws.ecr import HOST
@@ -28,7 +28,6 @@ from ecs_gpu_deploy.edges.aws.ecr_repository import (
     fetch_scan,
     fetch_tagged,
     missing_repository,
-    name_of,
     put_tags,
     restore_image,
 )
@@ -37,7 +36,7 @@ from ecs_gpu_deploy.edges.ci.source import Source, source_of
 from ecs_gpu_deploy.edges.docker.config import DockerConfig
 from ecs_gpu_deploy.edges.docker.docker import Build, Docker
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
-from ecs_gpu_deploy.inputs.settings import Settings
+from ecs_gpu_deploy.inputs.requests import BuildOptions, DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.context import Context
@@ -64,79 +63,37 @@ class BuiltImage:
     was_there: bool
 
 
-def wants_build(settings: Settings) -> bool:
-    """Say whether deploy is to build: it was told from what, or for which repository."""
-    return settings.context is not None or settings.repository is not None
-
-
-def check_build(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
-    """Raise InvalidInput for what is wrong with the build, as far as that shows without AWS and Docker."""
-    if settings.values.get("image"):
-        raise InvalidInput(
-            "image is given, and so is something to build it from.",
-            hint="Leave out image to build, or context and repository to deploy the image as it is.",
-        )
-    if settings.image_tag:
-        checked_tag(settings.image_tag, option="image-tag")
-    for tag in settings.extra_tags or ():
-        checked_tag(tag, option="extra-tags")
-    if settings.repository:
-        name_of(settings.repository)
-    folder = settings.context or "."
-    if "://" not in folder and not Path(folder).is_dir():
-        raise InvalidInput(f"There is no folder {folder!r} to build from.", hint="Check the context.")
-    dockerfile = Path(settings.dockerfile or Path(folder) / "Dockerfile")
-    if "://" not in folder and not dockerfile.is_file():
-        raise InvalidInput(
-            f"There is no Dockerfile {str(dockerfile)!r}.",
-            hint="Set dockerfile (from the working directory) or context; in a workflow run actions/checkout "
-            "before.",
-        )
-    for path in (settings.build_secret_files or {}).values():
-        if not Path(path).is_file():
-            raise InvalidInput(f"There is no file {path!r} for build-secret-files.", hint="Check its path.")
-    _secret_values(settings, environment)
-
-
-def _secret_values(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for name, value in (settings.build_secrets or {}).items():
-        if value is None and name not in environment:
-            raise InvalidInput(
-                f"build-secrets names {name}, and there is no environment variable {name}.",
-                hint=f"Set {name} in the step's env, or write {name}=VALUE in the action's input.",
-            )
-        values[name] = environment[name] if value is None else value
-    return values
-
-
-def image_built(
-    context: Context, *, default_repository: str = "", running: ImageReference | None = None
+def build_image(
+    context: Context,
+    options: BuildOptions,
+    *,
+    default_repository: str = "",
+    running: ImageReference | None = None,
 ) -> BuiltImage:
     """Return the image of this commit, in ECR with all its tags; build and push it only where it must be.
 
-    *default_repository* is taken where the input is missing; *running* is the image that the service runs,
+    *default_repository* is taken where none is given; *running* is the image that the service runs,
     from which the size of the new one is guessed. Raise InvalidInput and Refused.
     """
-    aws, settings, say = context.aws, context.settings, context.reporter.say
-    source = source_of(settings.context or ".")
-    tag = settings.image_tag or source.revision
+    aws, say = context.aws, context.reporter.say
+    source = source_of(options.folder)
+    tag = options.image_tag or source.revision
     if not tag:
         raise InvalidInput(
             "There is no commit from which the image could take its tag.",
             hint="Set image-tag, or run it in a git repository.",
         )
-    if source.is_changed and not settings.image_tag:
+    if source.is_changed and not options.image_tag:
         context.draft.findings.append(_changed(source))
-    wanted = settings.repository or default_repository
+    wanted = options.repository or default_repository
     if not wanted:
         raise InvalidInput("The repository is missing.", hint="Set the input repository (flag --repository).")
-    repository = _repository(context, wanted)
-    tags = all_tags(tag, settings.extra_tags or (), latest=settings.push_latest)
+    repository = _repository(context, wanted, creates=options.create_repository)
+    tags = all_tags(tag, options.extra_tags, latest=options.push_latest)
     image = fetch_tagged(aws, repository, tag)
-    if image is not None and image.is_archived and not settings.rebuild:
-        image = _restored(context, repository, image, tag)
-    was_there = image is not None and not settings.rebuild
+    if image is not None and image.is_archived and not options.rebuild:
+        image = _restored(context, repository, image, tag, restores=options.restore_archived)
+    was_there = image is not None and not options.rebuild
     if image is not None and was_there:
         say(f"the image {repository.name}:{tag} is in ECR already: nothing is built")
         missing = [other for other in tags[1:] if other not in image.tags]
@@ -144,10 +101,10 @@ def image_built(
         put_tags(aws, repository, image.digest, missing)
     else:
         _check_tags(context, repository, [*([tag] if image else []), *tags[1:]])
-        image = _pushed(context, repository, tags, source, running)
+        image = _pushed(context, options, repository, tags, source, running=running)
     context.draft.image = f"{repository.uri}:{tag}"
     context.draft.image_digest = image.digest
-    _look_at_scan(context, repository, image)
+    _look_at_scan(context, options, repository, image)
     reference = ImageReference.from_text(f"{repository.uri}:{tag}")
     return BuiltImage(reference=reference, digest=image.digest, repository=repository, was_there=was_there)
 
@@ -161,11 +118,11 @@ def _changed(source: Source) -> Finding:
     )
 
 
-def _repository(context: Context, wanted: str) -> Repository:
+def _repository(context: Context, wanted: str, *, creates: bool) -> Repository:
     repository = fetch_repository(context.aws, wanted)
     if repository is not None:
         return repository
-    if not context.settings.create_repository:
+    if not creates:
         raise missing_repository(context.aws, wanted)
     with DockerConfig() as config:
         Docker(config, clock=context.clock, show=context.reporter.block).check()
@@ -183,8 +140,10 @@ def _check_tags(context: Context, repository: Repository, tags: Sequence[str]) -
     check_movable(fixed, present, repository.mutability, repository.name)
 
 
-def _restored(context: Context, repository: Repository, image: TaggedImage, tag: str) -> TaggedImage:
-    if not context.settings.restore_archived:
+def _restored(
+    context: Context, repository: Repository, image: TaggedImage, tag: str, *, restores: bool
+) -> TaggedImage:
+    if not restores:
         raise InvalidInput(
             f"The image {repository.name}:{tag} is archived in ECR, and an archived image cannot be pulled.",
             hint="Set restore-archived to true (it then stays restored for 90 days at least), or rebuild to "
@@ -207,13 +166,15 @@ def _restored(context: Context, repository: Repository, image: TaggedImage, tag:
 
 def _pushed(
     context: Context,
+    options: BuildOptions,
     repository: Repository,
     tags: Sequence[str],
     source: Source,
+    *,
     running: ImageReference | None,
 ) -> TaggedImage:
     """Build and push, and return the image as ECR tells it afterwards."""
-    settings, reporter = context.settings, context.reporter
+    reporter = context.reporter
     environment = os.environ
     began = context.clock.now()
     with DockerConfig(environment) as config:
@@ -224,7 +185,7 @@ def _pushed(
         docker.login(login)
         name = f"{login.registry}/{repository.name}"
         with reporter.folded(f"building {repository.name}:{tags[0]}"):
-            digest = docker.build_and_push(_build(settings, name, tags, source, context.clock.now()))
+            digest = docker.build_and_push(_build(options, name, tags, source, context.clock.now()))
     image = fetch_tagged(context.aws, repository, tags[0])
     if image is None:
         raise Refused(
@@ -243,28 +204,28 @@ def _pushed(
     return image
 
 
-def _build(settings: Settings, name: str, tags: Sequence[str], source: Source, now: float) -> Build:
-    cache = settings.cache_image or f"{name}:buildcache"
-    cache_from, cache_to = _caches(settings.cache, cache)
+def _build(options: BuildOptions, name: str, tags: Sequence[str], source: Source, now: float) -> Build:
+    cache = options.cache_image or f"{name}:buildcache"
+    cache_from, cache_to = _caches(options.cache, cache)
     labels = {
         "org.opencontainers.image.revision": source.revision,
         "org.opencontainers.image.source": source.url,
         "org.opencontainers.image.created": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     return Build(
-        context=settings.context or ".",
+        context=options.folder,
         tags=tuple(f"{name}:{tag}" for tag in tags),
-        dockerfile=settings.dockerfile or "",
-        target=settings.target or "",
-        platforms=tuple(part.strip() for part in settings.platforms.split(",") if part.strip()),
-        arguments=settings.build_args or {},
-        secrets=_secret_values(settings, os.environ),
-        secret_files=settings.build_secret_files or {},
+        dockerfile=options.dockerfile,
+        target=options.target,
+        platforms=options.platforms,
+        arguments=options.arguments,
+        secrets=options.secrets,
+        secret_files=options.secret_files,
         labels={name: value for name, value in labels.items() if value},
-        network=settings.build_network or "",
+        network=options.network,
         cache_from=cache_from,
         cache_to=cache_to,
-        provenance=settings.provenance,
+        provenance=options.provenance,
     )
 
 
@@ -303,12 +264,14 @@ def _look_at_disk(
         context.reporter.say(f"warning: {finding.message}")
 
 
-def _look_at_scan(context: Context, repository: Repository, image: TaggedImage) -> None:
+def _look_at_scan(
+    context: Context, options: BuildOptions, repository: Repository, image: TaggedImage
+) -> None:
     """Count what ECR's scan found; raise Refused for findings as bad as fail-on-severity says."""
-    limit = context.settings.fail_on_severity
+    limit = options.fail_on_severity
     status, counts = image.scan_status, image.counts
     if limit != "off" and status not in SCANNED:
-        status, counts = _scanned(context, repository, image.digest)
+        status, counts = _scanned(context, options, repository, image.digest)
     found = {name: count for name in SEVERITIES if (count := counts.get(name, 0))}
     if found:
         text = ", ".join(f"{count} {name}" for name, count in found.items())
@@ -332,11 +295,13 @@ def _look_at_scan(context: Context, repository: Repository, image: TaggedImage) 
         )
 
 
-def _scanned(context: Context, repository: Repository, digest: str) -> tuple[str, Mapping[str, int]]:
+def _scanned(
+    context: Context, options: BuildOptions, repository: Repository, digest: str
+) -> tuple[str, Mapping[str, int]]:
     """Wait for the scan to end; raise Refused where it does not, for then nothing is known."""
     began = context.clock.now()
     status = ""
-    while context.clock.now() - began <= context.settings.scan_timeout:
+    while context.clock.now() - began <= options.scan_timeout:
         status, counts = fetch_scan(context.aws, repository, digest)
         if status in SCANNED:
             return status, counts
@@ -346,39 +311,36 @@ def _scanned(context: Context, repository: Repository, digest: str) -> tuple[str
     told = f"its status is {status}" if status else "there is none"
     raise Refused(
         f"ECR's scan of {repository.name} has no result ({told}), and fail-on-severity is "
-        f"{context.settings.fail_on_severity}.",
+        f"{options.fail_on_severity}.",
         hint="Turn on scan on push for the repository or the registry, raise scan-timeout, or set "
         "fail-on-severity to off.",
     )
 
 
-def with_image(settings: Settings, built: BuiltImage) -> Settings:
-    """Return the settings as if the built image had been given."""
-    return replace(settings, values={**settings.values, "image": {"": str(built.reference)}})
-
-
 ROLLBACK_TARGETS = 4
 
 
-def with_built_image(context: Context, service: Service) -> Settings:
-    """Return the settings with the image that was built for them; as they are where nothing is to build."""
-    settings = context.settings
-    if not wants_build(settings):
-        return settings
+def with_built_image(context: Context, request: DeployRequest, service: Service) -> Overrides:
+    """Return the overrides with the image that is built for them; as they are where nothing is to build."""
+    overrides, options = request.overrides, request.build
+    if options is None:
+        return overrides
     running = context.ecs.fetch_task_definition(service.task_definition)
     given = images(running.body)
-    reference = ImageReference.from_text(given[container_named(running.body, settings.container or "")])
-    if not settings.repository and not HOST.fullmatch(reference.registry):
+    reference = ImageReference.from_text(given[container_named(running.body, overrides.container)])
+    if not options.repository and not HOST.fullmatch(reference.registry):
         raise InvalidInput(
             f"The service runs {reference}, which is not in ECR, so where to push is not known.",
             hint="Set the input repository.",
         )
-    built = image_built(context, default_repository=reference.name, running=reference)
-    context.draft.findings += _lifecycle_findings(context, built, service)
-    return with_image(settings, built)
+    built = build_image(context, options, default_repository=reference.name, running=reference)
+    context.draft.findings += _lifecycle_findings(context, built, service, overrides.container)
+    return replace(overrides, images={"": str(built.reference)})
 
 
-def _lifecycle_findings(context: Context, built: BuiltImage, service: Service) -> tuple[Finding, ...]:
+def _lifecycle_findings(
+    context: Context, built: BuiltImage, service: Service, container: str
+) -> tuple[Finding, ...]:
     """Warn of images that the lifecycle policy takes away although a rollback or a restart needs them."""
     rules = rules_of(fetch_lifecycle_policy(context.aws, built.repository))
     if not rules:
@@ -388,7 +350,7 @@ def _lifecycle_findings(context: Context, built: BuiltImage, service: Service) -
     if not taken:
         return ()
     findings = []
-    for revision, reference in _referenced(context, service).items():
+    for revision, reference in _referenced(context, service, container).items():
         image = _image_of(reference, built.repository, stored)
         if image is None or image.digest not in taken:
             continue
@@ -405,7 +367,7 @@ def _lifecycle_findings(context: Context, built: BuiltImage, service: Service) -
     return tuple(findings)
 
 
-def _referenced(context: Context, service: Service) -> Mapping[str, ImageReference]:
+def _referenced(context: Context, service: Service, container: str) -> Mapping[str, ImageReference]:
     """Return revision → image for the running revision and those before it, as far as they can be read."""
     family = short_id(service.task_definition).partition(":")[0]
     arns = [service.task_definition]
@@ -416,7 +378,7 @@ def _referenced(context: Context, service: Service) -> Mapping[str, ImageReferen
     for arn in arns[:ROLLBACK_TARGETS]:
         try:
             definition = context.ecs.fetch_task_definition(arn).body
-            name = container_named(definition, context.settings.container or "")
+            name = container_named(definition, container)
             references[arn] = ImageReference.from_text(images(definition)[name])
         except DeployError:
             continue
@@ -439,7 +401,7 @@ def _image_of(
     )
 
 
-def layers_to_pull(context: Context, rendering: Rendering) -> LayerDelta | None:
+def compare_layers(context: Context, rendering: Rendering, *, platform: str) -> LayerDelta | None:
     """Return what hosts have to pull, and tell it; None where the images cannot be compared.
 
     One or two calls; an image that stays the same needs none.
@@ -456,7 +418,7 @@ def layers_to_pull(context: Context, rendering: Rendering) -> LayerDelta | None:
         context.aws,
         repository,
         [rendering.image_digest, old.digest or old.tag or "latest"],
-        platform=context.settings.platforms.split(",")[0].strip(),
+        platform=platform,
     )
     manifest = found.get(rendering.image_digest)
     if manifest is None or not manifest.layers:

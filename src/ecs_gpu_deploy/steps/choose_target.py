@@ -66,7 +66,7 @@ class Past:
 def fetch_past(context: Context, service: Service, target: Target) -> Past:
     """Return as much of the past as *target* needs: for a commit or a digest, all that AWS keeps."""
     by_name = target.kind in {TargetKind.COMMIT, TargetKind.DIGEST}
-    cluster = context.settings.cluster
+    cluster = context.ecs.cluster
     most = _MANY if by_name else _NEWEST
     rollouts = fetch_rollouts(context.aws, cluster, service.name, most=most, statuses=GOOD_OR_ONGOING)
     short = target.kind == TargetKind.PREVIOUS and rollouts is not None and len(rollouts) == most
@@ -75,7 +75,7 @@ def fetch_past(context: Context, service: Service, target: Target) -> Past:
     return Past(rollouts=rollouts)
 
 
-def chosen_for(context: Context, service: Service, target: Target, past: Past) -> Chosen:
+def choose_target(context: Context, service: Service, target: Target, past: Past) -> Chosen:
     """Return the revision that *target* means; InvalidInput where there is none, or more than one."""
     family = short_id(service.task_definition).rpartition(":")[0]
     match target.kind:

@@ -21,9 +21,11 @@ _AT_ONCE = 15
 """AWS lets an account (de)register 20 at once, then one a second (docs/aws-facts.md#request-throttling)."""
 
 
-def clean_up(context: Context, current: str, previous: str) -> None:
-    """Deregister superfluous revisions of the family of *current*, and say which."""
-    keep, draft = context.settings.keep_revisions, context.draft
+def clean_up_revisions(
+    context: Context, keep: int | None, *, service: str, current: str, previous: str
+) -> None:
+    """Deregister superfluous revisions of the family of *current*, and say which; *keep* None keeps all."""
+    draft = context.draft
     if not keep:
         return
     done: list[str] = []
@@ -31,8 +33,7 @@ def clean_up(context: Context, current: str, previous: str) -> None:
     try:
         family = short_id(current).rpartition(":")[0]
         revisions = fetch_family(context.aws, family, most=_MOST) or ()
-        service = draft.service.name if draft.service else context.settings.service
-        rollouts = fetch_rollouts(context.aws, context.settings.cluster, service, most=100) or ()
+        rollouts = fetch_rollouts(context.aws, context.ecs.cluster, service, most=100) or ()
         users = fetch_users(context.aws)
         doomed = superfluous(
             revisions, current=current, previous=previous, rollouts=rollouts, in_use=users, keep=keep

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
-from ecs_gpu_deploy.inputs.settings import Settings
 from ecs_gpu_deploy.model import Service
 from ecs_gpu_deploy.result import Diagnosis, Finding, PastDeployment, Phase, ServiceEnd, TaskEnd
 from ecs_gpu_deploy.steps.render_revision import Rendering
@@ -25,7 +23,6 @@ class Draft:
     rendering: Rendering | None = None
     image: str = ""
     image_digest: str = ""
-    to_pull: LayerDelta | None = None
     task_definition_arn: str = ""
     previous_task_definition_arn: str = ""
     started: bool = False
@@ -42,11 +39,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The edges, the settings and the draft of the result."""
+    """The edges, and the draft of the result."""
 
     aws: Aws
     ecs: Ecs
-    settings: Settings
     clock: Clock
     reporter: Reporter
     draft: Draft

@@ -11,21 +11,23 @@ from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.definition.diff import diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable
+from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.show.timeline import Timeline
 from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals
 from ecs_gpu_deploy.errors import DeployError
+from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, ServiceEnd, Severity
-from ecs_gpu_deploy.steps.build_image import layers_to_pull, with_built_image
-from ecs_gpu_deploy.steps.clean_up_revisions import clean_up
+from ecs_gpu_deploy.steps.build_image import compare_layers, with_built_image
+from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.context import Context, Draft
-from ecs_gpu_deploy.steps.follow_rollout import Begun, begun, followed, roll_out
-from ecs_gpu_deploy.steps.register_revision import provenance_of_run, registered
-from ecs_gpu_deploy.steps.render_revision import Rendering, rendering_of
-from ecs_gpu_deploy.steps.start_deployment import check_deployable, nothing_started, without_others
+from ecs_gpu_deploy.steps.follow_rollout import Begun, Plan, begin_rollout, follow_rollout, roll_out
+from ecs_gpu_deploy.steps.register_revision import provenance_of_run, register_revision
+from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
+from ecs_gpu_deploy.steps.start_deployment import check_deployable, nothing_started, wait_for_others
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,8 +35,10 @@ class _Part:
     """One of the services: what it ran before, its own draft, and how it ended."""
 
     context: Context
+    request: DeployRequest
     service: Service
     rendering: Rendering
+    to_pull: LayerDelta | None
     begun: Begun | None = None
     verdict: Verdict | None = None
     error: DeployError | None = None
@@ -43,55 +47,76 @@ class _Part:
     def name(self) -> str:
         return self.service.name
 
+    def plan(self, arn: str) -> Plan:
+        """Return the rollout of the revision *arn* to this service."""
+        return Plan(
+            service=self.service,
+            rendering=self.rendering,
+            arn=arn,
+            options=self.request.rollout,
+            to_pull=self.to_pull,
+            force_new_deployment=self.request.force_new_deployment,
+        )
+
     @property
     def is_bad(self) -> bool:
         return self.verdict is not None and self.verdict.outcome != Outcome.SUCCEEDED
 
 
-def deploy_several(context: Context) -> tuple[Verdict, Details]:
-    """Deploy to all services of the settings, and return the verdict over all of them."""
-    settings, draft, reporter = context.settings, context.draft, context.reporter
-    services = [context.ecs.fetch_service(name) for name in settings.services]
+def deploy_several(context: Context, request: DeployRequest) -> tuple[Verdict, Details]:
+    """Deploy to all services of the request, and return the verdict over all of them."""
+    draft, reporter = context.draft, context.reporter
+    services = [context.ecs.fetch_service(name) for name in request.services]
     for service in services:
-        check_deployable(service, settings)
+        check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
     draft.service = services[0]
     draft.previous_task_definition_arn = services[0].task_definition
-    settings = with_built_image(context, services[0])
-    rendering = draft.rendering = rendering_of(context.aws, context.ecs, settings, services[0])
+    overrides = with_built_image(context, request, services[0])
+    rendering = draft.rendering = render_revision(
+        context.aws, context.ecs, services[0], request.source, overrides, pin=request.pin
+    )
     draft.findings += rendering.findings
-    draft.to_pull = layers_to_pull(context, rendering)
-    parts = [_part(context, service, rendering) for service in services]
+    to_pull = compare_layers(context, rendering, platform=request.platform)
+    parts = [_part(context, request, service, rendering, to_pull) for service in services]
     for part in parts:
-        part.service = without_others(part.context, part.service)
+        part.service = wait_for_others(part.context, part.service, request)
     reporter.say(f"services {', '.join(part.name for part in parts)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
-    arn = draft.task_definition_arn = rendering.existing_arn or registered(
-        context, rendering.definition, provenance_of_run(context, digest=rendering.image_digest)
+    arn = draft.task_definition_arn = rendering.existing_arn or register_revision(
+        context,
+        rendering.definition,
+        provenance_of_run(commit=request.commit, digest=rendering.image_digest),
     )
     try:
-        if settings.parallel:
+        if request.parallel:
             with held_signals():
                 _together(parts, arn)
         else:
             _one_by_one(parts, arn)
-        return _ended(context, parts, arn)
+        return _ended(context, request, parts, arn)
     finally:
         draft.services = tuple(_end(part) for part in parts)
         draft.findings += [_named(part, f) for part in parts for f in part.context.draft.findings]
 
 
-def _part(context: Context, service: Service, rendering: Rendering) -> _Part:
-    """Return a service with settings and draft of its own; its diff is to what it runs itself."""
+def _part(
+    context: Context,
+    request: DeployRequest,
+    service: Service,
+    rendering: Rendering,
+    to_pull: LayerDelta | None,
+) -> _Part:
+    """Return a service with a draft of its own; its diff is to what it runs itself."""
     running = context.ecs.fetch_task_definition(service.task_definition)
     changes = difference(registrable({"taskDefinition": running.body}), _untagged(rendering))
-    values = {**context.settings.values, "service": service.name}
-    own = replace(
-        context,
-        settings=replace(context.settings, values=values),
-        draft=Draft(service=service, to_pull=context.draft.to_pull),
+    return _Part(
+        context=replace(context, draft=Draft(service=service)),
+        request=request,
+        service=service,
+        rendering=replace(rendering, changes=changes),
+        to_pull=to_pull,
     )
-    return _Part(context=own, service=service, rendering=replace(rendering, changes=changes))
 
 
 def _untagged(rendering: Rendering) -> dict[str, object]:
@@ -103,7 +128,7 @@ def _one_by_one(parts: Sequence[_Part], arn: str) -> None:
         part.context.reporter.say(f"service {part.name}")
         part.context.reporter.timeline = Timeline()
         try:
-            ended = roll_out(part.context, part.service, part.rendering, arn)
+            ended = roll_out(part.context, part.plan(arn))
         except Cancelled:
             reason = "The job was cancelled before this service was updated."
             part.verdict = Verdict(outcome=Outcome.CANCELLED, reason=reason)
@@ -121,7 +146,7 @@ def _together(parts: Sequence[_Part], arn: str) -> None:
     """Start all, then follow each to its verdict. A cancelled job is cancelled for all of them."""
     for part in parts:
         part.context.reporter.say(f"service {part.name}")
-        part.begun = begun(part.context, part.service, part.rendering, arn)
+        part.begun = begin_rollout(part.context, part.plan(arn))
         if part.begun is None:
             part.verdict = nothing_started(part.service, arn)
         elif part.begun.cancelled:
@@ -133,11 +158,13 @@ def _together(parts: Sequence[_Part], arn: str) -> None:
         part.context.reporter.say(f"service {part.name}: waiting for the verdict")
         part.context.reporter.timeline = Timeline()
         own = replace(part.begun, cancelled=cancelled)
-        part.verdict, part.context.draft.details = followed(part.context, part.service, own, arn)
+        part.verdict, part.context.draft.details = follow_rollout(part.context, part.plan(arn), own)
         cancelled = cancelled or part.verdict.outcome == Outcome.CANCELLED
 
 
-def _ended(context: Context, parts: Sequence[_Part], arn: str) -> tuple[Verdict, Details]:
+def _ended(
+    context: Context, request: DeployRequest, parts: Sequence[_Part], arn: str
+) -> tuple[Verdict, Details]:
     draft = context.draft
     bad = next((part for part in parts if part.is_bad), None)
     shown = bad or parts[-1]
@@ -147,14 +174,17 @@ def _ended(context: Context, parts: Sequence[_Part], arn: str) -> tuple[Verdict,
         verdict = Verdict(
             outcome=Outcome.SUCCEEDED, reason=f"{len(parts)} services run {short_id(arn)}: {those}."
         )
-        clean_up(context, arn, draft.previous_task_definition_arn)
+        first = parts[0].service
+        clean_up_revisions(
+            context, request.keep_revisions, service=first.name, current=arn, previous=first.task_definition
+        )
     else:
         draft.service = bad.service
         draft.previous_task_definition_arn = bad.service.task_definition
         rest = [part.name for part in parts if part.verdict is None]
         after = f" Not deployed: {', '.join(rest)}." if rest else ""
         verdict = replace(bad.verdict, reason=f"{bad.name}: {bad.verdict.reason}{after}")
-        if context.settings.on_failure == "rollback-all" and bad.verdict.outcome != Outcome.CANCELLED:
+        if request.rollout.on_failure == "rollback-all" and bad.verdict.outcome != Outcome.CANCELLED:
             _roll_back_done(parts)
         if bad.error is not None:
             raise bad.error
@@ -183,7 +213,8 @@ def _roll_back_done(parts: Sequence[_Part]) -> None:
                 changes=(),
                 digests={},
             )
-            verdict, _ = roll_out(part.context, now, back, before)
+            plan = replace(part.plan(before), service=now, rendering=back)
+            verdict, _ = roll_out(part.context, plan)
         except DeployError as error:
             message, hint = f"{part.name} could not be rolled back: {error.message}", error.hint
             draft.findings.append(

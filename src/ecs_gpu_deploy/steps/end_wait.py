@@ -11,6 +11,7 @@ from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, one_line
 from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
 from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.inputs.requests import RolloutOptions
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
@@ -19,25 +20,37 @@ from ecs_gpu_deploy.steps.watch_rollout import Watcher
 CANCEL_SECONDS = 4.0
 """How long a rollback may take to be sent on cancel: SIGKILL comes 10 s after the first signal."""
 _FIND_SECONDS = 1.5
-_OPTIONS = {Outcome.TIMED_OUT: "on-timeout", Outcome.CANCELLED: "on-cancel"}
 
 
-def leave_or_roll_back(context: Context, verdict: Verdict, before: Service, watcher: Watcher) -> str:
+def leave_or_roll_back(
+    context: Context, options: RolloutOptions, verdict: Verdict, before: Service, watcher: Watcher
+) -> str:
     """Do what the option for *verdict* says; return the command that rolls back by hand, "" where we did.
 
     *before* is the service as it was before the deployment.
     """
-    option = _OPTIONS.get(verdict.outcome, "on-failure")
+    option, wish = _asked(options, verdict.outcome)
     arn = watcher.arn
     if not arn:
         with suppress(CutShort), at_most(_FIND_SECONDS):
             arn = _found(context, before, watcher)
-    if context.settings.values[option.replace("-", "_")] in {"rollback", "rollback-all"}:
+    if wish != "leave":
         finding = _rollback(context, before, arn, option)
     else:
         finding = still_running(context, before, watcher, arn=arn, why=f"{option}: leave")
     context.draft.findings.append(finding)
     return "" if finding.code == "rollback-requested" else _rollback_command(context, before, arn)
+
+
+def _asked(options: RolloutOptions, outcome: Outcome) -> tuple[str, str]:
+    """Return the option that is meant for *outcome*, and its value."""
+    match outcome:
+        case Outcome.TIMED_OUT:
+            return "on-timeout", options.on_timeout
+        case Outcome.CANCELLED:
+            return "on-cancel", options.on_cancel
+        case _:
+            return "on-failure", options.on_failure
 
 
 def still_running(context: Context, before: Service, watcher: Watcher, *, why: str, arn: str = "") -> Finding:
@@ -51,7 +64,7 @@ def still_running(context: Context, before: Service, watcher: Watcher, *, why: s
         if ours
         else f"{count(old, 'task')} of the service run"
     )
-    place = f"--cluster {shlex.quote(context.settings.cluster)} --service {shlex.quote(before.name)}"
+    place = f"--cluster {shlex.quote(context.ecs.cluster)} --service {shlex.quote(before.name)}"
     if arn:
         hints = [
             f"To go on watching: ecs-gpu-deploy watch {place} --service-deployment {arn}",
@@ -72,7 +85,7 @@ def _rollback_command(context: Context, before: Service, arn: str) -> str:
     if arn:
         return f"aws ecs stop-service-deployment --stop-type ROLLBACK --service-deployment-arn {arn}"
     return (
-        f"aws ecs update-service --cluster {shlex.quote(context.settings.cluster)} "
+        f"aws ecs update-service --cluster {shlex.quote(context.ecs.cluster)} "
         f"--service {shlex.quote(before.name)} --task-definition {short_id(before.task_definition)}"
     )
 

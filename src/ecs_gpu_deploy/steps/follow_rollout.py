@@ -9,6 +9,7 @@ from typing import Any
 
 from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
 from ecs_gpu_deploy.core.definition.task_definition import images
+from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.phases import IMAGE_PULL_SECONDS, PhaseFacts
 from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
@@ -22,30 +23,43 @@ from ecs_gpu_deploy.edges.aws.load_balancer import TargetGroup, fetch_target_gro
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals, held_signals
 from ecs_gpu_deploy.errors import InvalidInput, Refused
-from ecs_gpu_deploy.inputs.settings import Settings
+from ecs_gpu_deploy.inputs.requests import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.model import Deployment, Service, ServiceDeployment, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_wait import leave_or_roll_back, still_running
 from ecs_gpu_deploy.steps.register_revision import mark_succeeded
 from ecs_gpu_deploy.steps.render_revision import Rendering
-from ecs_gpu_deploy.steps.start_deployment import nothing_started, started, started_after_all
+from ecs_gpu_deploy.steps.start_deployment import find_started, nothing_started, start_deployment
 from ecs_gpu_deploy.steps.watch_rollout import Watcher
 
 
-def roll_out(
-    context: Context, service: Service, rendering: Rendering, arn: str, *, urgent: bool = False
-) -> tuple[Verdict, Details]:
-    """Update *service*, as it was seen before, to the revision *arn*; watch, and return the verdict.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The rollout that is to begin: of the revision `arn`, to `service` as it was seen before.
 
-    Where it is *urgent* what only the deadlines need is asked after the update. A job that is cancelled
-    after the update does what on-cancel says, whenever the signal comes.
+    Where it is `urgent`, what only the deadlines need is asked after the update.
+    """
+
+    service: Service
+    rendering: Rendering
+    arn: str
+    options: RolloutOptions
+    to_pull: LayerDelta | None = None
+    force_new_deployment: bool = True
+    urgent: bool = False
+
+
+def roll_out(context: Context, plan: Plan) -> tuple[Verdict, Details]:
+    """Update the service to the revision, watch, and return the verdict.
+
+    A job that is cancelled after the update does what on-cancel says, whenever the signal comes.
     """
     with held_signals():
-        rollout = begun(context, service, rendering, arn, urgent=urgent)
+        rollout = begin_rollout(context, plan)
         if rollout is None:
-            return nothing_started(service, arn), context.draft.details
-        return followed(context, service, rollout, arn)
+            return nothing_started(plan.service, plan.arn), context.draft.details
+        return follow_rollout(context, plan, rollout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,55 +71,57 @@ class Begun:
     cancelled: bool
 
 
-def begun(
-    context: Context, service: Service, rendering: Rendering, arn: str, *, urgent: bool = False
-) -> Begun | None:
+def begin_rollout(context: Context, plan: Plan) -> Begun | None:
     """Start a rollout, with signals held; None where AWS made no deployment."""
+    service, rendering, arn = plan.service, plan.rendering, plan.arn
     containers = tuple(rendering.definition["containerDefinitions"])
     details = context.draft.details = Details(
         changes=rendering.changes, links=console_links(context.aws.region, service, containers)
     )
-    facts = phase_facts(context, replace(service, target_group_arns=()) if urgent else service, containers)
+    groups = () if plan.urgent else fetch_target_groups(context.aws, service)
     began = context.clock.now()
     cancelled = False
     try:
         with heeded_signals():
-            deployment = started(context, service, arn)
+            deployment = start_deployment(context, service, arn, force=plan.force_new_deployment)
     except Cancelled:
         cancelled = True
-        deployment = started_after_all(context, service, arn)
+        deployment = find_started(context, service, arn)
         if deployment is None:
             raise
     if deployment is None:
         return None
     context.reporter.say(f"deployment {deployment.id} of {short_id(arn)} began")
-    if urgent and not cancelled:
+    if plan.urgent and not cancelled:
         try:
             with heeded_signals():
-                facts = phase_facts(context, service, containers)
+                groups = fetch_target_groups(context.aws, service)
         except Cancelled:
             cancelled = True
+    wait = plan.options.wait
+    facts = phase_facts(service, containers, groups, plan.options, to_pull=plan.to_pull)
     watched = watched_of(
-        context, service, deployment, rendering.definition, digests=rendering.digests, began=began
+        service, deployment, rendering.definition, plan.options, digests=rendering.digests, began=began
     )
     watch = Watch(
-        watched=replace(watched, timeout=timeout_of(context.settings, facts)),
+        watched=replace(watched, timeout=timeout_of(wait, facts)),
         facts=facts,
         definition=rendering.definition,
         requirement=requirement_in(rendering.definition, service),
-        poll_interval=context.settings.poll_interval,
-        keeps_interval="poll-interval" in context.settings.given,
+        poll_interval=wait.poll_interval,
+        keeps_interval=wait.poll_interval_given,
     )
     return Begun(watch=watch, details=details, cancelled=cancelled)
 
 
-def followed(context: Context, service: Service, rollout: Begun, arn: str) -> tuple[Verdict, Details]:
-    """Wait for the verdict over a rollout of the revision *arn*, and mark the revision where it is good."""
+def follow_rollout(context: Context, plan: Plan, rollout: Begun) -> tuple[Verdict, Details]:
+    """Wait for the verdict over a rollout, and mark the revision where it is good."""
+    service = plan.service
     verdict, details = watch_to_end(
-        context, service, rollout.watch, rollout.details, cancelled=rollout.cancelled
+        context, plan.options, service, rollout.watch, rollout.details, cancelled=rollout.cancelled
     )
     if verdict.outcome == Outcome.SUCCEEDED and service.desired_count:
-        mark_succeeded(context, arn)
+        mark_succeeded(context, plan.arn, service=service.name)
     return verdict, details
 
 
@@ -117,16 +133,16 @@ def requirement_in(definition: Mapping[str, Any], service: Service) -> Requireme
 
 
 def watched_of(
-    context: Context,
     before: Service,
     deployment: Deployment,
     definition: Mapping[str, Any],
+    options: RolloutOptions,
     *,
     digests: Mapping[str, str],
     began: float,
 ) -> Watched:
     """Return what to wait for; *before* is the service before *deployment*, *definition* what it deploys."""
-    settings = context.settings
+    wait = options.wait
     return Watched(
         deployment_id=deployment.id,
         task_definition=deployment.task_definition,
@@ -134,17 +150,23 @@ def watched_of(
         baseline=frozenset(d.id for d in before.deployments if d.id != deployment.id),
         digests=digests,
         started_at=began,
-        timeout=settings.timeout,
-        placement_timeout=settings.placement_timeout,
-        placement_given="placement-timeout" in settings.given,
-        crash_loop_threshold=settings.crash_loop_threshold,
-        allow_desired_zero=settings.allow_desired_zero,
+        timeout=wait.timeout,
+        placement_timeout=wait.placement_timeout,
+        placement_given=wait.placement_timeout_given,
+        crash_loop_threshold=options.crash_loop_threshold,
+        allow_desired_zero=options.allow_desired_zero,
         has_container_check=any(c.get("healthCheck") for c in definition["containerDefinitions"]),
     )
 
 
 def watch_to_end(
-    context: Context, before: Service, watch: Watch, details: Details, *, cancelled: bool = False
+    context: Context,
+    options: RolloutOptions,
+    before: Service,
+    watch: Watch,
+    details: Details,
+    *,
+    cancelled: bool = False,
 ) -> tuple[Verdict, Details]:
     """Wait for the verdict; do what on-timeout, on-failure and on-cancel say where we end the wait."""
     draft = context.draft
@@ -165,7 +187,7 @@ def watch_to_end(
         raise
     verdict = draft.ending.verdict
     if verdict.ours:
-        command = leave_or_roll_back(context, verdict, before, watcher)
+        command = leave_or_roll_back(context, options, verdict, before, watcher)
         details = replace(details, next_command=command)
     return verdict, details
 
@@ -174,17 +196,22 @@ ALARM_BAKE_SECONDS = 300.0
 """How long alarms may watch a finished rolling deployment, where bakeTimeInMinutes does not say."""
 
 
-def phase_facts(context: Context, service: Service, containers: Sequence[Mapping[str, Any]]) -> PhaseFacts:
-    """Return the facts for *service* running *containers* (raw container definitions)."""
-    groups = _target_groups(context.aws, service)
-    to_pull = context.draft.to_pull
+def phase_facts(
+    service: Service,
+    containers: Sequence[Mapping[str, Any]],
+    groups: Sequence[TargetGroup],
+    options: RolloutOptions,
+    *,
+    to_pull: LayerDelta | None = None,
+) -> PhaseFacts:
+    """Return the facts for *service* behind *groups*, running *containers* (raw container definitions)."""
     timing = HealthTiming(
         grace=service.health_check_grace_period,
         load_balancer=_load_balancer_check(groups),
         container=_container_check(containers),
     )
     return PhaseFacts(
-        placement_timeout=context.settings.placement_timeout,
+        placement_timeout=options.wait.placement_timeout,
         timing=timing,
         pull=max(IMAGE_PULL_SECONDS, to_pull.pull_seconds if to_pull else 0.0),
         healthy_seconds=max((g.interval * g.healthy_threshold + g.timeout for g in groups), default=0.0),
@@ -192,14 +219,13 @@ def phase_facts(context: Context, service: Service, containers: Sequence[Mapping
         stop_timeout=max((float(c.get("stopTimeout") or 30) for c in containers), default=30.0),
         bake=_bake(service),
         pauses=service.pause_seconds,
-        given=context.settings.phase_deadlines or {},
+        given=options.phase_deadlines,
     )
 
 
-def timeout_of(settings: Settings, facts: PhaseFacts) -> float:
+def timeout_of(wait: WaitOptions, facts: PhaseFacts) -> float:
     """Return the seconds after which the wait ends: what was given, else the default and AWS's own waits."""
-    own: float = settings.timeout
-    return own if "timeout" in settings.given else own + facts.bake + facts.pauses
+    return wait.timeout if wait.timeout_given else wait.timeout + facts.bake + facts.pauses
 
 
 def _bake(service: Service) -> float:
@@ -233,7 +259,7 @@ def _container_check(containers: Sequence[Mapping[str, Any]]) -> ContainerCheck 
     )
 
 
-def _target_groups(aws: Aws, service: Service) -> tuple[TargetGroup, ...]:
+def fetch_target_groups(aws: Aws, service: Service) -> tuple[TargetGroup, ...]:
     """Return the settings of the target groups; deadlines do without where we may not see them."""
     found = []
     for arn in service.target_group_arns:
@@ -249,9 +275,9 @@ def _target_groups(aws: Aws, service: Service) -> tuple[TargetGroup, ...]:
 _ABSENT = frozenset({"ServiceDeploymentNotFoundException", "InvalidParameterException"})
 
 
-def attached(context: Context, service: Service, arn: str) -> tuple[Verdict, Details]:
+def attach(context: Context, options: RolloutOptions, service: Service, arn: str) -> tuple[Verdict, Details]:
     """Watch the service deployment *arn* to its verdict; the timeout counts from now."""
-    draft, settings = context.draft, context.settings
+    draft, wait = context.draft, options.wait
     found = _deployment(context, service, arn)
     now = context.clock.now()
     with needed_to("describe the service revisions"):
@@ -275,25 +301,25 @@ def attached(context: Context, service: Service, arn: str) -> tuple[Verdict, Det
         task_definition=source.task_definition if source else service.task_definition,
         events=tuple(event for event in service.events if event.created_at < found.created_at),
     )
-    facts = phase_facts(context, service, containers)
+    facts = phase_facts(service, containers, fetch_target_groups(context.aws, service), options)
     watched = replace(
         watched_of(
-            context, before, deployment, raw.body, digests=target.digests, began=found.created_at or now
+            before, deployment, raw.body, options, digests=target.digests, began=found.created_at or now
         ),
-        timeout=timeout_of(settings, facts) + max(now - found.created_at, 0.0),
+        timeout=timeout_of(wait, facts) + max(now - found.created_at, 0.0),
     )
     watch = Watch(
         watched=watched,
         facts=facts,
         definition=raw.body,
         requirement=requirement_in(raw.body, service),
-        poll_interval=settings.poll_interval,
-        keeps_interval="poll-interval" in settings.given,
+        poll_interval=wait.poll_interval,
+        keeps_interval=wait.poll_interval_given,
         deployment_arn=arn,
     )
     details = Details(links=console_links(context.aws.region, service, containers))
     draft.details = details
-    return watch_to_end(context, before, watch, details)
+    return watch_to_end(context, options, before, watch, details)
 
 
 def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployment:

@@ -22,13 +22,13 @@ from ecs_gpu_deploy.steps.context import Context
 _TAGGING = "ecs:TagResource"
 
 
-def provenance_of_run(context: Context, *, digest: str = "") -> Provenance:
-    """Return where this run comes from; the input commit wins over the CI system's word."""
+def provenance_of_run(*, commit: str = "", digest: str = "") -> Provenance:
+    """Return where this run comes from; a *commit* that is given wins over the CI system's word."""
     known = provenance_from_environment()
-    return replace(known, commit=context.settings.commit or known.commit, digest=digest)
+    return replace(known, commit=commit or known.commit, digest=digest)
 
 
-def registered(context: Context, definition: Mapping[str, Any], provenance: Provenance) -> str:
+def register_revision(context: Context, definition: Mapping[str, Any], provenance: Provenance) -> str:
     """Register *definition* with tags that say where it comes from; return its ARN.
 
     Where ecs:TagResource is denied it is registered without them: a deployment must not fail for its label.
@@ -51,11 +51,10 @@ def registered(context: Context, definition: Mapping[str, Any], provenance: Prov
     return arn
 
 
-def mark_succeeded(context: Context, arn: str) -> None:
+def mark_succeeded(context: Context, arn: str, *, service: str) -> None:
     """Tag the revision as one that ran well: what rollback goes by where AWS's own history ends.
 
     AWS keeps service deployments for 90 days. Where the tag is denied, nothing is lost but this.
     """
     at = datetime.fromtimestamp(context.clock.now(), UTC)
-    service = context.draft.service.name if context.draft.service else ""
     tag_revision(context.aws, arn, {"succeeded": tag_value(f"{at:%Y-%m-%dT%H:%M:%SZ} {service}")})

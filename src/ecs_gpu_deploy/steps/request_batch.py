@@ -1,66 +1,44 @@
-"""From inputs to RunTask's request: overrides, network, where to run, tags, volume."""
+"""From the request of run-task to RunTask's parameters: overrides, network, where to run, tags, volume."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.task_definition import container_named
 from ecs_gpu_deploy.edges.aws.ecs_tasks import LaunchSettings
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.inputs.settings import Settings
-
-_STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
-_TASK_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:vcpu|gb)", re.IGNORECASE)
+from ecs_gpu_deploy.inputs.requests import RunTaskRequest, TaskOverrides
 
 
-def request_of(
-    settings: Settings, launch: LaunchSettings | None, definition: Mapping[str, Any]
+def run_task_parameters(
+    request: RunTaskRequest, launch: LaunchSettings | None, definition: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return RunTask's request without cluster, count and token.
+    """Return RunTask's parameters without cluster, count, token and mark.
 
-    *launch* is how the service would start its tasks; *definition* the raw task definition, which may be
-    empty to check the inputs alone. InvalidInput names the flag that is wrong.
+    *launch* is how the service would start its tasks; *definition* the raw task definition. InvalidInput
+    names the input that does not go with it.
     """
-    request: dict[str, Any] = {}
-    if definition:
-        request["taskDefinition"] = definition.get("taskDefinitionArn", "")
-    request |= _placement(settings, launch)
-    network = _network(settings, launch, definition)
+    parameters: dict[str, Any] = {"taskDefinition": definition.get("taskDefinitionArn", "")}
+    parameters |= _placement(request, launch)
+    network = _network(request, launch, definition)
     if network:
-        request["networkConfiguration"] = network
-    overrides = _overrides(settings, definition)
+        parameters["networkConfiguration"] = network
+    overrides = _overrides(request.overrides, definition)
     if overrides:
-        request["overrides"] = overrides
-    if settings.tags:
-        request["tags"] = [{"key": k, "value": v} for k, v in _set(settings.tags, "tags").items()]
-    if settings.volume:
-        request["volumeConfigurations"] = [_volume(settings.volume)]
-    if settings.started_by and not _STARTED_BY.fullmatch(settings.started_by):
-        raise InvalidInput(
-            f"started-by is {settings.started_by[:60]!r}.",
-            hint="At most 128 letters, digits, hyphens, slashes and underscores are meant.",
-        )
-    return request
+        parameters["overrides"] = overrides
+    if request.tags:
+        parameters["tags"] = [{"key": key, "value": value} for key, value in request.tags.items()]
+    if request.volume:
+        parameters["volumeConfigurations"] = [request.volume]
+    return parameters
 
 
-def _placement(settings: Settings, launch: LaunchSettings | None) -> dict[str, Any]:
-    if settings.capacity_providers and settings.launch_type:
-        raise InvalidInput("launch-type and capacity-providers exclude each other.", hint="Leave one out.")
-    if settings.capacity_providers:
-        strategy = []
-        for line in settings.capacity_providers:
-            name, equals, weight = line.partition("=")
-            if not name.strip() or (equals and not re.fullmatch(r"\s*\d{1,4}\s*", weight, re.ASCII)):
-                raise InvalidInput(
-                    f"capacity-providers has the line {line[:60]!r}.", hint="NAME or NAME=WEIGHT is meant."
-                )
-            strategy.append({"capacityProvider": name.strip(), "weight": int(weight) if equals else 1})
-        return {"capacityProviderStrategy": strategy}
-    if settings.launch_type:
-        return {"launchType": settings.launch_type.upper()}
+def _placement(request: RunTaskRequest, launch: LaunchSettings | None) -> dict[str, Any]:
+    if request.strategy:
+        return {"capacityProviderStrategy": list(request.strategy)}
+    if request.launch_type:
+        return {"launchType": request.launch_type}
     if launch is None:
         return {}
     if launch.strategy:
@@ -69,15 +47,11 @@ def _placement(settings: Settings, launch: LaunchSettings | None) -> dict[str, A
 
 
 def _network(
-    settings: Settings, launch: LaunchSettings | None, definition: Mapping[str, Any]
+    request: RunTaskRequest, launch: LaunchSettings | None, definition: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the network configuration, which awsvpc needs and any other network mode refuses."""
-    if settings.security_groups and not settings.subnets and not settings.service:
-        raise InvalidInput("security-groups without subnets.", hint="Give subnets as well, or service.")
-    if not definition:
-        return {}
     if definition.get("networkMode") != "awsvpc":
-        if settings.subnets or settings.security_groups:
+        if request.subnets or request.security_groups:
             raise InvalidInput(
                 f"The task definition has the network mode {definition.get('networkMode') or 'bridge'}, "
                 "which takes no subnets and security-groups.",
@@ -85,11 +59,11 @@ def _network(
             )
         return {}
     copied = dict(((launch.network if launch else None) or {}).get("awsvpcConfiguration") or {})
-    if settings.subnets:
-        copied["subnets"] = list(settings.subnets)
-    if settings.security_groups:
-        copied["securityGroups"] = list(settings.security_groups)
-    if settings.assign_public_ip:
+    if request.subnets:
+        copied["subnets"] = list(request.subnets)
+    if request.security_groups:
+        copied["securityGroups"] = list(request.security_groups)
+    if request.assign_public_ip:
         copied["assignPublicIp"] = "ENABLED"
     if not copied.get("subnets"):
         raise InvalidInput(
@@ -99,59 +73,29 @@ def _network(
     return {"awsvpcConfiguration": copied}
 
 
-def _overrides(settings: Settings, definition: Mapping[str, Any]) -> dict[str, Any]:
+def _overrides(asked: TaskOverrides, definition: Mapping[str, Any]) -> dict[str, Any]:
     container: dict[str, Any] = {}
-    if settings.command_override is not None:
-        container["command"] = list(settings.command_override)
-    if settings.environment:
-        values = _set(settings.environment, "environment")
-        container["environment"] = [{"name": name, "value": value} for name, value in values.items()]
-    container |= _given(
-        cpu=settings.cpu, memory=settings.memory, memoryReservation=settings.memory_reservation
-    )
-    if settings.gpu is not None:
-        requirement = GpuRequest.from_value(settings.gpu).requirement
+    if asked.command is not None:
+        container["command"] = list(asked.command)
+    if asked.environment:
+        container["environment"] = [{"name": key, "value": value} for key, value in asked.environment.items()]
+    sizes = {
+        "cpu": asked.container_cpu,
+        "memory": asked.container_memory,
+        "memoryReservation": asked.container_memory_reservation,
+    }
+    container |= {member: size for member, size in sizes.items() if size is not None}
+    if asked.gpu is not None:
+        requirement = asked.gpu.requirement
         container["resourceRequirements"] = [requirement] if requirement else []
     overrides: dict[str, Any] = {}
     if container:
-        name = container_named(definition, settings.container or "") if definition else ""
+        name = container_named(definition, asked.container)
         overrides["containerOverrides"] = [{"name": name, **container}]
-    return overrides | _given(
-        cpu=settings.task_cpu and _units(settings.task_cpu),
-        memory=settings.task_memory and _units(settings.task_memory),
-        taskRoleArn=settings.task_role_arn,
-        executionRoleArn=settings.execution_role_arn,
-    )
-
-
-def _given(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
-
-
-def _units(text: str) -> str:
-    """Return a size in units or MiB: `4 vCPU` is 4096, `16 GB` is 16384."""
-    match = _TASK_SIZE.fullmatch(text.strip())
-    return str(round(float(match[1]) * 1024)) if match else text.strip()
-
-
-def _set(assignments: Mapping[str, str | None], option: str) -> dict[str, str]:
-    """Return the assignments; RunTask can add and replace, but not remove."""
-    for name, value in assignments.items():
-        if value is None:
-            raise InvalidInput(
-                f"{option} has {name!r} without a value, and run-task cannot remove anything.",
-                hint=f"Write {name}=VALUE, or register a revision without it.",
-            )
-    return {name: value for name, value in assignments.items() if value is not None}
-
-
-def _volume(settings: Mapping[str, Any]) -> dict[str, Any]:
-    rest = dict(settings)
-    name = rest.pop("name", None)
-    if not isinstance(name, str) or not name or "roleArn" not in rest:
-        raise InvalidInput(
-            "volume needs name and roleArn.",
-            hint="name is the volume's in the task definition (configuredAtLaunch), roleArn the role with "
-            "which ECS manages EBS volumes.",
-        )
-    return {"name": name, "managedEBSVolume": rest}
+    of_task = {
+        "cpu": asked.cpu,
+        "memory": asked.memory,
+        "taskRoleArn": asked.task_role_arn,
+        "executionRoleArn": asked.execution_role_arn,
+    }
+    return overrides | {member: value for member, value in of_task.items() if value}

@@ -10,7 +10,7 @@ from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, Unclear,
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
-from ecs_gpu_deploy.inputs.settings import Settings
+from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Deployment, RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
@@ -19,18 +19,18 @@ _UPDATE_ATTEMPTS = 3
 _CANCEL_SECONDS = 2.0
 
 
-def without_others(context: Context, service: Service) -> Service:
+def wait_for_others(context: Context, service: Service, request: DeployRequest) -> Service:
     """Return the service once no other deployment of it is ongoing; refuse, wait or go on as told.
 
     While a rollback runs there is no COMPLETED deployment, and one that is sent then can neither roll back
     nor launch tasks (docs/aws-facts.md#rollback-candidate).
     """
-    settings, clock = context.settings, context.clock
+    clock, wait = context.clock, request.rollout.wait
     began = clock.now()
     announced = False
     while ongoing := _ongoing(context.ecs, service):
         what = f"Another deployment of the service {service.name!r} is ongoing ({ongoing})"
-        if settings.ongoing == "supersede":
+        if request.ongoing == "supersede":
             context.draft.findings.append(
                 Finding(
                     code="supersedes",
@@ -40,18 +40,18 @@ def without_others(context: Context, service: Service) -> Service:
                 )
             )
             return service
-        if settings.ongoing == "refuse":
+        if request.ongoing == "refuse":
             raise Refused(
                 f"{what}, so ours was not started.",
                 hint="Set ongoing to wait (or supersede), and give the workflow a concurrency group.",
             )
-        if clock.now() - began >= settings.timeout:
-            raise Refused(f"{what} still after {span(settings.timeout)}, so ours was not started.")
+        if clock.now() - began >= wait.timeout:
+            raise Refused(f"{what} still after {span(wait.timeout)}, so ours was not started.")
         if not announced:
             context.reporter.say(f"{what}; waiting for its end")
             announced = True
-        clock.sleep(settings.poll_interval)
-        service = context.ecs.fetch_service(settings.service)
+        clock.sleep(wait.poll_interval)
+        service = context.ecs.fetch_service(service.name)
     return service
 
 
@@ -72,14 +72,13 @@ def _ongoing(ecs: Ecs, service: Service) -> str:
     return ""
 
 
-def started(context: Context, service: Service, arn: str) -> Deployment | None:
+def start_deployment(context: Context, service: Service, arn: str, *, force: bool) -> Deployment | None:
     """Send UpdateService and return the deployment it made; None where it made none.
 
     Where the connection broke on the way, the service tells whether the update was carried out: a second
     one would supersede the first.
     """
     baseline = {d.id for d in service.deployments}
-    force = context.settings.force_new_deployment
     context.draft.started = True
     for attempt in range(1, _UPDATE_ATTEMPTS + 1):
         try:
@@ -87,7 +86,7 @@ def started(context: Context, service: Service, arn: str) -> Deployment | None:
                 service.name, task_definition=arn, force_new_deployment=force
             )
         except Unclear as error:
-            updated = context.ecs.fetch_service(context.settings.service)
+            updated = context.ecs.fetch_service(service.name)
             primary = updated.primary
             if primary is None or primary.id in baseline or primary.task_definition != arn:
                 if attempt == _UPDATE_ATTEMPTS:
@@ -101,7 +100,7 @@ def started(context: Context, service: Service, arn: str) -> Deployment | None:
     return None
 
 
-def started_after_all(context: Context, service: Service, arn: str) -> Deployment | None:
+def find_started(context: Context, service: Service, arn: str) -> Deployment | None:
     """Return the deployment that a cancelled UpdateService made, None where AWS did not carry it out.
 
     A job that is cancelled while the request is under way must know: it may have to roll back.
@@ -137,7 +136,7 @@ def nothing_started(service: Service, arn: str) -> Verdict:
     )
 
 
-def check_deployable(service: Service, settings: Settings) -> None:
+def check_deployable(service: Service, *, allow_desired_zero: bool) -> None:
     """Raise InvalidInput for a service that no deployment of ours can change, or that runs nothing."""
     if service.deployment_controller != "ECS":
         raise InvalidInput(
@@ -146,7 +145,7 @@ def check_deployable(service: Service, settings: Settings) -> None:
         )
     if service.status == "DRAINING":
         raise InvalidInput(f"The service {service.name!r} is being deleted (DRAINING).")
-    if service.desired_count == 0 and not settings.allow_desired_zero:
+    if service.desired_count == 0 and not allow_desired_zero:
         raise InvalidInput(
             f"The desired count of the service {service.name!r} is 0: no task would run, so nothing would be "
             "verified.",

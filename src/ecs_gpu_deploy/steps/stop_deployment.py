@@ -13,10 +13,11 @@ from ecs_gpu_deploy.core.past.revisions import Rollout
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.edges.aws.answers import needed_to
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
+from ecs_gpu_deploy.inputs.requests import RolloutOptions
 from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.follow_rollout import attached
+from ecs_gpu_deploy.steps.follow_rollout import attach
 
 _GOING_BACK = frozenset(
     {ServiceDeploymentStatus.ROLLBACK_REQUESTED, ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS}
@@ -32,7 +33,7 @@ def rolls_back_to(context: Context, ongoing: Rollout, target: str) -> bool:
 
 
 def stop_and_watch(
-    context: Context, service: Service, ongoing: Rollout, target: str
+    context: Context, options: RolloutOptions, service: Service, ongoing: Rollout, target: str
 ) -> tuple[Verdict, Details]:
     """Stop *ongoing* with a rollback, and wait until *target* runs again."""
     draft = context.draft
@@ -42,7 +43,7 @@ def stop_and_watch(
         draft.started = True
     draft.task_definition_arn = target
     context.reporter.say(f"the ongoing deployment of {short_id(ongoing.task_definition)} is rolled back")
-    verdict, details = attached(context, service, ongoing.arn)
+    verdict, details = attach(context, options, service, ongoing.arn)
     if verdict.outcome == Outcome.ROLLED_BACK:
         verdict = Verdict(outcome=Outcome.SUCCEEDED, reason="The ongoing deployment was stopped for it.")
         if draft.ending is not None:

@@ -30,6 +30,7 @@ from ecs_gpu_deploy.core.show.batch_view import end_line
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.aws.logs import LogFollower
+from ecs_gpu_deploy.inputs.requests import WaitOptions
 from ecs_gpu_deploy.model import LogTail, Task
 from ecs_gpu_deploy.result import Diagnosis, Outcome, Phase, TaskEnd
 from ecs_gpu_deploy.steps.context import Context
@@ -61,22 +62,24 @@ class Batch:
 class BatchWatcher:
     """The loop over one batch."""
 
-    def __init__(self, context: Context, batch: Batch, *, known: Sequence[Task] = ()) -> None:
-        settings, now = context.settings, context.clock.now()
+    def __init__(
+        self, context: Context, batch: Batch, wait: WaitOptions, *, known: Sequence[Task] = ()
+    ) -> None:
+        now = context.clock.now()
         self._context, self._request = context, batch.request
-        self._interval = settings.poll_interval
+        self._interval = wait.poll_interval
         self._watched = BatchWatched(
             definition=batch.definition,
             wanted=batch.wanted,
             began=now,
-            timeout=settings.timeout,
-            placement_timeout=settings.placement_timeout,
+            timeout=wait.timeout,
+            placement_timeout=wait.placement_timeout,
             named=batch.named,
             compute=_compute(batch, known),
             restarts=batch.request is not None,
         )
         self._history = BatchHistory(placed_at=now, tasks={task.arn: task for task in known})
-        edge = EcsTasks(context.aws, settings.cluster)
+        edge = EcsTasks(context.aws, context.ecs.cluster)
         reporter = context.reporter
         self._looker = BatchLooker(context.aws, context.ecs, edge, reporter, definition=batch.definition)
         self._starter = BatchStarter(edge, batch.request, mark=batch.mark) if batch.request else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,20 +22,16 @@ import botocore.session
 import tenacity
 
 from ecs_gpu_deploy.core.identity.claims import claims_of
+from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.identity.sts_refusals import StsError, chain_refusal, web_identity_refusal
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, translated
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.ci.oidc import TokenEndpoint
 from ecs_gpu_deploy.edges.machine.clock import Clock
-from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
-from ecs_gpu_deploy.inputs.settings import Settings
-from ecs_gpu_deploy.result import Finding, Severity
+from ecs_gpu_deploy.errors import DeployError, Refused
 
 AUDIENCES: Final[Mapping[str, str]] = {"aws-cn": "sts.amazonaws.com.cn"}
-SHORT_DURATION: Final = 1800
 _CHAIN_LIMIT: Final = 3600
-_ROLE: Final = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]{1,576}")
-_SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _ATTEMPTS: Final = 5
 _Metadata = dict[str, Any]
 
@@ -56,90 +51,6 @@ class _Forgetful(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Drop the value."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleWish:
-    """Whose credentials are wanted. `role_arn` is assumed over OIDC, then each of `chain` in turn."""
-
-    role_arn: str
-    chain: tuple[str, ...]
-    session_name: str
-    duration: int
-    external_id: str
-    session_policy: str
-    audience: str
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> RoleWish:
-        """Read the options, checked as far as that goes without AWS; raise InvalidInput."""
-        wish = cls(
-            role_arn=settings.role_to_assume or "",
-            chain=tuple(settings.role_chain or ()),
-            session_name=settings.role_session_name,
-            duration=int(settings.role_duration),
-            external_id=settings.role_external_id or "",
-            session_policy=settings.role_session_policy or "",
-            audience=settings.audience or "",
-        )
-        wish.check(settings.region or "")
-        return wish
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Every role in its order."""
-        return (*([self.role_arn] if self.role_arn else []), *self.chain)
-
-    def check(self, region: str) -> None:
-        """Raise InvalidInput for what STS would refuse anyway."""
-        for name, arn in [("role-to-assume", self.role_arn), *(("role-chain", arn) for arn in self.chain)]:
-            if arn and not _ROLE.fullmatch(arn):
-                raise InvalidInput(
-                    f"{name} is {arn!r}, which is not the ARN of a role.",
-                    hint="Write it as arn:aws:iam::123456789012:role/NAME.",
-                )
-            _check_partition(name, arn, region)
-        if not _SESSION_NAME.fullmatch(self.session_name):
-            raise InvalidInput(
-                f"role-session-name is {self.session_name!r}, which STS does not take.",
-                hint="2 to 64 letters, digits and _ + = , . @ -",
-            )
-        if self.roles and not 900 <= self.duration <= 43200:
-            raise InvalidInput(
-                f"role-duration is {self.duration} s; STS takes 15 minutes to 12 hours.",
-                hint="Leave it out: the credentials renew themselves, so one hour is enough for any wait.",
-            )
-        if self.external_id and not self.chain:
-            raise InvalidInput(
-                "role-external-id is set, but no role of role-chain is assumed with it.",
-                hint="AssumeRoleWithWebIdentity takes no external id; it belongs to a role of role-chain.",
-            )
-
-    def findings(self) -> tuple[Finding, ...]:
-        """Return what is worth a warning: credentials too short to be renewed in peace."""
-        if not self.roles or self.duration >= SHORT_DURATION:
-            return ()
-        return (
-            Finding(
-                code="short-credentials",
-                severity=Severity.WARNING,
-                message=f"role-duration is {self.duration // 60} minutes: the credentials are renewed very "
-                "often, and a renewal that fails has little time to be tried again.",
-                hint="Set role-duration to 30m or more, or leave it out (1h).",
-            ),
-        )
-
-
-def _check_partition(name: str, arn: str, region: str) -> None:
-    if not arn or not region:
-        return
-    partition = arn.split(":")[1]
-    wanted = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else ""
-    if (wanted and partition != wanted) or (not wanted and partition in {"aws-cn", "aws-us-gov"}):
-        raise InvalidInput(
-            f"{name} is of the partition {partition}, but the region {region} is of {wanted or 'aws'}.",
-            hint="Roles and regions of different partitions do not know each other.",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,11 +104,12 @@ def session_for(
     return session
 
 
-def check_account(aws: Aws, wish: RoleWish, allowed: tuple[str, ...]) -> None:
-    """Raise Refused where the credentials are of an account not in *allowed*; empty allows every one.
+def check_account(aws: Aws, wish: RoleWish) -> None:
+    """Raise Refused where the credentials are of an account that is not allowed.
 
     The account of a role stands in its ARN, so only ambient credentials cost a call.
     """
+    allowed = wish.allowed_accounts
     if not allowed:
         return
     if wish.roles:

@@ -49,7 +49,7 @@ class Ecs:
 
     def __init__(self, aws: Aws, cluster: str) -> None:
         self._aws = aws
-        self._cluster = cluster
+        self.cluster = cluster
         self.stopped_arns: frozenset[str] = frozenset()
         self._raw_answer: bytes = b""
         self._raw_request: Mapping[str, Any] | None = None
@@ -76,16 +76,14 @@ class Ecs:
     def fetch_service(self, name: str) -> Service:
         """Return the service; InvalidInput where the cluster or the service does not exist."""
         try:
-            answer = self._aws.call(
-                "ecs", "describe_services", {"cluster": self._cluster, "services": [name]}
-            )
+            answer = self._aws.call("ecs", "describe_services", {"cluster": self.cluster, "services": [name]})
             with reading("ecs.DescribeServices"):
                 found = [Service.from_api(item) for item in answer.get("services") or ()]
         except AwsError as error:
             raise self._named(error, f"describe the service {name!r}") from error
         if not found or found[0].status == "INACTIVE":
             raise InvalidInput(
-                f"There is no active service {short_id(name)!r} in the cluster {short_id(self._cluster)!r} "
+                f"There is no active service {short_id(name)!r} in the cluster {short_id(self.cluster)!r} "
                 f"({self._aws.region}){self._others()}.",
                 hint="Check service, cluster, region and the account of the credentials.",
             )
@@ -93,7 +91,7 @@ class Ecs:
 
     def observe_service(self, name: str) -> Service | None:
         """Return the service as it is now, None when it is gone; one call, raises AwsError."""
-        answer = self._aws.once("ecs", "describe_services", {"cluster": self._cluster, "services": [name]})
+        answer = self._aws.once("ecs", "describe_services", {"cluster": self.cluster, "services": [name]})
         with reading("ecs.DescribeServices"):
             for item in answer.get("services") or ():
                 return Service.from_api(item)
@@ -104,7 +102,7 @@ class Ecs:
     def _others(self) -> str:
         """Return what exists instead, for the error text; silence where that is not allowed."""
         try:
-            answer = self._aws.once("ecs", "list_services", {"cluster": self._cluster, "maxResults": 100})
+            answer = self._aws.once("ecs", "list_services", {"cluster": self.cluster, "maxResults": 100})
             with reading("ecs.ListServices"):
                 names = sorted(short_id(arn) for arn in answer.get("serviceArns") or ())
         except (AwsError, DeployError):
@@ -119,7 +117,7 @@ class Ecs:
         match error.code:
             case "ClusterNotFoundException":
                 return InvalidInput(
-                    f"There is no cluster {self._cluster!r} in {self._aws.region}.",
+                    f"There is no cluster {self.cluster!r} in {self._aws.region}.",
                     hint="Check cluster, region and the account of the credentials.",
                 )
             case "ServiceNotFoundException" | "ServiceNotActiveException":
@@ -138,7 +136,7 @@ class Ecs:
         self, service: str, *, created_after: float | None = None
     ) -> tuple[ServiceDeployment, ...]:
         """Return briefs of the newest service deployments, newest first; raises AwsError."""
-        params: dict[str, Any] = {"cluster": self._cluster, "service": service, "maxResults": 20}
+        params: dict[str, Any] = {"cluster": self.cluster, "service": service, "maxResults": 20}
         if created_after is not None:
             params["createdAt"] = {"after": created_after}
         answer = self._aws.call("ecs", "list_service_deployments", params)
@@ -214,7 +212,7 @@ class Ecs:
     def update_service(self, service: str, *, task_definition: str, force_new_deployment: bool) -> Service:
         """Start the deployment and return the service right after; Unclear where we can't know."""
         params = {
-            "cluster": self._cluster,
+            "cluster": self.cluster,
             "service": service,
             "taskDefinition": task_definition,
             "forceNewDeployment": force_new_deployment,
@@ -248,7 +246,7 @@ class Ecs:
         tasks: list[Task] = []
         iterator = iter(dict.fromkeys(arns))
         while batch := list(islice(iterator, _BATCH)):
-            answer = self._aws.once("ecs", "describe_tasks", {"cluster": self._cluster, "tasks": batch})
+            answer = self._aws.once("ecs", "describe_tasks", {"cluster": self.cluster, "tasks": batch})
             with reading("ecs.DescribeTasks"):
                 tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
         if with_stopped:
@@ -256,7 +254,7 @@ class Ecs:
         return tuple(tasks)
 
     def _task_arns(self, service: str, status: str) -> Iterator[str]:
-        params = {"cluster": self._cluster, "serviceName": short_id(service), "desiredStatus": status}
+        params = {"cluster": self.cluster, "serviceName": short_id(service), "desiredStatus": status}
         while True:
             answer = self._aws.once("ecs", "list_tasks", params)
             yield from answer.get("taskArns") or ()
@@ -269,7 +267,7 @@ class Ecs:
     def observe_instances(self, arns: Sequence[str] = ()) -> tuple[ContainerInstance, ...]:
         """Return the container instances of *arns*, or up to 500 of the cluster; raises AwsError."""
         wanted = list(arns)
-        params: dict[str, Any] = {"cluster": self._cluster}
+        params: dict[str, Any] = {"cluster": self.cluster}
         while not arns and len(wanted) < _MOST_INSTANCES:
             answer = self._aws.once("ecs", "list_container_instances", params)
             wanted += answer.get("containerInstanceArns") or ()
@@ -282,7 +280,7 @@ class Ecs:
                 "ecs",
                 "describe_container_instances",
                 {
-                    "cluster": self._cluster,
+                    "cluster": self.cluster,
                     "containerInstances": wanted[begin : begin + _BATCH],
                     "include": ["CONTAINER_INSTANCE_HEALTH"],
                 },

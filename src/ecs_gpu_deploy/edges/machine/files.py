@@ -12,12 +12,13 @@ READ_LIMIT = 8 * 1024 * 1024
 
 
 def read_text(path: str, *, what: str) -> str:
-    """Return the text of the file *path*; InvalidInput says why it cannot be read."""
+    """Return the text of the file *path*; InvalidInput says why it cannot be read.
+
+    A pipe (/dev/stdin, `<(…)`) gives its content once only, so nobody reads a file twice.
+    """
     try:
-        file = Path(path)
-        if file.stat().st_size > READ_LIMIT:
-            raise InvalidInput(f"The {what} {path!r} is larger than {READ_LIMIT >> 20} MiB.")
-        return file.read_text(encoding="utf-8-sig")
+        with Path(path).open(encoding="utf-8-sig") as file:
+            text = file.read(READ_LIMIT + 1)
     except FileNotFoundError as error:
         raise InvalidInput(
             f"There is no file {path!r} ({what}).",
@@ -27,6 +28,9 @@ def read_text(path: str, *, what: str) -> str:
         raise InvalidInput(f"The {what} {path!r} is not UTF-8 text.") from error
     except OSError as error:
         raise InvalidInput(f"The {what} {path!r} cannot be read: {error.strerror}.") from error
+    if len(text) > READ_LIMIT:
+        raise InvalidInput(f"The {what} {path!r} is longer than {READ_LIMIT >> 20} MiB.")
+    return text
 
 
 def check_writable(path: str, *, what: str) -> None:

@@ -1,0 +1,425 @@
+"""From settings to the request of a command: what can be known to be wrong without AWS is refused here.
+
+Every `check_…` raises InvalidInput with the name of the input. What is read (a file, an environment
+variable) is read once and travels in the request: a pipe such as /dev/stdin gives its content only once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
+from ecs_gpu_deploy.core.definition.overrides import Overrides
+from ecs_gpu_deploy.core.definition.task_definition import read_task_definition
+from ecs_gpu_deploy.core.identity.role_wish import RoleWish
+from ecs_gpu_deploy.core.image.image_tags import checked_tag
+from ecs_gpu_deploy.core.judge.batch_request import MOST
+from ecs_gpu_deploy.core.past.revisions import target_from
+from ecs_gpu_deploy.edges.aws.ecr_repository import name_of
+from ecs_gpu_deploy.edges.machine.files import read_text
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs.requests import (
+    BatchOptions,
+    BuildOptions,
+    DefinitionSource,
+    DeployRequest,
+    HistoryRequest,
+    PushRequest,
+    RollbackRequest,
+    RolloutOptions,
+    RunOptions,
+    RunTaskRequest,
+    TaskOverrides,
+    WaitOptions,
+    WatchRequest,
+)
+from ecs_gpu_deploy.inputs.settings import Settings, required
+
+_ALL_DEPLOYMENTS = 1000
+_DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
+_PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
+_SERVICE_DEPLOYMENT = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
+_STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
+_TASK_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:vcpu|gb)", re.IGNORECASE)
+
+
+def check_deploy(settings: Settings) -> DeployRequest:
+    """Return what deploy is asked to do."""
+    required(settings, "cluster", "service")
+    values = settings.values
+    return DeployRequest(
+        cluster=values["cluster"],
+        services=values["services"],
+        overrides=_overrides(values),
+        source=_source(values["task_definition"] or ""),
+        build=_build(values) if values["context"] or values["repository"] else None,
+        pin=values["pin"],
+        platform=values["platforms"].split(",")[0].strip(),
+        ongoing=values["ongoing"],
+        force_new_deployment=values["force_new_deployment"],
+        parallel=values["parallel"],
+        commit=values["commit"] or "",
+        keep_revisions=values["keep_revisions"],
+        rollout=_rollout(settings),
+    )
+
+
+def check_rollback(settings: Settings) -> RollbackRequest:
+    """Return what rollback is asked to do."""
+    required(settings, "cluster", "service")
+    values = settings.values
+    return RollbackRequest(
+        cluster=values["cluster"],
+        service=values["service"],
+        target=target_from(values["to"]),
+        reason=values["reason"] or "",
+        supersede=values["supersede"],
+        force=values["force"],
+        keep_revisions=values["keep_revisions"],
+        rollout=_rollout(settings),
+    )
+
+
+def check_run_task(settings: Settings) -> RunTaskRequest:
+    """Return what run-task is asked to do."""
+    required(settings, "cluster")
+    values = settings.values
+    _check_what_to_run(values)
+    if values["count"] > MOST:
+        raise InvalidInput(f"count is {values['count']}, and a batch has at most {MOST} tasks.")
+    if values["capacity_providers"] and values["launch_type"]:
+        raise InvalidInput("launch-type and capacity-providers exclude each other.", hint="Leave one out.")
+    strategy = tuple(_capacity_provider(line) for line in values["capacity_providers"] or ())
+    if values["security_groups"] and not values["subnets"] and not values["service"]:
+        raise InvalidInput("security-groups without subnets.", hint="Give subnets as well, or service.")
+    overrides = _task_overrides(values)
+    tags = _assigned(values["tags"] or {}, "tags")
+    volume = _volume(values["volume"]) if values["volume"] else None
+    if values["started_by"] and not _STARTED_BY.fullmatch(values["started_by"]):
+        raise InvalidInput(
+            f"started-by is {values['started_by'][:60]!r}.",
+            hint="At most 128 letters, digits, hyphens, slashes and underscores are meant.",
+        )
+    return RunTaskRequest(
+        cluster=values["cluster"],
+        service=values["service"] or "",
+        task_definition=values["task_definition"] or "",
+        count=values["count"],
+        waits=values["wait"],
+        overrides=overrides,
+        subnets=values["subnets"] or (),
+        security_groups=values["security_groups"] or (),
+        assign_public_ip=values["assign_public_ip"],
+        launch_type=(values["launch_type"] or "").upper(),
+        strategy=strategy,
+        tags=tags,
+        volume=volume,
+        started_by=values["started_by"] or "",
+        client_token=values["client_token"] or "",
+        batch=BatchOptions(
+            wait=_wait(settings), on_timeout=values["on_timeout"], on_cancel=values["on_cancel"]
+        ),
+    )
+
+
+def check_push(settings: Settings) -> PushRequest:
+    """Return what push is asked to do."""
+    required(settings, "repository")
+    return PushRequest(build=_build(settings.values))
+
+
+def check_watch(settings: Settings) -> WatchRequest:
+    """Return what watch is asked to do."""
+    required(settings, "cluster")
+    values = settings.values
+    arn = values["service_deployment"] or ""
+    if not values["task"] and not values["started_by"]:
+        required(settings, "service")
+        if arn and not _SERVICE_DEPLOYMENT.fullmatch(arn):
+            raise InvalidInput(
+                f"service-deployment is {arn[:100]!r}, which is no ARN of one.",
+                hint="It is …:service-deployment/CLUSTER/SERVICE/ID.",
+            )
+    return WatchRequest(
+        cluster=values["cluster"],
+        service=values["service"] or "",
+        service_deployment=arn,
+        tasks=values["task"] or (),
+        started_by=values["started_by"] or "",
+        rollout=_rollout(settings),
+        # on-timeout and on-cancel of watch are about a deployment: tasks that it did not start are left.
+        batch=BatchOptions(wait=_wait(settings), on_timeout="leave", on_cancel="leave"),
+    )
+
+
+def check_history(settings: Settings) -> HistoryRequest:
+    """Return what history is asked to show."""
+    required(settings, "cluster", "service")
+    values = settings.values
+    return HistoryRequest(
+        cluster=values["cluster"],
+        service=values["service"],
+        limit=_ALL_DEPLOYMENTS if values["all"] else values["limit"],
+        output=values["output"],
+    )
+
+
+def run_options(settings: Settings) -> RunOptions:
+    """Return what every command has in common; nothing is refused."""
+    values = settings.values
+    return RunOptions(
+        command=settings.command,
+        cluster=values["cluster"] or "",
+        service=values["service"] or "",
+        region=values["region"] or "",
+        result_file=values["result_file"] or "",
+        debug=values["debug"],
+        gpu_hourly_cost=values["gpu_hourly_cost"],
+        prints_document=settings.command == "history" and values["output"] == "json",
+    )
+
+
+def check_role(settings: Settings) -> RoleWish:
+    """Return whose credentials are wanted, checked as far as that goes without STS."""
+    values = settings.values
+    wish = RoleWish(
+        role_arn=values["role_to_assume"] or "",
+        chain=values["role_chain"] or (),
+        session_name=values["role_session_name"],
+        duration=int(values["role_duration"]),
+        external_id=values["role_external_id"] or "",
+        session_policy=values["role_session_policy"] or "",
+        audience=values["audience"] or "",
+        allowed_accounts=values["allowed_account_ids"] or (),
+    )
+    wish.check(values["region"] or "")
+    return wish
+
+
+def _wait(settings: Settings) -> WaitOptions:
+    values = settings.values
+    return WaitOptions(
+        timeout=values["timeout"],
+        timeout_given="timeout" in settings.given,
+        poll_interval=values["poll_interval"],
+        poll_interval_given="poll-interval" in settings.given,
+        placement_timeout=values["placement_timeout"],
+        placement_timeout_given="placement-timeout" in settings.given,
+    )
+
+
+def _rollout(settings: Settings) -> RolloutOptions:
+    values = settings.values
+    return RolloutOptions(
+        wait=_wait(settings),
+        on_timeout=values["on_timeout"],
+        on_failure=values["on_failure"],
+        on_cancel=values["on_cancel"],
+        phase_deadlines=values["phase_deadlines"] or {},
+        crash_loop_threshold=values["crash_loop_threshold"],
+        allow_desired_zero=values["allow_desired_zero"],
+    )
+
+
+# The task definition
+
+
+def _overrides(values: Mapping[str, Any]) -> Overrides:
+    gpu, sharing = values["gpu"], values["gpu_sharing"]
+    if gpu is not None and sharing is not None:
+        raise InvalidInput("gpu and gpu-sharing exclude each other.", hint="Leave one of them out.")
+    asked = gpu if sharing is None else sharing
+    return Overrides(
+        container=values["container"] or "",
+        images=values["image"] or {},
+        environment=values["environment"] or {},
+        secrets=values["secrets"] or {},
+        command=_tuple(values["command_override"]),
+        entry_point=_tuple(values["entry_point"]),
+        container_cpu=values["cpu"],
+        container_memory=values["memory"],
+        container_memory_reservation=values["memory_reservation"],
+        gpu=None if asked is None else GpuRequest.from_value(asked),
+        health_check=values["health_check"] or {},
+        log_options=values["log_options"] or {},
+        docker_labels=values["docker_labels"] or {},
+        cpu=values["task_cpu"],
+        memory=values["task_memory"],
+        task_role_arn=values["task_role_arn"],
+        execution_role_arn=values["execution_role_arn"],
+        tags=values["tags"] or {},
+        assignments=values["set"] or {},
+    )
+
+
+def _tuple(words: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if words is None else tuple(words)
+
+
+def _is_file(source: str) -> bool:
+    """Say whether task-definition names a file, and not a family, revision or ARN."""
+    if source.startswith("arn:"):
+        return False
+    suffix = PurePath(source).suffix.lower()
+    return suffix in _DEFINITION_FILES | _PROGRAMS or "/" in source or "\\" in source
+
+
+def _source(source: str) -> DefinitionSource:
+    if not _is_file(source):
+        return DefinitionSource(name=source)
+    if PurePath(source).suffix.lower() in _PROGRAMS:
+        raise InvalidInput(
+            f"The task definition {source!r} is a program, and programs are not run for it.",
+            hint="Give a JSON or YAML file.",
+        )
+    text = read_text(source, what="task definition")
+    return DefinitionSource(document=read_task_definition(text, name=source))
+
+
+# The image
+
+
+def _build(values: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> BuildOptions:
+    """Return what to build, as far as that shows without AWS and Docker."""
+    if values["image"]:
+        raise InvalidInput(
+            "image is given, and so is something to build it from.",
+            hint="Leave out image to build, or context and repository to deploy the image as it is.",
+        )
+    if values["image_tag"]:
+        checked_tag(values["image_tag"], option="image-tag")
+    for tag in values["extra_tags"] or ():
+        checked_tag(tag, option="extra-tags")
+    if values["repository"]:
+        name_of(values["repository"])
+    folder = values["context"] or "."
+    _check_dockerfile(folder, values["dockerfile"])
+    secret_files = values["build_secret_files"] or {}
+    for path in secret_files.values():
+        if not Path(path).is_file():
+            raise InvalidInput(f"There is no file {path!r} for build-secret-files.", hint="Check its path.")
+    return BuildOptions(
+        repository=values["repository"] or "",
+        image_tag=values["image_tag"] or "",
+        extra_tags=values["extra_tags"] or (),
+        push_latest=values["push_latest"],
+        folder=folder,
+        dockerfile=values["dockerfile"] or "",
+        target=values["target"] or "",
+        platforms=tuple(part.strip() for part in values["platforms"].split(",") if part.strip()),
+        arguments=values["build_args"] or {},
+        secrets=_secret_values(values["build_secrets"] or {}, environment),
+        secret_files=secret_files,
+        network=values["build_network"] or "",
+        cache=values["cache"],
+        cache_image=values["cache_image"] or "",
+        provenance=values["provenance"],
+        rebuild=values["rebuild"],
+        create_repository=values["create_repository"],
+        restore_archived=values["restore_archived"],
+        fail_on_severity=values["fail_on_severity"],
+        scan_timeout=values["scan_timeout"],
+    )
+
+
+def _check_dockerfile(folder: str, given: str | None) -> None:
+    if "://" in folder:
+        return
+    if not Path(folder).is_dir():
+        raise InvalidInput(f"There is no folder {folder!r} to build from.", hint="Check the context.")
+    dockerfile = Path(given or Path(folder) / "Dockerfile")
+    if not dockerfile.is_file():
+        raise InvalidInput(
+            f"There is no Dockerfile {str(dockerfile)!r}.",
+            hint="Set dockerfile (from the working directory) or context; in a workflow run actions/checkout "
+            "before.",
+        )
+
+
+def _secret_values(secrets: Mapping[str, str | None], environment: Mapping[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in secrets.items():
+        if value is None and name not in environment:
+            raise InvalidInput(
+                f"build-secrets names {name}, and there is no environment variable {name}.",
+                hint=f"Set {name} in the step's env, or write {name}=VALUE in the action's input.",
+            )
+        values[name] = environment[name] if value is None else value
+    return values
+
+
+# A batch
+
+
+def _check_what_to_run(values: Mapping[str, Any]) -> None:
+    name = values["task_definition"] or ""
+    if not name and not values["service"]:
+        raise InvalidInput(
+            "Neither task-definition nor service says what to run.",
+            hint="Give task-definition (a family means its newest revision), or service.",
+        )
+    if _is_file(name):
+        raise InvalidInput(
+            f"The task definition {name!r} is a file; run-task runs a registered one.",
+            hint="Register it first, and give its family, family:revision or ARN.",
+        )
+
+
+def _capacity_provider(line: str) -> dict[str, str | int]:
+    name, equals, weight = line.partition("=")
+    if not name.strip() or (equals and not re.fullmatch(r"\s*\d{1,4}\s*", weight, re.ASCII)):
+        raise InvalidInput(
+            f"capacity-providers has the line {line[:60]!r}.", hint="NAME or NAME=WEIGHT is meant."
+        )
+    return {"capacityProvider": name.strip(), "weight": int(weight) if equals else 1}
+
+
+def _task_overrides(values: Mapping[str, Any]) -> TaskOverrides:
+    return TaskOverrides(
+        container=values["container"] or "",
+        command=_tuple(values["command_override"]),
+        environment=_assigned(values["environment"] or {}, "environment"),
+        container_cpu=values["cpu"],
+        container_memory=values["memory"],
+        container_memory_reservation=values["memory_reservation"],
+        gpu=None if values["gpu"] is None else GpuRequest.from_value(values["gpu"]),
+        cpu=_units(values["task_cpu"] or ""),
+        memory=_units(values["task_memory"] or ""),
+        task_role_arn=values["task_role_arn"] or "",
+        execution_role_arn=values["execution_role_arn"] or "",
+    )
+
+
+def _units(text: str) -> str:
+    """Return a size in units or MiB: `4 vCPU` is 4096, `16 GB` is 16384."""
+    match = _TASK_SIZE.fullmatch(text.strip())
+    return str(round(float(match[1]) * 1024)) if match else text.strip()
+
+
+def _assigned(assignments: Mapping[str, str | None], option: str) -> dict[str, str]:
+    """Return the assignments; RunTask can add and replace, but not remove."""
+    values: dict[str, str] = {}
+    for name, value in assignments.items():
+        if value is None:
+            raise InvalidInput(
+                f"{option} has {name!r} without a value, and run-task cannot remove anything.",
+                hint=f"Write {name}=VALUE, or register a revision without it.",
+            )
+        values[name] = value
+    return values
+
+
+def _volume(given: Mapping[str, Any]) -> dict[str, object]:
+    rest = dict(given)
+    name = rest.pop("name", None)
+    if not isinstance(name, str) or not name or "roleArn" not in rest:
+        raise InvalidInput(
+            "volume needs name and roleArn.",
+            hint="name is the volume's in the task definition (configuredAtLaunch), roleArn the role with "
+            "which ECS manages EBS volumes.",
+        )
+    return {"name": name, "managedEBSVolume": rest}

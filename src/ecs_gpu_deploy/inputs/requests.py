@@ -1,0 +1,208 @@
+"""What each command is asked to do: one frozen request a command, checked as far as that goes without AWS.
+
+Durations are in seconds. A text that nobody gave is "", a number that nobody gave is None. What the inputs
+name on this machine (a task-definition file, the environment variable of a build secret) has been read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
+from ecs_gpu_deploy.core.definition.overrides import Overrides
+from ecs_gpu_deploy.core.past.revisions import Target
+
+LeaveOrRollBack = Literal["leave", "rollback"]
+LeaveOrStop = Literal["leave", "stop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What is the same for every command: where to look, what to show, where the result goes."""
+
+    command: str
+    cluster: str
+    service: str
+    region: str
+    result_file: str
+    debug: bool
+    gpu_hourly_cost: float | None
+    prints_document: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitOptions:
+    """How long to wait. `…_given` says that somebody chose the value, so that it is not adapted."""
+
+    timeout: float
+    timeout_given: bool
+    poll_interval: float
+    poll_interval_given: bool
+    placement_timeout: float
+    placement_timeout_given: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutOptions:
+    """How a rollout is watched, and what to do with it where we end the wait."""
+
+    wait: WaitOptions
+    on_timeout: LeaveOrRollBack
+    on_failure: Literal["leave", "rollback", "rollback-all"]
+    on_cancel: LeaveOrRollBack
+    phase_deadlines: Mapping[str, float]
+    crash_loop_threshold: int | None
+    allow_desired_zero: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """How a batch is watched, and what to do with its tasks where we end the wait."""
+
+    wait: WaitOptions
+    on_timeout: LeaveOrStop
+    on_cancel: LeaveOrStop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What image to build, from what, and where to push it. `secrets` maps a name to its value."""
+
+    repository: str
+    image_tag: str
+    extra_tags: tuple[str, ...]
+    push_latest: bool
+    folder: str
+    dockerfile: str
+    target: str
+    platforms: tuple[str, ...]
+    arguments: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
+    secret_files: Mapping[str, str]
+    network: str
+    cache: Literal["off", "registry", "gha"]
+    cache_image: str
+    provenance: bool
+    rebuild: bool
+    create_repository: bool
+    restore_archived: bool
+    fail_on_severity: Literal["off", "critical", "high", "medium"]
+    scan_timeout: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinitionSource:
+    """Where the new revision starts from: `document`, the content of a file, or `name`, a registered one.
+
+    Without both it is the revision that the service runs.
+    """
+
+    document: Mapping[str, object] | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployRequest:
+    """Deploy one revision to `services`. `platform` is the one whose layers are compared."""
+
+    cluster: str
+    services: tuple[str, ...]
+    source: DefinitionSource
+    overrides: Overrides
+    pin: Literal["tag", "digest"]
+    build: BuildOptions | None
+    platform: str
+    ongoing: Literal["refuse", "wait", "supersede"]
+    force_new_deployment: bool
+    parallel: bool
+    commit: str
+    keep_revisions: int | None
+    rollout: RolloutOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackRequest:
+    """Bring `service` back to `target`."""
+
+    cluster: str
+    service: str
+    target: Target
+    reason: str
+    supersede: bool
+    force: bool
+    keep_revisions: int | None
+    rollout: RolloutOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOverrides:
+    """What RunTask replaces in the task definition; None or empty leaves it as it is.
+
+    The container's sizes are CPU units and MiB; the task's are texts, as the API has them.
+    """
+
+    container: str
+    command: tuple[str, ...] | None
+    environment: Mapping[str, str]
+    container_cpu: int | None
+    container_memory: int | None
+    container_memory_reservation: int | None
+    gpu: GpuRequest | None
+    cpu: str
+    memory: str
+    task_role_arn: str
+    execution_role_arn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTaskRequest:
+    """Run `count` tasks as a batch. `strategy` and `volume` are members of RunTask as the API has them."""
+
+    cluster: str
+    service: str
+    task_definition: str
+    count: int
+    waits: bool
+    overrides: TaskOverrides
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    assign_public_ip: bool
+    launch_type: str
+    strategy: tuple[Mapping[str, str | int], ...]
+    tags: Mapping[str, str]
+    volume: Mapping[str, object] | None
+    started_by: str
+    client_token: str
+    batch: BatchOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushRequest:
+    """Build an image and push it."""
+
+    build: BuildOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRequest:
+    """Watch a deployment of `service`, or where `tasks` or `started_by` say so, batch tasks."""
+
+    cluster: str
+    service: str
+    service_deployment: str
+    tasks: tuple[str, ...]
+    started_by: str
+    rollout: RolloutOptions
+    batch: BatchOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRequest:
+    """Show up to `limit` deployments of `service`."""
+
+    cluster: str
+    service: str
+    limit: int
+    output: Literal["table", "markdown", "json"]

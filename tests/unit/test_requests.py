@@ -1,0 +1,162 @@
+"""The requests of the commands: typed, complete, and refused with the input's name before anything else."""
+
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+
+import mypy.api
+import pytest
+
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs import checks
+from ecs_gpu_deploy.inputs.options import OPTIONS
+from ecs_gpu_deploy.inputs.settings import settings_from
+
+CHECKS = {
+    "deploy": checks.check_deploy,
+    "history": checks.check_history,
+    "push": checks.check_push,
+    "rollback": checks.check_rollback,
+    "run-task": checks.check_run_task,
+    "watch": checks.check_watch,
+}
+LEAST = {
+    "deploy": {"cluster": "c", "service": "s\nt"},
+    "history": {"cluster": "c", "service": "s"},
+    "push": {"repository": "rag", "context": "."},
+    "rollback": {"cluster": "c", "service": "s"},
+    "run-task": {"cluster": "c", "task-definition": "family"},
+    "watch": {"cluster": "c", "service": "s"},
+}
+MOST = {
+    "extra-tags": "a\nb",
+    "build-args": "A=1",
+    "build-secrets": "TOKEN=x",
+    "image-tag": "v1",
+    "environment": "A=1",
+    "command-override": "serve --port 80",
+    "cpu": "512",
+    "task-cpu": "4 vCPU",
+    "gpu": "1",
+    "tags": "team=ki",
+    "volume": "{name: scratch, roleArn: r, sizeInGiB: 9}",
+    "capacity-providers": "gpu=2\nspot",
+    "subnets": "a, b",
+    "phase-deadlines": "pull=5m",
+    "crash-loop-threshold": "3",
+    "gpu-hourly-cost": "2.5",
+    "role-chain": "arn:aws:iam::123456789012:role/deploy",
+    "allowed-account-ids": "123456789012",
+    "task": "1, 2",
+    "secrets": "A=arn:b",
+    "set": "a.b: 1",
+    "health-check": "retries: 3",
+    "service-deployment": "arn:aws:ecs:eu-central-1:123456789012:service-deployment/c/s/d",
+}
+
+
+def _given(command):
+    known = {option.name for option in OPTIONS if command in option.commands}
+    return {**LEAST[command], **{name: text for name, text in MOST.items() if name in known}}
+
+
+@pytest.fixture(autouse=True)
+def _folder_with_a_dockerfile(tmp_path, monkeypatch):
+    (tmp_path / "Dockerfile").touch()
+    monkeypatch.chdir(tmp_path)
+
+
+def wrong_types(value, wanted, where=""):
+    """Return where *value* differs from the type *wanted* that is written for it."""
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if wanted is object:
+        return []
+    if origin in {typing.Union, types.UnionType}:
+        tried = [wrong_types(value, kind, where) for kind in arguments]
+        return [] if [] in tried else tried[0]
+    if origin is typing.Literal:
+        return [] if value in arguments else [where]
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return [where]
+        return [wrong for item in value for wrong in wrong_types(item, arguments[0], f"{where}[]")]
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            return [where]
+        keys = [wrong for key in value for wrong in wrong_types(key, arguments[0], f"{where} key")]
+        return keys + [w for item in value.values() for w in wrong_types(item, arguments[1], f"{where}[]")]
+    if is_dataclass(wanted) and isinstance(value, wanted):
+        hints = typing.get_type_hints(wanted, vars(sys.modules[wanted.__module__]))
+        return [
+            wrong
+            for field in fields(wanted)
+            for wrong in wrong_types(getattr(value, field.name), hints[field.name], f"{where}.{field.name}")
+        ]
+    if wanted is typing.Any or (wanted is float and type(value) is int):
+        return []
+    return [] if type(value) is wanted or (wanted is str and isinstance(value, str)) else [where]
+
+
+@pytest.mark.parametrize("command", CHECKS)
+@pytest.mark.parametrize("given", ["the least", "much"])
+def test_every_field_has_the_type_that_is_written(command, given):
+    inputs = LEAST[command] if given == "the least" else _given(command)
+    settings = settings_from(command, inputs=inputs)
+    for check in (CHECKS[command], checks.run_options, checks.check_role):
+        wanted = typing.get_type_hints(check)["return"]
+        assert wrong_types(check(settings), wanted, wanted.__name__) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "inputs", "name"),
+    [
+        ("deploy", {"gpu": "1", "gpu-sharing": "memory: 1"}, "gpu-sharing"),
+        ("deploy", {"context": "nowhere"}, "context"),
+        ("deploy", {"image": "a:1", "repository": "rag"}, "image"),
+        ("deploy", {"repository": "rag", "image-tag": "a b"}, "image-tag"),
+        ("deploy", {"repository": "rag", "build-secrets": "NOBODY_SETS_THIS"}, "build-secrets"),
+        ("deploy", {"repository": "rag", "build-secret-files": "A=none"}, "build-secret-files"),
+        ("deploy", {"task-definition": "none.json"}, "task definition"),
+        ("deploy", {"task-definition": "td.ts"}, "task definition"),
+        ("push", {"repository": "rag:v1"}, "repository"),
+        ("rollback", {"to": "yesterday"}, "to"),
+        ("run-task", {"count": "1001"}, "count"),
+        ("run-task", {"task-definition": "./td.json"}, "task definition"),
+        ("run-task", {"environment": "GONE"}, "environment"),
+        ("run-task", {"tags": "GONE"}, "tags"),
+        ("run-task", {"volume": "a: 1"}, "volume"),
+        ("run-task", {"started-by": "a b"}, "started-by"),
+        ("run-task", {"security-groups": "sg"}, "security-groups"),
+        ("run-task", {"capacity-providers": "gpu=x"}, "capacity-providers"),
+        ("run-task", {"capacity-providers": "gpu", "launch-type": "ec2"}, "launch-type"),
+        ("watch", {"service-deployment": "42"}, "service-deployment"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_name(command, inputs, name):
+    with pytest.raises(InvalidInput) as caught:
+        CHECKS[command](settings_from(command, inputs={**LEAST[command], **inputs}))
+    assert name in str(caught.value)
+
+
+def test_a_secret_is_not_in_the_text_of_a_request():
+    inputs = {**LEAST["push"], "build-secrets": "TOKEN=hush"}
+    request = checks.check_push(settings_from("push", inputs=inputs))
+    assert request.build.secrets == {"TOKEN": "hush"}
+    assert "hush" not in repr(request)
+
+
+def test_a_misspelt_field_is_a_type_error(tmp_path):
+    snippet = tmp_path / "snippet.py"
+    snippet.write_text(
+        "from ecs_gpu_deploy.inputs.requests import DeployRequest, WaitOptions\n"
+        "def seconds(request: DeployRequest) -> float:\n"
+        "    wait: WaitOptions = request.rollout.wait\n"
+        "    return wait.poll_intervall\n",
+        encoding="utf-8",
+    )
+    told, _, status = mypy.api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(snippet)])
+    assert status == 1
+    assert "snippet.py:4: error:" in told
+    assert "[attr-defined]" in told

@@ -236,6 +236,15 @@ def test_a_revision_with_49_tags_gets_one_more_and_one_with_50_none():
     assert len(with_provenance({"tags": tags[:49]}, WHO)["tags"]) == 50
 
 
+def test_only_tags_of_ours_tell_and_odd_ones_are_left_alone():
+    tags = [{"key": f"{PREFIX}later"}, {"value": "x"}, {"key": "team", "value": "ki"}]
+    assert told_by(tags) == {"later": ""}
+    odd = ["odd", {"value": "x"}]
+    assert without_provenance({"tags": [*odd, {"key": f"{PREFIX}commit", "value": "x"}]}) == {"tags": odd}
+    assert with_provenance({"family": "rag", "tags": odd}, Provenance()) == {"family": "rag", "tags": odd}
+    assert with_provenance({"family": "rag"}, Provenance()) == {"family": "rag"}
+
+
 def test_another_provenance_is_no_reason_for_another_revision():
     definition = {"family": "rag", "containerDefinitions": [{"name": "a", "image": "x:1"}]}
     assert identical(with_provenance(definition, WHO), definition)

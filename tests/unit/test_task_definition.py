@@ -215,3 +215,152 @@ def test_containers_that_cannot_be_resolved(containers: list[str], name: str, wo
         container_definition(task_definition, name)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        pytest.param(
+            "taskDefinition: arn",
+            "The member taskDefinition is not an object.",
+            "The answer of describe is meant.",
+            id="an odd wrapper",
+        ),
+        pytest.param(
+            "[a]",
+            "'f.yml' holds a list; a task definition is a mapping with containerDefinitions.",
+            "",
+            id="a list",
+        ),
+        pytest.param(
+            "a",
+            "'f.yml' holds a single value; a task definition is a mapping with containerDefinitions.",
+            "",
+            id="a word",
+        ),
+        pytest.param(
+            "family: f",
+            "'f.yml' is no task definition: it has no containerDefinitions.",
+            "",
+            id="no containers, and nothing like it",
+        ),
+        pytest.param(
+            "family: f\ncontainer_definitions: []",
+            "'f.yml' is no task definition: it has no containerDefinitions; it has 'container_definitions', "
+            "which ECS spells containerDefinitions.",
+            "",
+            id="Terraform's spelling",
+        ),
+        pytest.param(
+            "containerDefinitions: []",
+            "'f.yml': containerDefinitions is not a list of at least one container.",
+            "",
+            id="no container",
+        ),
+        pytest.param(
+            "containerDefinitions: {name: a}",
+            "'f.yml': containerDefinitions is not a list of at least one container.",
+            "",
+            id="a mapping for the list",
+        ),
+        pytest.param(
+            "containerDefinitions: [{name: a}, {name: ''}]",
+            "'f.yml': containerDefinitions[1] has no name.",
+            "",
+            id="an empty name",
+        ),
+        pytest.param(
+            "containerDefinitions: [{name: 1}]",
+            "'f.yml': containerDefinitions[0] has no name.",
+            "",
+            id="a name that is a number",
+        ),
+        pytest.param(
+            "containerDefinitions: [{name: b}, {name: b}]",
+            "'f.yml' has two containers named 'b'.",
+            "Names are unique in ECS.",
+            id="one name twice",
+        ),
+        pytest.param(
+            "containerDefinitions: [{name: a}]",
+            "'f.yml' has no family.",
+            "Add family: the name that its revisions share.",
+            id="no family",
+        ),
+        pytest.param(
+            "family: ''\ncontainerDefinitions: [{name: a}]",
+            "'f.yml' has no family.",
+            "Add family: the name that its revisions share.",
+            id="an empty family",
+        ),
+        pytest.param(
+            "family: f\ncontainerDefinitions: [{name: a, environment: [{name: DEBUG, value: true}]}]",
+            "'f.yml': the variable 'DEBUG' of container 'a' is not text.",
+            "Put its value in quotes.",
+            id="a variable that is true",
+        ),
+    ],
+)
+def test_what_is_said_of_a_file_that_is_refused(text: str, message: str, hint: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_task_definition(text, name="f.yml")
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    ("containers", "name", "message", "hint"),
+    [
+        pytest.param(
+            ["rag", "otel"],
+            "",
+            "The task definition 'f' has several containers, and none is named: 'rag', 'otel'.",
+            "Name one with container, or write image as NAME=URI.",
+            id="none is named",
+        ),
+        pytest.param(
+            ["rag", "rags"],
+            "rga",
+            "The task definition 'f' has no container 'rga'; it has 'rag', 'rags'. Is 'rag' meant?",
+            "",
+            id="a near miss",
+        ),
+        pytest.param(
+            ["rag"], "zzz", "The task definition 'f' has no container 'zzz'; it has 'rag'.", "", id="unknown"
+        ),
+        pytest.param([], "", "The task definition 'f' has no containers.", "", id="there is none"),
+    ],
+)
+def test_what_is_said_of_a_container_that_cannot_be_resolved(
+    containers: list[str], name: str, message: str, hint: str
+) -> None:
+    task_definition = {"family": "f", "containerDefinitions": [{"name": own} for own in containers]}
+    with pytest.raises(InvalidInput) as caught:
+        container_named(task_definition, name)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_odd_answers_are_read_as_far_as_they_go() -> None:
+    odd = {"containerDefinitions": [{"image": "i"}, "text", {"name": "b"}]}
+    assert images(odd) == {"": "i", "b": ""}
+    assert container_named({"containerDefinitions": [{"name": "b"}, 1]}) == "b"
+    assert registrable({"family": "f", "tags": ["odd", {"value": "v"}]})["tags"] == ["odd", {"value": "v"}]
+
+
+def test_tags_of_the_inside_stay_where_none_stand_outside() -> None:
+    inside = {"family": "f", "tags": [{"key": "a", "value": "1"}, {"key": "AWS:x", "value": "2"}]}
+    assert registrable({"taskDefinition": inside})["tags"] == [{"key": "a", "value": "1"}]
+    assert registrable(inside)["tags"] == [{"key": "a", "value": "1"}]
+    assert registrable({"taskDefinition": {"family": "f"}, "tags": [{"key": "aws:x"}]}) == {"family": "f"}
+
+
+def test_the_tags_are_copied_too() -> None:
+    raw = {"taskDefinition": {"family": "f"}, "tags": [{"key": "a", "value": "1"}]}
+    registrable(raw)["tags"][0]["value"] = "2"
+    assert raw["tags"] == [{"key": "a", "value": "1"}]
+
+
+def test_sizes_of_a_file_become_text() -> None:
+    text = "family: f\ncpu: 1024\nmemory: 2048\ncontainerDefinitions: [{name: a, cpu: 1, memory: 2}]"
+    read = read_task_definition(text, name="f.yml")
+    assert (read["cpu"], read["memory"]) == ("1024", "2048")
+    assert read["containerDefinitions"] == [{"name": "a", "cpu": 1, "memory": 2}]

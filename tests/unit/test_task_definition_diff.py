@@ -255,3 +255,124 @@ def test_long_values_are_cut() -> None:
     text = diff_text(difference(definition(), definition(user="x" * 100_000)))
     assert len(text) < 500
     assert "(100002 characters)" in text
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "lines"),
+    [
+        pytest.param(
+            definition(
+                portMappings=[{**WEB, "name": "web"}, {**WEB, "name": "quic", "protocol": "udp"}],
+            ),
+            definition(
+                portMappings=[
+                    {**WEB, "name": "QUIC", "protocol": "udp"},
+                    {**WEB, "name": "web", "hostPort": 80},
+                ],
+            ),
+            [
+                "+ containerDefinitions[rag].portMappings[8000/tcp].hostPort: 80",
+                '~ containerDefinitions[rag].portMappings[8000/udp].name: "quic" → "QUIC"',
+            ],
+            id="ports are told apart by number and protocol",
+        ),
+        pytest.param(
+            definition(ulimits=["odd", {"name": "nofile", "softLimit": 1}]),
+            definition(ulimits=["odd", {"name": "nofile", "softLimit": 2}]),
+            ["~ containerDefinitions[rag].ulimits[1].softLimit: 1 → 2"],
+            id="without a name of its own an element has its position",
+        ),
+        pytest.param(
+            definition(environmentFiles=[{"value": "a", "type": "s3"}]),
+            definition(environmentFiles=[{"value": "b", "type": "s3"}]),
+            ['~ containerDefinitions[rag].environmentFiles[0].value: "a" → "b"'],
+            id="files have a position, as their order counts",
+        ),
+        pytest.param(
+            definition(tomorrow=[{"containerPort": 1, "x": 1}]),
+            definition(tomorrow=[{"containerPort": 1, "x": 2}]),
+            ["~ containerDefinitions[rag].tomorrow[0].x: 1 → 2"],
+            id="a list that nobody knows yet has positions",
+        ),
+        pytest.param(
+            definition(top={"ünï": 1}),
+            definition(top={"ünï": 2, 'a "b"': "é"}),
+            ['+ "a \\"b\\"": "é"', '~ "ünï": 1 → 2'],
+            id="names that are no plain words are in quotes, letters stay letters",
+        ),
+        pytest.param(
+            definition(
+                linuxParameters={"devices": [], "initProcessEnabled": True, "tmpfs": [{"a": 1, "b": 2}]}
+            ),
+            definition(linuxParameters={"initProcessEnabled": True, "tmpfs": [{"b": 2, "a": 1}]}),
+            [],
+            id="the order of members",
+        ),
+    ],
+)
+def test_where_a_change_is_said_to_be(a: dict[str, Any], b: dict[str, Any], lines: list[str]) -> None:
+    assert diff_text(difference(a, b)).splitlines() == lines
+
+
+@pytest.mark.parametrize("mode", ["awsvpc", "host"])
+def test_a_host_port_is_the_containers_own_where_they_share_the_network(mode: str) -> None:
+    top = {"networkMode": mode}
+    same = definition(top=top, portMappings=[{**WEB, "hostPort": 8000}])
+    assert identical(definition(top=top, portMappings=[WEB]), same)
+    other = definition(top=top, portMappings=[{**WEB, "hostPort": 8001}])
+    assert not identical(definition(top=top, portMappings=[WEB]), other)
+
+
+def test_an_odd_mapping_does_not_hide_the_defaults_of_the_next() -> None:
+    odd = "8000:8000"
+    assert identical(
+        definition(portMappings=[odd, WEB]), definition(portMappings=[odd, {**WEB, "protocol": "tcp"}])
+    )
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "shown"),
+    [
+        pytest.param(
+            "dockerLabels", {"com.example.api-key": "hunter2"}, False, id="a label that is named as a secret"
+        ),
+        pytest.param("dockerLabels", {"team": "hunter2"}, True, id="another label"),
+        pytest.param(
+            "logConfiguration",
+            {"options": {"splunk-url": "hunter2"}, "logDriver": "splunk"},
+            True,
+            id="an option that is none",
+        ),
+        pytest.param("environment", [{"name": "A", "value": "hunter2"}], False, id="a variable"),
+        pytest.param(
+            "environment", [{"name": "hunter2", "value": "a", "more": 1}], True, id="the name of a variable"
+        ),
+        pytest.param(
+            "secrets",
+            [{"name": "API_TOKEN", "valueFrom": "arn:hunter2"}],
+            True,
+            id="where a secret comes from is none",
+        ),
+        pytest.param(
+            "repositoryCredentials", {"credentialsParameter": "arn:hunter2"}, True, id="where a password is"
+        ),
+    ],
+)
+def test_what_is_shown_and_what_is_masked(member: str, value: Any, shown: bool) -> None:
+    assert ("hunter2" in diff_text(difference(definition(), definition(**{member: value})))) is shown
+
+
+def test_a_value_of_300_characters_is_whole_and_one_more_is_cut() -> None:
+    def said(length: int) -> str:
+        return diff_text(difference(definition(), definition(user="x" * (length - 2))))
+
+    assert said(300) == '+ containerDefinitions[rag].user: "' + "x" * 298 + '"'
+    assert said(301) == '+ containerDefinitions[rag].user: "' + "x" * 299 + "… (301 characters)"
+
+
+@pytest.mark.parametrize(
+    ("value", "fence"), [("plain", "```"), ("`", "```"), ("```", "````"), ("`" * 6, "`" * 7)]
+)
+def test_the_fence_is_one_longer_than_the_longest_run_inside(value: str, fence: str) -> None:
+    lines = diff_markdown([Change(path="user", old=None, new=value)]).splitlines()
+    assert (lines[0], lines[-1]) == (f"{fence}diff", fence)

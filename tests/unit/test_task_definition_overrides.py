@@ -456,3 +456,281 @@ def test_the_values_given_are_copied() -> None:
     result["volumes"][0]["name"] = "y"
     assert value == [{"name": "x"}]
     assert copy.deepcopy(result) == result
+
+
+DEEP = {"a": {"list": [{"x": 1}], "empty": [], "text": "t", "yes": True, "number": 1, "nothing": None}}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message", "hint"),
+    [
+        pytest.param(
+            "a[0]", 1, "a is an object, not a list: [0] selects nothing.", "", id="an object taken for a list"
+        ),
+        pytest.param(
+            "a.text[*]", 1, "a.text is text, not a list: [*] selects nothing.", "", id="text taken for a list"
+        ),
+        pytest.param(
+            "a.yes[?x=='1']",
+            1,
+            "a.yes is true or false, not a list: [?x=='1'] selects nothing.",
+            "",
+            id="true taken for a list",
+        ),
+        pytest.param(
+            "a.number.x",
+            1,
+            "a.number is a number, not an object: it has no x.",
+            "",
+            id="a number taken for an object",
+        ),
+        pytest.param(
+            "a.list[0].x.y.z",
+            1,
+            "a.list[0].x is a number, not an object: it has no y.",
+            "",
+            id="and on the way",
+        ),
+        pytest.param(
+            "a.list.x",
+            1,
+            "a.list is a list, not an object: it has no x. Select an element: [0], [*] or [?name=='…'].",
+            "",
+            id="a list taken for an object",
+        ),
+        pytest.param("a.list[1].x", 1, "a.list has 1 elements; [1] is outside.", "", id="one too far"),
+        pytest.param("a.list[-2].x", 1, "a.list has 1 elements; [-2] is outside.", "", id="from the end"),
+        pytest.param("a.empty[*].x", 1, "a.empty is empty; [*] selects nothing.", "", id="all of nothing"),
+        pytest.param(
+            "a.empty[?x=='1'].y",
+            1,
+            "a.empty has no element [?x=='1']; its x values are nothing.",
+            "",
+            id="one of nothing",
+        ),
+        pytest.param(
+            "a.list[?x==`2`].y",
+            1,
+            "a.list has no element [?x==`2`]; its x values are 1.",
+            "",
+            id="another value",
+        ),
+        pytest.param(
+            "a.list[?x==`true`].y",
+            1,
+            "a.list has no element [?x==`true`]; its x values are 1.",
+            "",
+            id="true is not 1",
+        ),
+        pytest.param(
+            "a.none[0]",
+            1,
+            "a.none does not exist, so there is no list to select from.",
+            "Set the whole list.",
+            id="no list",
+        ),
+        pytest.param(
+            "a.nothing[*].x",
+            1,
+            "a.nothing does not exist, so there is no list to select from.",
+            "Set the whole list.",
+            id="null for a list",
+        ),
+        pytest.param(
+            "A.x",
+            1,
+            "A does not exist: 'a' does, and case matters.",
+            "",
+            id="the case of an object on the way",
+        ),
+        pytest.param(
+            "a.Text", 1, "a.Text does not exist: 'text' does, and case matters.", "", id="of the last"
+        ),
+        pytest.param(
+            "a[?x==`oops`].y",
+            1,
+            "The path 'a[?x==`oops`].y' holds '[?x==`oops`]', which is not JSON.",
+            "Paths",
+            id="JSON",
+        ),
+        pytest.param("a b", 1, "The path 'a b' cannot be read from ' b' on.", "Paths", id="a blank"),
+        pytest.param("a.", 1, "The path 'a.' cannot be read from '.' on.", "Paths", id="a dot at the end"),
+        pytest.param(
+            "[*].a", 1, "The path '[*].a' does not begin with the name of a member.", "Paths", id="a list"
+        ),
+        pytest.param(
+            "status", 1, "The path 'status' leads to status, which only AWS sets.", "", id="read-only"
+        ),
+    ],
+)
+def test_what_is_said_of_a_path_that_leads_nowhere(path: str, value: Any, message: str, hint: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        rendered(copy.deepcopy(DEEP), Overrides(assignments={path: value}))
+    assert caught.value.message == message
+    if hint == "Paths":
+        hint = "Paths look like containerDefinitions[?name=='rag'].image or runtimePlatform.cpuArchitecture."
+    assert caught.value.hint == hint
+
+
+def test_twenty_names_are_enough_to_see_which_one_was_meant() -> None:
+    many = {"volumes": [{"name": f"v{number}"} for number in range(21)] + ["odd", {"other": 1}]}
+    with pytest.raises(InvalidInput) as caught:
+        rendered(many, Overrides(assignments={"volumes[?name=='x'].host": {}}))
+    known = ", ".join(f"'v{number}'" for number in range(20))
+    assert str(caught.value) == f"volumes has no element [?name=='x']; its name values are {known}."
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("a[?b=='it\\'s'].c", "a[?b=='it\\'s'].c"),
+        ("a[?b=='\\\\']", "a[?b=='\\\\']"),
+        ('a."b c"."d"', 'a."b c".d'),
+        ("a[ ?b=='c']", None),
+        ("a[?b=='c' ][-3][*]", "a[?b=='c'][-3][*]"),
+        ("A_b-c9.x", "A_b-c9.x"),
+        ('"9a"', '"9a"'),
+        ('a[?b==`{"x": 1}`]', 'a[?b==`{"x": 1}`]'),
+    ],
+)
+def test_how_a_path_is_printed(text: str, printed: str | None) -> None:
+    if printed is None:
+        with pytest.raises(InvalidInput):
+            path_from_text(text)
+    else:
+        assert path_text(path_from_text(text)) == printed
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message", "hint"),
+    [
+        pytest.param(
+            Overrides(container="otel", health_check={"interval": 5}),
+            "The container 'otel' has no health check to change.",
+            'Give its command too, like ["CMD", "python", "-c", "…"].',
+            id="no health check",
+        ),
+        pytest.param(
+            Overrides(container="otel", log_options={"splunk-url": "x", "awslogs-group": "g"}),
+            "The container 'otel' has no logConfiguration for the log options.",
+            "Set containerDefinitions[?name=='…'].logConfiguration.logDriver too, in the file.",
+            id="no log driver",
+        ),
+        pytest.param(
+            Overrides(container="rag", environment={"X": ""}, secrets={"X": "arn"}),
+            "'X' is given as an environment variable and as a secret; ECS allows one.",
+            "",
+            id="both at once",
+        ),
+        pytest.param(
+            Overrides(images={"": "a:1"}, container="rag", tags={"": "x"}),
+            "A name in tags is empty.",
+            "",
+            id="no name",
+        ),
+        pytest.param(
+            Overrides(tags={"AWS:x": "1"}),
+            "The tag 'AWS:x' cannot be set: aws: is AWS's own name space.",
+            "",
+            id="a tag of AWS",
+        ),
+        pytest.param(
+            Overrides(container="rag", images={"": "a:1", "rag": "a:2"}),
+            "The container 'rag' is given two images: 'a:1', 'a:2'.",
+            "",
+            id="two images",
+        ),
+    ],
+)
+def test_what_is_said_of_an_override_that_cannot_be_applied(
+    overrides: Overrides, message: str, hint: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        rendered(task_definition(), overrides)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        Overrides(environment={"A": "1"}),
+        Overrides(secrets={"A": "arn"}),
+        Overrides(health_check={"retries": 1}),
+        Overrides(log_options={"awslogs-group": "g"}),
+        Overrides(docker_labels={"a": "1"}),
+        Overrides(command=()),
+        Overrides(entry_point=()),
+        Overrides(container_cpu=0),
+        Overrides(container_memory=1),
+        Overrides(container_memory_reservation=1),
+        Overrides(gpu=GpuRequest()),
+    ],
+    ids=lambda overrides: next(
+        name for name in overrides.__slots__ if getattr(overrides, name) not in (None, "", {})
+    ),
+)
+def test_whatever_changes_a_container_asks_which_one(overrides: Overrides) -> None:
+    with pytest.raises(InvalidInput, match="several containers, and none is named"):
+        rendered(task_definition(), overrides)
+
+
+def test_a_secret_that_becomes_a_variable_leaves_the_secrets_and_what_is_removed_stays_removed() -> None:
+    became = rendered(task_definition(), Overrides(container="rag", environment={"S": "plain"}))
+    assert became == expected(environment=environment(S="plain"), secrets=None)
+    removed = rendered(task_definition(), Overrides(container="rag", environment={"S": None}))
+    assert removed == task_definition(), "a variable was removed, not the secret of its name"
+    removed = rendered(task_definition(), Overrides(container="rag", secrets={"A": None}))
+    assert removed == task_definition()
+
+
+def test_a_shared_gpu_gives_way_to_a_whole_one() -> None:
+    shared = rendered(
+        task_definition(), Overrides(container="rag", gpu=GpuRequest.from_value({"memory": 4096}))
+    )
+    whole = rendered(shared, Overrides(container="rag", gpu=GpuRequest.from_value("1")))
+    assert whole == task_definition()
+
+
+@pytest.mark.parametrize("option", ["awslogs-group", "mode", "max-buffer-size"])
+def test_options_that_awslogs_knows_begin_a_log_configuration(option: str) -> None:
+    result = rendered(task_definition(), Overrides(container="otel", log_options={option: "x"}))
+    assert result["containerDefinitions"][1]["logConfiguration"] == {
+        "logDriver": "awslogs",
+        "options": {option: "x"},
+    }
+
+
+def test_removing_log_options_where_there_are_none_changes_nothing() -> None:
+    overrides = Overrides(container="otel", log_options={"splunk-url": None, "mode": None})
+    assert rendered(task_definition(), overrides) == task_definition()
+
+
+def test_both_sizes_of_the_task_are_text_and_nothing_else_is() -> None:
+    assert path_case("memory", 4096)["memory"] == "4096"
+    assert path_case("memory", True)["memory"] is True
+    assert path_case("memory", "4 GB")["memory"] == "4 GB"
+    assert path_case("containerDefinitions[0].memory", 4096)["containerDefinitions"][0]["memory"] == 4096
+
+
+def test_odd_entries_of_a_list_stay() -> None:
+    odd = {"family": "f", "tags": ["odd", {"key": 1, "value": "x"}, {"key": "a", "value": "1"}]}
+    result = rendered(odd, Overrides(tags={"a": "2"}))
+    assert result["tags"] == ["odd", {"key": 1, "value": "x"}, {"key": "a", "value": "2"}]
+
+
+def test_a_name_that_stands_twice_is_set_once() -> None:
+    twice = {"family": "f", "tags": [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}]}
+    assert rendered(twice, Overrides(tags={"a": "3"}))["tags"] == [{"key": "a", "value": "3"}]
+
+
+def test_values_deep_in_a_mapping_are_copied() -> None:
+    command = ["CMD", "true"]
+    health_check = {"command": command}
+    result = rendered(task_definition(), Overrides(container="rag", health_check=health_check))
+    result["containerDefinitions"][0]["healthCheck"]["command"].append("x")
+    assert command == ["CMD", "true"]
+    value = {"deep": ["x"]}
+    for path in ("volumes[0].host", "volumes[0]"):
+        found = path_case(path, value)["volumes"][0]
+        found.get("host", found)["deep"].append("y")
+    assert value == {"deep": ["x"]}

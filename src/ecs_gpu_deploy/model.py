@@ -41,6 +41,24 @@ def epoch(value: object) -> float | None:
             return datetime.fromisoformat(str(value)).timestamp()
 
 
+def text_in(api: Api, member: str, default: str = "") -> str:
+    """Return the text that AWS sent as *member*; TypeError where it is none."""
+    value = api.get(member, default)
+    if not isinstance(value, str):
+        raise TypeError(f"{member} is {type(value).__name__}, not a text")
+    return value
+
+
+def number_in(api: Api, member: str, default: int = 0) -> int:
+    """Return the whole number that AWS sent as *member*; TypeError where it is none."""
+    value = api.get(member)
+    if value is None:
+        return default
+    if not isinstance(value, int | float):
+        raise TypeError(f"{member} is {type(value).__name__}, not a number")
+    return int(value)
+
+
 def short_id(arn: str) -> str:
     """Return the last path segment of *arn*: the id a person recognises."""
     return arn.rsplit("/", 1)[-1]
@@ -95,9 +113,9 @@ class Event:
     def from_api(cls, api: Api) -> Self:
         """Read ServiceEvent."""
         return cls(
-            id=api.get("id", ""),
+            id=text_in(api, "id"),
             created_at=epoch(api.get("createdAt")) or 0.0,
-            message=api.get("message", ""),
+            message=text_in(api, "message"),
         )
 
 
@@ -117,25 +135,20 @@ class Deployment:
     created_at: float = 0.0
     updated_at: float = 0.0
 
-    @property
-    def number(self) -> str:
-        """Return N of `ecs-svc/N`, which the service revision's ARN carries too."""
-        return short_id(self.id)
-
     @classmethod
     def from_api(cls, api: Api) -> Self:
         """Read Deployment."""
         state = api.get("rolloutState")
         return cls(
-            id=api.get("id", ""),
-            status=api.get("status", ""),
-            task_definition=api.get("taskDefinition", ""),
-            desired_count=api.get("desiredCount", 0),
-            pending_count=api.get("pendingCount", 0),
-            running_count=api.get("runningCount", 0),
-            failed_tasks=api.get("failedTasks", 0),
+            id=text_in(api, "id"),
+            status=text_in(api, "status"),
+            task_definition=text_in(api, "taskDefinition"),
+            desired_count=number_in(api, "desiredCount"),
+            pending_count=number_in(api, "pendingCount"),
+            running_count=number_in(api, "runningCount"),
+            failed_tasks=number_in(api, "failedTasks"),
             rollout_state=RolloutState(state) if state else None,
-            rollout_state_reason=api.get("rolloutStateReason", ""),
+            rollout_state_reason=text_in(api, "rolloutStateReason"),
             created_at=epoch(api.get("createdAt")) or 0.0,
             updated_at=epoch(api.get("updatedAt")) or 0.0,
         )
@@ -159,7 +172,7 @@ class CircuitBreaker:
             enable=bool(api.get("enable", False)),
             rollback=bool(api.get("rollback", False)),
             threshold_type=threshold.get("type") or "BOUNDED_PERCENT",
-            threshold_value=_or(threshold.get("value"), 50),
+            threshold_value=number_in(threshold, "value", 50),
             reset_on_healthy_task=api.get("resetOnHealthyTask") is not False,
         )
 
@@ -206,32 +219,32 @@ class Service:
         configuration = api.get("deploymentConfiguration") or {}
         early = configuration.get("earlySuccessCriteria") or {}
         return cls(
-            arn=api.get("serviceArn", ""),
-            name=api.get("serviceName", ""),
-            cluster_arn=api.get("clusterArn", ""),
-            status=api.get("status", ""),
-            task_definition=api.get("taskDefinition", ""),
-            desired_count=api.get("desiredCount", 0),
-            running_count=api.get("runningCount", 0),
-            pending_count=api.get("pendingCount", 0),
+            arn=text_in(api, "serviceArn"),
+            name=text_in(api, "serviceName"),
+            cluster_arn=text_in(api, "clusterArn"),
+            status=text_in(api, "status"),
+            task_definition=text_in(api, "taskDefinition"),
+            desired_count=number_in(api, "desiredCount"),
+            running_count=number_in(api, "runningCount"),
+            pending_count=number_in(api, "pendingCount"),
             deployments=tuple(Deployment.from_api(d) for d in api.get("deployments") or ()),
             events=tuple(Event.from_api(e) for e in api.get("events") or ()),
             target_group_arns=tuple(
                 lb["targetGroupArn"] for lb in api.get("loadBalancers") or () if lb.get("targetGroupArn")
             ),
-            launch_type=api.get("launchType", ""),
+            launch_type=text_in(api, "launchType"),
             capacity_providers=tuple(
                 item["capacityProvider"] for item in api.get("capacityProviderStrategy") or ()
             ),
-            minimum_healthy_percent=_or(configuration.get("minimumHealthyPercent"), 100),
-            maximum_percent=_or(configuration.get("maximumPercent"), 200),
+            minimum_healthy_percent=number_in(configuration, "minimumHealthyPercent", 100),
+            maximum_percent=number_in(configuration, "maximumPercent", 200),
             circuit_breaker=CircuitBreaker.from_api(configuration.get("deploymentCircuitBreaker") or {}),
-            strategy=configuration.get("strategy", "ROLLING"),
-            bake_time_minutes=configuration.get("bakeTimeInMinutes", 0),
-            health_check_grace_period=api.get("healthCheckGracePeriodSeconds", 0),
-            early_success_percent=_or(early.get("healthyPercent"), 100) if early.get("enable") else None,
+            strategy=text_in(configuration, "strategy", "ROLLING"),
+            bake_time_minutes=number_in(configuration, "bakeTimeInMinutes"),
+            health_check_grace_period=number_in(api, "healthCheckGracePeriodSeconds"),
+            early_success_percent=number_in(early, "healthyPercent", 100) if early.get("enable") else None,
             deployment_controller=(api.get("deploymentController") or {}).get("type", "ECS"),
-            current_service_deployment=api.get("currentServiceDeployment", ""),
+            current_service_deployment=text_in(api, "currentServiceDeployment"),
             traffic_shift_seconds=_traffic_shift_seconds(configuration),
             pause_seconds=_pause_seconds(configuration.get("lifecycleHooks") or ()),
             alarms=_alarms(configuration.get("alarms") or {}),
@@ -245,17 +258,17 @@ def _traffic_shift_seconds(configuration: Api) -> float:
         case "LINEAR":
             linear = configuration.get("linearConfiguration") or {}
             steps = math.ceil(100 / max(linear.get("stepPercent") or 10.0, 0.1))
-            return (steps - 1) * _or(linear.get("stepBakeTimeInMinutes"), 6) * 60.0
+            return (steps - 1) * number_in(linear, "stepBakeTimeInMinutes", 6) * 60.0
         case "CANARY":
             canary = configuration.get("canaryConfiguration") or {}
-            return _or(canary.get("canaryBakeTimeInMinutes"), 10) * 60.0
+            return number_in(canary, "canaryBakeTimeInMinutes", 10) * 60.0
     return 0.0
 
 
 def _pause_seconds(hooks: Sequence[Api]) -> float:
     """Return how many seconds PAUSE hooks may wait, each at each stage (docs/aws-facts.md#pause-hooks)."""
     return sum(
-        _or((hook.get("timeoutConfiguration") or {}).get("timeoutInMinutes"), 1440) * 60.0
+        number_in(hook.get("timeoutConfiguration") or {}, "timeoutInMinutes", 1440) * 60.0
         for hook in hooks
         if hook.get("targetType") == "PAUSE"
         for _ in hook.get("lifecycleStages") or ()
@@ -264,10 +277,6 @@ def _pause_seconds(hooks: Sequence[Api]) -> float:
 
 def _alarms(api: Api) -> tuple[str, ...]:
     return tuple(api.get("alarmNames") or ()) if api.get("enable") else ()
-
-
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,12 +299,12 @@ class LifecycleHook:
     def from_api(cls, api: Api) -> Self:
         """Read ServiceDeploymentLifecycleHookDetail."""
         return cls(
-            id=api.get("hookId", ""),
-            target_type=api.get("targetType", ""),
-            target_arn=api.get("targetArn", ""),
-            status=api.get("status", ""),
+            id=text_in(api, "hookId"),
+            target_type=text_in(api, "targetType"),
+            target_arn=text_in(api, "targetArn"),
+            status=text_in(api, "status"),
             expires_at=epoch(api.get("expiresAt")),
-            timeout_action=api.get("timeoutAction", ""),
+            timeout_action=text_in(api, "timeoutAction"),
         )
 
 
@@ -321,20 +330,12 @@ class ServiceDeployment:
     finished_at: float | None = None
     lifecycle_stage: str = ""
     rollback_reason: str = ""
-    rollback_revision_arn: str = ""
     breaker_status: str = ""
     breaker_failures: int = 0
     breaker_threshold: int = 0
     triggered_alarms: tuple[str, ...] = ()
     hooks: tuple[LifecycleHook, ...] = ()
     production_traffic: float | None = None
-
-    def targets(self, deployment: Deployment) -> bool:
-        """Say whether *deployment* (`ecs-svc/N`) is the classic face of this one.
-
-        Source: docs/aws-facts.md#deployment-identity.
-        """
-        return bool(deployment.number) and short_id(self.target_revision_arn) == deployment.number
 
     @classmethod
     def from_api(cls, api: Api) -> Self:
@@ -343,28 +344,27 @@ class ServiceDeployment:
         rollback = api.get("rollback") or {}
         breaker = api.get("deploymentCircuitBreaker") or {}
         return cls(
-            arn=api.get("serviceDeploymentArn", ""),
-            status=ServiceDeploymentStatus(api.get("status", "")),
-            status_reason=api.get("statusReason", ""),
-            target_revision_arn=target.get("arn") or api.get("targetServiceRevisionArn", ""),
+            arn=text_in(api, "serviceDeploymentArn"),
+            status=ServiceDeploymentStatus(text_in(api, "status")),
+            status_reason=text_in(api, "statusReason"),
+            target_revision_arn=target.get("arn") or text_in(api, "targetServiceRevisionArn"),
             source_revision_arns=tuple(
                 r["arn"] for r in api.get("sourceServiceRevisions") or () if r.get("arn")
             ),
-            requested_tasks=target.get("requestedTaskCount", 0),
-            running_tasks=target.get("runningTaskCount", 0),
-            pending_tasks=target.get("pendingTaskCount", 0),
+            requested_tasks=number_in(target, "requestedTaskCount"),
+            running_tasks=number_in(target, "runningTaskCount"),
+            pending_tasks=number_in(target, "pendingTaskCount"),
             source_requested_tasks=sum(
-                r.get("requestedTaskCount", 0) for r in api.get("sourceServiceRevisions") or ()
+                number_in(r, "requestedTaskCount") for r in api.get("sourceServiceRevisions") or ()
             ),
             created_at=epoch(api.get("createdAt")) or 0.0,
             started_at=epoch(api.get("startedAt")),
             finished_at=epoch(api.get("finishedAt")),
-            lifecycle_stage=api.get("lifecycleStage", ""),
-            rollback_reason=rollback.get("reason", ""),
-            rollback_revision_arn=rollback.get("serviceRevisionArn", ""),
-            breaker_status=breaker.get("status", ""),
-            breaker_failures=breaker.get("failureCount", 0),
-            breaker_threshold=breaker.get("threshold", 0),
+            lifecycle_stage=text_in(api, "lifecycleStage"),
+            rollback_reason=text_in(rollback, "reason"),
+            breaker_status=text_in(breaker, "status"),
+            breaker_failures=number_in(breaker, "failureCount"),
+            breaker_threshold=number_in(breaker, "threshold"),
             triggered_alarms=tuple((api.get("alarms") or {}).get("triggeredAlarmNames") or ()),
             hooks=tuple(LifecycleHook.from_api(h) for h in api.get("lifecycleHookDetails") or ()),
             production_traffic=target.get("requestedProductionTrafficWeight"),
@@ -389,14 +389,14 @@ class Container:
     def from_api(cls, api: Api) -> Self:
         """Read Container."""
         return cls(
-            name=api.get("name", ""),
-            image=api.get("image", ""),
-            image_digest=api.get("imageDigest", ""),
-            last_status=api.get("lastStatus", ""),
+            name=text_in(api, "name"),
+            image=text_in(api, "image"),
+            image_digest=text_in(api, "imageDigest"),
+            last_status=text_in(api, "lastStatus"),
             exit_code=api.get("exitCode"),
-            reason=api.get("reason", ""),
-            health_status=api.get("healthStatus", ""),
-            runtime_id=api.get("runtimeId", ""),
+            reason=text_in(api, "reason"),
+            health_status=text_in(api, "healthStatus"),
+            runtime_id=text_in(api, "runtimeId"),
             gpu_ids=tuple(api.get("gpuIds") or ()),
         )
 
@@ -435,27 +435,27 @@ class Task:
     def from_api(cls, api: Api) -> Self:
         """Read Task."""
         return cls(
-            arn=api.get("taskArn", ""),
-            task_definition_arn=api.get("taskDefinitionArn", ""),
-            started_by=api.get("startedBy", ""),
-            group=api.get("group", ""),
-            last_status=api.get("lastStatus", ""),
-            desired_status=api.get("desiredStatus", ""),
-            health_status=api.get("healthStatus", ""),
-            stop_code=api.get("stopCode", ""),
-            stopped_reason=api.get("stoppedReason", ""),
+            arn=text_in(api, "taskArn"),
+            task_definition_arn=text_in(api, "taskDefinitionArn"),
+            started_by=text_in(api, "startedBy"),
+            group=text_in(api, "group"),
+            last_status=text_in(api, "lastStatus"),
+            desired_status=text_in(api, "desiredStatus"),
+            health_status=text_in(api, "healthStatus"),
+            stop_code=text_in(api, "stopCode"),
+            stopped_reason=text_in(api, "stoppedReason"),
             created_at=epoch(api.get("createdAt")),
             pull_started_at=epoch(api.get("pullStartedAt")),
             pull_stopped_at=epoch(api.get("pullStoppedAt")),
             started_at=epoch(api.get("startedAt")),
             stopping_at=epoch(api.get("stoppingAt")),
             stopped_at=epoch(api.get("stoppedAt")),
-            container_instance_arn=api.get("containerInstanceArn", ""),
-            launch_type=api.get("launchType", ""),
-            capacity_provider=api.get("capacityProviderName", ""),
+            container_instance_arn=text_in(api, "containerInstanceArn"),
+            launch_type=text_in(api, "launchType"),
+            capacity_provider=text_in(api, "capacityProviderName"),
             # AWS lists every container here; only those with more than a name were overridden.
             overridden=tuple(
-                override.get("name", "")
+                text_in(override, "name")
                 for override in (api.get("overrides") or {}).get("containerOverrides") or ()
                 if any(value for key, value in override.items() if key != "name")
             ),
@@ -480,11 +480,11 @@ class TargetHealth:
         target, health = api.get("Target") or {}, api.get("TargetHealth") or {}
         return cls(
             target_group_arn=target_group_arn,
-            target_id=target.get("Id", ""),
-            port=target.get("Port", 0),
-            state=health.get("State", ""),
-            reason=health.get("Reason", ""),
-            description=health.get("Description", ""),
+            target_id=text_in(target, "Id"),
+            port=number_in(target, "Port"),
+            state=text_in(health, "State"),
+            reason=text_in(health, "Reason"),
+            description=text_in(health, "Description"),
         )
 
 

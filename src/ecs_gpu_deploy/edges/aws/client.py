@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import boto3.session
@@ -166,6 +166,29 @@ class Aws:
             reraise=True,
         )
         return retrying(self.once, api, method, params, region=region)
+
+    def pages(
+        self,
+        api: str,
+        method: str,
+        params: Mapping[str, Any],
+        member: str,
+        *,
+        following: str = "nextToken",
+        region: str | None = None,
+        once: bool = False,
+    ) -> Iterator[Any]:
+        """Yield what the list *member* of the answers holds, a call a page; raise as `once` does.
+
+        *following* is the member with which AWS says that there is more, *once*: no page is asked for twice.
+        """
+        call, wanted = self.once if once else self.call, dict(params)
+        while True:
+            answer = call(api, method, wanted, region=region)
+            yield from answer.get(member) or ()
+            if not answer.get(following):
+                return
+            wanted[following] = answer[following]
 
 
 def _ending(error: AwsError) -> Refused | None:

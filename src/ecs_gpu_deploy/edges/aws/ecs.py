@@ -23,8 +23,8 @@ from ecs_gpu_deploy.edges.aws.answers import (
     refused,
 )
 from ecs_gpu_deploy.edges.aws.client import Aws
-from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
-from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id
+from ecs_gpu_deploy.errors import DeployError, InvalidInput
+from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id, text_in
 
 _BATCH = 100
 _MOST_INSTANCES = 500
@@ -167,6 +167,8 @@ class Ecs:
         """Return the task definition (family, family:revision or ARN) with its tags."""
         try:
             self._aws.call("ecs", "describe_task_definition", {"taskDefinition": name, "include": ["TAGS"]})
+            answer = self._raw("ecs.DescribeTaskDefinition")
+            return RawTaskDefinition(body=answer["taskDefinition"], tags=tuple(answer.get("tags") or ()))
         except AwsError as error:
             if error.code in _FAULTY and not isinstance(error, Passing):
                 raise InvalidInput(
@@ -174,8 +176,6 @@ class Ecs:
                     hint="Give task-definition as a file that exists, a family, family:revision or an ARN.",
                 ) from error
             raise refused(error, f"describe the task definition {name!r}") from error
-        answer = self._raw()
-        return RawTaskDefinition(body=answer["taskDefinition"], tags=tuple(answer.get("tags") or ()))
 
     def register_task_definition(self, definition: Mapping[str, Any]) -> str:
         """Register the revision from raw JSON and return its ARN."""
@@ -186,6 +186,7 @@ class Ecs:
                 "register_task_definition",
                 {"family": definition["family"], "containerDefinitions": []},
             )
+            return str(self._raw("ecs.RegisterTaskDefinition")["taskDefinition"]["taskDefinitionArn"])
         except AwsError as error:
             if error.code in _FAULTY and not isinstance(error, Passing):
                 raise InvalidInput(
@@ -195,17 +196,16 @@ class Ecs:
             raise refused(error, "register the task definition") from error
         finally:
             self._raw_request = None
-        return str(self._raw()["taskDefinition"]["taskDefinitionArn"])
 
-    def _raw(self) -> Mapping[str, Any]:
-        """Return the last answer about a task definition, unparsed by botocore."""
-        try:
+    def _raw(self, request: str) -> Mapping[str, Any]:
+        """Return the last answer about a task definition, unparsed by botocore; raises OddAnswer."""
+        with reading(request):
             answer = json.loads(self._raw_answer)
-            if isinstance(answer["taskDefinition"], dict):
-                return cast("Mapping[str, Any]", answer)
-        except (ValueError, KeyError, TypeError):
-            pass
-        raise Refused("AWS answered about the task definition without one.", hint="Check AWS_ENDPOINT_URL.")
+            definition = answer["taskDefinition"]
+            text_in(definition, "taskDefinitionArn")
+            for container in definition["containerDefinitions"]:
+                text_in(container, "name")
+            return cast("Mapping[str, Any]", answer)
 
     # The rollout
 
@@ -255,25 +255,15 @@ class Ecs:
 
     def _task_arns(self, service: str, status: str) -> Iterator[str]:
         params = {"cluster": self.cluster, "serviceName": short_id(service), "desiredStatus": status}
-        while True:
-            answer = self._aws.once("ecs", "list_tasks", params)
-            yield from answer.get("taskArns") or ()
-            if not answer.get("nextToken"):
-                return
-            params["nextToken"] = answer["nextToken"]
+        return self._aws.pages("ecs", "list_tasks", params, "taskArns", once=True)
 
     # Container instances
 
     def observe_instances(self, arns: Sequence[str] = ()) -> tuple[ContainerInstance, ...]:
         """Return the container instances of *arns*, or up to 500 of the cluster; raises AwsError."""
-        wanted = list(arns)
-        params: dict[str, Any] = {"cluster": self.cluster}
-        while not arns and len(wanted) < _MOST_INSTANCES:
-            answer = self._aws.once("ecs", "list_container_instances", params)
-            wanted += answer.get("containerInstanceArns") or ()
-            if not answer.get("nextToken"):
-                break
-            params["nextToken"] = answer["nextToken"]
+        params, member = {"cluster": self.cluster}, "containerInstanceArns"
+        listed = self._aws.pages("ecs", "list_container_instances", params, member, once=True)
+        wanted = list(arns) or list(islice(listed, _MOST_INSTANCES))
         found: list[ContainerInstance] = []
         for begin in range(0, len(wanted), _BATCH):
             answer = self._aws.once(

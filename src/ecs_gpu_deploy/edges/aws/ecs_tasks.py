@@ -118,14 +118,8 @@ class EcsTasks:
 
     def started_by(self, mark: str) -> tuple[str, ...]:
         """Return the ARNs of the tasks with this startedBy that are not to stop; raises AwsError."""
-        params: dict[str, Any] = {"cluster": self._cluster, "startedBy": mark}
-        arns: list[str] = []
-        while True:
-            answer = self._aws.call("ecs", "list_tasks", params)
-            arns += answer.get("taskArns") or ()
-            if not answer.get("nextToken"):
-                return tuple(arns)
-            params["nextToken"] = answer["nextToken"]
+        params = {"cluster": self._cluster, "startedBy": mark}
+        return tuple(self._aws.pages("ecs", "list_tasks", params, "taskArns"))
 
     def stop(self, arns: Iterable[str], *, reason: str) -> tuple[str, ...]:
         """Stop the tasks, several at a time; return the ARNs of those that could not be stopped."""

@@ -84,14 +84,10 @@ def _parameters_gone(aws: Aws, names: list[str]) -> list[str]:
         "ParameterFilters": [{"Key": "Name", "Option": "Equals", "Values": list(by_name)}],
         "MaxResults": _PARAMETERS,
     }
-    found: set[str] = set()
-    while True:
-        answer = aws.call("ssm", "describe_parameters", params)
-        with reading("ssm.DescribeParameters"):
-            found |= {str(item.get("Name", "")) for item in answer.get("Parameters") or ()}
-        if not answer.get("NextToken"):
-            return [f"parameter {name}" for name in by_name if name not in found]
-        params["NextToken"] = answer["NextToken"]
+    listed = aws.pages("ssm", "describe_parameters", params, "Parameters", following="NextToken")
+    with reading("ssm.DescribeParameters"):
+        found = {str(item.get("Name", "")) for item in listed}
+    return [f"parameter {name}" for name in by_name if name not in found]
 
 
 def _parameter_name(value: str) -> str:

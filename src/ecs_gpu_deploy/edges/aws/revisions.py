@@ -19,7 +19,7 @@ from ecs_gpu_deploy.core.past.revisions import (
     revision_from_api,
     rollouts_of,
 )
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, refused
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, needed_to, reading
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs, RawTaskDefinition
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
@@ -50,15 +50,15 @@ def fetch_rollouts(
     params: dict[str, Any] = {"cluster": cluster, "service": service, "maxResults": min(most, _PAGE)}
     if statuses:
         params["status"] = list(statuses)
-    try:
-        pages = _pages(aws, "ecs", "list_service_deployments", params, "serviceDeployments")
-        briefs = [ServiceDeployment.from_api(item) for item in islice(pages, most)]
-        arns = dict.fromkeys(brief.target_revision_arn for brief in briefs if brief.target_revision_arn)
-        revisions = {revision.arn: revision for revision in fetch_service_revisions(aws, arns)}
-    except AwsError as error:
-        if isinstance(error, Closed):
+    with needed_to("list the service deployments"):
+        try:
+            listed = aws.pages("ecs", "list_service_deployments", params, "serviceDeployments")
+            with reading("ecs.ListServiceDeployments"):
+                briefs = [ServiceDeployment.from_api(item) for item in islice(listed, most)]
+            arns = dict.fromkeys(brief.target_revision_arn for brief in briefs if brief.target_revision_arn)
+            revisions = {revision.arn: revision for revision in fetch_service_revisions(aws, arns)}
+        except Closed:
             return None
-        raise refused(error, "list the service deployments") from error
     return rollouts_of(briefs, revisions)
 
 
@@ -66,20 +66,20 @@ def fetch_service_revisions(aws: Aws, arns: Iterable[str]) -> Iterator[ServiceRe
     """Yield the service revisions, twenty a call; raises AwsError."""
     for batch in _batches(arns, _REVISIONS_A_CALL):
         answer = aws.call("ecs", "describe_service_revisions", {"serviceRevisionArns": batch})
-        yield from map(ServiceRevision.from_api, answer.get("serviceRevisions") or ())
+        with reading("ecs.DescribeServiceRevisions"):
+            yield from map(ServiceRevision.from_api, answer.get("serviceRevisions") or ())
 
 
 def fetch_family(aws: Aws, family: str, *, most: int) -> tuple[str, ...] | None:
     """Return the ARNs of the newest *most* active revisions of exactly this family, newest first."""
     params = {"familyPrefix": family, "status": "ACTIVE", "sort": "DESC", "maxResults": min(most, _PAGE)}
-    try:
-        arns = _pages(aws, "ecs", "list_task_definitions", params, "taskDefinitionArns")
-        exact = (arn for arn in arns if arn.rpartition("/")[2].rpartition(":")[0] == family)
-        return tuple(islice(exact, most))
-    except AwsError as error:
-        if isinstance(error, Closed):
+    with needed_to(f"list the revisions of {family!r}"), reading("ecs.ListTaskDefinitions"):
+        try:
+            arns = aws.pages("ecs", "list_task_definitions", params, "taskDefinitionArns")
+            exact = (arn for arn in arns if arn.rpartition("/")[2].rpartition(":")[0] == family)
+            return tuple(islice(exact, most))
+        except Closed:
             return None
-        raise refused(error, f"list the revisions of {family!r}") from error
 
 
 def revision_of(definition: RawTaskDefinition) -> Revision:
@@ -98,8 +98,8 @@ def fetch_revisions(ecs: Ecs, arns: Iterable[str]) -> tuple[Revision, ...]:
     return tuple(found)
 
 
-def fetch_tags(aws: Aws, *, most_pages: int = 5) -> Mapping[str, Mapping[str, str]] | None:
-    """Return ARN → what its provenance tags tell, of every tagged revision of the Region.
+def fetch_tags(aws: Aws, *, most: int = 500) -> Mapping[str, Mapping[str, str]] | None:
+    """Return ARN → what its provenance tags tell, of the first *most* tagged revisions of the Region.
 
     A hundred revisions a call, where DescribeTaskDefinition tells one (Resource Groups Tagging API).
     """
@@ -108,20 +108,15 @@ def fetch_tags(aws: Aws, *, most_pages: int = 5) -> Mapping[str, Mapping[str, st
         "TagFilters": [{"Key": f"{PREFIX}version"}],
         "ResourcesPerPage": _PAGE,
     }
+    api, member, following = "resourcegroupstaggingapi", "ResourceTagMappingList", "PaginationToken"
     found: dict[str, Mapping[str, str]] = {}
-    try:
-        for _ in range(most_pages):
-            answer = aws.call("resourcegroupstaggingapi", "get_resources", params)
-            for item in answer.get("ResourceTagMappingList") or ():
+    with needed_to("list the tags of the revisions"), reading(f"{api}.GetResources"):
+        try:
+            for item in islice(aws.pages(api, "get_resources", params, member, following=following), most):
                 tags = [{"key": tag["Key"], "value": tag.get("Value", "")} for tag in item.get("Tags") or ()]
                 found[item["ResourceARN"]] = told_by(tags)
-            if not answer.get("PaginationToken"):
-                break
-            params["PaginationToken"] = answer["PaginationToken"]
-    except AwsError as error:
-        if isinstance(error, Closed):
+        except Closed:
             return None
-        raise refused(error, "list the tags of the revisions") from error
     return found
 
 
@@ -159,17 +154,17 @@ def fetch_users(aws: Aws) -> frozenset[str]:
 
     EventBridge rules reach ECS through the cluster (their target's ARN), EventBridge Scheduler too.
     """
-    clusters = list(_pages(aws, "ecs", "list_clusters", {}, "clusterArns"))
     used: set[str] = set()
-    for cluster in clusters:
-        used |= set(_of_services(aws, cluster))
-        used |= set(_of_rules(aws, cluster))
-    used |= set(_of_schedules(aws))
+    with reading("the users of task definitions"):
+        for cluster in aws.pages("ecs", "list_clusters", {}, "clusterArns"):
+            used |= set(_of_services(aws, cluster))
+            used |= set(_of_rules(aws, cluster))
+        used |= set(_of_schedules(aws))
     return frozenset(used)
 
 
 def _of_services(aws: Aws, cluster: str) -> Iterator[str]:
-    arns = list(_pages(aws, "ecs", "list_services", {"cluster": cluster, "maxResults": 100}, "serviceArns"))
+    arns = list(aws.pages("ecs", "list_services", {"cluster": cluster, "maxResults": 100}, "serviceArns"))
     for at in range(0, len(arns), _DESCRIBED):
         params = {"cluster": cluster, "services": arns[at : at + _DESCRIBED]}
         for service in aws.call("ecs", "describe_services", params).get("services") or ():
@@ -178,19 +173,19 @@ def _of_services(aws: Aws, cluster: str) -> Iterator[str]:
 
 
 def _of_rules(aws: Aws, cluster: str) -> Iterator[str]:
-    names = _pages(
-        aws, "events", "list_rule_names_by_target", {"TargetArn": cluster}, "RuleNames", following="NextToken"
+    names = aws.pages(
+        "events", "list_rule_names_by_target", {"TargetArn": cluster}, "RuleNames", following="NextToken"
     )
     for name in names:
-        targets = _pages(
-            aws, "events", "list_targets_by_rule", {"Rule": name}, "Targets", following="NextToken"
+        targets = aws.pages(
+            "events", "list_targets_by_rule", {"Rule": name}, "Targets", following="NextToken"
         )
         for target in targets:
             yield str((target.get("EcsParameters") or {}).get("TaskDefinitionArn", ""))
 
 
 def _of_schedules(aws: Aws) -> Iterator[str]:
-    schedules = _pages(aws, "scheduler", "list_schedules", {}, "Schedules", following="NextToken")
+    schedules = aws.pages("scheduler", "list_schedules", {}, "Schedules", following="NextToken")
     for number, schedule in enumerate(schedules):
         if number >= _MOST_SCHEDULES:
             raise TooMany
@@ -199,15 +194,3 @@ def _of_schedules(aws: Aws) -> Iterator[str]:
         params = {"Name": schedule["Name"], "GroupName": schedule.get("GroupName", "default")}
         target = aws.call("scheduler", "get_schedule", params).get("Target") or {}
         yield str((target.get("EcsParameters") or {}).get("TaskDefinitionArn", ""))
-
-
-def _pages(
-    aws: Aws, api: str, method: str, params: Mapping[str, Any], member: str, *, following: str = "nextToken"
-) -> Iterator[Any]:
-    wanted = dict(params)
-    while True:
-        answer = aws.call(api, method, wanted)
-        yield from answer.get(member) or ()
-        if not answer.get(following):
-            return
-        wanted[following] = answer[following]

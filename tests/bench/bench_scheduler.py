@@ -12,7 +12,7 @@ from typing import Any
 
 from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler, TargetGroup
 from ecs_gpu_deploy.ecs_model.state import InstanceTemplate
-from ecs_gpu_deploy.ecs_model.statuses import ServiceDeploymentStatus
+from ecs_gpu_deploy.model import ServiceDeploymentStatus
 
 GROUP = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/rag/0123456789abcdef"
 
@@ -77,7 +77,7 @@ def rollout_seconds(tasks: int, instances: int, gpus: int, **configuration: int)
     began = time.perf_counter()
     scheduler.update_service("rag", {"taskDefinition": "rag:2"}, 7200.0)
     record = scheduler.service_deployments[service.service_deployment_arns[0]]
-    while record.status.ongoing:
+    while not record.status.is_terminal:
         due = scheduler.next_due()
         assert due is not None
         scheduler.advance(due)

@@ -31,7 +31,6 @@ REVISION = "arn:aws:ecs:eu-central-1:123456789012:service-revision/c/s/2"
 WATCHED = Watched(
     deployment_id=OURS,
     task_definition="f:2",
-    previous_task_definition="f:1",
     baseline=frozenset({OLD}),
     started_at=1000.0,
     timeout=3600.0,

@@ -16,12 +16,8 @@ from ecs_gpu_deploy.ecs_model.refusals import (
     ServiceDeploymentNotFound,
 )
 from ecs_gpu_deploy.ecs_model.state import Service
-from ecs_gpu_deploy.ecs_model.statuses import (
-    BreakerStatus,
-    RolloutState,
-    ServiceDeploymentStatus,
-    StopCode,
-)
+from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, StopCode
+from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
 ON = {"enable": True, "rollback": True}
 ROLLED_BACK = "Service deployment rolled back because the circuit breaker threshold was exceeded."

@@ -12,7 +12,8 @@ from scheduler_world import ONE_GPU, World, cluster, messages, newest, service_c
 from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
 from ecs_gpu_deploy.ecs_model.scaling import packed, provider_for
 from ecs_gpu_deploy.ecs_model.state import CapacityProvider, InstanceTemplate
-from ecs_gpu_deploy.ecs_model.statuses import ServiceDeploymentStatus, StopCode, TaskStatus
+from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus
+from ecs_gpu_deploy.model import ServiceDeploymentStatus
 
 FOUR_GPUS = replace(ONE_GPU, gpus=4, cpu=48_000, memory=180_000, instance_type="g5.12xlarge")
 READY = ContainerScript(load_seconds=0.0)

@@ -14,7 +14,8 @@ from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
 from ecs_gpu_deploy.ecs_model.refusals import Conflict
 from ecs_gpu_deploy.ecs_model.rollout import limits_of
 from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Service
-from ecs_gpu_deploy.ecs_model.statuses import RolloutState, ServiceDeploymentStatus, TaskStatus
+from ecs_gpu_deploy.ecs_model.statuses import TaskStatus
+from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
 S = ServiceDeploymentStatus
 # docs/aws-facts.md#service-deployment-states; a superseded rollback fails.
@@ -101,7 +102,7 @@ def check_service(scheduler: Scheduler, service: Service) -> None:
         assert all(task.last_status is not TaskStatus.STOPPED for task in deployment.tasks.values())
         assert all(task.arn in scheduler.tasks for task in deployment.tasks.values())
     older = [scheduler.service_deployments[arn] for arn in service.service_deployment_arns[1:]]
-    assert all(each.status is S.STOP_REQUESTED or not each.status.ongoing for each in older)
+    assert all(each.status is S.STOP_REQUESTED or each.status.is_terminal for each in older)
     moments = [event.created_at for event in service.events]
     assert moments == sorted(moments, reverse=True)
     if service.primary.rollout_state is RolloutState.COMPLETED:

@@ -26,7 +26,8 @@ from ecs_gpu_deploy.ecs_model.refusals import (
     ServiceNotFound,
 )
 from ecs_gpu_deploy.ecs_model.rollout import limits_of
-from ecs_gpu_deploy.ecs_model.statuses import RolloutState, ServiceDeploymentStatus, StopCode
+from ecs_gpu_deploy.ecs_model.statuses import StopCode
+from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
 
 def test_a_rollout_of_two_gpu_tasks_that_load_95_seconds_keeps_its_times() -> None:
@@ -111,7 +112,7 @@ def test_spare_gpus_decide_how_a_rollout_moves(
     lower = limits_of(scheduler._model, service).lower
     scheduler.update_service("api", {"taskDefinition": "next"}, 1000.0)
     healthy = [2]
-    while newest(scheduler, service).status.ongoing and scheduler.now < 5000:
+    while not newest(scheduler, service).status.is_terminal and scheduler.now < 5000:
         due = scheduler.next_due()
         assert due is not None
         scheduler.advance(due)

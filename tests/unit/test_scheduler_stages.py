@@ -10,7 +10,7 @@ from scheduler_world import World, cluster, messages, newest, service_config, st
 from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
 from ecs_gpu_deploy.ecs_model.refusals import InvalidParameter
 from ecs_gpu_deploy.ecs_model.state import Service
-from ecs_gpu_deploy.ecs_model.statuses import ServiceDeploymentStatus
+from ecs_gpu_deploy.model import ServiceDeploymentStatus
 
 READY = ContainerScript(load_seconds=0.0)
 
@@ -28,7 +28,7 @@ def deployed(image: str = "next", instances: int = 4, **configuration: Any) -> t
 
 def stages(scheduler: Scheduler, service: Service, until: float) -> list[str]:
     seen: list[str] = []
-    while scheduler.now < until and newest(scheduler, service).status.ongoing:
+    while scheduler.now < until and not newest(scheduler, service).status.is_terminal:
         scheduler.advance(scheduler.now + 1)
         stage = newest(scheduler, service).lifecycle_stage
         if stage and stage not in seen:
@@ -79,7 +79,7 @@ def test_traffic_moves_in_steps(configuration: dict[str, Any], seconds: float) -
     record = newest(scheduler, service)
     revision = scheduler.service_revisions[record.target_revision_arn]
     weights: list[float] = []
-    while record.status.ongoing:
+    while not record.status.is_terminal:
         scheduler.advance(scheduler.now + 1)
         if record.lifecycle_stage == "PRODUCTION_TRAFFIC_SHIFT":
             weights.append(revision.production_traffic_weight)

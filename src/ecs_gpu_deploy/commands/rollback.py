@@ -8,7 +8,7 @@ from typing import Any
 
 from ecs_gpu_deploy.core.definition.diff import difference
 from ecs_gpu_deploy.core.definition.provenance import Provenance, tag_value, told_by
-from ecs_gpu_deploy.core.definition.task_definition import images, registrable
+from ecs_gpu_deploy.core.definition.task_definition import images, registrable, without_tags
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
@@ -209,11 +209,6 @@ def _definition(raw: RawTaskDefinition, pins: Mapping[str, str]) -> dict[str, An
     for container in definition["containerDefinitions"]:
         container["image"] = pins.get(container["name"], container["image"])
     return definition
-
-
-def without_tags(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a definition for the diff: where a revision came from is no difference in what runs."""
-    return {key: value for key, value in definition.items() if key != "tags"}
 
 
 def _register_again(context: Context, reason: str, raw: RawTaskDefinition, rendering: Rendering) -> str:

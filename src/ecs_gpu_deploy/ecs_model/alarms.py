@@ -12,7 +12,8 @@ from typing import Any
 
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import Service, ServiceDeployment
-from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, ServiceDeploymentStatus
+from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus
+from ecs_gpu_deploy.model import ServiceDeploymentStatus
 
 
 def settings_of(service: Service) -> Mapping[str, Any]:
@@ -42,7 +43,7 @@ def status_of(record: ServiceDeployment) -> BreakerStatus:
         return BreakerStatus.TRIGGERED
     if not record.alarms:
         return BreakerStatus.DISABLED
-    return BreakerStatus.MONITORING if record.status.ongoing else BreakerStatus.MONITORING_COMPLETE
+    return BreakerStatus.MONITORING_COMPLETE if record.status.is_terminal else BreakerStatus.MONITORING
 
 
 def set_alarm(model: Model, name: str, *, on: bool) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from ecs_gpu_deploy.core.judge.breaker import failures_after_healthy, threshold, trips
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import Deployment, Service, Task
-from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, RolloutState, TaskStatus
-from ecs_gpu_deploy.model import CircuitBreaker
+from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, TaskStatus
+from ecs_gpu_deploy.model import CircuitBreaker, RolloutState
 
 # The delay grows to at most 27 minutes (AWS page "Amazon ECS service throttle logic"). The steps up to there
 # are not documented; these fit the times seen in the field (docs/aws-facts.md#back-off).

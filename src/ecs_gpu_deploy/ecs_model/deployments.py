@@ -20,7 +20,8 @@ from ecs_gpu_deploy.ecs_model.state import (
     ServiceDeployment,
     ServiceRevision,
 )
-from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, RolloutState, ServiceDeploymentStatus
+from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus
+from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
 # The settings that belong to a service revision: changing one starts a deployment, and a rollback brings them
 # back (docs/aws-facts.md#deployment-identity).
@@ -116,7 +117,7 @@ def ongoing(model: Model, service: Service) -> ServiceDeployment | None:
     if not service.service_deployment_arns:
         return None
     newest = model.service_deployments[service.service_deployment_arns[0]]
-    return newest if newest.status.ongoing else None
+    return None if newest.status.is_terminal else newest
 
 
 def settle(model: Model, service: Service) -> None:
@@ -132,7 +133,7 @@ def settle(model: Model, service: Service) -> None:
                 record.stopped_at = record.finished_at = model.now
             case ServiceDeploymentStatus.ROLLBACK_REQUESTED:
                 roll_back(model, service, record, USER_ROLLBACK)
-            case _ if not record.status.ongoing:
+            case _ if record.status.is_terminal:
                 # Newest first: behind an ended one there is nothing open but what was superseded.
                 if arn != service.current_service_deployment:
                     break
@@ -280,7 +281,7 @@ def _supersede(model: Model, record: ServiceDeployment) -> None:
     if record.status is ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS:
         _set(model, record, ServiceDeploymentStatus.ROLLBACK_FAILED)
         record.finished_at = model.now
-    elif record.status.ongoing and record.status is not ServiceDeploymentStatus.STOP_REQUESTED:
+    elif not record.status.is_terminal and record.status is not ServiceDeploymentStatus.STOP_REQUESTED:
         _set(model, record, ServiceDeploymentStatus.STOP_REQUESTED)
 
 

@@ -7,7 +7,6 @@
     ├── ServiceNotActive               ServiceNotActiveException
     ├── ServiceDeploymentNotFound      ServiceDeploymentNotFoundException
     ├── Conflict                       ConflictException
-    ├── UnsupportedFeature             UnsupportedFeatureException
     ├── ClientMistake                  ClientException
     └── InvalidParameter               InvalidParameterException
 
@@ -60,12 +59,6 @@ class Conflict(SchedulerError):
     """The thing is in a state in which this cannot be done."""
 
     code = "ConflictException"
-
-
-class UnsupportedFeature(SchedulerError):
-    """The feature is not offered here."""
-
-    code = "UnsupportedFeatureException"
 
 
 class ClientMistake(SchedulerError):

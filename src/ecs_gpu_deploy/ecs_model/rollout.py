@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from ecs_gpu_deploy.ecs_model import breaker, deployments, events, launch, stages, task_life
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import Deployment, Service, ServiceDeployment, Task
-from ecs_gpu_deploy.ecs_model.statuses import RolloutState, ServiceDeploymentStatus, StopCode, TaskStatus
+from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus
+from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
 DEFAULT_ALARM_BAKE = 5 * 60.0
 
@@ -304,7 +305,7 @@ def _conclude(model: Model, service: Service, limits: Limits, record: ServiceDep
             deployments.succeed(model, service, record)
         done = healthy >= limits.desired and live == limits.desired and clean
         if done and (record is None or stages.finished(record)) and _baked(model, service, record):
-            deployments.complete(model, service, record if record and record.status.ongoing else None)
+            deployments.complete(model, service, record if record and not record.status.is_terminal else None)
     steady = (
         primary.rollout_state is RolloutState.COMPLETED
         and clean

@@ -24,7 +24,6 @@ EVALUATION_SECONDS = 60.0
 # "When scaling out from zero instances, two are launched".
 FIRST_LAUNCH = 2
 FARGATE = frozenset({"FARGATE", "FARGATE_SPOT"})
-DEFAULT_GPU_MEMORY_MIB = 24_576
 
 
 def provider_for(strategy: Sequence[Mapping[str, Any]], placed: Counter[str]) -> str | None:

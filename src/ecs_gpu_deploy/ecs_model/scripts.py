@@ -59,7 +59,6 @@ class TargetGroup:
     healthy_threshold: int = 5
     unhealthy_threshold: int = 2
     deregistration_delay: float = 300.0
-    slow_start: float = 0.0
     target_type: str = "instance"
     matcher: str = "200"
 

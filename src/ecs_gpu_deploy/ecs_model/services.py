@@ -16,7 +16,7 @@ from ecs_gpu_deploy.ecs_model.refusals import (
     ServiceNotFound,
 )
 from ecs_gpu_deploy.ecs_model.state import Service, ServiceDeployment
-from ecs_gpu_deploy.ecs_model.statuses import ServiceDeploymentStatus
+from ecs_gpu_deploy.model import ServiceDeploymentStatus
 
 # Members of a request that are about the request, not about the service.
 _REQUEST_ONLY = frozenset({"cluster", "service", "clientToken", "forceNewDeployment", "desiredCount"})
@@ -94,7 +94,7 @@ def stop_deployment(model: Model, arn: str, stop_type: str) -> ServiceDeployment
     service, record = _deployment(model, arn)
     if stop_type not in {"", "ROLLBACK", "ABORT"}:
         raise InvalidParameter("The stopType must be ROLLBACK or ABORT.")
-    if not record.status.ongoing or service.service_deployment_arns[0] != arn:
+    if record.status.is_terminal or service.service_deployment_arns[0] != arn:
         raise Conflict(f"The service deployment cannot be stopped in the status {record.status}.")
     asked = record.status in {ServiceDeploymentStatus.PENDING, ServiceDeploymentStatus.IN_PROGRESS}
     if asked:
@@ -114,7 +114,7 @@ def stop_deployment(model: Model, arn: str, stop_type: str) -> ServiceDeployment
 def continue_deployment(model: Model, arn: str, hook_id: str, action: str) -> ServiceDeployment:
     """Answer a PAUSE hook of a service deployment."""
     service, record = _deployment(model, arn)
-    if not record.status.ongoing:
+    if record.status.is_terminal:
         raise Conflict(f"The service deployment cannot be continued in the status {record.status}.")
     stages.answer_hook(model, service, record, hook_id, action)
     return record

@@ -15,7 +15,7 @@ from ecs_gpu_deploy.ecs_model import deployments
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.refusals import InvalidParameter
 from ecs_gpu_deploy.ecs_model.state import LifecycleHook, Service, ServiceDeployment
-from ecs_gpu_deploy.ecs_model.statuses import ServiceDeploymentStatus
+from ecs_gpu_deploy.model import ServiceDeploymentStatus
 
 STAGES = (
     "RECONCILE_SERVICE",

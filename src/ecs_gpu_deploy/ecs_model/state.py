@@ -13,15 +13,8 @@ from typing import Any
 
 from ecs_gpu_deploy.core.capacity.fit import Allocation, Requirement, Room
 from ecs_gpu_deploy.ecs_model.scripts import ContainerScript
-from ecs_gpu_deploy.ecs_model.statuses import (
-    BreakerStatus,
-    HealthStatus,
-    RolloutState,
-    ServiceDeploymentStatus,
-    StopCode,
-    TargetState,
-    TaskStatus,
-)
+from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, HealthStatus, StopCode, TargetState, TaskStatus
+from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
 MAX_EVENTS = 100
 

@@ -1,4 +1,4 @@
-"""The statuses of tasks, targets and deployments, in AWS's spelling."""
+"""The statuses of tasks and targets, in AWS's spelling; those of deployments are in `model`."""
 
 from __future__ import annotations
 
@@ -35,45 +35,6 @@ class StopCode(StrEnum):
     SERVICE_SCHEDULER_INITIATED = "ServiceSchedulerInitiated"
     SPOT_INTERRUPTION = "SpotInterruption"
     TERMINATION_NOTICE = "TerminationNotice"
-    INFRASTRUCTURE_HEALTH = "InfrastructureHealth"
-
-
-class RolloutState(StrEnum):
-    """The rolloutState of an entry of a service's `deployments`."""
-
-    IN_PROGRESS = "IN_PROGRESS"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-
-
-class ServiceDeploymentStatus(StrEnum):
-    """The status of a service deployment."""
-
-    PENDING = "PENDING"
-    IN_PROGRESS = "IN_PROGRESS"
-    STOP_REQUESTED = "STOP_REQUESTED"
-    ROLLBACK_REQUESTED = "ROLLBACK_REQUESTED"
-    ROLLBACK_IN_PROGRESS = "ROLLBACK_IN_PROGRESS"
-    SUCCESSFUL = "SUCCESSFUL"
-    STOPPED = "STOPPED"
-    ROLLBACK_SUCCESSFUL = "ROLLBACK_SUCCESSFUL"
-    ROLLBACK_FAILED = "ROLLBACK_FAILED"
-
-    @property
-    def ongoing(self) -> bool:
-        """Tell whether the deployment has not ended."""
-        return self in _ONGOING
-
-
-_ONGOING = frozenset(
-    {
-        ServiceDeploymentStatus.PENDING,
-        ServiceDeploymentStatus.IN_PROGRESS,
-        ServiceDeploymentStatus.STOP_REQUESTED,
-        ServiceDeploymentStatus.ROLLBACK_REQUESTED,
-        ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS,
-    }
-)
 
 
 class BreakerStatus(StrEnum):

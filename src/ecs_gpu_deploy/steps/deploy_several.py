@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.definition.diff import diff_text, difference
-from ecs_gpu_deploy.core.definition.task_definition import registrable
+from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
@@ -109,7 +109,7 @@ def _part(
 ) -> _Part:
     """Return a service with a draft of its own; its diff is to what it runs itself."""
     running = context.ecs.fetch_task_definition(service.task_definition)
-    changes = difference(registrable({"taskDefinition": running.body}), _untagged(rendering))
+    changes = difference(registrable({"taskDefinition": running.body}), without_tags(rendering.definition))
     return _Part(
         context=replace(context, draft=Draft(service=service)),
         request=request,
@@ -117,10 +117,6 @@ def _part(
         rendering=replace(rendering, changes=changes),
         to_pull=to_pull,
     )
-
-
-def _untagged(rendering: Rendering) -> dict[str, object]:
-    return {key: value for key, value in rendering.definition.items() if key != "tags"}
 
 
 def _one_by_one(parts: Sequence[_Part], arn: str) -> None:

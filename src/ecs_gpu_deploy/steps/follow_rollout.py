@@ -146,7 +146,6 @@ def watched_of(
     return Watched(
         deployment_id=deployment.id,
         task_definition=deployment.task_definition,
-        previous_task_definition=before.task_definition,
         baseline=frozenset(d.id for d in before.deployments if d.id != deployment.id),
         digests=digests,
         started_at=began,

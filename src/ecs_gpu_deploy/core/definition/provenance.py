@@ -15,8 +15,6 @@ MOST_TAGS = 50
 _LONGEST_VALUE = 256
 _ALLOWED = frozenset(" +-=._:/@")
 
-Tag = Mapping[str, str]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:

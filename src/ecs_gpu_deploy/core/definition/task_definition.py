@@ -53,6 +53,11 @@ def registrable(raw_describe: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def without_tags(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition for the diff: where a revision came from is no difference in what runs."""
+    return {key: value for key, value in definition.items() if key != "tags"}
+
+
 def read_task_definition(text: str, *, name: str) -> dict[str, Any]:
     """Parse the text of a task-definition file, JSON or YAML, and check what must be there.
 

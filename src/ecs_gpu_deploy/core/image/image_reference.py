@@ -61,10 +61,6 @@ class ImageReference:
         """Give registry and repository without tag and digest."""
         return f"{self.registry}/{self.repository}" if self.registry else self.repository
 
-    def with_tag(self, tag: str) -> Self:
-        """Point to another tag. The digest goes: it belonged to the old one (peers: fabfuel glued them)."""
-        return type(self).from_text(str(replace(self, tag=tag, digest="")))
-
     def with_digest(self, digest: str) -> Self:
         """Pin to a digest and drop the tag, which nothing would look at any more."""
         return type(self).from_text(str(replace(self, tag="", digest=digest)))

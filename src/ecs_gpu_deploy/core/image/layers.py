@@ -79,8 +79,6 @@ class LayerDelta:
 
     new_bytes: int
     total_bytes: int
-    new_layers: int
-    total_layers: int
 
     def __str__(self) -> str:
         """Say it as a person would."""
@@ -101,8 +99,6 @@ def layer_delta(old: Manifest | None, new: Manifest) -> LayerDelta:
     return LayerDelta(
         new_bytes=sum(fresh.values()),
         total_bytes=sum(sizes.values()),
-        new_layers=len(fresh),
-        total_layers=len(sizes),
     )
 
 

@@ -35,7 +35,6 @@ class Rule:
     patterns: tuple[str, ...]
     count_type: str
     count: int
-    archives: bool = False
 
     def selects(self, image: StoredImage) -> bool:
         """Do the image's tags meet the rule?"""
@@ -76,7 +75,6 @@ def _rule(entry: Mapping[str, Any]) -> Rule:
         patterns=prefixes + patterns,
         count_type=str(selection.get("countType", "")),
         count=int(selection.get("countNumber", 0)),
-        archives=(entry.get("action") or {}).get("type") == "transition",
     )
 
 

@@ -39,7 +39,6 @@ class Watched:
 
     deployment_id: str
     task_definition: str
-    previous_task_definition: str = ""
     baseline: frozenset[str] = frozenset()
     known_events: frozenset[str] = frozenset()
     digests: Mapping[str, str] = field(default_factory=dict)

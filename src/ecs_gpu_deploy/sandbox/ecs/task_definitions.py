@@ -13,21 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.gpus import gpu_request_of
+from ecs_gpu_deploy.core.definition.task_definition import READ_ONLY
 from ecs_gpu_deploy.sandbox.ecs.required_attributes import compatibilities, required_attributes
 from ecs_gpu_deploy.sandbox.protocol.api_errors import client_exception, invalid_parameter
-
-READ_ONLY = (
-    "compatibilities",
-    "deleteRequestedAt",
-    "deregisteredAt",
-    "registeredAt",
-    "registeredBy",
-    "requiresAttributes",
-    "revision",
-    "status",
-    "taskDefinitionArn",
-)
-"""Members of a description that no registration has; AWS ignores them in a request."""
 
 family_pattern = re.compile(r"[A-Za-z0-9_-]{1,255}")
 health_check_ranges = {

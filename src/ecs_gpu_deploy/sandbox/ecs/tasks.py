@@ -244,8 +244,8 @@ def update_task_protection(region: EcsRegion, request: Request) -> Response:
         elif task.service_name is None:
             failures.append({"arn": task.arn, "reason": "TASK_NOT_VALID"})
         else:
-            task.protected_until = region.now + minutes * 60 if request["protectionEnabled"] else None
-            found.append(_protection(task, region.now))
+            until = region.now + minutes * 60 if request["protectionEnabled"] else None
+            found.append(_protection(cluster.scheduler.protect_task(task.arn, until, region.now), region.now))
     return {"protectedTasks": found, "failures": failures}
 
 

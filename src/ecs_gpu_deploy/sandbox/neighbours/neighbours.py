@@ -17,6 +17,7 @@ from ecs_gpu_deploy.sandbox.neighbours.github_issuer import ISSUER_HOST
 from ecs_gpu_deploy.sandbox.neighbours.images import Image, Images, Reference
 from ecs_gpu_deploy.sandbox.neighbours.moto_corrections import correct
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Role
+from ecs_gpu_deploy.sandbox.protocol.query_xml import query_answer
 
 WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 MOTO_ACCOUNT_ID = "123456789012"
@@ -251,25 +252,21 @@ class Neighbours:
 
 def target_health_xml(descriptions: Iterable[Mapping[str, str]], request_id: str) -> str:
     """Write DescribeTargetHealth's answer; descriptions have Id, Port, AvailabilityZone, State, Reason."""
-    from xml.sax.saxutils import escape  # noqa: PLC0415
 
-    def element(name: str, value: str) -> str:
-        return f"<{name}>{escape(value)}</{name}>" if value else ""
+    def members(target: Mapping[str, str], *names: str) -> dict[str, str]:
+        return {name: target.get(name, "") for name in names}
 
-    members = "".join(
-        "<member>"
-        f"<HealthCheckPort>{escape(target['Port'])}</HealthCheckPort>"
-        "<TargetHealth>"
-        + "".join(element(name, target.get(name, "")) for name in ("State", "Reason", "Description"))
-        + "</TargetHealth><Target>"
-        + "".join(element(name, target.get(name, "")) for name in ("Id", "Port", "AvailabilityZone"))
-        + "</Target></member>"
+    shown = [
+        {
+            "HealthCheckPort": target["Port"],
+            "TargetHealth": members(target, "State", "Reason", "Description"),
+            "Target": members(target, "Id", "Port", "AvailabilityZone"),
+        }
         for target in descriptions
-    )
-    return (
-        '<DescribeTargetHealthResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/">'
-        "<DescribeTargetHealthResult><TargetHealthDescriptions>"
-        f"{members}</TargetHealthDescriptions></DescribeTargetHealthResult>"
-        f"<ResponseMetadata><RequestId>{escape(request_id)}</RequestId></ResponseMetadata>"
-        "</DescribeTargetHealthResponse>"
+    ]
+    return query_answer(
+        "DescribeTargetHealth",
+        {"TargetHealthDescriptions": shown},
+        namespace="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
+        request_id=request_id,
     )

@@ -119,7 +119,6 @@ def declared_target_group(arn: str, entry: Mapping[str, Any]) -> TargetGroup:
         healthy_threshold=int(entry.get("HealthyThresholdCount", 5)),
         unhealthy_threshold=int(entry.get("UnhealthyThresholdCount", 2)),
         deregistration_delay=float(attributes.get("deregistration_delay.timeout_seconds", 300)),
-        slow_start=float(attributes.get("slow_start.duration_seconds", 0)),
         target_type=str(entry.get("TargetType", "instance")),
         matcher=str(entry.get("Matcher", {}).get("HttpCode", "200")),
     )
@@ -138,7 +137,6 @@ def target_group_in(elbv2: Any, arn: str) -> TargetGroup | None:
         healthy_threshold=int(group.healthy_threshold_count),
         unhealthy_threshold=int(group.unhealthy_threshold_count),
         deregistration_delay=float(attributes.get("deregistration_delay.timeout_seconds", 300)),
-        slow_start=float(attributes.get("slow_start.duration_seconds", 0)),
         target_type=str(group.target_type),
         matcher=str((getattr(group, "matcher", None) or {}).get("HttpCode", "200")),
     )

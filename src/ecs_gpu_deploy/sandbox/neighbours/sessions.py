@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Session
 from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError
 from ecs_gpu_deploy.sandbox.protocol.calls import Request
+from ecs_gpu_deploy.sandbox.protocol.query_xml import query_answer
 
 TOKEN_PATH = "/_sandbox/github/token"  # noqa: S105 - a path
 OWN_STS_ACTIONS = frozenset({"sts:AssumeRoleWithWebIdentity", "sts:GetCallerIdentity"})
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 
 
 def github_token_request(environ: Mapping[str, Any], *, region: str) -> Request:
@@ -65,16 +66,4 @@ def caller_identity_xml(session: Session) -> str:
 
 
 def _answer(operation: str, members: Mapping[str, Any]) -> str:
-    return (
-        f'<{operation}Response xmlns="{NAMESPACE}">'
-        f"<{operation}Result>{_elements(members)}</{operation}Result>"
-        f"<ResponseMetadata><RequestId>00000000-0000-0000-0000-000000000000</RequestId></ResponseMetadata>"
-        f"</{operation}Response>"
-    )
-
-
-def _elements(members: Mapping[str, Any]) -> str:
-    return "".join(
-        f"<{name}>{_elements(value) if isinstance(value, Mapping) else escape(str(value))}</{name}>"
-        for name, value in members.items()
-    )
+    return query_answer(operation, members, namespace=NAMESPACE, request_id=REQUEST_ID)

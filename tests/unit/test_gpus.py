@@ -54,7 +54,7 @@ def test_a_text_is_read_alike_as_an_input_and_in_a_task_definition(
     entry = {"type": "GPU", "value": text}
     assert GpuRequest.from_value(text) == gpu_request_of(entry) == expected
     assert expected.value == value
-    assert READERS["gpu"](BY_NAME["gpu"], (text,)) == (value or "0")
+    assert READERS["gpu"](BY_NAME["gpu"], (text,)) == expected
     asked = requirement_of({"containerDefinitions": [{"name": "rag", "resourceRequirements": [entry]}]})
     assert asked.gpus == ((("rag", expected),) if value else ())
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import OPTIONS
 from ecs_gpu_deploy.inputs.readers import READERS
@@ -37,7 +38,7 @@ def test_zero_is_refused_where_it_would_mean_never(name):
 def test_zero_is_kept_where_it_means_something():
     assert _value("placement-timeout", "0") == 0
     assert _value("cpu", "0") == 0
-    assert _value("gpu", "0") == "0"
+    assert _value("gpu", "0") == GpuRequest()
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("FALSE", False), ("yes", True), ("0", False)])
@@ -58,7 +59,7 @@ def test_a_choice_names_the_choices():
 
 @pytest.mark.parametrize("text", ["1", "0.25", "ALL", "8", "0"])
 def test_gpu_requests_that_ecs_knows(text):
-    assert _value("gpu", text) == text
+    assert _value("gpu", text) == GpuRequest.from_value(text)
 
 
 @pytest.mark.parametrize("text", ["one", "-1", "1.5.2", "1,5"])

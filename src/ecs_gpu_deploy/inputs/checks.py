@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_definition import read_task_definition
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
@@ -232,7 +231,6 @@ def _overrides(values: Mapping[str, Any]) -> Overrides:
     gpu, sharing = values["gpu"], values["gpu_sharing"]
     if gpu is not None and sharing is not None:
         raise InvalidInput("gpu and gpu-sharing exclude each other.", hint="Leave one of them out.")
-    asked = gpu if sharing is None else sharing
     return Overrides(
         container=values["container"] or "",
         images=values["image"] or {},
@@ -243,7 +241,7 @@ def _overrides(values: Mapping[str, Any]) -> Overrides:
         container_cpu=values["cpu"],
         container_memory=values["memory"],
         container_memory_reservation=values["memory_reservation"],
-        gpu=None if asked is None else GpuRequest.from_value(asked),
+        gpu=gpu if sharing is None else sharing,
         health_check=values["health_check"] or {},
         log_options=values["log_options"] or {},
         docker_labels=values["docker_labels"] or {},
@@ -386,7 +384,7 @@ def _task_overrides(values: Mapping[str, Any]) -> TaskOverrides:
         container_cpu=values["cpu"],
         container_memory=values["memory"],
         container_memory_reservation=values["memory_reservation"],
-        gpu=None if values["gpu"] is None else GpuRequest.from_value(values["gpu"]),
+        gpu=values["gpu"],
         cpu=_units(values["task_cpu"] or ""),
         memory=_units(values["task_memory"] or ""),
         task_role_arn=values["task_role_arn"] or "",

@@ -99,20 +99,18 @@ def _number(option: Option, texts: tuple[str, ...]) -> float:
     return float(text)
 
 
-def _gpu(option: Option, texts: tuple[str, ...]) -> str:
+def _gpu(option: Option, texts: tuple[str, ...]) -> GpuRequest:
     try:
-        return GpuRequest.from_value(texts[-1]).value or "0"
+        return GpuRequest.from_value(texts[-1])
     except ValueError as error:
         raise _invalid(option, texts[-1], "a number of GPUs (1, 0.25), ALL, or 0 for none") from error
 
 
-def _gpu_sharing(option: Option, texts: tuple[str, ...]) -> dict[str, Any]:
-    value = _mapping(option, texts)
+def _gpu_sharing(option: Option, texts: tuple[str, ...]) -> GpuRequest:
     try:
-        GpuRequest.from_value(value)
+        return GpuRequest.from_value(_mapping(option, texts))
     except ValueError as error:
         raise InvalidInput(f"{option.name} cannot be used: {error}", hint=HINT) from error
-    return value
 
 
 def _lines(texts: tuple[str, ...]) -> list[str]:

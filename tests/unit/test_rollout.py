@@ -74,12 +74,17 @@ def rollout(status, **rest):
     )
 
 
-def verdict(*snapshots, watched=WATCHED):
+def verdict(*snapshots, watched=WATCHED, facts=None):
+    """Return the answer to the last look; where the judge asks for a closer one, it is the same again."""
     history = history_at_start(watched)
     answer = None
     for snapshot in snapshots:
         history = observed(watched, history, snapshot)
-        answer = judge(watched, snapshot, history, snapshot.at)
+        answer = judge(watched, snapshot, history, snapshot.at, facts)
+        if isinstance(answer, Waiting) and answer.closer:
+            closer = replace(snapshot, is_whole=True)
+            history = observed(watched, history, closer)
+            answer = judge(watched, closer, history, closer.at, facts)
     return answer
 
 
@@ -387,7 +392,7 @@ def test_a_healthy_task_between_failures_begins_the_count_anew():
 def test_progress_moves_the_deadline_and_a_crash_loop_does_not():
     pulling = Task(arn="arn:t/1", started_by=OURS, last_status="PENDING", created_at=1000)
     running = replace(pulling, last_status="RUNNING", started_at=1200)
-    watched = replace(WATCHED, has_container_check=True)
+    watched = replace(WATCHED, checked_containers=frozenset({"rag"}))
     history = history_at_start(watched)
     second = replace(running, arn="arn:t/2")
     for at, tasks in ((1010, (pulling,)), (1200, (running,)), (1300, (running,)), (1400, (running, second))):

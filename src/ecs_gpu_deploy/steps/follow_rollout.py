@@ -154,7 +154,9 @@ def watched_of(
         placement_given=wait.placement_timeout_given,
         crash_loop_threshold=options.crash_loop_threshold,
         allow_desired_zero=options.allow_desired_zero,
-        has_container_check=any(c.get("healthCheck") for c in definition["containerDefinitions"]),
+        checked_containers=frozenset(
+            str(c.get("name")) for c in definition["containerDefinitions"] if c.get("healthCheck")
+        ),
     )
 
 

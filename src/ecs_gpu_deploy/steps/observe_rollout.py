@@ -15,7 +15,8 @@ from ecs_gpu_deploy.core.capacity.compute import compute_of
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
 from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook
-from ecs_gpu_deploy.core.judge.observed import History, Snapshot, is_failure, is_unplaced_event
+from ecs_gpu_deploy.core.judge.evidence import is_failure, is_unplaced_event
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot
 from ecs_gpu_deploy.core.judge.pace import LookTimes, instances_are_due, service_is_due, tasks_are_due
 from ecs_gpu_deploy.core.judge.rollout import SETTLE_SECONDS
 from ecs_gpu_deploy.core.judge.watch import Watch

@@ -6,14 +6,8 @@ from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.capacity.shortage import Answer
 from ecs_gpu_deploy.core.diagnose.rollout_causes import diagnoses_at_end, phases_at_end
-from ecs_gpu_deploy.core.judge.observed import (
-    History,
-    Watched,
-    history_at_start,
-    is_failure,
-    observed,
-    ours_of,
-)
+from ecs_gpu_deploy.core.judge.evidence import is_failure
+from ecs_gpu_deploy.core.judge.observed import History, Watched, history_at_start, observed, ours_of
 from ecs_gpu_deploy.core.judge.pace import seconds_to_next_look
 from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.core.judge.rollout import judge

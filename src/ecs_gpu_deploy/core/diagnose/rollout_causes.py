@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
 from ecs_gpu_deploy.core.judge.culprit import side_containers
-from ecs_gpu_deploy.core.judge.observed import History, is_failure, ours_of
+from ecs_gpu_deploy.core.judge.evidence import is_failure
+from ecs_gpu_deploy.core.judge.observed import History, ours_of
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import Watch

@@ -1,15 +1,19 @@
 """What we call before AWS does: no room, a deadlock, a crash loop without a breaker, a deadline, the timeout.
 
-Only what is certain is called; AWS's own verdict always comes first where it gives one.
+Only what is certain is called; AWS's own verdict always comes first where it gives one. The judge takes a
+verdict of ours only from a look that asked for everything and was answered (`Snapshot.is_answered`).
 """
 
 from __future__ import annotations
 
+import math
+
 from ecs_gpu_deploy.core.judge.breaker import threshold
-from ecs_gpu_deploy.core.judge.observed import History, Watched, ours_of, signature
+from ecs_gpu_deploy.core.judge.evidence import UNCHECKED_SECONDS, lifetime, says_deadlocked, signature
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, ours_of, up_seconds
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, spoken_span
-from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.model import Service, ServiceDeployment, short_id
 from ecs_gpu_deploy.result import Outcome
 
 IMPOSSIBLE_SECONDS = 120.0
@@ -23,7 +27,7 @@ def called_by_us(
     return (
         _no_capacity(watched, history, now)
         or _deadlock(service, history)
-        or _crash_loop(watched, service, history)
+        or _crash_loop(watched, service, history, now)
         or (_late(history, now, facts) if facts is not None else None)
     )
 
@@ -41,10 +45,11 @@ def placement_limit(watched: Watched, history: History) -> float:
 
 
 def _no_capacity(watched: Watched, history: History, now: float) -> Verdict | None:
-    since = history.unplaced_since
-    if since is None or now - since < placement_limit(watched, history):
+    since, counted = history.unplaced_since, history.placement_from
+    if since is None or counted is None or now - counted < placement_limit(watched, history):
         return None
-    reason = f"No place was found for a task of the new revision for {spoken_span(now - since)}."
+    moved = f", {spoken_span(now - counted)} of them without any progress" if counted > since else ""
+    reason = f"No place was found for a task of the new revision for {spoken_span(now - since)}{moved}."
     if history.shortage is not None:
         reason += f" {history.shortage.message}"
     return Verdict(outcome=Outcome.NO_CAPACITY, reason=reason, ours=True)
@@ -53,31 +58,43 @@ def _no_capacity(watched: Watched, history: History, now: float) -> Verdict | No
 def _deadlock(service: Service, history: History) -> Verdict | None:
     """Call percentages that let nothing move: ECS says so once, and nothing but a change resolves it.
 
-    Source: page "Amazon ECS service event messages", "unable to stop or start tasks during a deployment".
+    Its event alone is not enough, for the desired count or the percentages may have changed since: the
+    arithmetic must still hold. Sources: page "Amazon ECS service event messages", "unable to stop or start
+    tasks during a deployment"; page "Deploy Amazon ECS services by replacing tasks" (the lower limit is
+    rounded up, the upper one down).
     """
-    if not any(
-        "because of the service deployment configuration" in event.message for event in history.events
-    ):
+    desired = service.desired_count
+    lower = math.ceil(desired * service.minimum_healthy_percent / 100)
+    upper = desired * service.maximum_percent // 100
+    if lower < desired or upper > desired or not any(map(says_deadlocked, history.events)):
         return None
     return Verdict(
         outcome=Outcome.FAILED,
         reason="The rollout cannot move: minimumHealthyPercent "
         f"{service.minimum_healthy_percent} and maximumPercent {service.maximum_percent} allow "
-        f"neither to stop nor to start one of {service.desired_count} tasks.",
+        f"neither to stop nor to start one of {desired} tasks.",
         ours=True,
     )
 
 
-def _crash_loop(watched: Watched, service: Service, history: History) -> Verdict | None:
+def _crash_loop(watched: Watched, service: Service, history: History, now: float) -> Verdict | None:
     """Call a crash loop after as many equal failures in a row as the breaker would have allowed.
 
-    Source: docs/aws-facts.md#circuit-breaker.
+    It is one only while nothing of the new revision stays up: a task that runs longer than the failed ones
+    did is not part of it. Sources: page "How the Amazon ECS deployment circuit breaker detects failures"; API
+    reference, "Deployment", failedTasks ("Once a service deployment has one or more successfully running
+    tasks, the failed task count resets to zero and stops being evaluated").
     """
     if service.circuit_breaker.enable:
         return None
     allowed = watched.crash_loop_threshold or threshold(service.circuit_breaker, service.desired_count)
     failures = history.since_healthy
     if len(failures) < allowed or len({signature(task) for task in failures[-allowed:]}) > 1:
+        return None
+    longest = max(lifetime(task) for task in failures[-allowed:])
+    if any(
+        task.last_status == "RUNNING" and up_seconds(history, task, now) >= longest for task in history.live
+    ):
         return None
     return Verdict(
         outcome=Outcome.FAILED,
@@ -102,17 +119,51 @@ def _late(history: History, now: float, facts: PhaseFacts) -> Verdict | None:
     )
 
 
-def timed_out(watched: Watched, service: Service, history: History, waiting: Waiting) -> Verdict:
+def timed_out(
+    watched: Watched, service: Service, history: History, snapshot: Snapshot, waiting: Waiting
+) -> Verdict:
     """Return the verdict when the timeout comes first: in which phase, how many tasks, what AWS does."""
     ours = ours_of(watched, service)
     counts = (
         f"{ours.running_count} of {ours.desired_count} new tasks run" if ours else "the new tasks are gone"
     )
-    note = waiting.note or (history.shortage.note if history.shortage else "")
-    doing = f"; {note.rstrip('.')}" if note else ""
+    if history.silent_since is not None:
+        silent = spoken_span(snapshot.at - history.silent_since)
+        counts = f"AWS has not shown the service for {silent}; before that {counts}"
+    notes = [waiting.note or (history.shortage.note if history.shortage else "")]
+    if snapshot.deployment is not None:
+        notes.append(_status(snapshot.deployment, history, snapshot.at))
+    doing = "".join(f"; {note.rstrip('.')}" for note in notes if note)
     return Verdict(
         outcome=Outcome.TIMED_OUT,
         reason=f"Not finished after {spoken_span(watched.timeout)}: in phase {history.phase}, "
         f"{counts}{doing}.",
         ours=True,
     )
+
+
+def _status(deployment: ServiceDeployment, history: History, at: float) -> str:
+    """Return the service deployment's status and its age, as far as AWS's clock is known."""
+    said = f"AWS calls the service deployment {short_id(deployment.arn)} {deployment.status or 'nothing'}"
+    if history.offset is None or not deployment.created_at:
+        return said
+    return (
+        f"{said}, {spoken_span(max(at + history.offset - deployment.created_at, 0.0))} after it was created"
+    )
+
+
+def settle_seconds(watched: Watched, history: History, failed: int) -> float:
+    """Return for how long a finished rollout must stay up to be called good, given *failed* tasks of it.
+
+    As long as its tasks took to fail, from `UNCHECKED_SECONDS` to `SETTLE_MOST`, unless somebody set it.
+    """
+    if watched.settle_seconds is not None:
+        return watched.settle_seconds
+    if not failed:
+        return 0.0
+    longest = max((lifetime(task) for task in history.stopped), default=0.0)
+    return min(max(longest, UNCHECKED_SECONDS), SETTLE_MOST)
+
+
+SETTLE_MOST = 120.0
+"""The longest settle time that we choose ourselves, in seconds."""

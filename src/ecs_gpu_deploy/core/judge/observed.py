@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ecs_gpu_deploy.core.capacity.shortage import Shortage
+from ecs_gpu_deploy.core.judge.evidence import is_failure, is_healthy, is_leaving, is_unplaced_event
 from ecs_gpu_deploy.core.judge.phases import PhaseName, phase_of, phase_of_task, rank
 from ecs_gpu_deploy.model import (
     Deployment,
@@ -34,7 +35,10 @@ class Watched:
     `baseline` holds the ids of the classic deployments and `known_events` those of the events from before
     UpdateService. `digests` maps containers to the image digest that must run (only where it is known).
     `placement_timeout` and `timeout` are seconds; `placement_given` says that somebody set the former;
-    `crash_loop_threshold` is None for the breaker's own.
+    `crash_loop_threshold` is None for the breaker's own. `checked_containers` are those with a health check.
+    `drain_seconds` is how long an old task may take to leave: deregistration delay, stopTimeout and a margin.
+    `settle_seconds` is how long a rollout with failed tasks must stay up to be called good; None: as long as
+    its tasks took to fail.
     """
 
     deployment_id: str
@@ -48,17 +52,21 @@ class Watched:
     placement_given: bool = False
     crash_loop_threshold: int | None = None
     allow_desired_zero: bool = False
-    has_container_check: bool = False
+    checked_containers: frozenset[str] = frozenset()
+    drain_seconds: float = 90.0
+    settle_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What one look at AWS showed.
 
-    `service` is None when it is gone; `deployment` is None while unknown, `api_closed` says that it stays so.
-    `tasks` is None where this look did not include them; `shortage` where nobody asked or nothing lacks.
-    `stale` says that AWS did not show the service this time: `service` is then what was seen before, perhaps
-    before the deployment began.
+    `service` is None when AWS does not know it; `deployment` is None while unknown, `api_closed` says that it
+    stays so. `tasks` is None where this look did not include them; `shortage` where nobody asked or nothing
+    lacks; `instances` are the ids of the container instances, None where nobody asked. `newer` is a service
+    deployment that began after ours. `stale` says that AWS did not show the service this time: `service` is
+    then what was seen before, perhaps before the deployment began. `is_whole` says that this look was to show
+    everything, `unseen` what of it AWS did not answer about (what is denied for good is not in it).
     """
 
     at: float
@@ -67,18 +75,32 @@ class Snapshot:
     api_closed: bool = False
     stale: bool = False
     tasks: tuple[Task, ...] | None = None
-    target_health: tuple[TargetHealth, ...] = ()
+    target_health: tuple[TargetHealth, ...] | None = None
     shortage: Shortage | None = None
+    instances: frozenset[str] | None = None
+    newer: ServiceDeployment | None = None
+    is_whole: bool = False
+    unseen: tuple[str, ...] = ()
+
+    @property
+    def is_answered(self) -> bool:
+        """Say whether everything was asked for in this look, and AWS answered."""
+        return self.is_whole and not self.unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What was seen since the deployment began; `observed` adds a snapshot to it. Bounded in size.
 
-    `live` and `others` are our own and the service's other tasks that run or begin, `stopped` our ended ones.
+    `live` and `others` are our own and the service's other tasks that run or begin, `stopped` our ended ones;
+    `running_since` and `leaving_since` tell when a task (by ARN) was first seen running, or on its way out.
     `since_healthy` are the failed tasks of ours since one was last seen healthy. `unplaced_since` tells since
-    when nothing of ours found a place, `progress_at` when the rollout last came further than ever before;
-    `seconds` were spent in each phase, `allowed` are those of them that passed before its last progress.
+    when nothing of ours found a place, `placement_from` from when that is counted: since then nothing else
+    moved either. `progress_at` is when the rollout last came further than ever before; `seconds` were spent
+    in each phase, `allowed` are those of them that passed before its last progress. `ours_seen` says that
+    AWS has shown our deployment once, `missing_since` since when it does not know the service, `silent_since`
+    since when it does not show it. `desired_asked` is the desired count before AWS called the deployment
+    done, `offset` what AWS's clock is ahead of ours in seconds.
     """
 
     started_at: float
@@ -91,8 +113,17 @@ class History:
     events: tuple[Event, ...] = ()
     target_health: tuple[TargetHealth, ...] = ()
     unplaced_since: float | None = None
+    placement_from: float | None = None
     shortage: Shortage | None = None
     placed: int = 0
+    instances: frozenset[str] = frozenset()
+    running_since: Mapping[str, float] = field(default_factory=dict)
+    leaving_since: Mapping[str, float] = field(default_factory=dict)
+    ours_seen: bool = False
+    missing_since: float | None = None
+    silent_since: float | None = None
+    desired_asked: int | None = None
+    offset: float | None = None
     success_since: float | None = None
     foreign_since: float | None = None
     failed_since: float | None = None
@@ -129,35 +160,6 @@ def ours_of(watched: Watched, service: Service | None) -> Deployment | None:
     return next((d for d in service.deployments if is_ours(watched, d)), None) if service else None
 
 
-def is_failure(task: Task) -> bool:
-    """Say whether a stopped task is one that failed, not one that the scheduler replaced or a person stopped.
-
-    Source: docs/aws-facts.md#stopped-tasks; "Scaling activity initiated by" is the normal end of an old task.
-    """
-    if task.stopped_reason.startswith("Scaling activity initiated by"):
-        return False
-    if task.stop_code in {"EssentialContainerExited", "TaskFailedToStart"}:
-        return True
-    return "failed" in task.stopped_reason.lower() and task.stop_code != "UserInitiated"
-
-
-def is_unplaced_event(event: Event) -> bool:
-    """Say whether AWS says that it found no room for a task (page "Amazon ECS service event messages")."""
-    message = event.message
-    return "unable to place" in message and not any(
-        other in message for other in ("CannotPull", "ResourceInitializationError", "CannotStart")
-    )
-
-
-def signature(task: Task) -> tuple[object, ...]:
-    """Return what makes two failures the same: stop code, exit codes, the reason up to its first colon.
-
-    Behind the colon stand ids and times, which differ from task to task.
-    """
-    exits = tuple(container.exit_code for container in task.containers)
-    return (task.stop_code, exits, task.stopped_reason.partition(":")[0].partition("(")[0].strip())
-
-
 def says_successful(snapshot: Snapshot, ours: Deployment | None) -> bool:
     """Say whether AWS calls our deployment done: by its service deployment, else by COMPLETED on PRIMARY.
 
@@ -174,43 +176,50 @@ def says_successful(snapshot: Snapshot, ours: Deployment | None) -> bool:
     )
 
 
-def is_healthy(task: Task, targets: Sequence[TargetHealth], *, has_container_check: bool) -> bool:
-    """Say whether a task runs and all its checks pass, as far as one can see.
-
-    With a load balancer and a container check a task counts only when both pass (page
-    "DeploymentConfiguration", minimumHealthyPercent). Targets carry no task id, so one that is still initial
-    or unhealthy counts against every task.
-    """
-    if task.last_status != "RUNNING" or (has_container_check and task.health_status != "HEALTHY"):
-        return False
-    return not any(target.state in {"initial", "unhealthy"} for target in targets)
+def clock_offset(watched: Watched, ours: Deployment | None) -> float | None:
+    """Return the seconds that AWS's clock is ahead of ours: both know when our deployment began."""
+    return ours.created_at - watched.started_at if ours is not None and ours.created_at else None
 
 
 def observed(watched: Watched, history: History, snapshot: Snapshot) -> History:
     """Return *history* with what *snapshot* adds: tasks, events, phase times, first sights."""
     service = None if snapshot.stale else snapshot.service
     fresh = _fresh_events(watched, history, service)
+    ours = ours_of(watched, service)
     history = replace(
         history,
         events=tuple(sorted((*history.events, *fresh), key=lambda event: event.created_at))[-_KEPT_EVENTS:],
-        target_health=snapshot.target_health or history.target_health,
+        target_health=history.target_health if snapshot.target_health is None else snapshot.target_health,
+        ours_seen=history.ours_seen or ours is not None,
+        missing_since=_since(history.missing_since, snapshot.at, snapshot.service is None),
+        silent_since=_since(history.silent_since, snapshot.at, snapshot.stale),
+        offset=clock_offset(watched, ours) if history.offset is None else history.offset,
     )
     if snapshot.tasks is not None:
         history = _with_tasks(watched, history, snapshot.tasks, snapshot.at)
-    ours = ours_of(watched, service)
     if ours is not None and ours.rollout_state == RolloutState.FAILED:
         since = snapshot.at if history.failed_since is None else history.failed_since
         history = replace(history, failed_since=since, failure_reason=ours.rollout_state_reason)
-    history = _with_capacity(history, ours, fresh, snapshot)
+    moved = history.progress_at
     history = _with_phase(watched, history, snapshot, ours)
+    history = _with_capacity(watched, history, ours, fresh, snapshot, moved=history.progress_at > moved)
     success = says_successful(snapshot, ours)
     foreign = service is not None and service.primary is not None and not is_ours(watched, service.primary)
+    asked = service.desired_count if service is not None and not success else history.desired_asked
     return replace(
         history,
         seen_at=snapshot.at,
-        success_since=(history.success_since or snapshot.at) if success else None,
-        foreign_since=(history.foreign_since or snapshot.at) if foreign else None,
+        desired_asked=asked,
+        success_since=_since(history.success_since, snapshot.at, success),
+        foreign_since=_since(history.foreign_since, snapshot.at, foreign),
     )
+
+
+def _since(before: float | None, at: float, holds: bool) -> float | None:
+    """Return since when something *holds*, None where it does not."""
+    if not holds:
+        return None
+    return at if before is None else before
 
 
 def _fresh_events(watched: Watched, history: History, service: Service | None) -> tuple[Event, ...]:
@@ -232,32 +241,63 @@ def _with_tasks(watched: Watched, history: History, tasks: Sequence[Task], at: f
         key=lambda task: task.stopped_at or at,
     )
     live = tuple(task for task in mine if task.last_status != "STOPPED")
+    others = tuple(
+        task for task in tasks if task.started_by != watched.deployment_id and task.last_status != "STOPPED"
+    )
+    running = {
+        task.arn: history.running_since.get(task.arn, at) for task in live if task.last_status == "RUNNING"
+    }
+    history = replace(
+        history,
+        live=live,
+        others=others,
+        stopped=(*history.stopped, *ended)[-_KEPT_TASKS:],
+        running_since=running,
+        leaving_since={
+            task.arn: history.leaving_since.get(task.arn, at) for task in others if is_leaving(task)
+        },
+    )
     healthy = sum(
-        is_healthy(task, history.target_health, has_container_check=watched.has_container_check)
+        is_healthy(
+            task,
+            history.target_health,
+            watched.checked_containers,
+            up_seconds=up_seconds(history, task, at),
+        )
         for task in live
     )
     failed = () if healthy else (*history.since_healthy, *(task for task in ended if is_failure(task)))
-    return replace(
-        history,
-        live=live,
-        others=tuple(
-            task
-            for task in tasks
-            if task.started_by != watched.deployment_id and task.last_status != "STOPPED"
-        ),
-        stopped=(*history.stopped, *ended)[-_KEPT_TASKS:],
-        since_healthy=failed[-_KEPT_TASKS:],
-        healthy=healthy,
-    )
+    return replace(history, since_healthy=failed[-_KEPT_TASKS:], healthy=healthy)
+
+
+def up_seconds(history: History, task: Task, at: float) -> float:
+    """Return for how many seconds a task runs at *at*: by our sight of it or AWS's time, the longer one."""
+    seen = at - history.running_since.get(task.arn, at)
+    if history.offset is None or task.started_at is None:
+        return seen
+    return max(seen, at + history.offset - task.started_at)
+
+
+def leaving_instances(history: History) -> frozenset[str]:
+    """Return the container instances on which a task of another revision is on its way out."""
+    return frozenset(task.container_instance_arn for task in history.others if is_leaving(task)) - {""}
 
 
 def _with_capacity(
-    history: History, ours: Deployment | None, fresh: Sequence[Event], snapshot: Snapshot
+    watched: Watched,
+    history: History,
+    ours: Deployment | None,
+    fresh: Sequence[Event],
+    snapshot: Snapshot,
+    *,
+    moved: bool,
 ) -> History:
-    """Return *history* knowing since when nothing of ours found a place.
+    """Return *history* knowing since when nothing of ours found a place, and from when that is counted.
 
     One refusal followed by a placed task is none; AWS does not repeat a refusal for up to 6 h, so that only
-    a placed task ends it (docs/aws-facts.md#service-events).
+    a placed task ends it (docs/aws-facts.md#service-events). What *moved* meanwhile (a new task that
+    became healthy, an old one that left, an instance that registered) restarts the count, and an old task on
+    its way out holds it: the place it leaves is what is waited for.
     """
     provisioning = [task for task in history.live if task.last_status == "PROVISIONING"]
     placed = len(history.live) - len(provisioning) + len(history.stopped)
@@ -266,10 +306,38 @@ def _with_capacity(
         since = None
     if ours is not None and ours.running_count + ours.pending_count >= ours.desired_count > 0:
         since = None if not provisioning else since
-    if since is None and (provisioning or any(is_unplaced_event(event) for event in fresh)):
-        since = snapshot.at
-    shortage = None if since is None else snapshot.shortage or history.shortage
-    return replace(history, unplaced_since=since, shortage=shortage, placed=max(placed, history.placed))
+    refusals = [event.created_at for event in fresh if is_unplaced_event(event)]
+    if since is None and (provisioning or refusals):
+        began = (*refusals, *(task.created_at for task in provisioning if task.created_at))
+        since = _by_our_clock(history, min(began, default=None), snapshot.at)
+    joined = snapshot.instances is not None and bool(snapshot.instances - history.instances)
+    first = not history.instances
+    leaves = any(snapshot.at - at < watched.drain_seconds for at in history.leaving_since.values())
+    counted = history.placement_from
+    if since is None:
+        counted = None
+    elif counted is None:
+        counted = since
+    if counted is not None and (moved or leaves or (joined and not first)):
+        counted = snapshot.at
+    shortage = (
+        None if since is None else snapshot.shortage or (None if snapshot.is_whole else history.shortage)
+    )
+    return replace(
+        history,
+        unplaced_since=since,
+        placement_from=counted,
+        shortage=shortage,
+        placed=max(placed, history.placed),
+        instances=history.instances if snapshot.instances is None else snapshot.instances,
+    )
+
+
+def _by_our_clock(history: History, moment: float | None, at: float) -> float:
+    """Return a moment of AWS's clock by ours, between the rollout's beginning and *at*."""
+    if moment is None or history.offset is None:
+        return at
+    return min(max(moment - history.offset, history.started_at), at)
 
 
 def _with_phase(watched: Watched, history: History, snapshot: Snapshot, ours: Deployment | None) -> History:
@@ -279,8 +347,9 @@ def _with_phase(watched: Watched, history: History, snapshot: Snapshot, ours: De
         if rolling_back
         else phase_of(
             [task for task in history.live if task.desired_status != "STOPPED"],
-            snapshot.target_health or history.target_health,
-            has_container_check=watched.has_container_check,
+            history.target_health,
+            watched.checked_containers,
+            leaving_instances(history),
             desired_count=ours.desired_count if ours else 0,
             running_count=ours.running_count if ours else 0,
             finished=says_successful(snapshot, ours),
@@ -312,8 +381,9 @@ def _progress(watched: Watched, history: History, snapshot: Snapshot) -> float:
 
     Failed attempts do not add to it, so that a crash loop does not look like progress.
     """
+    leaving = leaving_instances(history)
     tasks = sum(
-        rank(phase_of_task(task, history.target_health, has_container_check=watched.has_container_check))
+        rank(phase_of_task(task, history.target_health, watched.checked_containers, leaving))
         for task in history.live
     )
     old = sum(

@@ -9,10 +9,11 @@ decides. A deadline that somebody set ends the wait. Both are counted from the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ecs_gpu_deploy.core.judge.evidence import passes_checks, waits_for_old_container
 from ecs_gpu_deploy.core.judge.timing import HealthTiming
 from ecs_gpu_deploy.model import TargetHealth, Task
 
@@ -56,25 +57,34 @@ class PhaseFacts:
     given: Mapping[str, float] = field(default_factory=dict)
 
 
-def phase_of_task(task: Task, targets: Sequence[TargetHealth], *, has_container_check: bool) -> PhaseName:
-    """Return how far one live task has come (docs/aws-facts.md#task-timeline)."""
+def phase_of_task(
+    task: Task, targets: Sequence[TargetHealth], checked: Collection[str], leaving: Collection[str] = ()
+) -> PhaseName:
+    """Return how far one live task has come (docs/aws-facts.md#task-timeline).
+
+    *checked* are the containers with a health check, *leaving* the container instances on which an old task
+    is on its way out.
+    """
     match task.last_status:
         case "PROVISIONING":
             return PhaseName.PLACEMENT
         case "PENDING" | "ACTIVATING":
+            if waits_for_old_container(task, leaving):
+                return PhaseName.PLACEMENT
             return PhaseName.START if task.pull_stopped_at else PhaseName.PULL
-    if has_container_check and task.health_status != "HEALTHY":
+    if not passes_checks(task, checked):
         return PhaseName.LOAD
     if any(target.state in {"initial", "unhealthy"} for target in targets):
-        return PhaseName.TRAFFIC if has_container_check else PhaseName.LOAD
+        return PhaseName.TRAFFIC if checked else PhaseName.LOAD
     return PhaseName.DRAIN
 
 
 def phase_of(
     live: Sequence[Task],
     targets: Sequence[TargetHealth],
+    checked: Collection[str],
+    leaving: Collection[str] = (),
     *,
-    has_container_check: bool,
     desired_count: int,
     running_count: int,
     finished: bool,
@@ -82,7 +92,7 @@ def phase_of(
     """Return the phase of the rollout: that of the live task that has come least far."""
     if finished:
         return PhaseName.DRAIN
-    phases = [phase_of_task(task, targets, has_container_check=has_container_check) for task in live]
+    phases = [phase_of_task(task, targets, checked, leaving) for task in live]
     moving = [phase for phase in phases if phase != PhaseName.DRAIN]
     if moving:
         return min(moving, key=rank)

@@ -8,9 +8,11 @@ service history using Amazon ECS service deployments"); where that API is closed
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
+from ecs_gpu_deploy.core.judge.confirm import confirmed
 from ecs_gpu_deploy.core.judge.early_verdicts import called_by_us, timed_out
+from ecs_gpu_deploy.core.judge.evidence import says_failed, says_rolling_back
 from ecs_gpu_deploy.core.judge.observed import (
     History,
     Snapshot,
@@ -21,8 +23,15 @@ from ecs_gpu_deploy.core.judge.observed import (
     ours_of,
 )
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts
-from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, sentence
-from ecs_gpu_deploy.model import Deployment, RolloutState, Service, ServiceDeployment, ServiceDeploymentStatus
+from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, sentence, spoken_span
+from ecs_gpu_deploy.model import (
+    Deployment,
+    RolloutState,
+    Service,
+    ServiceDeployment,
+    ServiceDeploymentStatus,
+    short_id,
+)
 from ecs_gpu_deploy.result import Outcome
 
 __all__ = [
@@ -38,7 +47,12 @@ __all__ = [
 ]
 
 SETTLE_SECONDS = 60.0
-"""How long AWS may take until all its views show the same: counts, digests, the list of deployments."""
+"""How long AWS may take until its counts, digests and targets show what it calls finished."""
+DOUBT_SECONDS = 150.0
+"""How long AWS's views may lag behind each other before we believe that something is gone.
+
+API reference, "RunTask", on eventual consistency: back off from a couple of seconds up to minutes.
+"""
 ROLLBACK_SECONDS = 20.0
 """How long a FAILED PRIMARY may be the first half of a rollback, where rollback is on."""
 
@@ -50,25 +64,60 @@ def judge(
 
     *facts* carries the deadlines that somebody set for a phase; without it none was set.
     """
+    verdict = _by_aws(watched, snapshot, history, now, facts)
     service = snapshot.service
-    if service is None or service.status in {"INACTIVE", "DRAINING"}:
-        return Verdict(outcome=Outcome.FAILED, reason="The service was deleted during the rollout.")
-    verdict: Verdict | Waiting
-    if snapshot.stale:
-        verdict = Waiting(note="AWS does not show the service just now")
-    elif snapshot.deployment is not None:
-        verdict = _by_service_deployment(watched, snapshot.deployment, service, history, now)
-    else:
-        verdict = _by_classic_deployments(watched, service, history, now, closed=snapshot.api_closed)
-    if isinstance(verdict, Waiting) and not verdict.rolling_back:
-        verdict = called_by_us(watched, service, history, now, facts) or verdict
-    if isinstance(verdict, Waiting) and now - watched.started_at >= watched.timeout:
-        return timed_out(watched, service, history, verdict)
+    if isinstance(verdict, Verdict) or service is None:
+        return verdict
+    ours = None if verdict.rolling_back else called_by_us(watched, service, history, now, facts)
+    late = now - watched.started_at >= watched.timeout
+    if (ours is not None or late) and not snapshot.is_whole:
+        return replace(verdict, closer=True)
+    if ours is not None and snapshot.is_answered:
+        return ours
+    if late:
+        return timed_out(watched, service, history, snapshot, verdict)
     return verdict
 
 
+def _by_aws(
+    watched: Watched, snapshot: Snapshot, history: History, now: float, facts: PhaseFacts | None
+) -> Verdict | Waiting:
+    """Return what AWS's own answers say."""
+    service = snapshot.service
+    if service is None:
+        return _vanished(watched, history, now)
+    if service.status in {"INACTIVE", "DRAINING"}:
+        return Verdict(outcome=Outcome.FAILED, reason="The service was deleted during the rollout.")
+    if snapshot.stale:
+        return Waiting(note="AWS does not show the service just now")
+    if snapshot.deployment is not None:
+        return _by_service_deployment(
+            watched, snapshot, snapshot.deployment, service, history=history, now=now, facts=facts
+        )
+    return _by_classic_deployments(watched, snapshot, service, history, now=now, facts=facts)
+
+
+def _vanished(watched: Watched, history: History, now: float) -> Verdict | Waiting:
+    """Doubt a service that AWS suddenly does not know, for as long as its views may lag."""
+    missing = now - (now if history.missing_since is None else history.missing_since)
+    if missing < min(DOUBT_SECONDS, max(watched.started_at + watched.timeout - now, 0.0) + missing):
+        return Waiting(note="AWS does not know the service just now")
+    return Verdict(
+        outcome=Outcome.FAILED,
+        reason="The service was deleted during the rollout: AWS has not known it for "
+        f"{spoken_span(missing)}.",
+    )
+
+
 def _by_service_deployment(
-    watched: Watched, deployment: ServiceDeployment, service: Service, history: History, now: float
+    watched: Watched,
+    snapshot: Snapshot,
+    deployment: ServiceDeployment,
+    service: Service,
+    *,
+    history: History,
+    now: float,
+    facts: PhaseFacts | None,
 ) -> Verdict | Waiting:
     """Judge by the status of our service deployment; a status that we do not know is waited on.
 
@@ -77,16 +126,15 @@ def _by_service_deployment(
     status = ServiceDeploymentStatus
     match deployment.status:
         case status.SUCCESSFUL:
-            return _confirmed(watched, service, history, now)
+            return confirmed(watched, snapshot, service, history, now=now, facts=facts)
         case status.ROLLBACK_SUCCESSFUL:
-            return _rolled_back(_why(deployment), service)
-        case status.ROLLBACK_FAILED:
-            return Verdict(
-                outcome=Outcome.FAILED,
-                reason=sentence("The rollout failed and so did its rollback", deployment.status_reason),
+            return _rolled_back(
+                watched, _why(deployment), service, requested=_is_requested(deployment, history)
             )
+        case status.ROLLBACK_FAILED:
+            return _rollback_failed(deployment.status_reason, service)
         case status.STOPPED | status.STOP_REQUESTED:
-            return _stopped(watched, deployment, service, history)
+            return _stopped(watched, snapshot, deployment, service, history)
         case status.ROLLBACK_REQUESTED | status.ROLLBACK_IN_PROGRESS:
             return Waiting(
                 note=sentence("AWS rolls back", _why(deployment)),
@@ -99,6 +147,22 @@ def _by_service_deployment(
     if ours is not None and ours.rollout_state == RolloutState.FAILED and not breaker.rollback:
         return _failed(ours.rollout_state_reason, service)
     return _in_progress(deployment, service)
+
+
+def _is_requested(deployment: ServiceDeployment, history: History) -> bool:
+    """Say whether somebody asked for this rollback: nothing that AWS rolls back for by itself has happened.
+
+    AWS's own reasons are the breaker, an alarm, a hook and its network settings
+    (docs/aws-facts.md#service-deployment-states).
+    """
+    by_itself = (
+        deployment.breaker_status == "TRIGGERED"
+        or bool(deployment.triggered_alarms)
+        or any(hook.status in {"FAILED", "TIMED_OUT"} for hook in deployment.hooks)
+        or bool(deployment.rollback_reason and "rolled back because" in deployment.rollback_reason)
+        or history.failed_since is not None
+    )
+    return not by_itself and not history.since_healthy
 
 
 def _why(deployment: ServiceDeployment) -> str:
@@ -120,6 +184,9 @@ def _in_progress(deployment: ServiceDeployment, service: Service) -> Waiting:
     notes = []
     if hook is not None:
         notes.append(f"hook {hook.id} of stage {stage or 'unknown'} awaits an action")
+    elif running := [each for each in deployment.hooks if each.status == "IN_PROGRESS"]:
+        names = ", ".join(each.target_arn.rpartition(":")[2] or each.id for each in running)
+        notes.append(f"the hook {names} of stage {stage or 'unknown'} runs")
     elif service.strategy in {"LINEAR", "CANARY"} and stage == "PRODUCTION_TRAFFIC_SHIFT":
         notes.append(f"{deployment.production_traffic or 0:g} % of production traffic goes to the new tasks")
     elif stage == "BAKE_TIME":
@@ -129,21 +196,25 @@ def _in_progress(deployment: ServiceDeployment, service: Service) -> Waiting:
 
 
 def _stopped(
-    watched: Watched, deployment: ServiceDeployment, service: Service, history: History
+    watched: Watched, snapshot: Snapshot, deployment: ServiceDeployment, service: Service, history: History
 ) -> Verdict | Waiting:
-    """Tell "superseded" from "failed without a rollback": both end as STOPPED.
+    """Tell "superseded" from "failed without a rollback": both end as STOPPED (API reference, status).
 
-    Source: docs/aws-facts.md#service-deployment-states.
+    A newer deployment stopped ours, whatever became of it since; AWS's own event that ours failed outweighs
+    it, for then the newer one came after.
     """
     ours, primary = ours_of(watched, service), service.primary
     if (
         history.failed_since is not None
         or deployment.breaker_status == "TRIGGERED"
         or deployment.triggered_alarms
+        or _failed_event(watched, history)
     ):
         return _failed(_why(deployment) or history.failure_reason, service)
     if primary is not None and not is_ours(watched, primary) and primary.id not in watched.baseline:
-        return _superseded(primary)
+        return _superseded(f"{primary.id} with {short_id(primary.task_definition)}")
+    if snapshot.newer is not None:
+        return _superseded(f"{short_id(snapshot.newer.arn)} ({snapshot.newer.status})")
     if ours is not None and ours.rollout_state == RolloutState.FAILED:
         return _failed(ours.rollout_state_reason, service)
     if deployment.status == ServiceDeploymentStatus.STOP_REQUESTED:
@@ -151,38 +222,53 @@ def _stopped(
     return _failed(deployment.status_reason or "the deployment was stopped", service)
 
 
+def _failed_event(watched: Watched, history: History) -> bool:
+    return any(says_failed(event, watched.deployment_id) for event in history.events)
+
+
 def _by_classic_deployments(
-    watched: Watched, service: Service, history: History, now: float, *, closed: bool
+    watched: Watched,
+    snapshot: Snapshot,
+    service: Service,
+    history: History,
+    *,
+    now: float,
+    facts: PhaseFacts | None,
 ) -> Verdict | Waiting:
-    """Judge from `deployments[]` alone. A rollback's PRIMARY is an old id, a superseding one's is new."""
+    """Judge from `deployments[]` alone. A rollback's PRIMARY is an old id, a superseding one's is new.
+
+    Until AWS has shown ours once, what it shows may be older than our update.
+    """
     ours, primary = ours_of(watched, service), service.primary
     if primary is None:
         return Waiting(note="AWS shows no PRIMARY deployment")
     if is_ours(watched, primary):
         if primary.rollout_state == RolloutState.FAILED:
             return _failed_in_place(primary, service, history, now)
-        if not closed:
+        if not snapshot.api_closed:
             return Waiting()
         if primary.rollout_state == RolloutState.COMPLETED:
-            return _confirmed(watched, service, history, now)
+            return confirmed(watched, snapshot, service, history, now=now, facts=facts)
         if primary.rollout_state is None and len(service.deployments) == 1:
-            return _confirmed(watched, service, history, now)
+            return confirmed(watched, snapshot, service, history, now=now, facts=facts)
         return Waiting()
-    rollback = primary.id in watched.baseline or _says_rolling_back(primary, history, service)
-    if rollback:
+    failed = _failed_event(watched, history)
+    told = failed or _says_rolling_back(primary, history, service)
+    if not history.ours_seen and not told and now - watched.started_at < DOUBT_SECONDS:
+        return Waiting(note="AWS does not show our deployment yet")
+    if primary.id in watched.baseline or told:
         reason = history.failure_reason or primary.rollout_state_reason
         if primary.rollout_state == RolloutState.COMPLETED:
-            return _rolled_back(reason, service)
+            return _rolled_back(watched, reason, service)
         if primary.rollout_state == RolloutState.FAILED:
-            return Verdict(
-                outcome=Outcome.FAILED,
-                reason=sentence("The rollout failed and so did its rollback", primary.rollout_state_reason),
-            )
+            return _rollback_failed(primary.rollout_state_reason, service)
+        if failed and ours is None and not service.circuit_breaker.rollback:
+            return _failed(history.failure_reason, service)
         return Waiting(note=sentence("AWS rolls back", reason), rolling_back=True)
     if history.failed_since is not None and not service.circuit_breaker.rollback:
         return _failed(history.failure_reason, service)
     if ours is None or history.foreign_since is not None:
-        return _superseded(primary)
+        return _superseded(f"{primary.id} with {short_id(primary.task_definition)}")
     return Waiting()
 
 
@@ -209,67 +295,7 @@ def _failed_in_place(
 def _says_rolling_back(primary: Deployment, history: History, service: Service) -> bool:
     if "rolling back to deployment" in primary.rollout_state_reason:
         return True
-    ending = f"rolling back to deployment {primary.id}"
-    return any(ending in event.message for event in (*history.events, *service.events[:20]))
-
-
-def _confirmed(watched: Watched, service: Service, history: History, now: float) -> Verdict | Waiting:
-    """Check that what AWS calls finished is what we asked for: ours, running, with the pushed digest.
-
-    SUCCESSFUL alone is not that: it can come with a desired count of 0, and under early success criteria
-    before all tasks run (docs/aws-facts.md#early-success).
-    """
-    primary = service.primary
-    if primary is not None and not is_ours(watched, primary):
-        if primary.id in watched.baseline:
-            return _rolled_back(primary.rollout_state_reason, service)
-        return Verdict(
-            outcome=Outcome.SUCCEEDED,
-            reason="The deployment completed; a newer one has begun since.",
-        )
-    if service.desired_count == 0:
-        if watched.allow_desired_zero:
-            return Verdict(
-                outcome=Outcome.SUCCEEDED,
-                reason="The revision is set, but with a desired count of 0 nothing ran or was verified.",
-            )
-        return Verdict(
-            outcome=Outcome.FAILED,
-            reason="The desired count is 0: no task runs, so nothing was verified.",
-        )
-    waited = now - (history.success_since or now)
-    needed = service.desired_count
-    if service.early_success_percent is not None:
-        needed = math.ceil(needed * service.early_success_percent / 100)
-    running = primary.running_count if primary is not None else service.running_count
-    if running < needed:
-        if waited < SETTLE_SECONDS:
-            return Waiting(note=f"AWS calls the deployment complete, but {running} of {needed} tasks run")
-        return Verdict(
-            outcome=Outcome.FAILED,
-            reason=f"AWS calls the deployment complete, but only {running} of {needed} tasks run.",
-        )
-    return _digests_confirmed(watched, history, needed, waited)
-
-
-def _digests_confirmed(watched: Watched, history: History, needed: int, waited: float) -> Verdict | Waiting:
-    wrong = [
-        f"{container.name} runs {container.image_digest}, not {watched.digests[container.name]}"
-        for task in history.live
-        if task.last_status == "RUNNING"
-        for container in task.containers
-        if container.name in watched.digests
-        and container.image_digest
-        and container.image_digest != watched.digests[container.name]
-    ]
-    if wrong and waited < SETTLE_SECONDS:
-        return Waiting(note="AWS calls the deployment complete; the image digests differ still")
-    if wrong:
-        return Verdict(
-            outcome=Outcome.FAILED, reason=f"Another image runs than the one deployed: {wrong[0]}."
-        )
-    tasks = "1 task runs and is healthy" if needed == 1 else f"{needed} tasks run and are healthy"
-    return Verdict(outcome=Outcome.SUCCEEDED, reason=f"The deployment completed: {tasks}.")
+    return any(says_rolling_back(event, primary.id) for event in (*history.events, *service.events[:20]))
 
 
 def _failed(why: str, service: Service) -> Verdict:
@@ -279,17 +305,31 @@ def _failed(why: str, service: Service) -> Verdict:
     return Verdict(outcome=Outcome.FAILED, reason=sentence("The deployment failed", why) + kept)
 
 
-def _rolled_back(why: str, service: Service) -> Verdict:
-    to = service.task_definition.rsplit("/", 1)[-1]
+def _rolled_back(watched: Watched, why: str, service: Service, *, requested: bool = False) -> Verdict:
+    """Return the end of a rollback: to what, why, and how much of it runs where that is not all."""
+    primary = service.primary
+    shown = primary.task_definition if primary is not None and not is_ours(watched, primary) else ""
+    to = short_id(shown or watched.previous_task_definition or service.task_definition)
     return Verdict(
         outcome=Outcome.ROLLED_BACK,
-        reason=sentence(f"AWS rolled the service back to {to}", why),
+        reason=sentence(f"AWS rolled the service back to {to}", why) + _missing(service),
+        requested=requested,
     )
 
 
-def _superseded(primary: Deployment) -> Verdict:
-    definition = primary.task_definition.rsplit("/", 1)[-1]
+def _rollback_failed(why: str, service: Service) -> Verdict:
     return Verdict(
-        outcome=Outcome.SUPERSEDED,
-        reason=f"Another deployment, {primary.id} with {definition}, took the place of ours.",
+        outcome=Outcome.FAILED,
+        reason=sentence("The rollout failed and so did its rollback", why) + _missing(service),
     )
+
+
+def _missing(service: Service) -> str:
+    """Return what is to be said where fewer tasks run than are asked for, else ""."""
+    if service.running_count >= service.desired_count:
+        return ""
+    return f" {service.running_count} of {service.desired_count} tasks run."
+
+
+def _superseded(by: str) -> Verdict:
+    return Verdict(outcome=Outcome.SUPERSEDED, reason=f"Another deployment, {by}, took the place of ours.")

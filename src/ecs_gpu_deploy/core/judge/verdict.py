@@ -13,12 +13,16 @@ class Verdict:
     """How it ended. `ours` says that we call it before AWS does, so that the deployment still goes on.
 
     `without_candidate` says that ECS found nothing to roll back to.
+    `requested` says that somebody asked AWS for this end, so that it has no technical cause; `stable` is
+    False where tasks of the revision failed after AWS had called it complete.
     """
 
     outcome: Outcome
     reason: str
     ours: bool = False
     without_candidate: bool = False
+    requested: bool = False
+    stable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +30,12 @@ class Waiting:
     """Not over. `note` says what AWS is doing where that is more than the phase tells.
 
     `stage` is the lifecycle stage of a blue/green, linear or canary deployment, `hook` the one of its hooks
-    that waits for somebody.
+    that waits for somebody. `closer` asks for a look at everything, now: a verdict hangs on it.
     """
 
     note: str = ""
     rolling_back: bool = False
+    closer: bool = False
     stage: str = ""
     hook: LifecycleHook | None = None
 

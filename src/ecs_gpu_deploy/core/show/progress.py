@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
-from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_failure, is_ours, ours_of
+from ecs_gpu_deploy.core.judge.evidence import is_failure
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_ours, ours_of
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Waiting
 from ecs_gpu_deploy.model import LifecycleHook, Service, Task

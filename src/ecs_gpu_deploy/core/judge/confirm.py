@@ -1,0 +1,232 @@
+"""Is what AWS calls finished what we asked for: ours, running, healthy, with the pushed digest?
+
+SUCCESSFUL alone is not that: it can come with a desired count of 0, under early success criteria before all
+tasks run, and seconds before the rest of AWS's views show it (page "Early success criteria").
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ecs_gpu_deploy.core.judge.early_verdicts import settle_seconds
+from ecs_gpu_deploy.core.judge.evidence import fails_checks, is_failure, is_leaving, passes_checks
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_ours
+from ecs_gpu_deploy.core.judge.phases import PhaseFacts
+from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
+from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.model import Service, TargetHealth, Task
+from ecs_gpu_deploy.result import Outcome
+
+VIEWS_SECONDS = 60.0
+"""How long AWS's counts, digests and targets may contradict what it calls finished."""
+LAG_SECONDS = 180.0
+"""How long DescribeServices may show the deployment from before ours, after AWS has called ours finished."""
+
+
+def confirmed(
+    watched: Watched,
+    snapshot: Snapshot,
+    service: Service,
+    history: History,
+    *,
+    now: float,
+    facts: PhaseFacts | None = None,
+) -> Verdict | Waiting:
+    """Return the verdict over a deployment that AWS calls finished; Waiting while its views disagree."""
+    waited = now - (now if history.success_since is None else history.success_since)
+    primary = service.primary
+    lags = False
+    if primary is not None and not is_ours(watched, primary):
+        if primary.id not in watched.baseline:
+            return Verdict(
+                outcome=Outcome.SUCCEEDED,
+                reason="The deployment completed; a newer one has begun since.",
+            )
+        lags = True
+        if waited < LAG_SECONDS:
+            return Waiting(note="AWS calls the deployment complete, and still shows the one before")
+    if service.desired_count == 0:
+        return _nothing_asked(watched)
+    if snapshot.tasks is None and not snapshot.is_whole:
+        return Waiting(note="AWS calls the deployment complete", closer=True)
+    needed = _needed(service, history)
+    running = len(_up(history)) if lags else primary.running_count if primary else service.running_count
+    return (
+        _too_few(running, needed, waited, lags=lags)
+        or _unhealthy(watched, snapshot, history, needed=needed, waited=waited, facts=facts)
+        or _other_image(watched, history, waited)
+        or _settled(watched, history, waited)
+        or Verdict(
+            outcome=Outcome.SUCCEEDED,
+            reason=f"The deployment completed: {_seen(watched, snapshot, service, history, needed)}.",
+            stable=not _failed_since_success(history),
+        )
+    )
+
+
+def _nothing_asked(watched: Watched) -> Verdict:
+    if watched.allow_desired_zero:
+        return Verdict(
+            outcome=Outcome.SUCCEEDED,
+            reason="The revision is set, but with a desired count of 0 nothing ran or was verified.",
+        )
+    return Verdict(
+        outcome=Outcome.FAILED,
+        reason="The desired count is 0: no task runs, so nothing was verified.",
+    )
+
+
+def _needed(service: Service, history: History) -> int:
+    """Return how many tasks must run: as many as were asked for when AWS called it finished.
+
+    A desired count that grows in those seconds (autoscaling) is the next thing that ECS does, not this one.
+    """
+    asked = service.desired_count
+    if history.desired_asked:
+        asked = min(asked, history.desired_asked)
+    if service.early_success_percent is not None:
+        return math.ceil(asked * service.early_success_percent / 100)
+    return asked
+
+
+def _up(history: History) -> list[Task]:
+    return [task for task in history.live if task.last_status == "RUNNING" and not is_leaving(task)]
+
+
+def _too_few(running: int, needed: int, waited: float, *, lags: bool) -> Verdict | Waiting | None:
+    if running >= needed:
+        return None
+    if waited < VIEWS_SECONDS:
+        return Waiting(note=f"AWS calls the deployment complete, but {running} of {needed} tasks run")
+    shown = " are shown" if lags else " run"
+    return Verdict(
+        outcome=Outcome.FAILED,
+        reason=f"AWS calls the deployment complete, but only {running} of {needed} tasks{shown}.",
+    )
+
+
+def _unhealthy(
+    watched: Watched,
+    snapshot: Snapshot,
+    history: History,
+    *,
+    needed: int,
+    waited: float,
+    facts: PhaseFacts | None,
+) -> Verdict | Waiting | None:
+    """Return what is to be said where checks fail right now; what is not shown fails nothing.
+
+    Targets carry no task id: a group counts as ill where some of its targets are unhealthy and fewer than
+    needed are healthy (with blue/green the group that has no task of ours any more has no unhealthy target).
+    """
+    up = _up(history)
+    failing = [task for task in up if fails_checks(task, watched.checked_containers)]
+    told = ""
+    if failing and len(up) - len(failing) < needed:
+        told = f"{count(len(failing), 'task')} of {len(up)} fail the container health check"
+    for states in _by_group(snapshot.target_health or ()).values():
+        ill = [target for target in states if target.state == "unhealthy"]
+        well = sum(target.state == "healthy" for target in states)
+        if ill and well < needed and not history.others:
+            why = next((f": {t.description or t.reason}" for t in ill if t.description or t.reason), "")
+            told = f"{len(ill)} of {count(len(ill) + well, 'target')} are unhealthy{why}"
+    if not told:
+        return None
+    if waited < VIEWS_SECONDS + (facts.healthy_seconds if facts else 0.0):
+        return Waiting(note=f"AWS calls the deployment complete, but {told}")
+    return Verdict(outcome=Outcome.FAILED, reason=f"AWS calls the deployment complete, but {told}.")
+
+
+def _by_group(targets: Sequence[TargetHealth]) -> dict[str, list[TargetHealth]]:
+    groups: dict[str, list[TargetHealth]] = defaultdict(list)
+    for target in targets:
+        groups[target.target_group_arn].append(target)
+    return groups
+
+
+def _other_image(watched: Watched, history: History, waited: float) -> Verdict | Waiting | None:
+    wrong = [
+        f"{container.name} runs {container.image_digest}, not {watched.digests[container.name]}"
+        for task in _up(history)
+        for container in task.containers
+        if container.name in watched.digests
+        and container.image_digest
+        and container.image_digest != watched.digests[container.name]
+    ]
+    if not wrong:
+        return None
+    if waited < VIEWS_SECONDS:
+        return Waiting(note="AWS calls the deployment complete; the image digests differ still")
+    moved = (
+        ""
+        if any("@" in container.image for task in _up(history) for container in task.containers)
+        else " If its tag was moved meanwhile, set pin to digest."
+    )
+    return Verdict(
+        outcome=Outcome.FAILED, reason=f"Another image runs than the one deployed: {wrong[0]}.{moved}"
+    )
+
+
+def failures_of(history: History) -> tuple[Task, ...]:
+    """Return the tasks of the new revision that failed, from the whole rollout."""
+    return tuple(task for task in history.stopped if is_failure(task))
+
+
+def _settled(watched: Watched, history: History, waited: float) -> Waiting | None:
+    """Return Waiting while a rollout whose tasks failed has not been up for its settle time."""
+    failed = len(failures_of(history))
+    settle = settle_seconds(watched, history, failed)
+    if waited >= settle or _failed_since_success(history):
+        return None
+    before = f" after {count(failed, 'failed task')}" if failed else ""
+    return Waiting(note=f"AWS calls the deployment complete{before}; it is watched for {settle:.0f} s")
+
+
+def _failed_since_success(history: History) -> bool:
+    """Say whether a task of ours failed after AWS had called the deployment finished, by AWS's clock."""
+    if history.success_since is None or history.offset is None:
+        return False
+    since = history.success_since + history.offset
+    return any((task.stopped_at or 0.0) > since for task in failures_of(history))
+
+
+def _seen(watched: Watched, snapshot: Snapshot, service: Service, history: History, needed: int) -> str:
+    """Return what stands behind the success: how many run, and their health only where it was seen."""
+    up = _up(history)
+    verb = "runs" if needed == 1 else "run"
+    tasks = f"{count(needed, 'task')} {verb}"
+    if service.early_success_percent is not None and needed < service.desired_count:
+        tasks = (
+            f"{needed} of {count(service.desired_count, 'task')} {verb}, {service.early_success_percent} % "
+            "are enough (early success criteria)"
+        )
+    if len(up) < needed:
+        return f"{tasks} by AWS's count; the tasks themselves were not shown"
+    by_check = bool(watched.checked_containers)
+    by_target = bool(service.target_group_arns)
+    targets = snapshot.target_health or ()
+    passing = sum(passes_checks(task, watched.checked_containers) for task in up)
+    well = min((sum(t.state == "healthy" for t in g) for g in _by_group(targets).values()), default=0)
+    is_are = "is" if needed == 1 else "are"
+    if not by_check and not by_target:
+        health = "; no health check is configured"
+    elif by_check and passing < needed:
+        health = f"; {passing} of them {'passes' if passing == 1 else 'pass'} the container health check"
+    elif by_target and well < needed:
+        health = (
+            f"; the load balancer's targets show {well} healthy"
+            if targets
+            else ("; the load balancer's view was not shown")
+        )
+    else:
+        health = f" and {is_are} healthy"
+    dark = [
+        n for n in watched.digests if n not in {c.name for t in up for c in t.containers if c.image_digest}
+    ]
+    digest = f"; the image digest of {', '.join(dark)} was not shown" if dark else ""
+    return f"{tasks}{health}{digest}"
+
+
+__all__ = ["LAG_SECONDS", "VIEWS_SECONDS", "confirmed", "failures_of"]

@@ -134,7 +134,10 @@ def test_a_long_pull_in_peace_is_asked_about_less_often(phase, expected):
     "soon",
     [
         pytest.param({"at": 4597.0}, id="the timeout"),
-        pytest.param({"history": replace(HISTORY, unplaced_since=203.0)}, id="the limit on placement"),
+        pytest.param(
+            {"history": replace(HISTORY, unplaced_since=203.0, placement_from=203.0)},
+            id="the limit on placement",
+        ),
         pytest.param(
             {
                 "facts": replace(FACTS, given={PhaseName.LOAD: 103.0}),

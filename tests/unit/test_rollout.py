@@ -195,8 +195,13 @@ def test_an_unknown_status_is_waited_on():
     assert isinstance(verdict(look(1100, OURS_GOING, rollout("PAUSED_BY_MARTIANS"))), Waiting)
 
 
-def test_a_deleted_service_ends_the_wait():
-    assert verdict(look(1100, None)).outcome == Outcome.FAILED
+def test_a_deleted_service_ends_the_wait_once_it_is_beyond_doubt():
+    """One answer without the service is doubted (docs/aws-facts.md#eventual-consistency)."""
+    assert isinstance(verdict(look(1100, None)), Waiting)
+    assert verdict(look(1100, None), look(1251, None)).outcome == Outcome.FAILED
+    assert isinstance(verdict(look(1100, None), look(1150, OURS_GOING), look(1251, None)), Waiting)
+    gone = replace(OURS_GOING, status="INACTIVE")
+    assert verdict(look(1100, gone)).outcome == Outcome.FAILED
 
 
 def test_classic_success_needs_completed():
@@ -379,10 +384,12 @@ def test_a_failed_primary_is_given_a_moment_where_a_rollback_may_just_begin():
 
 
 def test_a_healthy_task_between_failures_begins_the_count_anew():
+    """Without a check a task is healthy after 40 s (docs/aws-facts.md#healthy-after-40-seconds)."""
     going = replace(OURS_GOING, circuit_breaker=CircuitBreaker())
     healthy = Task(arn="arn:t/h", started_by=OURS, last_status="RUNNING", created_at=1150)
     answer = verdict(
         look(1100, going, rollout("IN_PROGRESS"), tasks=(_crashed(1), _crashed(2))),
+        look(1110, going, rollout("IN_PROGRESS"), tasks=(healthy,)),
         look(1150, going, rollout("IN_PROGRESS"), tasks=(healthy,)),
         look(1200, going, rollout("IN_PROGRESS"), tasks=(_crashed(3),)),
     )

@@ -143,6 +143,44 @@ def test_what_even_an_empty_instance_lacks_is_named(wants, code):
     assert (found.answer, found.code) == (Answer.IMPOSSIBLE, code)
 
 
+def _constrained(*, expression=None, attribute=None):
+    own = definition()
+    if expression:
+        own = {**own, "placementConstraints": [{"type": "memberOf", "expression": expression}]}
+    return {**own, "requiresAttributes": [attribute]} if attribute else own
+
+
+@pytest.mark.parametrize(
+    ("asks", "named"),
+    [
+        ({"expression": "attribute:ecs.instance-type =~ g4dn.*"}, "attribute:ecs.instance-type =~ g4dn.*"),
+        ({"attribute": {"name": "tier", "value": "gold"}}, "tier=gold"),
+        ({"attribute": {"name": "ecs.capability.nvidia-driver"}}, "ecs.capability.nvidia-driver"),
+    ],
+    ids=["a memberOf expression", "a custom attribute", "a capability that the agents lack"],
+)
+@pytest.mark.parametrize("free", [0, 1], ids=["GPUs taken", "GPUs free"])
+def test_what_no_instance_will_ever_meet_is_named_and_never_called_taken_gpus(asks, named, free):
+    attributes = [
+        {"name": "ecs.instance-type", "value": "g5.xlarge"},
+        {"name": "ecs.capability.task-eni"},
+    ]
+    pool = tuple(instance(number, free=free, attributes=attributes) for number in (0, 1))
+    found = answer(_constrained(**asks), pool, old_tasks=OLD)
+    assert (found.answer, found.code, found.certain) == (Answer.IMPOSSIBLE, "missing-attribute", True)
+    assert named in found.message
+    assert "g5.xlarge" in found.message
+
+
+def test_a_constraint_that_one_instance_meets_is_waited_for():
+    wanted = {"expression": "attribute:ecs.instance-type == g5.2xlarge"}
+    pool = tuple(
+        instance(number, free=0, attributes=[{"name": "ecs.instance-type", "value": kind}])
+        for number, kind in enumerate(("g5.xlarge", "g5.2xlarge"))
+    )
+    assert not answer(_constrained(**wanted), pool).certain
+
+
 def test_a_scale_out_is_waited_for_and_the_breakers_risk_said():
     found = answer(definition(), FULL, of=service(providers=("gpu",)), provisioning=2)
     assert found.answer == Answer.SCALING

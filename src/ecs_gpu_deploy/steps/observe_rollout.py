@@ -17,7 +17,7 @@ from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
 from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook
 from ecs_gpu_deploy.core.judge.evidence import is_failure, is_unplaced_event
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot
-from ecs_gpu_deploy.core.judge.pace import LookTimes, instances_are_due, service_is_due, tasks_are_due
+from ecs_gpu_deploy.core.judge.pace import LookTimes, instances_are_due, is_calm, service_is_due, tasks_are_due
 from ecs_gpu_deploy.core.judge.rollout import SETTLE_SECONDS
 from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, refused
@@ -26,11 +26,20 @@ from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.aws.load_balancer import observe_targets
 from ecs_gpu_deploy.edges.aws.logs import fetch_log_tail
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
-from ecs_gpu_deploy.model import LogTail, Service, ServiceDeployment, TargetHealth, Task, short_id
+from ecs_gpu_deploy.model import (
+    LogTail,
+    Service,
+    ServiceDeployment,
+    ServiceDeploymentStatus,
+    TargetHealth,
+    Task,
+    short_id,
+)
 from ecs_gpu_deploy.result import Finding, Severity
 
 T = TypeVar("T")
 
+_STOPS = frozenset({ServiceDeploymentStatus.STOPPED, ServiceDeploymentStatus.STOP_REQUESTED})
 _LOG_TAILS = 12
 
 
@@ -42,6 +51,7 @@ class Looker:
         self._present: Service | None = service
         self._deployment_key: tuple[object, ...] = ()
         self._closed: dict[str, Finding] = {}
+        self._unseen: set[str] = set()
         self._blind: dict[str, str] = {}
         # Right after the update there is no task of ours yet.
         began = watch.watched.started_at
@@ -73,21 +83,29 @@ class Looker:
             log_tails=tuple(self.log_tails.values()),
         )
 
-    def look(self, history: History, now: float) -> Snapshot:
-        """Return one look at AWS at *now*; *history* is what was seen before."""
+    def look(self, history: History, now: float, *, whole: bool = False) -> Snapshot:
+        """Return one look at AWS at *now*; *history* is what was seen before.
+
+        A *whole* look asks for everything, stopped tasks and their logs included: a verdict hangs on it.
+        """
+        self._unseen = set()
         before = self._deployment_key
         self._look_at_deployment(now)
         if self._deployment_key != before:
             self._times = replace(self._times, changed_at=now)
         ended = self.deployment is not None and self.deployment.status.is_terminal
-        news = self.deployment is None or self._deployment_key != before or ended or self._stale
-        if service_is_due(self._times, now, news=news):
+        whole = whole or ended
+        calm = self.deployment is not None and is_calm(self.deployment)
+        news = self.deployment is None or self._deployment_key != before or whole or self._stale
+        chosen = self._watch.keeps_interval
+        news = news or history.unplaced_since is not None or chosen
+        if service_is_due(self._times, now, news=news, calm=calm):
             self._look_at_service(now)
         tasks: tuple[Task, ...] | None = None
-        targets: tuple[TargetHealth, ...] = ()
+        targets: tuple[TargetHealth, ...] | None = None
         changed = self._service_key != self._seen_key
-        if tasks_are_due(self._times, now, ended=ended, changed=changed):
-            tasks = self._look_at_tasks(now, with_stopped=ended or changed)
+        if tasks_are_due(self._times, now, ended=whole or chosen, changed=changed, calm=calm):
+            tasks = self._look_at_tasks(now, with_stopped=whole or changed)
             targets = self._look_at_targets(tasks)
         return Snapshot(
             at=now,
@@ -97,7 +115,11 @@ class Looker:
             stale=self._stale,
             tasks=tasks,
             target_health=targets,
-            shortage=self._look_for_room(history, tasks, now),
+            shortage=self._look_for_room(history, tasks, now, fresh=whole),
+            instances=frozenset(each.arn for each in self.instances) if self._times.instances_at == now else None,
+            newer=self._look_for_newer(),
+            is_whole=whole,
+            unseen=tuple(sorted(self._unseen)),
         )
 
     # The deployment and the service
@@ -143,6 +165,15 @@ class Looker:
                 "AWS lists no service deployment for ours, so the classic deployments decide.",
                 "",
             )
+
+    def _look_for_newer(self) -> ServiceDeployment | None:
+        """Return the service deployment that began after ours, where AWS has stopped ours."""
+        ours = self.deployment
+        if ours is None or ours.status not in _STOPS:
+            return None
+        briefs = self._try("service-deployments", lambda: self._ecs.fetch_deployments(self.service.name))
+        later = [each for each in briefs or () if each.created_at > ours.created_at and each.arn != ours.arn]
+        return max(later, key=lambda each: each.created_at, default=None)
 
     def _look_at_service(self, now: float) -> None:
         name = self.service.name
@@ -193,10 +224,11 @@ class Looker:
                 self._tail_logs(task)
         return tasks
 
-    def _look_at_targets(self, tasks: tuple[Task, ...] | None) -> tuple[TargetHealth, ...]:
+    def _look_at_targets(self, tasks: tuple[Task, ...] | None) -> tuple[TargetHealth, ...] | None:
+        """Return the targets' health where a task of ours runs; None where AWS did not show it."""
         ours = self._watch.watched.deployment_id
-        if not any(task.last_status == "RUNNING" and task.started_by == ours for task in tasks or ()):
-            return ()
+        if tasks is None or not any(t.last_status == "RUNNING" and t.started_by == ours for t in tasks):
+            return None if tasks is None else ()
         found: list[TargetHealth] = []
         for arn in self.service.target_group_arns:
             found += self._try("targets", partial(observe_targets, self._aws, arn)) or ()
@@ -213,8 +245,10 @@ class Looker:
 
     # Container instances
 
-    def _look_for_room(self, history: History, tasks: tuple[Task, ...] | None, now: float) -> Shortage | None:
-        """Return why nothing finds a place, where that is so; the instances are asked once a minute."""
+    def _look_for_room(
+        self, history: History, tasks: tuple[Task, ...] | None, now: float, *, fresh: bool
+    ) -> Shortage | None:
+        """Return why nothing finds a place, where that is so; and ask for instances once a minute, or now."""
         watched, requirement = self._watch.watched, self._watch.requirement
         mine, others = history.live, history.others
         if tasks is not None:
@@ -231,7 +265,7 @@ class Looker:
             return None
         if requirement is None or self.service.launch_type == "FARGATE":
             return None
-        if instances_are_due(self._times, now):
+        if fresh or instances_are_due(self._times, now):
             found = self._try("instances", self._ecs.observe_instances)
             self._times = replace(self._times, instances_at=now)
             if found is not None:
@@ -267,16 +301,20 @@ class Looker:
         """Return what *look* sees; None where AWS passes or closes it. Our own errors come through."""
         if what in self._closed:
             return None
+        self._unseen.add(what)
         try:
             seen = look()
         except AwsError as error:
-            if isinstance(error, Closed) and what != "service":
+            passes = isinstance(error, Passing)
+            if what != "service" and not passes:
+                self._unseen.discard(what)
                 self._close(what, f"AWS does not show us {_WHAT[what]}: {error.text}", _NEEDS[what])
-            elif isinstance(error, Passing):
+            elif passes:
                 self._say_blind(what, error.text)
             else:
                 raise refused(error, f"see {_WHAT[what]}") from error
             return None
+        self._unseen.discard(what)
         if what in self._blind:
             del self._blind[what]
             self._reporter.say(f"AWS answers again about {_WHAT[what]}")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from ecs_gpu_deploy.core.capacity.shortage import Answer
 from ecs_gpu_deploy.core.diagnose.rollout_causes import diagnoses_at_end, phases_at_end
 from ecs_gpu_deploy.core.judge.evidence import is_failure
-from ecs_gpu_deploy.core.judge.observed import History, Watched, history_at_start, observed, ours_of
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, history_at_start, observed, ours_of
 from ecs_gpu_deploy.core.judge.pace import seconds_to_next_look
 from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.core.judge.rollout import judge
-from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.failures_view import failure_lines
 from ecs_gpu_deploy.core.show.progress import Progress, TaskGpus, gpus_of, progress_of
@@ -76,9 +76,9 @@ class Watcher:
         watch = self._watch
         while True:
             now = self._clock.now()
-            snapshot = self._looker.look(self.history, now)
-            self.history = observed(watch.watched, self.history, snapshot)
-            answer = judge(watch.watched, snapshot, self.history, now, watch.facts)
+            snapshot, answer = self._judged(now)
+            if isinstance(answer, Waiting) and answer.closer:
+                snapshot, answer = self._judged(now, whole=True)
             self._shower.show_seen(self.history, self.service, now)
             if isinstance(answer, Verdict):
                 if answer.outcome != Outcome.SUCCEEDED:
@@ -101,6 +101,12 @@ class Watcher:
                     quiet=now - self._changed_at,
                 )
             )
+
+    def _judged(self, now: float, *, whole: bool = False) -> tuple[Snapshot, Verdict | Waiting]:
+        watch = self._watch
+        snapshot = self._looker.look(self.history, now, whole=whole)
+        self.history = observed(watch.watched, self.history, snapshot)
+        return snapshot, judge(watch.watched, snapshot, self.history, now, watch.facts)
 
     def ending(self, verdict: Verdict) -> Ending:
         """Return what is known now, with *verdict* over it. Asks AWS for nothing more."""

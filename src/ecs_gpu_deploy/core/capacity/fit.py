@@ -16,7 +16,7 @@ from typing import Any
 from ecs_gpu_deploy.core.capacity.cluster_query import QuerySubject, predicate_of
 from ecs_gpu_deploy.core.capacity.gpus import GpuKind, GpuRequest, gpu_requests_of
 
-# Attributes that describe what the agent can do; every instance has them unless it is said to lack one.
+# Attributes that describe what the agent can do: an instance of which none is known is taken to have all.
 CAPABILITY_PREFIXES = ("com.amazonaws.ecs.capability.", "ecs.capability.")
 # GPU fractions are decimals such as 0.125; sums of them must not miss a fit by a rounding error.
 FRACTION_SLACK = 1e-9
@@ -325,27 +325,44 @@ def _host_ports(containers: Iterable[Mapping[str, Any]], network_mode: str) -> t
 
 
 def _has_attributes(requirement: Requirement, room: Room) -> bool:
-    for name, value in requirement.attributes:
-        if name in room.missing_attributes:
-            return False
-        if name not in room.attributes:
-            if name.startswith(CAPABILITY_PREFIXES):
-                continue
-            return False
-        if value is not None and room.attributes[name] != value:
-            return False
-    return True
+    return all(_has_attribute(name, value, room) for name, value in requirement.attributes)
+
+
+def _has_attribute(name: str, value: str | None, room: Room) -> bool:
+    if name in room.missing_attributes:
+        return False
+    if name not in room.attributes:
+        # An instance that lists some of its agent's capabilities lists all of them.
+        lists = any(each.startswith(CAPABILITY_PREFIXES) for each in room.attributes)
+        return name.startswith(CAPABILITY_PREFIXES) and not lists
+    return value is None or room.attributes[name] == value
 
 
 def _satisfies(requirement: Requirement, room: Room) -> bool:
-    if not requirement.expressions:
-        return True
+    return all(_meets(expression, room) for expression in requirement.expressions)
+
+
+def _meets(expression: str, room: Room) -> bool:
     subject = QuerySubject(
         attributes=room.attributes,
         ec2_instance_id=room.ec2_instance_id,
         agent_connected=room.agent_connected,
     )
-    return all(predicate_of(expression)(subject) for expression in requirement.expressions)
+    return predicate_of(expression)(subject)
+
+
+def unmet_constraints(requirement: Requirement, room: Room) -> tuple[str, ...]:
+    """Return what an instance will never meet: required attributes (`name` or `name=value`), expressions.
+
+    Room that becomes free changes none of them. Sources: API reference, "Attribute"; page "Create expressions
+    to define container instances for Amazon ECS tasks".
+    """
+    attributes = (
+        name if value is None else f"{name}={value}"
+        for name, value in requirement.attributes
+        if not _has_attribute(name, value, room)
+    )
+    return (*attributes, *(each for each in requirement.expressions if not _meets(each, room)))
 
 
 def _gpu_assignment(

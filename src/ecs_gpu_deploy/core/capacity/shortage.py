@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind, capacity_words
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
-from ecs_gpu_deploy.core.capacity.fit import Requirement, Room, Shortfall, fits, shortfalls
+from ecs_gpu_deploy.core.capacity.fit import Requirement, Room, Shortfall, fits, shortfalls, unmet_constraints
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.model import Service, Task
@@ -84,6 +84,8 @@ def shortage_of(
         return None if any(fits(requirement, each.room) for each in pool) else _managed(requirement, compute)
     small = bool(pool) and not any(fits(requirement, _well(each.whole)) for each in pool)
     if small and (reason := _too_small(requirement, pool, scales=provisioning > 0)):
+        return reason
+    if small and (reason := _never_met(requirement, pool, scales=provisioning > 0)):
         return reason
     if provisioning:
         return _scaling(requirement, compute, service, provisioning)
@@ -188,6 +190,29 @@ def _too_small(
         f"{count(len(pool), 'instance')} here{named} has {has}, even when empty{more}.",
         hint=f"Lower the {_WORDS[kind]} that the task definition asks for, or add a larger instance type to "
         "the cluster.",
+    )
+
+
+def _never_met(
+    requirement: Requirement, pool: Sequence[ContainerInstance], *, scales: bool
+) -> Shortage | None:
+    """Name the attribute or placement constraint that no instance here meets, whatever becomes free."""
+    unmet = [unmet_constraints(requirement, each.whole) for each in pool]
+    never = [each for each in unmet[0] if all(each in others for others in unmet)]
+    if not never:
+        return None
+    wanted = " and ".join(never[:3])
+    types = ", ".join(sorted({each.instance_type for each in pool if each.instance_type}))
+    here = f"the {count(len(pool), 'instance')} here{f' ({types})' if types else ''}"
+    return Shortage(
+        answer=Answer.IMPOSSIBLE,
+        code="missing-attribute",
+        certain=not scales,
+        note=f"impossible here: none of {here} meets {wanted}",
+        message=f"A task asks for instances with {wanted}, and none of {here} has that"
+        f"{'' if scales else ', and nothing scales out'}.",
+        hint="Change the placementConstraints of the task definition or the service, or add instances that "
+        "meet them (DescribeContainerInstances shows the attributes of each).",
     )
 
 

@@ -15,7 +15,7 @@ from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
-from ecs_gpu_deploy.model import ServiceDeploymentStatus
+from ecs_gpu_deploy.model import ServiceDeployment, ServiceDeploymentStatus
 
 STRETCH: Final = 2.0
 LONG_PULL_SECONDS: Final = 60.0
@@ -26,6 +26,9 @@ TASKS_SECONDS: Final = 45.0
 CHANGED_TASKS_SECONDS: Final = 10.0
 INSTANCES_SECONDS: Final = 60.0
 """How old each view may become, in seconds; the deployment itself is read at every look."""
+CALM_STRETCH: Final = 20.0
+CALM_SECONDS: Final = 150.0
+"""How seldom AWS is asked in a bake or pause of hours, and at least how often, in seconds."""
 QUIET_SECONDS: Final = 40.0
 """After so many seconds without a change of the deployment, service and tasks are read half as often."""
 
@@ -39,20 +42,30 @@ class LookTimes:
     tasks_at: float
     instances_at: float
 
-    def quiet(self, now: float) -> float:
-        """Return the factor by which looks are stretched at *now*."""
-        return STRETCH if now - self.changed_at >= QUIET_SECONDS else 1.0
+    def quiet(self, now: float, *, calm: bool = False) -> float:
+        """Return the factor by which looks are stretched at *now*: more and more while AWS only waits."""
+        since = now - self.changed_at
+        if since < QUIET_SECONDS:
+            return 1.0
+        return min(max(STRETCH, since / QUIET_SECONDS), CALM_STRETCH) if calm else STRETCH
 
 
-def service_is_due(times: LookTimes, now: float, *, news: bool) -> bool:
+def is_calm(deployment: ServiceDeployment) -> bool:
+    """Say whether AWS only waits: it bakes, or a hook awaits somebody's action. That may take hours."""
+    return deployment.lifecycle_stage == "BAKE_TIME" or any(hook.awaits_action for hook in deployment.hooks)
+
+
+def service_is_due(times: LookTimes, now: float, *, news: bool, calm: bool = False) -> bool:
     """Say whether the service is read now; *news* is a change of the deployment, or that it is not seen."""
-    return news or now - times.service_at >= SERVICE_SECONDS * times.quiet(now)
+    return news or now - times.service_at >= SERVICE_SECONDS * times.quiet(now, calm=calm)
 
 
-def tasks_are_due(times: LookTimes, now: float, *, ended: bool, changed: bool) -> bool:
+def tasks_are_due(times: LookTimes, now: float, *, ended: bool, changed: bool, calm: bool = False) -> bool:
     """Say whether tasks and targets are read now: the deployment *ended*, or the service *changed*."""
     since = now - times.tasks_at
-    return ended or (changed and since >= CHANGED_TASKS_SECONDS) or since >= TASKS_SECONDS * times.quiet(now)
+    if ended or (changed and since >= CHANGED_TASKS_SECONDS):
+        return True
+    return since >= TASKS_SECONDS * times.quiet(now, calm=calm)
 
 
 def instances_are_due(times: LookTimes, now: float) -> bool:
@@ -82,9 +95,11 @@ def seconds_to_next_look(
         no_verdict_soon(watched, facts, history, snapshot, stretched) or _pulls(history, quiet)
     ):
         seconds = stretched
+    if not given and snapshot.deployment is not None and is_calm(snapshot.deployment):
+        seconds = _calm_seconds(facts.bake - quiet, quiet, interval)
     ends = [watched.started_at + watched.timeout]
-    if history.unplaced_since is not None:
-        ends.append(history.unplaced_since + placement_limit(watched, history))
+    if history.placement_from is not None:
+        ends.append(history.placement_from + placement_limit(watched, history))
     if (limit := facts.given.get(history.phase)) is not None:
         ends.append(max(history.phase_since, history.progress_at) + limit)
     return max(SHORTEST_SECONDS, min(seconds, *(end - snapshot.at for end in ends)))
@@ -104,6 +119,17 @@ def seconds_to_next_batch_look(
         ends.append(next_try)
     due = (end - now for end in ends if end > now)
     return max(SHORTEST_SECONDS, min(interval, *due))
+
+
+def _calm_seconds(left: float, quiet: float, interval: float) -> float:
+    """Return the seconds to the next look while AWS only waits: a twentieth of what it has waited.
+
+    *left* is what remains of the bake time; around its end AWS is asked every *interval* again.
+    """
+    if -2 * CALM_SECONDS < left < interval:
+        return interval
+    seconds = max(interval, min(quiet / 20, CALM_SECONDS))
+    return min(seconds, left) if left > 0 else seconds
 
 
 def no_verdict_soon(

@@ -254,9 +254,10 @@ def _by_classic_deployments(
         return Waiting()
     failed = _failed_event(watched, history)
     told = failed or _says_rolling_back(primary, history, service)
-    if not history.ours_seen and not told and now - watched.started_at < DOUBT_SECONDS:
+    older = primary.id in watched.baseline
+    if older and not history.ours_seen and not told and now - watched.started_at < DOUBT_SECONDS:
         return Waiting(note="AWS does not show our deployment yet")
-    if primary.id in watched.baseline or told:
+    if older or told:
         reason = history.failure_reason or primary.rollout_state_reason
         if primary.rollout_state == RolloutState.COMPLETED:
             return _rolled_back(watched, reason, service)

@@ -116,11 +116,17 @@ class Looker:
             tasks=tasks,
             target_health=targets,
             shortage=self._look_for_room(history, tasks, now, fresh=whole),
-            instances=frozenset(each.arn for each in self.instances) if self._times.instances_at == now else None,
+            instances=frozenset(each.arn for each in self.instances)
+            if self._times.instances_at == now
+            else None,
             newer=self._look_for_newer(),
             is_whole=whole,
             unseen=tuple(sorted(self._unseen)),
         )
+
+    def _instances_seen(self, now: float) -> frozenset[str] | None:
+        """Return the container instances, None where this look did not ask for them."""
+        return frozenset(i.arn for i in self.instances) if self._times.instances_at == now else None
 
     # The deployment and the service
 

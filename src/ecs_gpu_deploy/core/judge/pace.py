@@ -70,7 +70,7 @@ def tasks_are_due(times: LookTimes, now: float, *, ended: bool, changed: bool, c
 
 def instances_are_due(times: LookTimes, now: float) -> bool:
     """Say whether the container instances are read now, where somebody wants to know what they lack."""
-    return now - times.instances_at >= INSTANCES_SECONDS
+    return now - times.instances_at >= INSTANCES_SECONDS * times.quiet(now)
 
 
 def seconds_to_next_look(
@@ -96,7 +96,7 @@ def seconds_to_next_look(
     ):
         seconds = stretched
     if not given and snapshot.deployment is not None and is_calm(snapshot.deployment):
-        seconds = _calm_seconds(facts.bake - quiet, quiet, interval)
+        seconds = _calm_seconds(_bake(snapshot, facts) - quiet, quiet, interval)
     ends = [watched.started_at + watched.timeout]
     if history.placement_from is not None:
         ends.append(history.placement_from + placement_limit(watched, history))
@@ -119,6 +119,12 @@ def seconds_to_next_batch_look(
         ends.append(next_try)
     due = (end - now for end in ends if end > now)
     return max(SHORTEST_SECONDS, min(interval, *due))
+
+
+def _bake(snapshot: Snapshot, facts: PhaseFacts) -> float:
+    """Return the seconds of the bake time alone, without the steps before it."""
+    own = snapshot.service.bake_time_minutes * 60.0 if snapshot.service is not None else 0.0
+    return own or facts.bake
 
 
 def _calm_seconds(left: float, quiet: float, interval: float) -> float:

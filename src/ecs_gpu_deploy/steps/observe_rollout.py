@@ -17,10 +17,16 @@ from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
 from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook
 from ecs_gpu_deploy.core.judge.evidence import is_failure, is_unplaced_event
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot
-from ecs_gpu_deploy.core.judge.pace import LookTimes, instances_are_due, is_calm, service_is_due, tasks_are_due
+from ecs_gpu_deploy.core.judge.pace import (
+    LookTimes,
+    instances_are_due,
+    is_calm,
+    service_is_due,
+    tasks_are_due,
+)
 from ecs_gpu_deploy.core.judge.rollout import SETTLE_SECONDS
 from ecs_gpu_deploy.core.judge.watch import Watch
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, refused
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, refused
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.aws.load_balancer import observe_targets

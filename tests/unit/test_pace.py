@@ -191,6 +191,10 @@ def test_when_the_tasks_are_read(after, changed_at, ended, changed, due):
     assert tasks_are_due(times, 1000.0 + after, ended=ended, changed=changed) is due
 
 
-@pytest.mark.parametrize(("after", "due"), [(59.9, False), (60.0, True)])
-def test_the_instances_are_read_once_a_minute(after, due):
-    assert instances_are_due(JUST, 1000.0 + after) is due
+@pytest.mark.parametrize(
+    ("after", "changed_at", "due"),
+    [(59.9, 1030.0, False), (60.0, 1030.0, True), (119.9, 1000.0, False), (120.0, 1000.0, True)],
+    ids=["59 s", "60 s", "119 s of quiet", "120 s of quiet"],
+)
+def test_the_instances_are_read_once_a_minute_and_half_as_often_while_nothing_changes(after, changed_at, due):
+    assert instances_are_due(replace(JUST, changed_at=changed_at), 1000.0 + after) is due

@@ -281,28 +281,10 @@ def ports(*numbers):
     return {"containerDefinitions": [{"name": "rag", "memory": 10, "cpu": 10, "portMappings": mappings}]}
 
 
-def constrained(expression):
-    return {**definition(gpus=None), "placementConstraints": [{"type": "memberOf", "expression": expression}]}
-
-
 @pytest.mark.parametrize(
     ("wants", "given", "code", "word"),
     [
         pytest.param(ports(22), {"ports": [22]}, "port-conflict", "the host port", id="a host port"),
-        pytest.param(
-            constrained("attribute:zone == a"),
-            {},
-            "missing-attribute",
-            "what the placement constraints ask for",
-            id="a placement constraint",
-        ),
-        pytest.param(
-            {**definition(gpus=None), "requiresAttributes": [{"name": "neuron"}]},
-            {},
-            "missing-attribute",
-            "an attribute",
-            id="an attribute",
-        ),
         pytest.param(definition(gpus=None, cpu=4000), {"cpu": 4096}, "cpu-capacity", "CPU units", id="CPU"),
     ],
 )

@@ -1,6 +1,8 @@
 """The map and the guide name what is there, and all of it."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,14 +59,57 @@ def test_what_the_rest_of_the_guide_names_exists() -> None:
     assert [name for name in targets if not re.search(rf"^{name}:", MAKEFILES, re.MULTILINE)] == []
 
 
+ROWS = re.findall(r"^\| (`[^|]+`) \| [^|]+ \| ([^|]+) \|$", MAP.partition("## Around")[0], re.MULTILINE)
+OWN_FACES = {"sandbox/cli.py", "sandbox/demo.py"}
+"""What a person starts of the sandbox is a command line of its own."""
+
+
+def _code(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def _may_import() -> Iterator[tuple[str, set[str] | None]]:
+    """Give each folder or file of the map with the rooms that it may import; None means all."""
+    rooms: set[str] | None = set()
+    for names, column in ROWS:
+        if column != "the same":
+            rooms = None if column == "all" else set(_code(column))
+        yield from ((name, rooms) for name in _code(names))
+
+
+def _imported(path: Path) -> set[str]:
+    """Return the rooms (folders or modules at the top of the package) that a file imports from."""
+    nodes = [
+        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)
+    ]
+    ours = [node for node in nodes if (node.module or "").partition(".")[0] == "ecs_gpu_deploy"]
+    return {
+        room
+        for node in ours
+        for room in ((node.module or "").split(".")[1:2] or [alias.name for alias in node.names])
+    }
+
+
 def test_the_map_has_a_line_for_each_folder_and_each_file_above_them() -> None:
-    rows = re.findall(r"^\| (`[^|]+`) \| [^|]+ \| [^|]+ \|$", MAP, re.MULTILINE)
-    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    named = {name for names, _ in ROWS for name in _code(names)}
     packages = [path.parent for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE]
     divided = {PACKAGE / name for name in ("core", "edges", "sandbox")}
     folders = {f"{path.relative_to(PACKAGE)}/" for path in packages if path not in divided}
     files = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
     assert named == folders | files
+
+
+@pytest.mark.parametrize(("name", "rooms"), list(_may_import()), ids=[name for name, _ in _may_import()])
+def test_a_room_imports_what_the_map_allows(name: str, rooms: set[str] | None) -> None:
+    paths = sorted((PACKAGE / name).rglob("*.py")) if name.endswith("/") else [PACKAGE / name]
+    assert paths
+    if rooms is None:
+        return
+    allowed = {*rooms, "errors", "__version__", name.partition("/")[0]}
+    found = {
+        path: _imported(path) - allowed for path in paths if str(path.relative_to(PACKAGE)) not in OWN_FACES
+    }
+    assert {str(path): extra for path, extra in found.items() if extra} == {}
 
 
 def test_what_the_map_names_around_the_package_exists() -> None:

@@ -2,7 +2,7 @@
 
 mutmut makes the breaks (mutants) and runs for each the unit tests that reach it; a break that no test
 notices survives. Each package is broken in a folder of its own under build/mutants, by the unit tests that
-import it; build/mutants/survivors.txt shows what survived. Left out is what mutmut cannot reach: module
+import it; survivors.txt in there shows what survived. Left out is what mutmut cannot reach: module
 constants, and functions under a decorator other than classmethod and staticmethod.
 """
 
@@ -62,8 +62,6 @@ def main(only: Sequence[str]) -> int:
         print(f"{' '.join(only)} is none of {', '.join(PACKAGES)} and no file of theirs", file=sys.stderr)
         return 2
     weak = False
-    shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir(parents=True)
     for package, files in chosen.items():
         if not files:
             continue
@@ -78,7 +76,7 @@ def main(only: Sequence[str]) -> int:
             f"({_cpu_seconds() - cpu:.0f} s of CPU)",
             flush=True,
         )
-        with (WORK / "survivors.txt").open("a", encoding="utf-8") as listed:
+        with (_folder(package) / "survivors.txt").open("w", encoding="utf-8") as listed:
             listed.writelines(_shown(package, survivors, verdicts))
     return int(weak)
 
@@ -111,6 +109,7 @@ def _folder(package: str) -> Path:
 def _verdicts(package: str, files: Sequence[str]) -> dict[str, str]:
     """Run mutmut over the files and give the verdict on each mutant."""
     folder = _folder(package)
+    shutil.rmtree(folder, ignore_errors=True)
     (folder / "tests").mkdir(parents=True)
     for name in ("src", *NEEDED):
         (folder / name).symlink_to(ROOT / name)

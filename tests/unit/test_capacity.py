@@ -532,6 +532,26 @@ def test_two_containers_may_share_one_gpu_by_mps_but_not_one_that_a_whole_reques
     assert shortfalls(requirement_of(task(whole("0.5"), whole("1"))), room(1.0)) == (Shortfall.GPU,)
 
 
+def test_three_containers_share_by_what_is_left_of_each_gpus_memory() -> None:
+    thirds = requirement_of(task(share(9000), share(9000), share(9000)))
+    assert [ids for _, _, ids in allocate(thirds, room(1.0, 1.0)).gpus] == [
+        ("GPU-0",),
+        ("GPU-0",),
+        ("GPU-1",),
+    ]
+
+
+@pytest.mark.parametrize("gpus", ["ALL", "0.25", "mps"])
+def test_a_part_of_a_gpu_comes_back_as_the_part_it_was(gpus: str) -> None:
+    requirement = requirement_of(task(share(1000) if gpus == "mps" else whole(gpus)))
+    parts = {"GPU-0": 0.5, "GPU-1": 0.5}
+    free, before = room(0.5, 0.5, gpu_capacity=parts), room(0.5, 0.5, gpu_capacity=parts)
+    taken = allocate(requirement, free)
+    assert free.gpus["GPU-0"] < 0.5
+    release(taken, free)
+    assert free == before
+
+
 def test_all_means_every_gpu_of_the_instance_and_no_other_container_gets_one() -> None:
     assert shortfalls(requirement_of(task(whole("ALL"), whole("0.5"))), room(1.0)) == (Shortfall.GPU,)
     small = room(0.5, gpu_capacity={"GPU-0": 0.5})

@@ -312,6 +312,25 @@ def test_only_old_tasks_on_the_services_own_instances_are_counted():
     assert found.note.startswith("blocked by our own old tasks: 2 old tasks of this service")
 
 
+def test_the_room_that_old_tasks_would_leave_is_only_imagined():
+    before = [instance(number, free=0).room for number in range(2)]
+    answer(definition(), FULL, old_tasks=OLD)
+    assert [each.room for each in FULL] == before
+
+
+def test_any_old_task_of_an_instance_may_be_the_one_that_makes_room():
+    assert answer(definition(), FULL, old_tasks=(old_task(7, "GPU-7-0"), OLD[1])).answer == Answer.OWN_TASKS
+
+
+def test_room_that_is_free_adds_to_what_an_old_task_leaves():
+    half = [{"name": "MEMORY", "integerValue": 3000}, {"name": "CPU", "integerValue": 1000}]
+    large = instance(0, gpus=0, remainingResources=half)
+    wants = definition(gpus=None, memory=8192, cpu=2048)
+    old = (old_task(0, "GPU-0-0"),)
+    assert answer(wants, (large,), old_tasks=old).answer == Answer.OWN_TASKS
+    assert large.room.memory == 3000
+
+
 def test_an_old_task_that_goes_makes_room_for_one_of_its_size_only():
     half = instance(0, gpus=0, memory=16000, remainingResources=[{"name": "MEMORY", "integerValue": 0}])
     small = (old_task(0, "GPU-0-0"),)

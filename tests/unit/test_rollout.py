@@ -3,99 +3,27 @@
 from dataclasses import replace
 
 import pytest
+from rollout_looks import (
+    BACK_TO_OLD,
+    FOREIGN,
+    OLD,
+    OURS,
+    OURS_DONE,
+    OURS_GOING,
+    OURS_WAITING,
+    WATCHED,
+    crashed,
+    deployment,
+    look,
+    rollout,
+    service,
+    unplaced,
+    verdict,
+)
 
-from ecs_gpu_deploy.core.judge.rollout import (
-    Snapshot,
-    Verdict,
-    Waiting,
-    Watched,
-    history_at_start,
-    judge,
-    observed,
-)
-from ecs_gpu_deploy.model import (
-    CircuitBreaker,
-    Container,
-    Deployment,
-    Event,
-    RolloutState,
-    Service,
-    ServiceDeployment,
-    ServiceDeploymentStatus,
-    Task,
-)
+from ecs_gpu_deploy.core.judge.rollout import Snapshot, Verdict, Waiting, history_at_start, observed
+from ecs_gpu_deploy.model import CircuitBreaker, Container, Event, Task
 from ecs_gpu_deploy.result import Outcome
-
-OLD, OURS, FOREIGN = "ecs-svc/1", "ecs-svc/2", "ecs-svc/3"
-REVISION = "arn:aws:ecs:eu-central-1:123456789012:service-revision/c/s/2"
-WATCHED = Watched(
-    deployment_id=OURS,
-    task_definition="f:2",
-    baseline=frozenset({OLD}),
-    started_at=1000.0,
-    timeout=3600.0,
-    placement_timeout=900.0,
-)
-BREAKER = CircuitBreaker(enable=True, rollback=True)
-
-
-def deployment(id_, status="PRIMARY", state="COMPLETED", running=2, **rest):
-    return Deployment(
-        id=id_,
-        status=status,
-        task_definition=f"f:{id_[-1]}",
-        desired_count=2,
-        running_count=running,
-        rollout_state=RolloutState(state),
-        **rest,
-    )
-
-
-def service(*deployments, events=(), desired=2, breaker=BREAKER, **rest):
-    return Service(
-        arn="arn:aws:ecs:eu-central-1:123456789012:service/c/s",
-        name="s",
-        cluster_arn="arn:aws:ecs:eu-central-1:123456789012:cluster/c",
-        status="ACTIVE",
-        task_definition="f:1",
-        desired_count=desired,
-        running_count=2,
-        pending_count=0,
-        deployments=deployments,
-        events=events,
-        circuit_breaker=breaker,
-        **rest,
-    )
-
-
-def rollout(status, **rest):
-    return ServiceDeployment(
-        arn="arn:sd", status=ServiceDeploymentStatus(status), target_revision_arn=REVISION, **rest
-    )
-
-
-def verdict(*snapshots, watched=WATCHED, facts=None):
-    """Return the answer to the last look; where the judge asks for a closer one, it is the same again."""
-    history = history_at_start(watched)
-    answer = None
-    for snapshot in snapshots:
-        history = observed(watched, history, snapshot)
-        answer = judge(watched, snapshot, history, snapshot.at, facts)
-        if isinstance(answer, Waiting) and answer.closer:
-            closer = replace(snapshot, is_whole=True)
-            history = observed(watched, history, closer)
-            answer = judge(watched, closer, history, closer.at, facts)
-    return answer
-
-
-def look(at, shown, rollout_=None, *, closed=False, tasks=()):
-    return Snapshot(at=at, service=shown, deployment=rollout_, api_closed=closed, tasks=tasks)
-
-
-OURS_DONE = service(deployment(OURS))
-OURS_GOING = service(deployment(OURS, state="IN_PROGRESS"), deployment(OLD, "ACTIVE"))
-OURS_WAITING = service(deployment(OURS, state="IN_PROGRESS", running=0), deployment(OLD, "ACTIVE"))
-BACK_TO_OLD = service(deployment(OLD))
 
 
 def test_success_is_said_when_aws_calls_ours_successful_and_ours_is_primary():
@@ -230,17 +158,8 @@ def test_while_the_api_may_still_answer_the_classic_view_gives_no_success():
     assert isinstance(verdict(look(1001, OURS_DONE)), Waiting)
 
 
-def _unplaced(at):
-    return Event(
-        id=f"u{at}",
-        created_at=at,
-        message="service s was unable to place a task because no container instance met all of its "
-        "requirements. The closest matching container-instance i has insufficient GPU resource available.",
-    )
-
-
 def test_no_room_for_the_placement_timeout_is_no_capacity():
-    shown = replace(OURS_WAITING, events=(_unplaced(1010),))
+    shown = replace(OURS_WAITING, events=(unplaced(1010),))
     assert isinstance(verdict(look(1020, shown, rollout("IN_PROGRESS"))), Waiting)
     answer = verdict(look(1020, shown, rollout("IN_PROGRESS")), look(1921, shown, rollout("IN_PROGRESS")))
     assert answer.outcome == Outcome.NO_CAPACITY
@@ -249,7 +168,7 @@ def test_no_room_for_the_placement_timeout_is_no_capacity():
 
 def test_one_placement_event_followed_by_a_placed_task_is_no_failure():
     """Peers: one event → exit 1 at once, even when placed 10 s later (fabfuel/ecs-deploy)."""
-    shown = replace(OURS_WAITING, events=(_unplaced(1010),))
+    shown = replace(OURS_WAITING, events=(unplaced(1010),))
     task = Task(arn="arn:t/1", started_by=OURS, last_status="PENDING", created_at=1020)
     answer = verdict(
         look(1011, shown, rollout("IN_PROGRESS")),
@@ -259,22 +178,10 @@ def test_one_placement_event_followed_by_a_placed_task_is_no_failure():
     assert isinstance(answer, Waiting)
 
 
-def _crashed(number, exit_code=1):
-    return Task(
-        arn=f"arn:t/{number}",
-        started_by=OURS,
-        last_status="STOPPED",
-        stop_code="EssentialContainerExited",
-        stopped_reason="Essential container in task exited",
-        stopped_at=1100.0 + number,
-        containers=(Container(name="rag", exit_code=exit_code),),
-    )
-
-
 def test_a_crash_loop_without_a_breaker_is_called_after_the_breakers_own_threshold():
     going = replace(OURS_GOING, circuit_breaker=CircuitBreaker())
-    two = look(1200, going, rollout("IN_PROGRESS"), tasks=(_crashed(1), _crashed(2)))
-    three = look(1300, going, rollout("IN_PROGRESS"), tasks=(_crashed(3),))
+    two = look(1200, going, rollout("IN_PROGRESS"), tasks=(crashed(1), crashed(2)))
+    three = look(1300, going, rollout("IN_PROGRESS"), tasks=(crashed(3),))
     assert isinstance(verdict(two), Waiting)
     answer = verdict(two, three)
     assert answer.outcome == Outcome.FAILED
@@ -284,13 +191,13 @@ def test_a_crash_loop_without_a_breaker_is_called_after_the_breakers_own_thresho
 
 def test_failures_of_different_kinds_are_no_crash_loop():
     going = replace(OURS_GOING, circuit_breaker=CircuitBreaker())
-    mixed = (_crashed(1), _crashed(2, exit_code=137), _crashed(3))
+    mixed = (crashed(1), crashed(2, exit_code=137), crashed(3))
     assert isinstance(verdict(look(1200, going, rollout("IN_PROGRESS"), tasks=mixed)), Waiting)
 
 
 def test_with_a_breaker_the_verdict_is_left_to_it():
-    crashed = tuple(_crashed(n) for n in range(5))
-    assert isinstance(verdict(look(1200, OURS_GOING, rollout("IN_PROGRESS"), tasks=crashed)), Waiting)
+    loop = tuple(crashed(n) for n in range(5))
+    assert isinstance(verdict(look(1200, OURS_GOING, rollout("IN_PROGRESS"), tasks=loop)), Waiting)
 
 
 def test_percentages_that_deadlock_are_called_at_once():
@@ -340,7 +247,7 @@ def test_success_is_not_confirmed_by_counts_from_before():
 @pytest.mark.parametrize("closed", [True, False], ids=["classic", "by the API"])
 def test_a_runner_whose_clock_is_wrong_sees_the_same_events(closed):
     """AWS's clock is a quarter of an hour behind ours: events are told apart by their ids, not times."""
-    old, new = _unplaced(40), replace(_unplaced(150), id="new")
+    old, new = unplaced(40), replace(unplaced(150), id="new")
     watched = replace(WATCHED, known_events=frozenset({old.id}))
     shown = replace(OURS_WAITING, events=(new, old))
     deployed = None if closed else rollout("IN_PROGRESS")
@@ -351,7 +258,7 @@ def test_a_runner_whose_clock_is_wrong_sees_the_same_events(closed):
 
 
 def test_events_out_of_order_are_kept_in_the_order_of_their_times():
-    early, late = replace(_unplaced(1010), id="a"), replace(_unplaced(1020), id="b")
+    early, late = replace(unplaced(1010), id="a"), replace(unplaced(1020), id="b")
     history = history_at_start(WATCHED)
     for at, event in ((1030, late), (1035, early)):
         history = observed(WATCHED, history, look(at, replace(OURS_WAITING, events=(event,))))
@@ -363,7 +270,7 @@ def test_the_one_event_that_matters_is_found_behind_a_hundred_others():
         Event(id=f"n{n}", created_at=1100 + n, message=f"(service s) has started 1 tasks: (task {n}).")
         for n in range(99)
     )
-    shown = replace(OURS_WAITING, events=(*reversed(noise), _unplaced(1010)))
+    shown = replace(OURS_WAITING, events=(*reversed(noise), unplaced(1010)))
     answer = verdict(look(1200, shown, rollout("IN_PROGRESS")), look(2101, shown, rollout("IN_PROGRESS")))
     assert answer.outcome == Outcome.NO_CAPACITY
 
@@ -388,10 +295,10 @@ def test_a_healthy_task_between_failures_begins_the_count_anew():
     going = replace(OURS_GOING, circuit_breaker=CircuitBreaker())
     healthy = Task(arn="arn:t/h", started_by=OURS, last_status="RUNNING", created_at=1150)
     answer = verdict(
-        look(1100, going, rollout("IN_PROGRESS"), tasks=(_crashed(1), _crashed(2))),
+        look(1100, going, rollout("IN_PROGRESS"), tasks=(crashed(1), crashed(2))),
         look(1110, going, rollout("IN_PROGRESS"), tasks=(healthy,)),
         look(1150, going, rollout("IN_PROGRESS"), tasks=(healthy,)),
-        look(1200, going, rollout("IN_PROGRESS"), tasks=(_crashed(3),)),
+        look(1200, going, rollout("IN_PROGRESS"), tasks=(crashed(3),)),
     )
     assert isinstance(answer, Waiting)
 
@@ -407,7 +314,7 @@ def test_progress_moves_the_deadline_and_a_crash_loop_does_not():
     assert (history.phase, history.phase_since, history.progress_at) == ("load", 1200, 1400)
     assert history.extension == 200
     history = observed(
-        watched, history, look(1500, OURS_WAITING, rollout("IN_PROGRESS"), tasks=(_crashed(1), second))
+        watched, history, look(1500, OURS_WAITING, rollout("IN_PROGRESS"), tasks=(crashed(1), second))
     )
     assert history.progress_at == 1400
 
@@ -419,7 +326,7 @@ def test_what_is_kept_of_six_hours_does_not_grow():
         at = 1000 + 5 * step
         event = Event(id=f"e{step}", created_at=at, message="(service s) has started 1 tasks: (task t).")
         shown = replace(OURS_GOING, events=(event,))
-        history = observed(WATCHED, history, look(at, shown, rollout("IN_PROGRESS"), tasks=(_crashed(step),)))
+        history = observed(WATCHED, history, look(at, shown, rollout("IN_PROGRESS"), tasks=(crashed(step),)))
         sizes.append(len(history.events) + len(history.stopped) + len(history.since_healthy))
     assert max(sizes) <= 1000
     assert sizes[-1] == sizes[len(sizes) // 2]

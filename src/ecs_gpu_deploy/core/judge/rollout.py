@@ -310,7 +310,7 @@ def _rolled_back(watched: Watched, why: str, service: Service, *, requested: boo
     """Return the end of a rollback: to what, why, and how much of it runs where that is not all."""
     primary = service.primary
     shown = primary.task_definition if primary is not None and not is_ours(watched, primary) else ""
-    to = short_id(shown or watched.previous_task_definition or service.task_definition)
+    to = short_id(shown or service.task_definition)
     return Verdict(
         outcome=Outcome.ROLLED_BACK,
         reason=sentence(f"AWS rolled the service back to {to}", why) + _missing(service),

@@ -255,6 +255,17 @@ class Looker:
             tail = fetch_log_tail(self._aws, container, task.id)
             self.log_tails[f"{task.id}/{tail.container}"] = tail
 
+    def tail_again(self, tasks: Sequence[Task]) -> bool:
+        """Ask once more for the lines of those of *tasks* that have none; say whether some may come."""
+        started = [task for task in tasks if _has_started(task)][-_LOG_TAILS:]
+        if not started or any(tail.lines for tail in self.log_tails.values()):
+            return False
+        for task in started:
+            self._tailed.discard(task.id)
+            self._tail_logs(task)
+        told = [tail for tail in self.log_tails.values() if tail.task_id in {task.id for task in started}]
+        return any(tail.may_come and not tail.lines for tail in told)
+
     # Container instances
 
     def _look_for_room(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.capacity.shortage import Answer
-from ecs_gpu_deploy.core.diagnose.rollout_causes import diagnoses_at_end, phases_at_end
+from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook, diagnoses_at_end, phases_at_end
+from ecs_gpu_deploy.core.judge.confirm import failures_of
 from ecs_gpu_deploy.core.judge.evidence import is_failure
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, history_at_start, observed, ours_of
 from ecs_gpu_deploy.core.judge.pace import seconds_to_next_look
@@ -15,7 +16,7 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.failures_view import failure_lines
 from ecs_gpu_deploy.core.show.progress import Progress, TaskGpus, gpus_of, progress_of
-from ecs_gpu_deploy.core.text import span
+from ecs_gpu_deploy.core.text import count, span
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.machine.clock import Clock
@@ -82,6 +83,7 @@ class Watcher:
             self._shower.show_seen(self.history, self.service, now)
             if isinstance(answer, Verdict):
                 if answer.outcome != Outcome.SUCCEEDED:
+                    self._wait_for_late_lines()
                     self._looker.look_at_instances_of((*self.history.live, *self.history.since_healthy))
                 return self.ending(answer)
             progress = progress_of(
@@ -102,6 +104,14 @@ class Watcher:
                 )
             )
 
+    def _wait_for_late_lines(self) -> None:
+        """Ask for the log of failed tasks once more: lines arrive seconds after the container has ended."""
+        for _ in range(_LATE_LINES_TRIES):
+            if not self._looker.tail_again(failures_of(self.history)):
+                return
+            self._clock.sleep(_LATE_LINES_SECONDS)
+        self._looker.tail_again(failures_of(self.history))
+
     def _judged(self, now: float, *, whole: bool = False) -> tuple[Snapshot, Verdict | Waiting]:
         watch = self._watch
         snapshot = self._looker.look(self.history, now, whole=whole)
@@ -112,18 +122,46 @@ class Watcher:
         """Return what is known now, with *verdict* over it. Asks AWS for nothing more."""
         looker, history = self._looker, self.history
         succeeded = verdict.outcome == Outcome.SUCCEEDED
+        failures = _failures_before_success(verdict, self._watch, history, looker.last) if succeeded else ()
         requirement = self._watch.requirement
         return Ending(
             verdict=verdict,
             diagnoses=() if succeeded else diagnoses_at_end(verdict, self._watch, history, looker.last),
-            findings=looker.findings if succeeded else (*looker.findings, *self._shower.findings),
+            findings=(*looker.findings, *failures)
+            if succeeded
+            else (*looker.findings, *self._shower.findings),
             phases=phases_at_end(self._watch.facts, history),
             service=looker.service,
             service_deployment_arn=looker.arn,
             history=history,
             log_tails=looker.last.log_tails,
-            gpus=gpus_of(history, requirement.gpu_count if requirement else 0.0),
+            gpus=gpus_of(
+                history,
+                requirement.gpu_count if requirement else 0.0,
+                finished_at=looker.deployment.finished_at if looker.deployment else None,
+            ),
         )
+
+
+def _failures_before_success(
+    verdict: Verdict, watch: Watch, history: History, last: LastLook
+) -> tuple[Finding, ...]:
+    """Return the warning over a success before which tasks of the new revision failed, with their cause."""
+    failed = failures_of(history)
+    if not failed:
+        return ()
+    cause = next(iter(diagnoses_at_end(verdict, watch, history, last)), None)
+    why = f" {cause.code}: {cause.message}" if cause else ""
+    again = "" if verdict.stable else " One of them failed after AWS had called the deployment complete."
+    return (
+        Finding(
+            code="tasks-failed",
+            severity=Severity.WARNING,
+            message=f"{count(len(failed), 'task')} of the new revision failed before the rest was up."
+            f"{again}{why}",
+            hint=cause.hint if cause else "Look at their logs before you rely on this revision.",
+        ),
+    )
 
 
 def _knowing_events(watched: Watched, service: Service) -> Watched:
@@ -133,6 +171,8 @@ def _knowing_events(watched: Watched, service: Service) -> Watched:
     return replace(watched, known_events=watched.known_events | frozenset(old))
 
 
+_LATE_LINES_SECONDS = 5.0
+_LATE_LINES_TRIES = 2
 _SHOWN_EVENTS = 160
 _ROUTINE = (
     "has started ",

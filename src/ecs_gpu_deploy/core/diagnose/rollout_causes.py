@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
 from ecs_gpu_deploy.core.judge.culprit import side_containers
-from ecs_gpu_deploy.core.judge.evidence import is_failure
-from ecs_gpu_deploy.core.judge.observed import History, ours_of
+from ecs_gpu_deploy.core.judge.evidence import is_failure, is_unplaced_event
+from ecs_gpu_deploy.core.judge.observed import History, ours_of, up_seconds
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import Watch
-from ecs_gpu_deploy.model import LogTail, Service, ServiceDeployment
+from ecs_gpu_deploy.model import Event, LogTail, Service, ServiceDeployment
 from ecs_gpu_deploy.result import Diagnosis, Outcome, Phase
 
 
@@ -31,10 +31,13 @@ def diagnoses_at_end(
 ) -> tuple[Diagnosis, ...]:
     """Return the causes, best first; empty where none is known and none is needed."""
     failed = tuple(task for task in history.stopped if is_failure(task))
+    if verdict.requested and not failed:
+        return ()
+    well = not failed and verdict.outcome in _WITHOUT_CAUSE and not _is_overdue(watch, history)
     found = diagnoses_of(
         tasks=(*history.live, *failed),
-        events=history.events,
-        target_health=history.target_health,
+        events=tuple(event for event in history.events if not (well and _is_ordinary(event, history))),
+        target_health=() if well else history.target_health,
         log_tails=last.log_tails,
         instances=last.instances,
         service=last.service,
@@ -47,6 +50,27 @@ def diagnoses_at_end(
     if verdict.outcome in {Outcome.SUPERSEDED, Outcome.CANCELLED}:
         return tuple(d for d in found if d.code != "unknown")
     return _with_shortage(found, verdict, history)
+
+
+_WITHOUT_CAUSE = frozenset({Outcome.CANCELLED, Outcome.SUPERSEDED, Outcome.TIMED_OUT, Outcome.REFUSED})
+"""Ends that a rollout which goes well can have too."""
+
+
+def _is_overdue(watch: Watch, history: History) -> bool:
+    """Say whether a task of ours has loaded for longer than its health checks allow.
+
+    Until then a 503 is an answer as it should be.
+    """
+    timing = watch.facts.timing
+    allowed = max(timing.elb_allowed or 0.0, timing.container_allowed or 0.0)
+    return any(up_seconds(history, task, history.seen_at) > allowed for task in history.live)
+
+
+def _is_ordinary(event: Event, history: History) -> bool:
+    """Say whether an event tells of what any rollout may meet: a load in progress, a shortage now over."""
+    if is_unplaced_event(event):
+        return history.unplaced_since is None
+    return "is unhealthy in" in event.message
 
 
 def _said_by_aws(watch: Watch, last: LastLook) -> tuple[str, ...]:

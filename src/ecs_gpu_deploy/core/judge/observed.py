@@ -36,6 +36,7 @@ class Watched:
     UpdateService. `digests` maps containers to the image digest that must run (only where it is known).
     `placement_timeout` and `timeout` are seconds; `placement_given` says that somebody set the former;
     `crash_loop_threshold` is None for the breaker's own. `checked_containers` are those with a health check.
+    `watched_from` is when the watch began where that is later than the rollout (epoch seconds).
     `drain_seconds` is how long an old task may take to leave: deregistration delay, stopTimeout and a margin.
     `settle_seconds` is how long a rollout with failed tasks must stay up to be called good; None: as long as
     its tasks took to fail.
@@ -54,6 +55,7 @@ class Watched:
     allow_desired_zero: bool = False
     checked_containers: frozenset[str] = frozenset()
     drain_seconds: float = 90.0
+    watched_from: float | None = None
     settle_seconds: float | None = None
 
 
@@ -143,8 +145,8 @@ class History:
 
 def history_at_start(watched: Watched) -> History:
     """Return the empty history of a rollout that begins now."""
-    at = watched.started_at
-    return History(started_at=at, seen_at=at, phase_since=at, progress_at=at)
+    at = watched.started_at if watched.watched_from is None else watched.watched_from
+    return History(started_at=watched.started_at, seen_at=at, phase_since=at, progress_at=at)
 
 
 def is_ours(watched: Watched, deployment: Deployment) -> bool:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
-from ecs_gpu_deploy.core.judge.evidence import is_failure
-from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_ours, ours_of
+from ecs_gpu_deploy.core.judge.evidence import is_failure, waits_for_old_container
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_ours, leaving_instances, ours_of
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Waiting
+from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.model import LifecycleHook, Service, Task
 
 
@@ -121,6 +122,8 @@ def progress_of(
     note = "" if waiting.hook is not None else waiting.note
     if not note and history.shortage is not None:
         note = history.shortage.note
+    if not note and (waiting_tasks := _waiting_for_old(history)):
+        note = f"{count(waiting_tasks, 'new task')} wait for old containers to stop (their stopTimeout)"
     arn = deployment.arn if deployment is not None else ""
     return Progress(
         at=now,
@@ -146,6 +149,12 @@ def progress_of(
     )
 
 
+def _waiting_for_old(history: History) -> int:
+    """Return how many new tasks have their instance and wait for an old container on it to stop."""
+    leaving = leaving_instances(history)
+    return sum(waits_for_old_container(task, leaving) for task in history.live)
+
+
 def hook_of(hook: LifecycleHook, stage: str, deployment_arn: str) -> Hook:
     """Return what a person needs to know of a hook that waits, with the two commands that answer it."""
     command = (
@@ -161,8 +170,12 @@ def hook_of(hook: LifecycleHook, stage: str, deployment_arn: str) -> Hook:
     )
 
 
-def gpus_of(history: History, gpus_per_task: float) -> tuple[TaskGpus, ...]:
+def gpus_of(
+    history: History, gpus_per_task: float, *, finished_at: float | None = None
+) -> tuple[TaskGpus, ...]:
     """Return the GPUs that each task of ours held, in the order of their placement.
+
+    Where the rollout is over, tasks that run on held them for it until *finished_at* (AWS's clock).
 
     *gpus_per_task* is what the task definition asks for; the ids that a task got count where AWS shows more.
     """
@@ -172,7 +185,7 @@ def gpus_of(history: History, gpus_per_task: float) -> tuple[TaskGpus, ...]:
             task_id=task.id,
             gpus=gpus_per_task if gpus_per_task > 0 else _gpu_ids(task),
             placed_at=_placed_at(task),
-            stopped_at=task.stopped_at if task.last_status == "STOPPED" else None,
+            stopped_at=task.stopped_at if task.last_status == "STOPPED" else finished_at,
             failed=task.last_status == "STOPPED" and is_failure(task),
         )
         for task in tasks

@@ -6,11 +6,11 @@ import pytest
 
 from ecs_gpu_deploy.core.image.lifecycle_policy import (
     DAY,
-    StoredImage,
     new_repository_policy,
     rules_of,
     taken_away,
 )
+from ecs_gpu_deploy.core.image.stored_image import StoredImage
 
 NOW = 100 * DAY
 

@@ -12,8 +12,8 @@ from ecs_gpu_deploy.core.definition.provenance import (
     with_provenance,
     without_provenance,
 )
+from ecs_gpu_deploy.core.image.stored_image import StoredImage
 from ecs_gpu_deploy.core.past.past_deployments import (
-    ImageState,
     commit_url,
     history_markdown,
     history_table,
@@ -276,7 +276,7 @@ def test_the_table_names_current_and_previous():
     rows = past_deployments(
         rollouts,
         {GOOD.arn: GOOD},
-        {DIGEST: ImageState(state="archived", digest=DIGEST)},
+        {DIGEST: StoredImage(digest=DIGEST, status="ARCHIVED")},
         task_definition=f"{ARN}:2",
     )
     assert [row.role for row in rows] == ["", "current", "previous"]

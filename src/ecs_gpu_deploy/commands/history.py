@@ -18,7 +18,7 @@ from ecs_gpu_deploy.core.past.past_deployments import (
 from ecs_gpu_deploy.core.past.revisions import Revision, revision_told
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.edges.aws.ecr import fetch_states
+from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
 from ecs_gpu_deploy.edges.machine.reporter import emit
 from ecs_gpu_deploy.inputs.requests import HistoryRequest
@@ -68,15 +68,15 @@ def _rows(context: Context, request: HistoryRequest, current: str) -> tuple[Past
             for r in revisions.values()
             for n, image in enumerate(r.images.values())
         ]
-        states = fetch_states(aws, pairs)
-        return past_revisions(tuple(revisions.values()), states, task_definition=current)
+        stored = find_images(aws, pairs)
+        return past_revisions(tuple(revisions.values()), stored, task_definition=current)
     revisions = _revisions(context, [rollout.task_definition for rollout in rollouts])
     images = [
         (image, rollout.digests.get(name, ""))
         for rollout in rollouts
         for name, image in rollout.images.items()
     ]
-    return past_deployments(rollouts, revisions, fetch_states(aws, images), task_definition=current)
+    return past_deployments(rollouts, revisions, find_images(aws, images), task_definition=current)
 
 
 def _revisions(context: Context, arns: Sequence[str]) -> Mapping[str, Revision]:

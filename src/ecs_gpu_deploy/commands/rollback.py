@@ -150,19 +150,19 @@ def _images(context: Context, raw: RawTaskDefinition, chosen: Chosen, past: Past
         ran = reference.digest or chosen.digests.get(container, "") or ("" if main else tagged)
         wanted = reference.with_digest(ran) if ran else reference
         try:
-            seen = fetch_image(context.aws, wanted)
+            seen, finding = fetch_image(context.aws, wanted)
         except InvalidInput as error:
             others = runnable(context, past, but=raw.arn)
             raise InvalidInput(
                 f"{short_id(raw.arn)} cannot run any more: {error.message}",
                 hint=f"Can still run: {others}." if others else error.hint,
             ) from error
-        if seen.finding:
-            context.draft.findings.append(seen.finding)
+        if finding:
+            context.draft.findings.append(finding)
         digest = seen.digest or ran
         if digest and not seen.is_index:
             digests[container] = digest
-        if ran and not reference.digest and not seen.finding and reference.tag not in seen.tags:
+        if ran and not reference.digest and not finding and reference.tag not in seen.tags:
             pins[container] = str(wanted)
             context.draft.findings.append(
                 Finding(

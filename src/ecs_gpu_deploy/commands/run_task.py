@@ -126,9 +126,9 @@ def _look_at_image(context: Context, definition: Mapping[str, Any], container: s
     first = next((c["name"] for c in definition["containerDefinitions"] if c.get("essential", True)), "")
     main = container_named(definition, container) if container else first
     for name, image in named.items():
-        seen = fetch_image(context.aws, ImageReference.from_text(image))
-        if seen.finding:
-            draft.findings.append(seen.finding)
+        seen, finding = fetch_image(context.aws, ImageReference.from_text(image))
+        if finding:
+            draft.findings.append(finding)
         if name == main:
             draft.image, draft.image_digest = image, seen.digest
             if seen.digest and "@" not in image:

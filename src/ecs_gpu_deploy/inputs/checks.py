@@ -16,9 +16,9 @@ from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_definition import read_task_definition
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.image.image_tags import checked_tag
+from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.judge.batch_request import MOST
 from ecs_gpu_deploy.core.past.revisions import target_from
-from ecs_gpu_deploy.edges.aws.ecr_repository import name_of
 from ecs_gpu_deploy.edges.machine.files import read_text
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.requests import (
@@ -293,7 +293,7 @@ def _build(values: Mapping[str, Any], environment: Mapping[str, str] = os.enviro
     for tag in values["extra_tags"] or ():
         checked_tag(tag, option="extra-tags")
     if values["repository"]:
-        name_of(values["repository"])
+        Repository.of_input(values["repository"], region="")
     folder = values["context"] or "."
     _check_dockerfile(folder, values["dockerfile"])
     secret_files = values["build_secret_files"] or {}

@@ -14,19 +14,17 @@ from ecs_gpu_deploy.core.image.docker_output import FREE_DISK_HINT
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.image_tags import all_tags, check_movable
 from ecs_gpu_deploy.core.image.layers import LayerDelta, layer_delta, size_text
-from ecs_gpu_deploy.core.image.lifecycle_policy import StoredImage, rules_of, taken_away
-from ecs_gpu_deploy.edges.aws.ecr import HOST
+from ecs_gpu_deploy.core.image.lifecycle_policy import rules_of, taken_away
+from ecs_gpu_deploy.core.image.repository import Repository, is_ecr
+from ecs_gpu_deploy.core.image.stored_image import ARCHIVED, StoredImage
+from ecs_gpu_deploy.edges.aws.ecr import fetch_all_images, fetch_tagged
 from ecs_gpu_deploy.edges.aws.ecr_repository import (
-    Repository,
-    TaggedImage,
     create_repository,
-    fetch_all_images,
     fetch_lifecycle_policy,
     fetch_login,
     fetch_manifests,
     fetch_repository,
     fetch_scan,
-    fetch_tagged,
     missing_repository,
     put_tags,
     restore_image,
@@ -141,15 +139,15 @@ def _check_tags(context: Context, repository: Repository, tags: Sequence[str]) -
 
 
 def _restored(
-    context: Context, repository: Repository, image: TaggedImage, tag: str, *, restores: bool
-) -> TaggedImage:
+    context: Context, repository: Repository, image: StoredImage, tag: str, *, restores: bool
+) -> StoredImage:
     if not restores:
         raise InvalidInput(
             f"The image {repository.name}:{tag} is archived in ECR, and an archived image cannot be pulled.",
             hint="Set restore-archived to true (it then stays restored for 90 days at least), or rebuild to "
             "true.",
         )
-    if image.status == "ARCHIVED":
+    if image.status == ARCHIVED:
         restore_image(context.aws, repository, image.digest)
     context.reporter.say(f"ECR restores the archived image {repository.name}:{tag}")
     began = context.clock.now()
@@ -172,7 +170,7 @@ def _pushed(
     source: Source,
     *,
     running: ImageReference | None,
-) -> TaggedImage:
+) -> StoredImage:
     """Build and push, and return the image as ECR tells it afterwards."""
     reporter = context.reporter
     environment = os.environ
@@ -265,11 +263,11 @@ def _look_at_disk(
 
 
 def _look_at_scan(
-    context: Context, options: BuildOptions, repository: Repository, image: TaggedImage
+    context: Context, options: BuildOptions, repository: Repository, image: StoredImage
 ) -> None:
     """Count what ECR's scan found; raise Refused for findings as bad as fail-on-severity says."""
     limit = options.fail_on_severity
-    status, counts = image.scan_status, image.counts
+    status, counts = image.scan_status, image.findings
     if limit != "off" and status not in SCANNED:
         status, counts = _scanned(context, options, repository, image.digest)
     found = {name: count for name in SEVERITIES if (count := counts.get(name, 0))}
@@ -328,7 +326,7 @@ def with_built_image(context: Context, request: DeployRequest, service: Service)
     running = context.ecs.fetch_task_definition(service.task_definition)
     given = images(running.body)
     reference = ImageReference.from_text(given[container_named(running.body, overrides.container)])
-    if not options.repository and not HOST.fullmatch(reference.registry):
+    if not options.repository and not is_ecr(reference.registry):
         raise InvalidInput(
             f"The service runs {reference}, which is not in ECR, so where to push is not known.",
             hint="Set the input repository.",
@@ -409,11 +407,10 @@ def compare_layers(context: Context, rendering: Rendering, *, platform: str) -> 
     if not rendering.image_digest:
         return None
     new = ImageReference.from_text(rendering.image)
-    host = HOST.fullmatch(new.registry)
+    repository = Repository.of_image(new)
     old = _running_image(rendering, new)
-    if host is None or old is None or str(old) == str(new):
+    if repository is None or old is None or str(old) == str(new):
         return None
-    repository = Repository.of(new.name, account=host["account"], region=host["region"])
     found = fetch_manifests(
         context.aws,
         repository,

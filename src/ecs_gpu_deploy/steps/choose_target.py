@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ecs_gpu_deploy.core.image.stored_image import whether_in_ecr
 from ecs_gpu_deploy.core.past.revisions import (
     Known,
     Revision,
@@ -19,7 +20,7 @@ from ecs_gpu_deploy.core.past.revisions import (
     previous_of,
     revision_told,
 )
-from ecs_gpu_deploy.edges.aws.ecr import fetch_states
+from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import (
     GOOD_OR_ONGOING,
     fetch_family,
@@ -162,10 +163,10 @@ def _newest_there(context: Context, service: Service, revisions: Sequence[Revisi
     current = fetch_revisions(context.ecs, [service.task_definition])
     images = dict(current[0].images) if current else {}
     others = [revision for revision in revisions if dict(revision.images) != images]
-    states = fetch_states(context.aws, [(image, "") for r in others for image in r.images.values()])
+    stored = find_images(context.aws, [(image, "") for r in others for image in r.images.values()])
     for revision in sorted(others, key=lambda revision: revision.number, reverse=True):
-        seen = [states[image].state for image in revision.images.values() if image in states]
-        if seen and all(state == "yes" for state in seen):
+        seen = [whether_in_ecr(stored, image) for image in revision.images.values() if image in stored]
+        if seen and all(there == "yes" for there in seen):
             return revision
     return None
 
@@ -174,11 +175,11 @@ def runnable(context: Context, past: Past, *, but: str) -> str:
     """Return the nearest revisions whose images are still in ECR, for an error text; "" for none."""
     good = [k for k in known_revisions(past.known, ()) if k.succeeded and k.task_definition != but]
     pairs = [(image, k.digests.get(name, "")) for k in good for name, image in k.images.items()]
-    states = fetch_states(context.aws, pairs)
+    stored = find_images(context.aws, pairs)
 
     def is_there(known: Known) -> bool:
         keys = [known.digests.get(name) or image for name, image in known.images.items()]
-        return bool(keys) and all(states[key].state == "yes" for key in keys if key in states)
+        return bool(keys) and all(whether_in_ecr(stored, key) in {"yes", "unknown"} for key in keys)
 
     names = dict.fromkeys(k.told for k in good if is_there(k))
     return ", ".join(list(names)[:3])

@@ -103,9 +103,9 @@ def _look_up_images(
     shown, shown_digest = "", ""
     for container, uri in wanted.items():
         reference = ImageReference.from_text(given.get(container) or uri)
-        seen = fetch_image(aws, reference)
-        if seen.finding:
-            findings.append(seen.finding)
+        seen, finding = fetch_image(aws, reference)
+        if finding:
+            findings.append(finding)
         if seen.digest and not seen.is_index:
             digests[container] = seen.digest
         if seen.digest:

@@ -12,17 +12,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from ecs_gpu_deploy.core.image.stored_image import StoredImage
+
 DAY: Final = 86_400.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredImage:
-    """An image in a repository; times are epoch seconds, `pulled_at` is 0 where it never was."""
-
-    digest: str
-    tags: tuple[str, ...] = ()
-    pushed_at: float = 0.0
-    pulled_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from ecs_gpu_deploy.core.image.stored_image import StoredImage, whether_in_ecr
 from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, commit_of_image, current_of, previous_of
 from ecs_gpu_deploy.core.text import markdown, plain, span, table_code
 from ecs_gpu_deploy.model import ServiceDeploymentStatus, short_id
@@ -26,22 +26,14 @@ _OUTCOMES: Final[Mapping[ServiceDeploymentStatus, str]] = {
 _HEADS: Final = ("", "Revision", "Commit", "Digest", "Outcome", "When (UTC)", "Took", "By", "In ECR")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageState:
-    """What ECR knows of an image: its digest ("" where unknown), and yes, gone, archived or unknown."""
-
-    state: str = "unknown"
-    digest: str = ""
-
-
 def past_deployments(
     rollouts: Sequence[Rollout],
     revisions: Mapping[str, Revision],
-    states: Mapping[str, ImageState],
+    stored: Mapping[str, StoredImage | None],
     *,
     task_definition: str,
 ) -> tuple[PastDeployment, ...]:
-    """Join rollouts (newest first) with what tags and ECR tell; *states* go by digest or image reference.
+    """Join rollouts (newest first) with what tags and ECR tell; *stored* goes by digest or image reference.
 
     *task_definition* is what the service runs. `previous` marks where `rollback --to previous` would go.
     """
@@ -51,7 +43,6 @@ def past_deployments(
         revision = revisions.get(rollout.task_definition)
         image = next(iter(rollout.images.values()), "")
         digest = next(iter(rollout.digests.values()), "") or (revision.digest if revision else "")
-        state = states.get(digest) or states.get(image) or ImageState()
         role = {id(current): "current", id(previous): "previous"}.get(id(rollout), "")
         rows.append(
             _row(
@@ -59,11 +50,11 @@ def past_deployments(
                 task_definition=rollout.task_definition,
                 role=role,
                 image=image,
-                digest=digest or state.digest,
+                digest=digest or _digest(stored.get(image)),
                 outcome=_OUTCOMES.get(rollout.status, str(rollout.status).lower()),
                 created_at=rollout.created_at,
                 seconds=rollout.finished_at - rollout.created_at if rollout.finished_at else None,
-                in_ecr=state.state,
+                in_ecr=whether_in_ecr(stored, digest, image),
                 reason=rollout.status_reason,
             )
         )
@@ -71,28 +62,31 @@ def past_deployments(
 
 
 def past_revisions(
-    revisions: Sequence[Revision], states: Mapping[str, ImageState], *, task_definition: str
+    revisions: Sequence[Revision], stored: Mapping[str, StoredImage | None], *, task_definition: str
 ) -> tuple[PastDeployment, ...]:
     """Return the revisions instead, newest first: for where AWS shows us no deployments."""
     rows = []
     for revision in sorted(revisions, key=lambda revision: revision.number, reverse=True):
         image = next(iter(revision.images.values()), "")
-        state = states.get(revision.digest) or states.get(image) or ImageState()
         rows.append(
             _row(
                 revision,
                 task_definition=revision.arn,
                 role="current" if revision.arn == task_definition else "",
                 image=image,
-                digest=revision.digest or state.digest,
+                digest=revision.digest or _digest(stored.get(image)),
                 outcome="succeeded" if revision.succeeded else "unknown",
                 created_at=revision.registered_at or 0.0,
                 seconds=None,
-                in_ecr=state.state,
+                in_ecr=whether_in_ecr(stored, revision.digest, image),
                 reason="",
             )
         )
     return tuple(rows)
+
+
+def _digest(image: StoredImage | None) -> str:
+    return image.digest if image else ""
 
 
 def _row(

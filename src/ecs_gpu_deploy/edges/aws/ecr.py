@@ -1,92 +1,67 @@
-"""Amazon ECR: is the image there, and which digest does it have."""
+"""Amazon ECR, the images: is it there, can it be pulled, which digest does it have."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
-from ecs_gpu_deploy.core.past.past_deployments import ImageState
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Denied
+from ecs_gpu_deploy.core.image.repository import Repository
+from ecs_gpu_deploy.core.image.stored_image import StoredImage
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Denied, needed_to, reading
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.result import Finding, Severity
 
-HOST = re.compile(
-    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
-)
-
-_INDEXES = frozenset(
-    {
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    }
-)
+_PAGE = 1000
+_MOST = 5 * _PAGE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSeen:
-    """What is known of an image: its digest where the registry told it, or why it could not be checked.
-
-    `is_index` says that the digest is that of an image index, so a task may report another one: that of
-    the manifest for its platform.
-    """
-
-    digest: str = ""
-    is_index: bool = False
-    tags: tuple[str, ...] = ()
-    finding: Finding | None = None
+def _images(aws: Aws, repository: Repository, **params: Any) -> Iterator[StoredImage]:
+    """Yield images of *repository* as DescribeImages tells them; raises AwsError."""
+    known = {**named(repository), **params}
+    listed = aws.pages("ecr", "describe_images", known, "imageDetails", region=repository.region)
+    with reading("ecr.DescribeImages"):
+        yield from map(StoredImage.from_api, listed)
 
 
-def fetch_image(aws: Aws, reference: ImageReference) -> ImageSeen:
+def named(repository: Repository) -> Mapping[str, str]:
+    """Return the members that name *repository* in a request."""
+    known = {"registryId": repository.account} if repository.account else {}
+    return {**known, "repositoryName": repository.name}
+
+
+def fetch_image(aws: Aws, reference: ImageReference) -> tuple[StoredImage, Finding | None]:
     """Look *reference* up in ECR; InvalidInput where it is not there or archived.
 
     An image elsewhere than in ECR, or a permission that is missing, is a finding, no error: ECS may well
     be allowed to pull what we cannot see.
     """
-    host = HOST.fullmatch(reference.registry)
-    if host is None:
-        return ImageSeen(
-            digest=reference.digest,
-            finding=Finding(
-                code="image-not-checked",
-                severity=Severity.INFO,
-                message=f"{reference} is not in Amazon ECR, so whether it exists was not checked.",
-            ),
+    repository = Repository.of_image(reference)
+    if repository is None:
+        return StoredImage(digest=reference.digest), Finding(
+            code="image-not-checked",
+            severity=Severity.INFO,
+            message=f"{reference} is not in Amazon ECR, so whether it exists was not checked.",
         )
     wanted = (
         {"imageDigest": reference.digest} if reference.digest else {"imageTag": reference.tag or "latest"}
     )
     try:
-        answer = aws.call(
-            "ecr",
-            "describe_images",
-            {
-                "registryId": host["account"],
-                "repositoryName": reference.repository,
-                "imageIds": [wanted],
-            },
-            region=host["region"],
-        )
+        image = next(_images(aws, repository, imageIds=[wanted]), None)
     except AwsError as error:
-        return _unseen(reference, host["region"], error)
-    details = answer.get("imageDetails") or []
-    if not details:
-        raise _missing(reference, host["region"])
-    if details[0].get("imageStatus") in {"ARCHIVED", "ACTIVATING"}:
+        return StoredImage(digest=reference.digest), _not_checked(reference, repository.region, error)
+    if image is None:
+        raise _missing(reference, repository.region)
+    if image.is_archived:
         raise InvalidInput(
             f"The image {reference} is archived in ECR, and an archived image cannot be pulled.",
             hint="Restore it: aws ecr update-image-storage-class --target-storage-class STANDARD "
             f"--repository-name {reference.repository} --image-id "
             f"{'imageDigest=' + reference.digest if reference.digest else 'imageTag=' + reference.tag}",
         )
-    return ImageSeen(
-        digest=str(details[0].get("imageDigest", "")),
-        is_index=details[0].get("imageManifestMediaType") in _INDEXES,
-        tags=tuple(details[0].get("imageTags") or ()),
-    )
+    return image, None
 
 
 def _missing(reference: ImageReference, region: str) -> InvalidInput:
@@ -97,7 +72,7 @@ def _missing(reference: ImageReference, region: str) -> InvalidInput:
     )
 
 
-def _unseen(reference: ImageReference, region: str, error: AwsError) -> ImageSeen:
+def _not_checked(reference: ImageReference, region: str, error: AwsError) -> Finding:
     match error.code:
         case "ImageNotFoundException":
             raise _missing(reference, region) from error
@@ -109,72 +84,65 @@ def _unseen(reference: ImageReference, region: str, error: AwsError) -> ImageSee
         case "InvalidParameterException":
             raise InvalidInput(f"ECR refuses {reference}: {error.text}") from error
     needed = " (the permission ecr:DescribeImages is missing)" if isinstance(error, Denied) else ""
-    return ImageSeen(
-        digest=reference.digest,
-        finding=Finding(
-            code="image-not-checked",
-            severity=Severity.WARNING,
-            message=f"Whether {reference} exists could not be checked: {error.text}",
-            hint=f"Allow ecr:DescribeImages on the repository{needed}." if isinstance(error, Closed) else "",
-        ),
+    return Finding(
+        code="image-not-checked",
+        severity=Severity.WARNING,
+        message=f"Whether {reference} exists could not be checked: {error.text}",
+        hint=f"Allow ecr:DescribeImages on the repository{needed}." if isinstance(error, Closed) else "",
     )
 
 
-_MOST_PAGES = 5
-_PAGE = 1000
-_STATES = {"ACTIVE": "yes", "ARCHIVED": "archived", "ACTIVATING": "archived"}
+def fetch_tagged(aws: Aws, repository: Repository, tag: str) -> StoredImage | None:
+    """Look the image of a tag up; None where no image has it."""
+    with needed_to(f"look up {repository.name}:{tag} in ECR"):
+        try:
+            return next(_images(aws, repository, imageIds=[{"imageTag": tag}]), None)
+        except AwsError as error:
+            if error.code == "ImageNotFoundException":
+                return None
+            raise
 
 
-def fetch_states(aws: Aws, images: Iterable[tuple[str, str]]) -> Mapping[str, ImageState]:
-    """Return the state of images, each given as (reference as written, digest or "").
+def fetch_all_images(aws: Aws, repository: Repository) -> tuple[StoredImage, ...]:
+    """Return every image of the repository; an empty tuple where we may not see them."""
+    try:
+        return tuple(_images(aws, repository, maxResults=_PAGE))
+    except AwsError:
+        return ()
 
-    The keys are the references and the digests. Images outside ECR, and what we may not see, are left out.
+
+def find_images(aws: Aws, images: Iterable[tuple[str, str]]) -> Mapping[str, StoredImage | None]:
+    """Look images up, each given as (reference as written, digest or ""); None is one that ECR does not have.
+
+    The keys are the digests, or the references where no digest is given. Images outside ECR, and what we may
+    not see, are left out. One call a repository and thousand images.
     """
-    wanted: dict[tuple[str, str], list[tuple[str, ImageReference, str]]] = {}
+    wanted: dict[Repository, list[tuple[str, str]]] = {}
     for image, digest in dict.fromkeys(images):
         try:
             reference = ImageReference.from_text(image)
         except InvalidInput:
             continue
-        if HOST.fullmatch(reference.registry):
-            key = (reference.registry, reference.repository)
-            wanted.setdefault(key, []).append((image, reference, digest or reference.digest))
-    states: dict[str, ImageState] = {}
-    for (registry, repository), asked in wanted.items():
-        listed = _listed(aws, registry, repository)
-        if listed is None:
-            continue
-        for image, reference, digest in asked:
-            state = listed.get(digest or reference.tag or "latest", ImageState(state="gone", digest=digest))
-            states[digest or image] = state
-    return states
+        repository = Repository.of_image(reference)
+        if repository is not None:
+            known = digest or reference.digest
+            asked = (known or image, known or reference.tag or "latest")
+            wanted.setdefault(repository, []).append(asked)
+    found: dict[str, StoredImage | None] = {}
+    for repository, asked_of_it in wanted.items():
+        listed = _by_name(aws, repository)
+        if listed is not None:
+            found |= {key: listed.get(name) for key, name in asked_of_it}
+    return found
 
 
-def _listed(aws: Aws, registry: str, repository: str) -> Mapping[str, ImageState] | None:
-    """Return digest → state and tag → state of a repository; None where we cannot see it, or not all."""
-    host = HOST.fullmatch(registry)
-    if host is None:
+def _by_name(aws: Aws, repository: Repository) -> Mapping[str, StoredImage] | None:
+    """Return digest or tag → image of a repository; None where we cannot see it, or not all."""
+    try:
+        listed = _images(aws, repository, maxResults=_PAGE, filter={"imageStatus": "ANY"})
+        images = list(islice(listed, _MOST))
+    except AwsError as error:
+        return {} if error.code == "RepositoryNotFoundException" else None
+    if len(images) == _MOST:
         return None
-    params: dict[str, Any] = {
-        "registryId": host["account"],
-        "repositoryName": repository,
-        "maxResults": _PAGE,
-        "filter": {"imageStatus": "ANY"},
-    }
-    found: dict[str, ImageState] = {}
-    for _ in range(_MOST_PAGES):
-        try:
-            answer = aws.call("ecr", "describe_images", params, region=host["region"])
-        except AwsError as error:
-            return {} if error.code == "RepositoryNotFoundException" else None
-        for item in answer.get("imageDetails") or ():
-            state = _STATES.get(item.get("imageStatus") or "ACTIVE", "yes")
-            digest = str(item.get("imageDigest", ""))
-            found |= {
-                name: ImageState(state=state, digest=digest)
-                for name in (digest, *(item.get("imageTags") or ()))
-            }
-        if not answer.get("nextToken"):
-            return found
-        params["nextToken"] = answer["nextToken"]
-    return None
+    return {name: image for image in images for name in (image.digest, *image.tags)}

@@ -12,12 +12,11 @@ from typing import Final
 
 from ecs_gpu_deploy.errors import InternalError
 from ecs_gpu_deploy.inputs.options import COMMAND, CONFIG, OPTIONS, Option
+from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
 OUTPUTS: Final[Mapping[str, str]] = {
-    "outcome": "How it ended: succeeded, rolled_back, failed, timed_out, no_capacity, superseded, cancelled, "
-    "refused or invalid.",
-    "exit-code": "0 succeeded, 1 our bug, 2 bad input, 3 AWS refused, 4 rollout failed, 5 rolled back, "
-    "6 timed out, 7 task exited non-zero, 8 not enough capacity, 9 superseded, 10 cancelled.",
+    "outcome": f"How it ended: {', '.join(list(Outcome)[:-1])} or {list(Outcome)[-1]}.",
+    "exit-code": f"{exit_codes_text()}.",
     "reason": "Why, in one sentence.",
     "cluster": "The cluster.",
     "service": "The service.",

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ecs_gpu_deploy.result import Outcome
+from ecs_gpu_deploy.result import EXIT_CODES, Outcome
 from tools.action_metadata import action_options, with_generated_sections
 from tools.diagnoses_page import diagnoses_markdown
 from tools.permissions import permissions_markdown
@@ -38,10 +38,12 @@ def inputs_table() -> str:
 
 
 def exit_codes_table() -> str:
-    """Return the table of outcomes and exit codes."""
-    rows = sorted((outcome.exit_code, str(outcome)) for outcome in Outcome)
-    lines = ["| Exit code | Outcome |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {code} | `{name}` |" for code, name in rows)])
+    """Return the table of exit codes with the outcome that stands in the result."""
+    outcomes = {outcome.exit_code: outcome for outcome in Outcome}
+    lines = ["| Exit code | Means | Outcome |", "|---|---|---|"]
+    for code, meaning in EXIT_CODES.items():
+        lines.append(f"| {code} | {meaning} | `{outcomes.get(code, Outcome.FAILED)}` |")
+    return "\n".join(lines)
 
 
 def permissions() -> str:

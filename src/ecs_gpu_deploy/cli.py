@@ -17,9 +17,10 @@ from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.text import plain
 from ecs_gpu_deploy.edges.machine.files import read_text
-from ecs_gpu_deploy.errors import DeployError, InvalidInput
+from ecs_gpu_deploy.errors import DeployError, InternalError, InvalidInput
 from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS, Option
 from ecs_gpu_deploy.inputs.settings import Settings, settings_from, unknown_name
+from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
 ROLLOUT_COMMANDS = {
     "deploy": "Deploy an image to a service, and wait for the true verdict.",
@@ -33,10 +34,7 @@ OTHER_COMMANDS = {
     "explain": "Say what an ECS event, stopped reason or log text means. Needs no AWS.",
     "sandbox": "Start the local AWS, or show the whole story on it (sandbox demo).",
 }
-EXIT_CODES = (
-    "exit codes: 0 succeeded, 1 our bug, 2 bad input, 3 AWS refused, 4 rollout failed, 5 rolled back, "
-    "6 timed out, 7 task exited non-zero, 8 not enough capacity, 9 superseded, 10 cancelled"
-)
+_EPILOG = f"exit codes: {exit_codes_text()}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,19 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return 10
+        return Outcome.CANCELLED.exit_code
     except Exception as error:
         if debug:
             raise
-        _complain(_bug(error))
-        return 1
-
-
-def _bug(error: BaseException) -> DeployError:
-    return DeployError(
-        f"This is a bug of ours ({__version__}): {type(error).__name__}: {plain(str(error), limit=300)}",
-        hint="Run it again with --debug for the traceback, and report it.",
-    )
+        bug = InternalError.of(error, version=__version__)
+        _complain(bug)
+        return bug.exit_code
 
 
 def _complain(error: DeployError) -> None:
@@ -136,15 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="ecs-gpu-deploy",
         description="Deploy GPU and ML containers to Amazon ECS, and be told the truth about it.",
-        epilog=EXIT_CODES,
+        epilog=_EPILOG,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"ecs-gpu-deploy {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, text in ROLLOUT_COMMANDS.items():
-        command = commands.add_parser(
-            name, help=text, description=text, epilog=EXIT_CODES, allow_abbrev=False
-        )
+        command = commands.add_parser(name, help=text, description=text, epilog=_EPILOG, allow_abbrev=False)
         for option in (*OPTIONS, CONFIG):
             if name in option.commands:
                 _add(command, option)

@@ -15,7 +15,7 @@ The text says what happened and what was probably meant; the hint names the knob
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class DeployError(Exception):
@@ -57,3 +57,11 @@ class CredentialsExpired(Refused):
 
 class InternalError(DeployError):
     """Something we promised ourselves does not hold: our bug."""
+
+    @classmethod
+    def of(cls, error: Exception, *, version: str) -> Self:
+        """Return the error for one that nobody expected; its text may be long and of several lines."""
+        return cls(
+            f"This is a bug of ours ({version}): {type(error).__name__}: {str(error)[:300]}.",
+            hint="Run it again with --debug for the traceback, and report it.",
+        )

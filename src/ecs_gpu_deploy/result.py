@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class Outcome(StrEnum):
@@ -23,10 +24,10 @@ class Outcome(StrEnum):
     @property
     def exit_code(self) -> int:
         """Return the process exit code of this outcome."""
-        return _EXIT_CODES[self]
+        return _CODES[self]
 
 
-_EXIT_CODES = {
+_CODES: Final = {
     Outcome.SUCCEEDED: 0,
     Outcome.INVALID: 2,
     Outcome.REFUSED: 3,
@@ -37,6 +38,27 @@ _EXIT_CODES = {
     Outcome.SUPERSEDED: 9,
     Outcome.CANCELLED: 10,
 }
+OUR_BUG: Final = 1
+TASK_FAILED: Final = 7
+EXIT_CODES: Final[Mapping[int, str]] = {
+    0: "succeeded",
+    OUR_BUG: "our bug",
+    2: "bad input",
+    3: "AWS refused",
+    4: "rollout failed",
+    5: "rolled back",
+    6: "timed out",
+    TASK_FAILED: "task exited non-zero",
+    8: "not enough capacity",
+    9: "superseded",
+    10: "cancelled",
+}
+"""What each exit code of the program means; the help, action.yml and the README say it from here."""
+
+
+def exit_codes_text() -> str:
+    """Return the exit codes and their meanings in one line."""
+    return ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

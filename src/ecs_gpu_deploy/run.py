@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TextIO, TypeVar
 
+from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -122,16 +123,8 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     except Exception as error:  # noqa: BLE001  (the last line of defence: a result is written all the same)
         if github.is_debug or (options is not None and options.debug) or "--debug" in sys.argv:
             traceback.print_exc()
-        result = _error_result(
-            command,
-            options,
-            draft,
-            aws,
-            InternalError(
-                f"This is a bug of ours: {type(error).__name__}: {plain(str(error), limit=300)}.",
-                hint="Run it again with --debug for the traceback, and report it.",
-            ),
-        )
+        bug = InternalError.of(error, version=__version__)
+        result = _error_result(command, options, draft, aws, bug)
     ignore_signals()
     details = details or draft.details
     now = clock.now() if clock is not None else 0.0

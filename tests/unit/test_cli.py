@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from ecs_gpu_deploy import __version__
+from ecs_gpu_deploy import __version__, errors
+from ecs_gpu_deploy.result import EXIT_CODES, OUR_BUG, TASK_FAILED, Outcome, exit_codes_text
 
 
 def _run(*arguments, environment=None, text=None):
@@ -44,6 +45,14 @@ def test_without_arguments_it_shows_its_commands_and_exit_codes():
     assert ran.returncode == 2
     assert "deploy" in ran.stderr
     assert "9 superseded" in ran.stderr
+
+
+def test_every_exit_code_has_one_meaning_and_the_help_says_it():
+    assert set(EXIT_CODES) == {outcome.exit_code for outcome in Outcome} | {OUR_BUG, TASK_FAILED}
+    for error in (errors.InvalidInput, errors.Refused, errors.CredentialsExpired):
+        assert error.exit_code == Outcome(error.outcome).exit_code
+    assert errors.InternalError.exit_code == OUR_BUG
+    assert exit_codes_text() in " ".join(_run("deploy", "--help").stdout.split())
 
 
 def test_the_version_is_the_packages():

@@ -13,7 +13,7 @@ from typing import Any
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.batch_request import batch_mark
-from ecs_gpu_deploy.core.judge.task_end import FAILED_TASK_EXIT, Stage, exited_non_zero, stage_of
+from ecs_gpu_deploy.core.judge.task_end import Stage, exited_non_zero, stage_of
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import count
@@ -25,7 +25,7 @@ from ecs_gpu_deploy.edges.machine.signals import Cancelled
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.requests import BatchOptions, LeaveOrStop, RunTaskRequest
 from ecs_gpu_deploy.model import Task, short_id
-from ecs_gpu_deploy.result import Finding, Outcome, Severity
+from ecs_gpu_deploy.result import TASK_FAILED, Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.request_batch import run_task_parameters
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
@@ -109,7 +109,7 @@ def finished(
     cancelled = verdict.outcome == Outcome.CANCELLED
     draft.diagnoses = () if cancelled else watcher.diagnoses(verdict)
     if verdict.outcome == Outcome.FAILED and exited_non_zero(watcher.ends):
-        draft.exit_code = FAILED_TASK_EXIT
+        draft.exit_code = TASK_FAILED
     draft.findings += [
         Finding(code="no-log-lines", severity=Severity.INFO, message=f"No log lines: {problem}.")
         for problem in watcher.problems

@@ -10,8 +10,6 @@ from ecs_gpu_deploy.core.judge.culprit import culprit_of, is_out_of_memory, side
 from ecs_gpu_deploy.model import Container, Task
 from ecs_gpu_deploy.result import ContainerEnd, TaskEnd
 
-FAILED_TASK_EXIT: Final = 7
-"""Our exit code where a container exited non-zero."""
 MISSING: Final = "MISSING"
 """The status that we give a task which AWS no longer knows: AWS's own reason in `failures[]`."""
 _INTERRUPTED: Final = frozenset(

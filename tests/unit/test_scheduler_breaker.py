@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -200,3 +201,49 @@ def test_stopping_what_does_not_exist_is_refused() -> None:
         scheduler.stop_service_deployment("arn:none", "ROLLBACK", 1050.0)
     with pytest.raises(InvalidParameter):
         scheduler.stop_service_deployment(newest(scheduler, service).arn, "KILL", 1050.0)
+
+
+class Unreliable(World):
+    """A world whose secret can be read at some attempts only; the container crashes soon after."""
+
+    def __init__(self, *good: int) -> None:
+        super().__init__()
+        self.good = good
+
+    def script(self, task_definition: Any, container_name: str, image: str, attempt: int) -> ContainerScript:
+        unread = ContainerScript(init_error="ResourceInitializationError: unable to pull secrets")
+        return self.scripts["crash"] if attempt in self.good else unread
+
+
+@pytest.mark.parametrize(
+    ("good", "waits"),
+    [
+        pytest.param((), [0, 240, 480], id="none ran: longer and longer"),
+        pytest.param((3,), [0, 240, 0, 0, 240], id="one that ran begins the count anew"),
+    ],
+)
+def test_a_task_that_reached_running_ends_the_back_off(good: tuple[int, ...], waits: list[float]) -> None:
+    scheduler = cluster(Unreliable(*good), instances=1)
+    scheduler.create_service(service_config(desired=1, image="x", balanced=False), 0.0)
+    scheduler.advance(3000.0)
+    tasks = sorted(scheduler.tasks.values(), key=lambda task: task.created_at)
+    gaps = [
+        later.created_at - (earlier.stopping_at or earlier.stopped_at or 0.0)
+        for earlier, later in pairwise(tasks)
+    ]
+    assert [round(gap / 240) * 240 for gap in gaps[: len(waits)]] == waits
+
+
+@pytest.mark.parametrize(
+    ("breaker", "status"),
+    [
+        (None, BreakerStatus.DISABLED),
+        ({"enable": False}, BreakerStatus.DISABLED),
+        (ON, BreakerStatus.MONITORING),
+    ],
+)
+def test_a_deployment_begins_with_its_breaker_watching_or_off(
+    breaker: dict[str, Any] | None, status: BreakerStatus
+) -> None:
+    scheduler, service = broken("next", breaker=breaker, until=1001.0)
+    assert newest(scheduler, service).breaker_status is status

@@ -448,3 +448,26 @@ def test_a_task_that_runs_for_nobody_has_health_but_no_place_in_a_service() -> N
     scheduler.advance(100.0)
     assert (task.health_status, task.healthy, task.unhealthy_reason) == (HealthStatus.UNHEALTHY, False, "")
     assert task.last_status is TaskStatus.RUNNING
+
+
+def test_a_target_that_does_not_answer_is_told_after_its_timeout_and_probed_at_its_interval() -> None:
+    world = World(image=ContainerScript(load_seconds=1000.0, unhealthy_status=UNREADY_TIMEOUT))
+    world.group = replace(world.group, interval=30.0, timeout=10.0, unhealthy_threshold=2)
+    scheduler = alone(world, grace=5000)
+    states = [targets(scheduler, 5.0 + at)[0][2] for at in (69.9, 70.0, 1049.9, 1050.0)]
+    assert states == ["initial", "unhealthy", "unhealthy", "healthy"]
+    assert scheduler.target_health(GROUP)[0].description == ""
+
+
+def test_what_a_service_says_of_its_targets() -> None:
+    scheduler = alone(World(image=ContainerScript(load_seconds=0.0)))
+    scheduler.advance(100.0)
+    scheduler.update_service("api", {"desiredCount": 0}, 100.0)
+    assert (targets(scheduler, 110.0), scheduler.target_health(GROUP)[0].description) == (
+        [(*targets(scheduler, 110.0)[0][:2], "draining", "Target.DeregistrationInProgress")],
+        "Target deregistration is in progress",
+    )
+    said = [each.removeprefix("(service api) ") for each in messages(scheduler.services["api"])]
+    assert f"registered 1 targets in (target-group {GROUP})" in said
+    assert f"deregistered 1 targets in (target-group {GROUP})" in said
+    assert "has begun draining connections on 1 tasks." in said

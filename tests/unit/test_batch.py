@@ -1,6 +1,7 @@
 """Batch tasks: tokens, refusals, the judgement over every container, and the verdict over all of them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -484,3 +485,16 @@ def test_the_end_of_a_task_is_one_line():
         end_line(task_end(never, ONE))
         == "task 01234567 failed (ingest never ran): CannotPullContainerError: x"
     )
+
+
+def test_a_refusal_is_read_with_its_detail():
+    api = {"reason": "RESOURCE:GPU", "detail": "none is free", "arn": "arn:ci/1"}
+    assert Refusal.from_api(api) == Refusal(reason="RESOURCE:GPU", detail="none is free", arn="arn:ci/1")
+    assert Refusal.from_api({"reason": None}) == Refusal(reason="")
+
+
+def test_the_mark_of_a_batch_is_short_and_takes_whatever_a_request_holds():
+    mark = batch_mark(["run", "1"], {"count": 1, "path": Path("x")})
+    assert len(mark) == 40
+    assert mark == batch_mark(["run", "1"], {"path": Path("x"), "count": 1})
+    assert mark != batch_mark(["run", "2"], {"path": Path("x"), "count": 1})

@@ -14,7 +14,14 @@ from ecs_gpu_deploy.core.judge.pace import (
 )
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.timing import HealthTiming
-from ecs_gpu_deploy.model import CircuitBreaker, Service, ServiceDeployment, ServiceDeploymentStatus, Task
+from ecs_gpu_deploy.model import (
+    CircuitBreaker,
+    LifecycleHook,
+    Service,
+    ServiceDeployment,
+    ServiceDeploymentStatus,
+    Task,
+)
 
 WATCHED = Watched(
     deployment_id="ecs-svc/2",
@@ -198,3 +205,57 @@ def test_when_the_tasks_are_read(after, changed_at, ended, changed, due):
 )
 def test_the_instances_are_read_once_a_minute_and_half_as_often_while_nothing_changes(after, changed_at, due):
     assert instances_are_due(replace(JUST, changed_at=changed_at), 1000.0 + after) is due
+
+
+BAKING = replace(LOADING, lifecycle_stage="BAKE_TIME")
+PAUSED = replace(LOADING, hooks=(LifecycleHook(id="h", status="AWAITING_ACTION"),))
+HOUR = replace(SERVICE, bake_time_minutes=60)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "service", "quiet", "expected"),
+    [
+        pytest.param(BAKING, HOUR, 0.0, 5.0, id="a bake that has just begun"),
+        pytest.param(BAKING, HOUR, 400.0, 20.0, id="a twentieth of what it has baked"),
+        pytest.param(BAKING, HOUR, 3000.0, 150.0, id="at least every 150 s"),
+        pytest.param(BAKING, HOUR, 3500.0, 100.0, id="not past its end"),
+        pytest.param(BAKING, HOUR, 3595.0, 5.0, id="5 s before its end"),
+        pytest.param(BAKING, HOUR, 3595.1, 5.0, id="around its end as often as ever"),
+        pytest.param(BAKING, HOUR, 3600.0, 5.0, id="when it is over"),
+        pytest.param(BAKING, HOUR, 3899.0, 5.0, id="and for five minutes more"),
+        pytest.param(BAKING, HOUR, 3900.0, 150.0, id="then AWS takes its time"),
+        pytest.param(PAUSED, SERVICE, 0.0, 5.0, id="a pause that has just begun"),
+        pytest.param(PAUSED, SERVICE, 400.0, 20.0, id="a pause goes on"),
+        pytest.param(PAUSED, SERVICE, 9000.0, 150.0, id="a pause of hours"),
+        pytest.param(replace(BAKING, lifecycle_stage="SCALE_UP"), HOUR, 400.0, 10.0, id="no bake yet"),
+    ],
+)
+def test_while_aws_only_waits_it_is_asked_less_and_less(deployment, service, quiet, expected):
+    watched = replace(WATCHED, timeout=86_400.0)
+    assert seconds(deployment, service=service, quiet=quiet, watched=watched) == pytest.approx(expected)
+
+
+def test_a_bake_whose_length_the_service_does_not_say_is_that_of_the_deployment():
+    facts = replace(FACTS, bake=600.0)
+    assert seconds(BAKING, quiet=580.0, facts=facts) == pytest.approx(20.0)
+    assert seconds(BAKING, service=None, quiet=580.0, facts=facts) == pytest.approx(20.0)
+    assert seconds(BAKING, service=HOUR, quiet=580.0, facts=facts) == pytest.approx(29.0)
+
+
+def test_an_interval_that_somebody_chose_is_kept_while_aws_only_waits():
+    assert seconds(BAKING, service=HOUR, quiet=3000.0, given=True) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("quiet", "factor"), [(39.9, 1.0), (40.0, 2.0), (80.0, 2.0), (200.0, 5.0), (800.0, 20.0), (9000.0, 20.0)]
+)
+def test_in_a_calm_all_views_are_read_less_and_less(quiet, factor):
+    now = JUST.changed_at + quiet
+    assert JUST.quiet(now, calm=True) == pytest.approx(factor)
+    just = replace(JUST, service_at=now - 20.0 * factor, tasks_at=now - 45.0 * factor)
+    assert service_is_due(just, now, news=False, calm=True)
+    assert not service_is_due(replace(just, service_at=now - 20.0 * factor + 1.5), now, news=False, calm=True)
+    assert tasks_are_due(just, now, ended=False, changed=False, calm=True)
+    assert not tasks_are_due(
+        replace(just, tasks_at=now - 45.0 * factor + 1.5), now, ended=False, changed=False, calm=True
+    )

@@ -26,7 +26,7 @@ from rollout_looks import (
 
 from ecs_gpu_deploy.core.capacity.shortage import Answer, Shortage
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts
-from ecs_gpu_deploy.core.judge.rollout import Snapshot, Verdict, Waiting
+from ecs_gpu_deploy.core.judge.rollout import Snapshot, Verdict, Waiting, history_at_start, judge, observed
 from ecs_gpu_deploy.core.judge.timing import HealthTiming
 from ecs_gpu_deploy.model import CircuitBreaker, Container, Event, LifecycleHook, TargetHealth, Task
 
@@ -109,6 +109,20 @@ def with_health(*statuses: str) -> tuple[Task, ...]:
     )
 
 
+CLOCK = service(deployment(OURS, created_at=1005.0))
+CLOCK_GOING = service(deployment(OURS, state="IN_PROGRESS", created_at=1005.0))
+"""AWS's clock is 5 s ahead."""
+
+
+def failed_after(seconds: float, number: int = 1, ended: float = 1090.0) -> Task:
+    return replace(crashed(number), started_at=ended - seconds, stopping_at=ended, stopped_at=ended)
+
+
+def judged(snapshot: Snapshot) -> Any:
+    """Return what is said of one look, without another one."""
+    return judge(WATCHED, snapshot, observed(WATCHED, history_at_start(WATCHED), snapshot), snapshot.at)
+
+
 STALL = event(
     "(service s) was unable to stop or start tasks during a deployment because of the service "
     "deployment configuration."
@@ -151,6 +165,74 @@ CASES: dict[str, Any] = {
         done(1100, service(deployment(OURS, running=0), desired=0), tasks=()),
         watched=replace(WATCHED, allow_desired_zero=True),
     ),
+    "done, one healthy task": lambda: verdict(
+        done(1100, service(deployment(OURS, running=1), desired=1), tasks=with_health("HEALTHY")),
+        watched=CHECKED,
+    ),
+    "done, one of two checks passes": lambda: verdict(
+        done(1100, tasks=with_health("UNKNOWN", "UNKNOWN", "HEALTHY")), watched=CHECKED
+    ),
+    "done, early by a third of five": lambda: verdict(
+        done(
+            1100,
+            service(deployment(OURS, running=2), desired=5, early_success_percent=34),
+            tasks=TWO,
+        )
+    ),
+    "done, all run under early success criteria": lambda: verdict(
+        done(1100, service(deployment(OURS), early_success_percent=100))
+    ),
+    "done, more are asked for since": lambda: verdict(
+        on_going(), done(1100, service(deployment(OURS), desired=5))
+    ),
+    "done, one task is on its way out": lambda: verdict(
+        done(1100, tasks=(*TWO, running(3, desired_status="STOPPED")))
+    ),
+    "done, tasks were not looked at": lambda: judged(replace(done(1100), tasks=None)),
+    # Some tasks failed before: it has to stay up for a while.
+    "done after a failure": lambda: verdict(on_going(tasks=(failed_after(20),)), done(1200)),
+    "done after a failure, 39 s later": lambda: verdict(
+        on_going(tasks=(failed_after(20),)), done(1200), done(1239)
+    ),
+    "done after a failure, 40 s later": lambda: verdict(
+        on_going(tasks=(failed_after(20),)), done(1200), done(1240)
+    ),
+    "done after failures that took long": lambda: verdict(
+        on_going(tasks=(failed_after(20), failed_after(90, 2))), done(1200), done(1289)
+    ),
+    "done after failures that took long, as long as that": lambda: verdict(
+        on_going(tasks=(failed_after(20), failed_after(90, 2))), done(1200), done(1290)
+    ),
+    "done after failures that took very long": lambda: verdict(
+        on_going(tasks=(failed_after(900),)), done(1200), done(1319)
+    ),
+    "done after failures that took very long, 2 min later": lambda: verdict(
+        on_going(tasks=(failed_after(900),)), done(1200), done(1320)
+    ),
+    "done after a failure, somebody chose 10 s": lambda: verdict(
+        on_going(tasks=(failed_after(90),)),
+        done(1200),
+        done(1209),
+        watched=replace(WATCHED, settle_seconds=10.0),
+    ),
+    "done after a failure, somebody chose 10 s, 10 s later": lambda: verdict(
+        on_going(tasks=(failed_after(90),)),
+        done(1200),
+        done(1210),
+        watched=replace(WATCHED, settle_seconds=10.0),
+    ),
+    "done, and a task stopped by hand before": lambda: verdict(
+        on_going(
+            tasks=(running(3, last_status="STOPPED", stop_code="UserInitiated", stopped_reason="it failed"),)
+        ),
+        done(1200),
+    ),
+    "done, and a task failed since": lambda: verdict(
+        done(1200, CLOCK), done(1210, CLOCK, tasks=(*TWO, failed_after(20, 3, ended=1206.0)))
+    ),
+    "done, and a task failed in the same second": lambda: verdict(
+        done(1200, CLOCK), done(1210, CLOCK, tasks=(*TWO, failed_after(20, 3, ended=1205.0)))
+    ),
     # AWS calls it done, and its views say otherwise.
     "too few run": lambda: verdict(done(1100, service(deployment(OURS, running=1)))),
     "too few run, 59 s later": lambda: verdict(
@@ -175,6 +257,21 @@ CASES: dict[str, Any] = {
     ),
     "a container is ill, 60 s later": lambda: verdict(
         *(done(at, tasks=with_health("HEALTHY", "UNHEALTHY")) for at in (1100, 1160)), watched=CHECKED
+    ),
+    "a target is ill without a word": lambda: verdict(
+        *(done(at, target_health=(TARGETS[0], replace(TARGETS[1], description=""))) for at in (1100, 1160))
+    ),
+    "a target is ill, old tasks are still there": lambda: verdict(
+        done(1100, tasks=(*TWO, running(9, started_by=OLD)), target_health=TARGETS)
+    ),
+    "a target is ill, but enough are well": lambda: verdict(
+        done(1100, target_health=(TARGETS[0], replace(TARGETS[0], port=3), TARGETS[1]))
+    ),
+    "a target of another group is ill": lambda: verdict(
+        done(1100, target_health=(*TARGETS[:1] * 2, replace(TARGETS[1], target_group_arn="arn:other")))
+    ),
+    "a container is ill, but enough are well": lambda: verdict(
+        done(1100, tasks=with_health("HEALTHY", "HEALTHY", "UNHEALTHY")), watched=CHECKED
     ),
     "a target is ill": lambda: verdict(done(1100, target_health=TARGETS)),
     "a target is ill, 60 s later": lambda: verdict(*(done(at, target_health=TARGETS) for at in (1100, 1160))),
@@ -409,6 +506,14 @@ CASES: dict[str, Any] = {
     ),
     "timed out without a place": lambda: verdict(
         without_place(4000, NOT_CERTAIN), without_place(4600, NOT_CERTAIN)
+    ),
+    "timed out, as old as AWS says": lambda: verdict(on_going(4600, shown=CLOCK_GOING, created_at=1105.0)),
+    "timed out, younger than it can be": lambda: verdict(
+        on_going(4600, shown=CLOCK_GOING, created_at=9999.0)
+    ),
+    "timed out in a status without a name": lambda: verdict(look(4600, OURS_GOING, rollout(""))),
+    "timed out while AWS shows nothing": lambda: verdict(
+        on_going(4000), replace(on_going(4480), stale=True), replace(on_going(4600), stale=True)
     ),
     "timed out while AWS rolls back": lambda: verdict(
         look(4600, BACK_TO_OLD, rollout("ROLLBACK_IN_PROGRESS", rollback_reason=WHY))

@@ -17,7 +17,7 @@ from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.text import plain
 from ecs_gpu_deploy.edges.machine.files import read_text
-from ecs_gpu_deploy.errors import DeployError, InternalError, InvalidInput
+from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
 from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS, Option
 from ecs_gpu_deploy.inputs.settings import Settings, settings_from, unknown_name
 from ecs_gpu_deploy.result import Outcome, exit_codes_text
@@ -45,20 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not arguments and "INPUTS" in os.environ:
             return _action(os.environ["INPUTS"])
         return _command_line(arguments)
-    except DeployError as error:
-        _complain(error)
-        return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return Outcome.CANCELLED.exit_code
-    except Exception as error:
-        if debug:
-            raise
-        bug = InternalError.of(error, version=__version__)
-        _complain(bug)
-        return bug.exit_code
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user who did not ask for one
+        told = as_told(error, version=__version__, debug=debug)
+        _complain(told)
+        return told.exit_code
 
 
 def _complain(error: DeployError) -> None:

@@ -5,7 +5,8 @@
     DeployError
     ├── InvalidInput          2  bad input, or it names something that does not exist
     ├── Refused               3  AWS said no, or the service is in a state in which we must not act
-    │   └── CredentialsExpired
+    │   ├── CredentialsExpired
+    │   └── TaggingDenied
     └── InternalError         1  our bug
 
 Verdicts of a rollout (exit codes 4 to 10) are results, not errors: see `result.Outcome`.
@@ -15,6 +16,7 @@ The text says what happened and what was probably meant; the hint names the knob
 
 from __future__ import annotations
 
+import traceback
 from typing import ClassVar, Self
 
 
@@ -55,6 +57,10 @@ class CredentialsExpired(Refused):
     """The credentials ran out and cannot be renewed; what runs on AWS goes on without us."""
 
 
+class TaggingDenied(Refused):
+    """AWS denies the tags of a task definition alone (ecs:TagResource): it can be registered without."""
+
+
 class InternalError(DeployError):
     """Something we promised ourselves does not hold: our bug."""
 
@@ -65,3 +71,15 @@ class InternalError(DeployError):
             f"This is a bug of ours ({version}): {type(error).__name__}: {str(error)[:300]}.",
             hint="Run it again with --debug for the traceback, and report it.",
         )
+
+
+def as_told(error: Exception, *, version: str, debug: bool) -> DeployError:
+    """Return what a user is told of *error*: ours as it is, any other as a bug, with *debug* its traceback.
+
+    The last line of defence, for a run with a result to write (run.py) and for one without (cli.py).
+    """
+    if isinstance(error, DeployError):
+        return error
+    if debug:
+        traceback.print_exception(error)
+    return InternalError.of(error, version=version)

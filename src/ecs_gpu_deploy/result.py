@@ -81,13 +81,27 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NextStep:
+    """A command that somebody may want to type now, and what for."""
+
+    purpose: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something seen that is not the verdict: a warning, or what could not be checked."""
+    """Something seen: a warning, or what could not be checked.
+
+    `next_steps` are the commands that the hint tells. `is_reason`: it says what the verdict's reason says,
+    so that it is not shown twice. The result's JSON has neither.
+    """
 
     code: str
     severity: Severity
     message: str
     hint: str = ""
+    next_steps: tuple[NextStep, ...] = ()
+    is_reason: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
@@ -33,7 +32,7 @@ from ecs_gpu_deploy.edges.machine.files import check_writable, write_text
 from ecs_gpu_deploy.edges.machine.live import live_frame
 from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore_signals
-from ecs_gpu_deploy.errors import DeployError, InternalError, Refused
+from ecs_gpu_deploy.errors import DeployError, Refused, as_told
 from ecs_gpu_deploy.inputs.checks import (
     check_deploy,
     check_history,
@@ -47,16 +46,17 @@ from ecs_gpu_deploy.inputs.checks import (
 from ecs_gpu_deploy.inputs.requests import RunOptions
 from ecs_gpu_deploy.inputs.settings import Settings
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Result, Severity
-from ecs_gpu_deploy.steps.context import Context, Draft
+from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.facts import Fact, Known, known_from
 
 Request = TypeVar("Request")
-Ready = Callable[[Context], tuple[Verdict, Details]]
+Ready = Callable[[Context], Verdict]
 
 
 def _command(
-    check: Callable[[Settings], Request], run: Callable[[Context, Request], tuple[Verdict, Details]]
+    check: Callable[[Settings], Request], run: Callable[[Context, Request], Verdict]
 ) -> Callable[[Settings], Ready]:
-    """Return what checks the settings and gives the command that only lacks the edges."""
+    """Return what checks the settings and gives the command, which then lacks the edges only."""
 
     def ready(settings: Settings) -> Ready:
         request = check(settings)
@@ -84,11 +84,10 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     github = GitHub()
     for name in _SECRETS:
         github.mask(os.environ.get(name, ""))
-    draft = Draft()
-    details: Details | None = None
+    facts: list[Fact] = []
+    options = RunOptions(command=command, result_file=result_file)
+    calls: Counter[str] = Counter()
     reporter: Reporter | None = None
-    options: RunOptions | None = None
-    aws: Aws | None = None
     clock: Clock | None = None
     began = 0.0
     try:
@@ -98,66 +97,40 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         clock = clock_from_environment()
         began = clock.now()
         settings = read_settings()
-        options = run_options(settings)
-        result_file = options.result_file or result_file
-        run = COMMANDS[command](settings)
-        aws = _connected(options, check_role(settings), clock, github, draft)
+        options = run_options(settings, result_file=result_file)
+        run, role = COMMANDS[command](settings), check_role(settings)
+        facts += role.findings()
+        aws = _connect(options, role, clock, github, calls)
         frame = live_frame(sys.stdout, ticks=isinstance(clock, WallClock))
         reporter = Reporter(clock, sys.stdout, groups=github, frame=frame)
-        context = Context(
-            aws=aws,
-            ecs=Ecs(aws, options.cluster or "default"),
-            clock=clock,
-            reporter=reporter,
-            draft=draft,
-        )
-        verdict, details = run(context)
-        result = _result(command, options, draft, aws, outcome=verdict.outcome, reason=verdict.reason)
-    except DeployError as error:
-        result = _error_result(command, options, draft, aws, error)
+        ecs = Ecs(aws, options.cluster or "default")
+        verdict = run(Context(aws=aws, ecs=ecs, clock=clock, reporter=reporter, record=facts.append))
+        result = _result(options, known_from(facts), verdict)
     except Cancelled:
-        reason = "The job was cancelled before the deployment was started: nothing was changed."
-        if draft.task_definition_arn:
-            reason = "The job was cancelled before the service was updated; a revision was registered."
-        result = _result(command, options, draft, aws, outcome=Outcome.CANCELLED, reason=reason)
-    except Exception as error:  # noqa: BLE001  (the last line of defence: a result is written all the same)
-        if github.is_debug or (options is not None and options.debug) or "--debug" in sys.argv:
-            traceback.print_exc()
-        bug = InternalError.of(error, version=__version__)
-        result = _error_result(command, options, draft, aws, bug)
+        result = _result(options, known_from(facts), _cancelled(known_from(facts)))
+    except Exception as error:  # noqa: BLE001 - a result is written all the same
+        told = as_told(
+            error, version=__version__, debug=options.debug or github.is_debug or "--debug" in sys.argv
+        )
+        result = _error_result(options, known_from(facts), told)
     ignore_signals()
-    details = details or draft.details
-    now = clock.now() if clock is not None else 0.0
     if reporter is not None:
         reporter.close()
-        details = _seen(details, draft, reporter, options, now)
-        if result.outcome != Outcome.SUCCEEDED:
-            for title, text in log_blocks(details):
-                reporter.block(text, title=title)
+    now = clock.now() if clock is not None else 0.0
+    details = _details(options, known_from(facts), reporter, now)
+    if reporter is not None and result.outcome != Outcome.SUCCEEDED:
+        for title, text in log_blocks(details):
+            reporter.block(text, title=title)
     if clock is not None:
         result = replace(result, duration_seconds=max(now - began, 0.0))
         if close := getattr(clock, "close", None):
             close()
-    is_document = options is not None and options.prints_document
-    _publish(result, details, github, result_file, log=sys.stderr if is_document else sys.stdout)
+    result = replace(result, api_calls=dict(calls))
+    _publish(result, details, github, options)
     return result.exit_code
 
 
-def _seen(
-    details: Details, draft: Draft, reporter: Reporter, options: RunOptions | None, now: float
-) -> Details:
-    """Return *details* with what was seen during the wait."""
-    return replace(
-        details,
-        spans=reporter.timeline.spans,
-        ended_at=now,
-        log_tails=draft.ending.log_tails if draft.ending else details.log_tails,
-        gpus=draft.ending.gpus if draft.ending else (),
-        gpu_hourly_cost=options.gpu_hourly_cost if options else None,
-    )
-
-
-def _connected(options: RunOptions, wish: RoleWish, clock: Clock, github: GitHub, draft: Draft) -> Aws:
+def _connect(options: RunOptions, role: RoleWish, clock: Clock, github: GitHub, calls: Counter[str]) -> Aws:
     trace = None
     if options.debug or github.is_debug:
 
@@ -166,52 +139,59 @@ def _connected(options: RunOptions, wish: RoleWish, clock: Clock, github: GitHub
 
     # AWS's other tools read AWS_REGION; botocore itself reads AWS_DEFAULT_REGION only.
     region = options.region or os.environ.get("AWS_REGION") or None
-    calls = Counter[str]()
-    draft.findings += wish.findings()
 
     def say(text: str) -> None:
         emit(log_line(text), sys.stdout)
 
-    session = session_for(wish, region=region, clock=clock, mask=github.mask, say=say, calls=calls)
+    session = session_for(role, region=region, clock=clock, mask=github.mask, say=say, calls=calls)
     aws = Aws(region=region, clock=clock, botocore_session=session, trace=trace, calls=calls, say=say)
-    check_account(aws, wish)
+    check_account(aws, role)
     return aws
 
 
-def _result(
-    command: str, options: RunOptions | None, draft: Draft, aws: Aws | None, *, outcome: Outcome, reason: str
-) -> Result:
-    ending, rendering = draft.ending, draft.rendering
+def _cancelled(known: Known) -> Verdict:
+    """Return the verdict over a job that was cancelled while nothing was waited for."""
+    if known.is_rollback_sent:
+        reason = "The job was cancelled after the ongoing deployment was told to roll back."
+    elif known.is_registered:
+        reason = "The job was cancelled before the service was updated; a revision was registered."
+    else:
+        reason = "The job was cancelled before the deployment was started: nothing was changed."
+    return Verdict(outcome=Outcome.CANCELLED, reason=reason)
+
+
+def _result(options: RunOptions, known: Known, verdict: Verdict) -> Result:
+    ending, batch = known.ending, known.batch
+    exit_code = batch.exit_code if batch else None
     return Result(
-        command=command,
-        outcome=outcome,
-        exit_code=outcome.exit_code if draft.exit_code is None else draft.exit_code,
-        reason=reason,
-        cluster=options.cluster if options else "",
-        service=draft.service.name if draft.service else options.service if options else "",
-        image=rendering.image if rendering else draft.image,
-        image_digest=rendering.image_digest if rendering else draft.image_digest,
-        task_definition_arn=draft.task_definition_arn,
-        previous_task_definition_arn=draft.previous_task_definition_arn,
+        command=options.command,
+        outcome=verdict.outcome,
+        exit_code=verdict.outcome.exit_code if exit_code is None else exit_code,
+        reason=verdict.reason,
+        cluster=options.cluster,
+        service=known.service or options.service,
+        image=known.image,
+        image_digest=known.image_digest,
+        task_definition_arn=known.task_definition_arn,
+        previous_task_definition_arn=known.previous_task_definition_arn,
         service_deployment_arn=ending.service_deployment_arn if ending else "",
-        diagnoses=ending.diagnoses if ending else draft.diagnoses,
-        findings=(*draft.findings, *(ending.findings if ending else ())),
-        phases=ending.phases if ending else draft.phases,
-        api_calls=dict(aws.calls) if aws else {},
-        services=draft.services,
-        tasks=draft.tasks,
-        history=draft.history,
+        diagnoses=ending.diagnoses if ending else batch.diagnoses if batch else (),
+        findings=(*known.findings, *(ending.findings if ending else ())),
+        phases=ending.phases if ending else batch.phases if batch else (),
+        services=known.services,
+        tasks=batch.tasks if batch else (),
+        history=known.history,
     )
 
 
-def _error_result(
-    command: str, options: RunOptions | None, draft: Draft, aws: Aws | None, error: DeployError
-) -> Result:
+def _error_result(options: RunOptions, known: Known, error: DeployError) -> Result:
     reason = plain(error.message, limit=4000)
-    result = _result(command, options, draft, aws, outcome=Outcome(error.outcome), reason=reason)
+    result = _result(options, known, Verdict(outcome=Outcome(error.outcome), reason=reason))
     code = error.diagnosis_code if isinstance(error, Refused) else ""
     own = (Diagnosis(code=code, message=reason, hint=error.hint),) if code else ()
-    finding = Finding(code=code or error.outcome, severity=Severity.ERROR, message=reason, hint=error.hint)
+    finding = Finding(
+        code=code or error.outcome, severity=Severity.ERROR, message=reason, hint=error.hint, is_reason=True
+    )
     return replace(
         result,
         exit_code=error.exit_code,
@@ -220,7 +200,23 @@ def _error_result(
     )
 
 
-def _publish(result: Result, details: Details, github: GitHub, result_file: str, *, log: TextIO) -> None:
+def _details(options: RunOptions, known: Known, reporter: Reporter | None, now: float) -> Details:
+    ending, batch, shown = known.ending, known.batch, known.shown
+    return Details(
+        changes=shown.changes if shown else (),
+        links=shown.links if shown else None,
+        next_command=known.next_command,
+        sections=known.sections,
+        spans=reporter.timeline.spans if reporter else (),
+        gpus=ending.gpus if ending else (),
+        log_tails=ending.log_tails if ending else batch.log_tails if batch else (),
+        ended_at=now,
+        gpu_hourly_cost=options.gpu_hourly_cost,
+    )
+
+
+def _publish(result: Result, details: Details, github: GitHub, options: RunOptions) -> None:
+    log = sys.stderr if options.prints_document else sys.stdout
     is_error = result.outcome in {Outcome.INVALID, Outcome.REFUSED}
     emit(text_view(result, details).rstrip("\n"), sys.stderr if is_error else log)
     level, title, message = annotation(result)
@@ -228,6 +224,7 @@ def _publish(result: Result, details: Details, github: GitHub, result_file: str,
         github.annotate(level, message, title=title)
     github.summarize(markdown_view(result, details))
     values = outputs(result)
+    result_file = options.result_file
     if result_file:
         try:
             write_text(result_file, result_json(result))

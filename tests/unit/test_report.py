@@ -20,7 +20,7 @@ from ecs_gpu_deploy.core.show.report import (
 )
 from ecs_gpu_deploy.core.show.timeline import PhaseSpan
 from ecs_gpu_deploy.model import LogTail
-from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Phase, Result, Severity
+from ecs_gpu_deploy.result import Diagnosis, Finding, NextStep, Outcome, Phase, Result, Severity
 
 GOLDEN = Path(__file__).parent / "golden"
 AT = 1_790_000_000.0
@@ -183,7 +183,11 @@ def test_what_goes_on_comes_with_commands_to_paste():
         code="still-running",
         severity=Severity.WARNING,
         message="The deployment goes on in AWS.",
-        hint="To go on watching: ecs-gpu-deploy watch --x\nTo roll it back: aws ecs stop --y\nOr wait.",
+        hint="To go on watching: ecs-gpu-deploy watch --x\nTo roll it back: aws ecs stop --y",
+        next_steps=(
+            NextStep(purpose="To go on watching", command="ecs-gpu-deploy watch --x"),
+            NextStep(purpose="To roll it back", command="aws ecs stop --y"),
+        ),
     )
     shown = markdown_view(replace(RESULT, findings=(still,)), Details(next_command="aws ecs stop --y"))
     assert (
@@ -194,7 +198,6 @@ def test_what_goes_on_comes_with_commands_to_paste():
         "ecs-gpu-deploy watch --x\n"
         "# To roll it back\n"
         "aws ecs stop --y\n"
-        "# Or wait.\n"
         "```\n"
     ) in shown
     assert "Also seen" not in shown
@@ -212,7 +215,7 @@ INVALID = replace(
     cluster=HOSTILE,
     service=HOSTILE,
     diagnoses=(Diagnosis(code="unknown", message=HOSTILE, hint=HOSTILE, evidence=(HOSTILE, "`````")),),
-    findings=(Finding(code="x", severity=Severity.ERROR, message=HOSTILE, hint=HOSTILE),),
+    findings=(Finding(code="x", severity=Severity.ERROR, message=HOSTILE, hint=HOSTILE, is_reason=True),),
 )
 
 

@@ -16,7 +16,6 @@ from ecs_gpu_deploy.core.past.past_deployments import (
     past_revisions,
 )
 from ecs_gpu_deploy.core.past.revisions import Revision, revision_told
-from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
@@ -25,34 +24,35 @@ from ecs_gpu_deploy.inputs.requests import HistoryRequest
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, Severity
 from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.facts import HistoryRead, PreviousRevision, RevisionChosen, Section, ServiceSeen
 
 _DESCRIBED = 10
 
 
-def run(context: Context, request: HistoryRequest) -> tuple[Verdict, Details]:
+def run(context: Context, request: HistoryRequest) -> Verdict:
     """Read the history, show it, and put it into the result. Changes nothing in AWS."""
-    draft = context.draft
-    service = draft.service = context.ecs.fetch_service(request.service)
-    draft.task_definition_arn = service.task_definition
+    service = context.ecs.fetch_service(request.service)
+    context.record(ServiceSeen(name=service.name))
+    context.record(RevisionChosen(arn=service.task_definition))
     rows = _rows(context, request, service.task_definition)
-    draft.history = rows
+    context.record(HistoryRead(deployments=rows))
     previous = next((row for row in rows if row.role == "previous"), None)
-    draft.previous_task_definition_arn = previous.task_definition_arn if previous else ""
+    context.record(PreviousRevision(arn=previous.task_definition_arn if previous else ""))
+    context.record(Section(title="History", text=history_markdown(rows)))
     _show(rows, request.output)
     back = f"; the previous good one is {short_id(previous.task_definition_arn)}" if previous else ""
-    verdict = Verdict(
+    return Verdict(
         outcome=Outcome.SUCCEEDED,
         reason=f"{service.name} runs {short_id(service.task_definition)}{back}; "
         f"{count(len(rows), 'deployment')} shown.",
     )
-    return verdict, Details(sections={"History": history_markdown(rows)})
 
 
 def _rows(context: Context, request: HistoryRequest, current: str) -> tuple[PastDeployment, ...]:
     aws, most = context.aws, request.limit
     rollouts = fetch_rollouts(aws, request.cluster, request.service, most=most)
     if rollouts is None:
-        context.draft.findings.append(
+        context.record(
             Finding(
                 code="cannot-see",
                 severity=Severity.WARNING,
@@ -87,7 +87,7 @@ def _revisions(context: Context, arns: Sequence[str]) -> Mapping[str, Revision]:
         tags = fetch_tags(context.aws)
         if tags is not None:
             return {arn: revision_told(arn, tags.get(arn, {})) for arn in names}
-        context.draft.findings.append(
+        context.record(
             Finding(
                 code="cannot-see",
                 severity=Severity.INFO,

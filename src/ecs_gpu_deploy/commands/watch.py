@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from ecs_gpu_deploy.commands.run_task import StartedBy, watch_batch_to_end
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Missing, Rejected, refused
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.inputs.requests import WatchRequest
 from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.steps.attach_rollout import attach
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.follow_rollout import attach
+from ecs_gpu_deploy.steps.end_batch import StartedBy, watch_batch_to_end
+from ecs_gpu_deploy.steps.facts import RevisionChosen, ServiceSeen
+from ecs_gpu_deploy.steps.follow_rollout import watch_to_end
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
 
-def run(context: Context, request: WatchRequest) -> tuple[Verdict, Details]:
+def run(context: Context, request: WatchRequest) -> Verdict:
     """Watch to the verdict."""
-    draft = context.draft
     if request.tasks or request.started_by:
         return _watch_tasks(context, request)
-    service = draft.service = context.ecs.fetch_service(request.service)
+    service = context.ecs.fetch_service(request.service)
+    context.record(ServiceSeen(name=service.name))
     arn = request.service_deployment or _newest(context, service)
     context.reporter.say(f"watching {short_id(arn)} of {service.name}")
-    draft.started = True
-    return attach(context, request.rollout, service, arn)
+    attached = attach(context, request.rollout, service, arn)
+    context.record(RevisionChosen(arn=attached.task_definition))
+    context.record(attached.image)
+    return watch_to_end(context, request.rollout, attached.rollout).verdict
 
 
 def _newest(context: Context, service: Service) -> str:
@@ -44,8 +47,7 @@ def _newest(context: Context, service: Service) -> str:
     return next(ongoing, briefs[0]).arn
 
 
-def _watch_tasks(context: Context, request: WatchRequest) -> tuple[Verdict, Details]:
-    draft = context.draft
+def _watch_tasks(context: Context, request: WatchRequest) -> Verdict:
     edge = EcsTasks(context.aws, request.cluster)
     try:
         arns = request.tasks or edge.started_by(request.started_by)
@@ -60,9 +62,9 @@ def _watch_tasks(context: Context, request: WatchRequest) -> tuple[Verdict, Deta
             f"There are no tasks {what[:200]} in the cluster {request.cluster!r}.",
             hint="AWS forgets a task about an hour after its end, and finds by started-by only what runs.",
         )
-    draft.task_definition_arn = tasks[0].task_definition_arn
+    context.record(RevisionChosen(arn=tasks[0].task_definition_arn))
     raw = context.ecs.fetch_task_definition(tasks[0].task_definition_arn)
     batch = Batch(request=None, definition=raw.body, wanted=len(tasks))
     watcher = BatchWatcher(context, batch, request.batch.wait, known=tasks)
     started_by = StartedBy(text=request.started_by, is_ours=False)
-    return watch_batch_to_end(context, request.batch, watcher, started_by=started_by, edge=edge)
+    return watch_batch_to_end(context, request.batch, watcher, started_by)

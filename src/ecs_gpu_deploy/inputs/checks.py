@@ -167,15 +167,15 @@ def check_history(settings: Settings) -> HistoryRequest:
     )
 
 
-def run_options(settings: Settings) -> RunOptions:
-    """Return what every command has in common; nothing is refused."""
+def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
+    """Return what every command has in common, *result_file* where none is given; nothing is refused."""
     values = settings.values
     return RunOptions(
         command=settings.command,
         cluster=values["cluster"] or "",
         service=values["service"] or "",
         region=values["region"] or "",
-        result_file=values["result_file"] or "",
+        result_file=values["result_file"] or result_file,
         debug=values["debug"],
         gpu_hourly_cost=values["gpu_hourly_cost"],
         prints_document=settings.command == "history" and values["output"] == "json",

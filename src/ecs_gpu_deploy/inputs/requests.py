@@ -23,13 +23,13 @@ class RunOptions:
     """What is the same for every command: where to look, what to show, where the result goes."""
 
     command: str
-    cluster: str
-    service: str
-    region: str
     result_file: str
-    debug: bool
-    gpu_hourly_cost: float | None
-    prints_document: bool
+    cluster: str = ""
+    service: str = ""
+    region: str = ""
+    debug: bool = False
+    gpu_hourly_cost: float | None = None
+    prints_document: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ from ecs_gpu_deploy.inputs.requests import BuildOptions, DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.facts import ImageSeen
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
 SEVERITIES = ("critical", "high", "medium")
@@ -82,7 +83,7 @@ def build_image(
             hint="Set image-tag, or run it in a git repository.",
         )
     if source.is_changed and not options.image_tag:
-        context.draft.findings.append(_changed(source))
+        context.record(_changed(source))
     wanted = options.repository or default_repository
     if not wanted:
         raise InvalidInput("The repository is missing.", hint="Set the input repository (flag --repository).")
@@ -100,8 +101,7 @@ def build_image(
     else:
         _check_tags(context, repository, [*([tag] if image else []), *tags[1:]])
         image = _pushed(context, options, repository, tags, source, running=running)
-    context.draft.image = f"{repository.uri}:{tag}"
-    context.draft.image_digest = image.digest
+    context.record(ImageSeen(image=f"{repository.uri}:{tag}", digest=image.digest))
     _look_at_scan(context, options, repository, image)
     reference = ImageReference.from_text(f"{repository.uri}:{tag}")
     return BuiltImage(reference=reference, digest=image.digest, repository=repository, was_there=was_there)
@@ -258,7 +258,7 @@ def _look_at_disk(
             message=f"{folder} has {size_text(free)} free, and the build may need {size_text(needed)}.",
             hint=FREE_DISK_HINT,
         )
-        context.draft.findings.append(finding)
+        context.record(finding)
         context.reporter.say(f"warning: {finding.message}")
 
 
@@ -273,7 +273,7 @@ def _look_at_scan(
     found = {name: count for name in SEVERITIES if (count := counts.get(name, 0))}
     if found:
         text = ", ".join(f"{count} {name}" for name, count in found.items())
-        context.draft.findings.append(
+        context.record(
             Finding(
                 code="image-scan",
                 severity=Severity.WARNING if "critical" in found or "high" in found else Severity.INFO,
@@ -332,7 +332,8 @@ def with_built_image(context: Context, request: DeployRequest, service: Service)
             hint="Set the input repository.",
         )
     built = build_image(context, options, default_repository=reference.name, running=reference)
-    context.draft.findings += _lifecycle_findings(context, built, service, overrides.container)
+    for finding in _lifecycle_findings(context, built, service, overrides.container):
+        context.record(finding)
     return replace(overrides, images={"": str(built.reference)})
 
 
@@ -423,7 +424,7 @@ def compare_layers(context: Context, rendering: Rendering, *, platform: str) -> 
     delta = layer_delta(found.get(old.digest or old.tag or "latest"), manifest)
     text = str(delta)
     context.reporter.say(text)
-    context.draft.findings.append(
+    context.record(
         Finding(code="image-layers", severity=Severity.INFO, message=f"{text[:1].upper()}{text[1:]}.")
     )
     return delta

@@ -15,28 +15,31 @@ from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.follow_rollout import Plan
 
 _MOST = 1000
 _AT_ONCE = 15
 """AWS lets an account (de)register 20 at once, then one a second (docs/aws-facts.md#request-throttling)."""
 
 
-def clean_up_revisions(
-    context: Context, keep: int | None, *, service: str, current: str, previous: str
-) -> None:
-    """Deregister superfluous revisions of the family of *current*, and say which; *keep* None keeps all."""
-    draft = context.draft
+def clean_up_revisions(context: Context, plan: Plan, *, keep: int | None) -> None:
+    """Deregister superfluous revisions of the family that *plan* brought, and say which; None keeps all."""
     if not keep:
         return
     done: list[str] = []
     problem = ""
     try:
-        family = short_id(current).rpartition(":")[0]
+        family = short_id(plan.arn).rpartition(":")[0]
         revisions = fetch_family(context.aws, family, most=_MOST) or ()
-        rollouts = fetch_rollouts(context.aws, context.ecs.cluster, service, most=100) or ()
+        rollouts = fetch_rollouts(context.aws, context.ecs.cluster, plan.service.name, most=100) or ()
         users = fetch_users(context.aws)
         doomed = superfluous(
-            revisions, current=current, previous=previous, rollouts=rollouts, in_use=users, keep=keep
+            revisions,
+            current=plan.arn,
+            previous=plan.service.task_definition,
+            rollouts=rollouts,
+            in_use=users,
+            keep=keep,
         )
         for number, arn in enumerate(doomed):
             if number >= _AT_ONCE:
@@ -53,11 +56,11 @@ def clean_up_revisions(
         shown = ", ".join(done[:20]) + (", …" if len(done) > 20 else "")
         message = f"{count(len(done), 'revision')} deregistered: {shown}."
         context.reporter.say(message)
-        draft.findings.append(Finding(code="revisions-deregistered", severity=Severity.INFO, message=message))
+        context.record(Finding(code="revisions-deregistered", severity=Severity.INFO, message=message))
     elif not problem:
         context.reporter.say("keep-revisions: nothing to deregister")
     if problem:
-        draft.findings.append(
+        context.record(
             Finding(
                 code="revisions-kept",
                 severity=Severity.WARNING,

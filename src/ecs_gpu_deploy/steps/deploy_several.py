@@ -13,7 +13,6 @@ from ecs_gpu_deploy.core.definition.diff import diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.core.show.timeline import Timeline
 from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals
@@ -23,18 +22,20 @@ from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, ServiceEnd, Severity
 from ecs_gpu_deploy.steps.build_image import compare_layers, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
-from ecs_gpu_deploy.steps.context import Context, Draft
+from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.facts import Fact, Section, ServiceSeen, ServicesEnded, known_from
 from ecs_gpu_deploy.steps.follow_rollout import Begun, Plan, begin_rollout, follow_rollout, roll_out
-from ecs_gpu_deploy.steps.register_revision import provenance_of_run, register_revision
+from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, nothing_started, wait_for_others
 
 
 @dataclass(slots=True, kw_only=True)
 class _Part:
-    """One of the services: what it ran before, its own draft, and how it ended."""
+    """One of the services: what it ran before, what was recorded of it, and how it ended."""
 
     context: Context
+    facts: list[Fact]
     request: DeployRequest
     service: Service
     rendering: Rendering
@@ -63,19 +64,16 @@ class _Part:
         return self.verdict is not None and self.verdict.outcome != Outcome.SUCCEEDED
 
 
-def deploy_several(context: Context, request: DeployRequest) -> tuple[Verdict, Details]:
+def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     """Deploy to all services of the request, and return the verdict over all of them."""
-    draft, reporter = context.draft, context.reporter
+    reporter = context.reporter
     services = [context.ecs.fetch_service(name) for name in request.services]
     for service in services:
         check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
-    draft.service = services[0]
-    draft.previous_task_definition_arn = services[0].task_definition
-    overrides = with_built_image(context, request, services[0])
-    rendering = draft.rendering = render_revision(
-        context.aws, context.ecs, services[0], request.source, overrides, pin=request.pin
-    )
-    draft.findings += rendering.findings
+    first = services[0]
+    context.record(ServiceSeen(name=first.name, previous=first.task_definition))
+    overrides = with_built_image(context, request, first)
+    rendering = render_revision(context, request, first, overrides)
     to_pull = compare_layers(context, rendering, platform=request.platform)
     parts = [_part(context, request, service, rendering, to_pull) for service in services]
     for part in parts:
@@ -83,11 +81,7 @@ def deploy_several(context: Context, request: DeployRequest) -> tuple[Verdict, D
     reporter.say(f"services {', '.join(part.name for part in parts)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
-    arn = draft.task_definition_arn = rendering.existing_arn or register_revision(
-        context,
-        rendering.definition,
-        provenance_of_run(commit=request.commit, digest=rendering.image_digest),
-    )
+    arn = register_rendering(context, rendering, commit=request.commit)
     try:
         if request.parallel:
             with held_signals():
@@ -96,8 +90,11 @@ def deploy_several(context: Context, request: DeployRequest) -> tuple[Verdict, D
             _one_by_one(parts, arn)
         return _ended(context, request, parts, arn)
     finally:
-        draft.services = tuple(_end(part) for part in parts)
-        draft.findings += [_named(part, f) for part in parts for f in part.context.draft.findings]
+        context.record(ServicesEnded(services=tuple(_end(part) for part in parts)))
+        for part in parts:
+            for fact in part.facts:
+                if isinstance(fact, Finding):
+                    context.record(replace(fact, message=f"{part.name}: {fact.message}"))
 
 
 def _part(
@@ -107,11 +104,13 @@ def _part(
     rendering: Rendering,
     to_pull: LayerDelta | None,
 ) -> _Part:
-    """Return a service with a draft of its own; its diff is to what it runs itself."""
+    """Return a service with a record of its own; its diff is to what it runs itself."""
     running = context.ecs.fetch_task_definition(service.task_definition)
     changes = difference(registrable({"taskDefinition": running.body}), without_tags(rendering.definition))
+    facts: list[Fact] = []
     return _Part(
-        context=replace(context, draft=Draft(service=service)),
+        context=replace(context, record=facts.append),
+        facts=facts,
         request=request,
         service=service,
         rendering=replace(rendering, changes=changes),
@@ -124,7 +123,7 @@ def _one_by_one(parts: Sequence[_Part], arn: str) -> None:
         part.context.reporter.say(f"service {part.name}")
         part.context.reporter.timeline = Timeline()
         try:
-            ended = roll_out(part.context, part.plan(arn))
+            part.verdict = roll_out(part.context, part.plan(arn))
         except Cancelled:
             reason = "The job was cancelled before this service was updated."
             part.verdict = Verdict(outcome=Outcome.CANCELLED, reason=reason)
@@ -133,7 +132,6 @@ def _one_by_one(parts: Sequence[_Part], arn: str) -> None:
             part.verdict = Verdict(outcome=Outcome(error.outcome), reason=error.message)
             part.error = error
             return
-        part.verdict, part.context.draft.details = ended
         if part.is_bad:
             return
 
@@ -154,29 +152,24 @@ def _together(parts: Sequence[_Part], arn: str) -> None:
         part.context.reporter.say(f"service {part.name}: waiting for the verdict")
         part.context.reporter.timeline = Timeline()
         own = replace(part.begun, cancelled=cancelled)
-        part.verdict, part.context.draft.details = follow_rollout(part.context, part.plan(arn), own)
+        part.verdict = follow_rollout(part.context, part.plan(arn), own)
         cancelled = cancelled or part.verdict.outcome == Outcome.CANCELLED
 
 
-def _ended(
-    context: Context, request: DeployRequest, parts: Sequence[_Part], arn: str
-) -> tuple[Verdict, Details]:
-    draft = context.draft
+def _ended(context: Context, request: DeployRequest, parts: Sequence[_Part], arn: str) -> Verdict:
     bad = next((part for part in parts if part.is_bad), None)
     shown = bad or parts[-1]
-    draft.ending, details = shown.context.draft.ending, shown.context.draft.details
+    for fact in shown.facts:
+        if not isinstance(fact, Finding):
+            context.record(fact)
     if bad is None or bad.verdict is None:
         those = ", ".join(part.name for part in parts)
         verdict = Verdict(
             outcome=Outcome.SUCCEEDED, reason=f"{len(parts)} services run {short_id(arn)}: {those}."
         )
-        first = parts[0].service
-        clean_up_revisions(
-            context, request.keep_revisions, service=first.name, current=arn, previous=first.task_definition
-        )
+        clean_up_revisions(context, parts[0].plan(arn), keep=request.keep_revisions)
     else:
-        draft.service = bad.service
-        draft.previous_task_definition_arn = bad.service.task_definition
+        context.record(ServiceSeen(name=bad.name, previous=bad.service.task_definition))
         rest = [part.name for part in parts if part.verdict is None]
         after = f" Not deployed: {', '.join(rest)}." if rest else ""
         verdict = replace(bad.verdict, reason=f"{bad.name}: {bad.verdict.reason}{after}")
@@ -189,15 +182,16 @@ def _ended(
         f"| {table_code(end.service)} | {end.outcome} | {markdown(end.reason)} |"
         for end in (_end(part) for part in parts)
     ]
-    return verdict, replace(details, sections={**details.sections, "Services": "\n".join(rows)})
+    context.record(Section(title="Services", text="\n".join(rows)))
+    return verdict
 
 
 def _roll_back_done(parts: Sequence[_Part]) -> None:
     """Bring the services that were done back to what they ran before, the last one first."""
     for part in reversed(parts):
-        if part.verdict is None or part.is_bad or not part.context.draft.started:
+        if part.verdict is None or part.is_bad:
             continue
-        before, draft = part.service.task_definition, part.context.draft
+        before = part.service.task_definition
         part.context.reporter.say(f"on-failure: {part.name} goes back to {short_id(before)}")
         try:
             now = part.context.ecs.fetch_service(part.name)
@@ -210,10 +204,10 @@ def _roll_back_done(parts: Sequence[_Part]) -> None:
                 digests={},
             )
             plan = replace(part.plan(before), service=now, rendering=back)
-            verdict, _ = roll_out(part.context, plan)
+            verdict = roll_out(part.context, plan)
         except DeployError as error:
             message, hint = f"{part.name} could not be rolled back: {error.message}", error.hint
-            draft.findings.append(
+            part.context.record(
                 Finding(code="rollback-not-started", severity=Severity.ERROR, message=message, hint=hint)
             )
             continue
@@ -227,7 +221,7 @@ def _roll_back_done(parts: Sequence[_Part]) -> None:
 
 
 def _end(part: _Part) -> ServiceEnd:
-    ending = part.context.draft.ending
+    ending = known_from(part.facts).ending
     verdict = part.verdict or Verdict(outcome=Outcome.CANCELLED, reason="It was not deployed.")
     return ServiceEnd(
         service=part.name,
@@ -236,7 +230,3 @@ def _end(part: _Part) -> ServiceEnd:
         previous_task_definition_arn=part.service.task_definition,
         service_deployment_arn=ending.service_deployment_arn if ending else "",
     )
-
-
-def _named(part: _Part, finding: Finding) -> Finding:
-    return replace(finding, message=f"{part.name}: {finding.message}")

@@ -13,8 +13,9 @@ from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.inputs.requests import RolloutOptions
 from ecs_gpu_deploy.model import Service, short_id
-from ecs_gpu_deploy.result import Finding, Outcome, Severity
+from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.facts import NextCommand
 from ecs_gpu_deploy.steps.watch_rollout import Watcher
 
 CANCEL_SECONDS = 4.0
@@ -24,8 +25,8 @@ _FIND_SECONDS = 1.5
 
 def leave_or_roll_back(
     context: Context, options: RolloutOptions, verdict: Verdict, before: Service, watcher: Watcher
-) -> str:
-    """Do what the option for *verdict* says; return the command that rolls back by hand, "" where we did.
+) -> None:
+    """Do what the option for *verdict* says, and record how to roll back by hand, unless we did.
 
     *before* is the service as it was before the deployment.
     """
@@ -34,12 +35,11 @@ def leave_or_roll_back(
     if not arn:
         with suppress(CutShort), at_most(_FIND_SECONDS):
             arn = _found(context, before, watcher)
-    if wish != "leave":
-        finding = _rollback(context, before, arn, option)
-    else:
-        finding = still_running(context, before, watcher, arn=arn, why=f"{option}: leave")
-    context.draft.findings.append(finding)
-    return "" if finding.code == "rollback-requested" else _rollback_command(context, before, arn)
+    if wish == "leave":
+        context.record(still_running(context, before, watcher, arn=arn, why=f"{option}: leave"))
+    elif _roll_back(context, before, arn, option):
+        return
+    context.record(NextCommand(command=_rollback_command(context, before, arn)))
 
 
 def _asked(options: RolloutOptions, outcome: Outcome) -> tuple[str, str]:
@@ -66,18 +66,22 @@ def still_running(context: Context, before: Service, watcher: Watcher, *, why: s
     )
     place = f"--cluster {shlex.quote(context.ecs.cluster)} --service {shlex.quote(before.name)}"
     if arn:
-        hints = [
-            f"To go on watching: ecs-gpu-deploy watch {place} --service-deployment {arn}",
-            f"or: aws ecs describe-service-deployments --service-deployment-arns {arn}",
+        watch = f"ecs-gpu-deploy watch {place} --service-deployment {arn}"
+        describe = f"aws ecs describe-service-deployments --service-deployment-arns {arn}"
+        steps = [
+            NextStep(purpose="To go on watching", command=watch),
+            NextStep(purpose="or", command=describe),
         ]
     else:
-        hints = [f"To go on watching: aws ecs describe-services {place.replace('--service', '--services')}"]
-    hints.append(f"To roll it back: {_rollback_command(context, before, arn)}")
+        describe = f"aws ecs describe-services {place.replace('--service', '--services')}"
+        steps = [NextStep(purpose="To go on watching", command=describe)]
+    steps.append(NextStep(purpose="To roll it back", command=_rollback_command(context, before, arn)))
     return Finding(
         code="still-running",
         severity=Severity.WARNING,
         message=f"The deployment goes on in AWS ({why}): phase {watcher.history.phase}, {running}.",
-        hint="\n".join(hints),
+        hint="\n".join(f"{step.purpose}: {step.command}" for step in steps),
+        next_steps=tuple(steps),
     )
 
 
@@ -90,7 +94,8 @@ def _rollback_command(context: Context, before: Service, arn: str) -> str:
     )
 
 
-def _rollback(context: Context, before: Service, arn: str, option: str) -> Finding:
+def _roll_back(context: Context, before: Service, arn: str, option: str) -> bool:
+    """Send the rollback, record whether that went well, and return it."""
     previous = short_id(before.task_definition)
     why = ""
     try:
@@ -104,18 +109,24 @@ def _rollback(context: Context, before: Service, arn: str, option: str) -> Findi
     except (AwsError, Refused, InvalidInput) as error:
         why = one_line(error)
     if why:
-        return Finding(
-            code="rollback-not-started",
-            severity=Severity.ERROR,
-            message=f"The rollback that {option} asks for could not be started: {why}",
-            hint=f"Roll back by hand to {previous}; the permission is ecs:StopServiceDeployment.",
+        context.record(
+            Finding(
+                code="rollback-not-started",
+                severity=Severity.ERROR,
+                message=f"The rollback that {option} asks for could not be started: {why}",
+                hint=f"Roll back by hand to {previous}; the permission is ecs:StopServiceDeployment.",
+            )
         )
+        return False
     context.reporter.say(f"{option}: rollback to {previous} requested")
-    return Finding(
-        code="rollback-requested",
-        severity=Severity.WARNING,
-        message=f"The rollback to {previous} was requested ({option}: rollback); AWS carries it out.",
+    context.record(
+        Finding(
+            code="rollback-requested",
+            severity=Severity.WARNING,
+            message=f"The rollback to {previous} was requested ({option}: rollback); AWS carries it out.",
+        )
     )
+    return True
 
 
 def _send_rollback(context: Context, before: Service, arn: str) -> None:

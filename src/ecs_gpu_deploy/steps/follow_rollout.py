@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
-from ecs_gpu_deploy.core.definition.task_definition import images
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.phases import IMAGE_PULL_SECONDS, PhaseFacts
@@ -16,22 +15,21 @@ from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadB
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.console import console_links
-from ecs_gpu_deploy.core.show.report import Details
-from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, needed_to, refused
+from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.load_balancer import TargetGroup, fetch_target_group
-from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals, held_signals
-from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.errors import Refused
 from ecs_gpu_deploy.inputs.requests import RolloutOptions, WaitOptions
-from ecs_gpu_deploy.model import Deployment, Service, ServiceDeployment, short_id
+from ecs_gpu_deploy.model import Deployment, Service, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_wait import leave_or_roll_back, still_running
+from ecs_gpu_deploy.steps.facts import RolloutShown
 from ecs_gpu_deploy.steps.register_revision import mark_succeeded
 from ecs_gpu_deploy.steps.render_revision import Rendering
 from ecs_gpu_deploy.steps.start_deployment import find_started, nothing_started, start_deployment
-from ecs_gpu_deploy.steps.watch_rollout import Watcher
+from ecs_gpu_deploy.steps.watch_rollout import Ending, Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,7 @@ class Plan:
     urgent: bool = False
 
 
-def roll_out(context: Context, plan: Plan) -> tuple[Verdict, Details]:
+def roll_out(context: Context, plan: Plan) -> Verdict:
     """Update the service to the revision, watch, and return the verdict.
 
     A job that is cancelled after the update does what on-cancel says, whenever the signal comes.
@@ -58,26 +56,25 @@ def roll_out(context: Context, plan: Plan) -> tuple[Verdict, Details]:
     with held_signals():
         rollout = begin_rollout(context, plan)
         if rollout is None:
-            return nothing_started(plan.service, plan.arn), context.draft.details
+            return nothing_started(plan.service, plan.arn)
         return follow_rollout(context, plan, rollout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """A rollout that AWS has begun; `cancelled` says that the job was cancelled since."""
+    """A rollout that goes on in AWS. `before` is the service before it; `cancelled`: the job was since."""
 
+    before: Service
     watch: Watch
-    details: Details
-    cancelled: bool
+    cancelled: bool = False
 
 
 def begin_rollout(context: Context, plan: Plan) -> Begun | None:
     """Start a rollout, with signals held; None where AWS made no deployment."""
     service, rendering, arn = plan.service, plan.rendering, plan.arn
     containers = tuple(rendering.definition["containerDefinitions"])
-    details = context.draft.details = Details(
-        changes=rendering.changes, links=console_links(context.aws.region, service, containers)
-    )
+    links = console_links(context.aws.region, service, containers)
+    context.record(RolloutShown(changes=rendering.changes, links=links))
     groups = () if plan.urgent else fetch_target_groups(context.aws, service)
     began = context.clock.now()
     cancelled = False
@@ -111,18 +108,41 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | None:
         poll_interval=wait.poll_interval,
         keeps_interval=wait.poll_interval_given,
     )
-    return Begun(watch=watch, details=details, cancelled=cancelled)
+    return Begun(before=service, watch=watch, cancelled=cancelled)
 
 
-def follow_rollout(context: Context, plan: Plan, rollout: Begun) -> tuple[Verdict, Details]:
+def follow_rollout(context: Context, plan: Plan, rollout: Begun) -> Verdict:
     """Wait for the verdict over a rollout, and mark the revision where it is good."""
-    service = plan.service
-    verdict, details = watch_to_end(
-        context, plan.options, service, rollout.watch, rollout.details, cancelled=rollout.cancelled
+    verdict = watch_to_end(context, plan.options, rollout).verdict
+    if verdict.outcome == Outcome.SUCCEEDED and plan.service.desired_count:
+        mark_succeeded(context, plan.arn, service=plan.service.name)
+    return verdict
+
+
+def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> Ending:
+    """Wait for the verdict; do what on-timeout, on-failure and on-cancel say where we end the wait."""
+    before = rollout.before
+    watcher = Watcher(
+        context.aws, context.ecs, context.clock, context.reporter, watch=rollout.watch, service=before
     )
-    if verdict.outcome == Outcome.SUCCEEDED and service.desired_count:
-        mark_succeeded(context, plan.arn, service=service.name)
-    return verdict, details
+    try:
+        if rollout.cancelled:
+            raise Cancelled  # noqa: TRY301 - one place says what a cancelled job does
+        with heeded_signals():
+            ending = watcher.wait()
+    except Cancelled:
+        verdict = Verdict(
+            outcome=Outcome.CANCELLED, reason="The job was cancelled while the rollout went on.", ours=True
+        )
+        ending = watcher.ending(verdict)
+    except Refused:
+        context.record(watcher.ending(Verdict(outcome=Outcome.REFUSED, reason="")))
+        context.record(still_running(context, before, watcher, why="we cannot see it any more"))
+        raise
+    context.record(ending)
+    if ending.verdict.ours:
+        leave_or_roll_back(context, options, ending.verdict, before, watcher)
+    return ending
 
 
 def requirement_in(definition: Mapping[str, Any], service: Service) -> Requirement | None:
@@ -158,39 +178,6 @@ def watched_of(
             str(c.get("name")) for c in definition["containerDefinitions"] if c.get("healthCheck")
         ),
     )
-
-
-def watch_to_end(
-    context: Context,
-    options: RolloutOptions,
-    before: Service,
-    watch: Watch,
-    details: Details,
-    *,
-    cancelled: bool = False,
-) -> tuple[Verdict, Details]:
-    """Wait for the verdict; do what on-timeout, on-failure and on-cancel say where we end the wait."""
-    draft = context.draft
-    watcher = Watcher(context.aws, context.ecs, context.clock, context.reporter, watch=watch, service=before)
-    try:
-        if cancelled:
-            raise Cancelled  # noqa: TRY301 - one place says what a cancelled job does
-        with heeded_signals():
-            draft.ending = watcher.wait()
-    except Cancelled:
-        verdict = Verdict(
-            outcome=Outcome.CANCELLED, reason="The job was cancelled while the rollout went on.", ours=True
-        )
-        draft.ending = watcher.ending(verdict)
-    except Refused:
-        draft.ending = watcher.ending(Verdict(outcome=Outcome.REFUSED, reason=""))
-        draft.findings.append(still_running(context, before, watcher, why="we cannot see it any more"))
-        raise
-    verdict = draft.ending.verdict
-    if verdict.ours:
-        command = leave_or_roll_back(context, options, verdict, before, watcher)
-        details = replace(details, next_command=command)
-    return verdict, details
 
 
 ALARM_BAKE_SECONDS = 300.0
@@ -271,77 +258,3 @@ def fetch_target_groups(aws: Aws, service: Service) -> tuple[TargetGroup, ...]:
         if group is not None:
             found.append(group)
     return tuple(found)
-
-
-_ABSENT = frozenset({"ServiceDeploymentNotFoundException", "InvalidParameterException"})
-
-
-def attach(context: Context, options: RolloutOptions, service: Service, arn: str) -> tuple[Verdict, Details]:
-    """Watch the service deployment *arn* to its verdict; the timeout counts from now."""
-    draft, wait = context.draft, options.wait
-    found = _deployment(context, service, arn)
-    now = context.clock.now()
-    with needed_to("describe the service revisions"):
-        wanted = (found.target_revision_arn, *found.source_revision_arns)
-        revisions = {r.arn: r for r in fetch_service_revisions(context.aws, dict.fromkeys(wanted))}
-    target = revisions.get(found.target_revision_arn)
-    if target is None:
-        raise InvalidInput(f"AWS does not say what the service deployment {short_id(arn)} deploys.")
-    source = next((revisions[a] for a in found.source_revision_arns if a in revisions), None)
-    raw = context.ecs.fetch_task_definition(target.task_definition)
-    draft.task_definition_arn = draft.task_definition_arn or target.task_definition
-    draft.previous_task_definition_arn = source.task_definition if source else ""
-    draft.image = next(iter(images(raw.body).values()), "")
-    draft.image_digest = next(iter(target.digests.values()), "")
-
-    containers = tuple(raw.body["containerDefinitions"])
-    identifier = f"ecs-svc/{short_id(found.target_revision_arn)}"
-    deployment = Deployment(id=identifier, status="PRIMARY", task_definition=target.task_definition)
-    before = replace(
-        service,
-        task_definition=source.task_definition if source else service.task_definition,
-        events=tuple(event for event in service.events if event.created_at < found.created_at),
-    )
-    facts = phase_facts(service, containers, fetch_target_groups(context.aws, service), options)
-    watched = replace(
-        watched_of(
-            before, deployment, raw.body, options, digests=target.digests, began=found.created_at or now
-        ),
-        timeout=timeout_of(wait, facts) + max(now - found.created_at, 0.0),
-    )
-    watch = Watch(
-        watched=watched,
-        facts=facts,
-        definition=raw.body,
-        requirement=requirement_in(raw.body, service),
-        poll_interval=wait.poll_interval,
-        keeps_interval=wait.poll_interval_given,
-        deployment_arn=arn,
-    )
-    details = Details(links=console_links(context.aws.region, service, containers))
-    draft.details = details
-    return watch_to_end(context, options, before, watch, details)
-
-
-def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployment:
-    try:
-        found = context.ecs.observe_deployment(arn)
-    except HalfAnswer as error:
-        raise _absent(arn) from error
-    except AwsError as error:
-        if error.code in _ABSENT and not isinstance(error, Passing):
-            raise _absent(arn) from error
-        raise refused(error, "describe the service deployment") from error
-    if f"/{service.name}/" not in found.arn:
-        raise InvalidInput(
-            f"The service deployment {short_id(arn)} is not of the service {service.name!r}.",
-            hint="The ARN is …:service-deployment/CLUSTER/SERVICE/ID.",
-        )
-    return found
-
-
-def _absent(arn: str) -> InvalidInput:
-    return InvalidInput(
-        f"There is no service deployment {short_id(arn)!r}.",
-        hint="The ARN is …:service-deployment/CLUSTER/SERVICE/ID; AWS keeps them for 90 days.",
-    )

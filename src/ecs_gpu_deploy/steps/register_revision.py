@@ -15,11 +15,11 @@ from ecs_gpu_deploy.core.definition.provenance import (
 )
 from ecs_gpu_deploy.edges.aws.revisions import tag_revision
 from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
-from ecs_gpu_deploy.errors import Refused
+from ecs_gpu_deploy.errors import TaggingDenied
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.context import Context
-
-_TAGGING = "ecs:TagResource"
+from ecs_gpu_deploy.steps.facts import RevisionChosen
+from ecs_gpu_deploy.steps.render_revision import Rendering
 
 
 def provenance_of_run(*, commit: str = "", digest: str = "") -> Provenance:
@@ -28,23 +28,36 @@ def provenance_of_run(*, commit: str = "", digest: str = "") -> Provenance:
     return replace(known, commit=commit or known.commit, digest=digest)
 
 
+def register_rendering(context: Context, rendering: Rendering, *, commit: str) -> str:
+    """Return the ARN of the revision to run: registered now, unless it is there already."""
+    if rendering.existing_arn:
+        context.record(RevisionChosen(arn=rendering.existing_arn))
+        return rendering.existing_arn
+    provenance = provenance_of_run(commit=commit, digest=rendering.image_digest)
+    return register_revision(context, rendering.definition, provenance)
+
+
 def register_revision(context: Context, definition: Mapping[str, Any], provenance: Provenance) -> str:
-    """Register *definition* with tags that say where it comes from; return its ARN.
+    """Register *definition* with tags that say where it comes from; record and return its ARN.
 
     Where ecs:TagResource is denied it is registered without them: a deployment must not fail for its label.
     """
     try:
-        return context.ecs.register_task_definition(with_provenance(definition, provenance))
-    except Refused as error:
-        if _TAGGING not in error.message:
-            raise
+        arn = context.ecs.register_task_definition(with_provenance(definition, provenance))
+    except TaggingDenied:
+        arn = _register_untagged(context, definition)
+    context.record(RevisionChosen(arn=arn, registered=True))
+    return arn
+
+
+def _register_untagged(context: Context, definition: Mapping[str, Any]) -> str:
     arn = context.ecs.register_task_definition(without_provenance(definition))
-    context.draft.findings.append(
+    context.record(
         Finding(
             code="no-provenance",
             severity=Severity.INFO,
-            message=f"The revision has no tags that tell its commit and run: {_TAGGING} is denied.",
-            hint=f"Allow {_TAGGING} with the condition ecs:CreateAction RegisterTaskDefinition, so that "
+            message="The revision has no tags that tell its commit and run: ecs:TagResource is denied.",
+            hint="Allow ecs:TagResource with the condition ecs:CreateAction RegisterTaskDefinition, so that "
             "history and rollback can read them.",
         )
     )

@@ -14,12 +14,12 @@ from ecs_gpu_deploy.core.definition.task_definition import (
     registrable,
 )
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
-from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecr import fetch_image
-from ecs_gpu_deploy.edges.aws.ecs import Ecs, RawTaskDefinition
-from ecs_gpu_deploy.inputs.requests import DefinitionSource
+from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
+from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service
-from ecs_gpu_deploy.result import Finding
+from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.facts import ImageSeen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +36,21 @@ class Rendering:
     image: str
     image_digest: str
     digests: Mapping[str, str]
-    findings: tuple[Finding, ...]
     running_images: Mapping[str, str]
 
 
 def render_revision(
-    aws: Aws,
-    ecs: Ecs,
-    service: Service,
-    source: DefinitionSource,
-    overrides: Overrides,
-    *,
-    pin: Literal["tag", "digest"],
+    context: Context, request: DeployRequest, service: Service, overrides: Overrides
 ) -> Rendering:
     """Return what is to run, after every named thing was seen to exist. Changes nothing in AWS."""
+    ecs, source, pin = context.ecs, request.source, request.pin
     running = ecs.fetch_task_definition(service.task_definition)
     latest: RawTaskDefinition | None = None
     if source.document is None and source.name:
         latest = ecs.fetch_task_definition(source.name)
     start = source.document if source.document is not None else _raw(latest or running)
     definition = rendered(start, overrides)
-    seen = _look_up_images(aws, definition, overrides, pin=pin)
+    seen = _look_up_images(context, definition, overrides, pin=pin)
     if pin == "digest" and seen.pinned:
         definition = rendered(definition, replace(Overrides(), images=seen.pinned))
     before = _raw(running)
@@ -65,6 +59,7 @@ def render_revision(
         existing = running.arn
     elif latest is not None and identical(_raw(latest), definition):
         existing = latest.arn
+    context.record(ImageSeen(image=seen.image, digest=seen.digest))
     return Rendering(
         definition=definition,
         existing_arn=existing,
@@ -72,7 +67,6 @@ def render_revision(
         image=seen.image,
         image_digest=seen.digest,
         digests=seen.digests,
-        findings=seen.findings,
         running_images=images(before),
     )
 
@@ -87,11 +81,10 @@ class _Seen:
     digest: str
     digests: Mapping[str, str]
     pinned: Mapping[str, str]
-    findings: tuple[Finding, ...]
 
 
 def _look_up_images(
-    aws: Aws, definition: Mapping[str, Any], overrides: Overrides, *, pin: Literal["tag", "digest"]
+    context: Context, definition: Mapping[str, Any], overrides: Overrides, *, pin: Literal["tag", "digest"]
 ) -> _Seen:
     """Look up the images that were asked for; of a revision without any, the main container's."""
     given = images(definition)
@@ -99,13 +92,12 @@ def _look_up_images(
     wanted = {name or main: uri for name, uri in overrides.images.items()} or {main: given.get(main, "")}
     digests: dict[str, str] = {}
     pinned: dict[str, str] = {}
-    findings: list[Finding] = []
     shown, shown_digest = "", ""
     for container, uri in wanted.items():
         reference = ImageReference.from_text(given.get(container) or uri)
-        seen, finding = fetch_image(aws, reference)
+        seen, finding = fetch_image(context.aws, reference)
         if finding:
-            findings.append(finding)
+            context.record(finding)
         if seen.digest and not seen.is_index:
             digests[container] = seen.digest
         if seen.digest:
@@ -114,7 +106,7 @@ def _look_up_images(
             shown, shown_digest = str(reference), seen.digest
     if pin == "digest" and main in pinned:
         shown = pinned.get(next(iter(wanted)), shown)
-    return _Seen(image=shown, digest=shown_digest, digests=digests, pinned=pinned, findings=tuple(findings))
+    return _Seen(image=shown, digest=shown_digest, digests=digests, pinned=pinned)
 
 
 def _main_container(definition: Mapping[str, Any], overrides: Overrides) -> str:

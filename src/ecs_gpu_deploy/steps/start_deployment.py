@@ -31,7 +31,7 @@ def wait_for_others(context: Context, service: Service, request: DeployRequest) 
     while ongoing := _ongoing(context.ecs, service):
         what = f"Another deployment of the service {service.name!r} is ongoing ({ongoing})"
         if request.ongoing == "supersede":
-            context.draft.findings.append(
+            context.record(
                 Finding(
                     code="supersedes",
                     severity=Severity.WARNING,
@@ -79,7 +79,6 @@ def start_deployment(context: Context, service: Service, arn: str, *, force: boo
     one would supersede the first.
     """
     baseline = {d.id for d in service.deployments}
-    context.draft.started = True
     for attempt in range(1, _UPDATE_ATTEMPTS + 1):
         try:
             updated = context.ecs.update_service(

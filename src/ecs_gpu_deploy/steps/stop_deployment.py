@@ -10,14 +10,16 @@ from dataclasses import replace
 
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.revisions import Rollout
-from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.edges.aws.answers import needed_to
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.inputs.requests import RolloutOptions
 from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import Outcome
+from ecs_gpu_deploy.steps.attach_rollout import attach
+from ecs_gpu_deploy.steps.choose_target import Chosen
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.follow_rollout import attach
+from ecs_gpu_deploy.steps.facts import ImageSeen, RevisionChosen, RollbackSent
+from ecs_gpu_deploy.steps.follow_rollout import watch_to_end
 
 _GOING_BACK = frozenset(
     {ServiceDeploymentStatus.ROLLBACK_REQUESTED, ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS}
@@ -33,20 +35,20 @@ def rolls_back_to(context: Context, ongoing: Rollout, target: str) -> bool:
 
 
 def stop_and_watch(
-    context: Context, options: RolloutOptions, service: Service, ongoing: Rollout, target: str
-) -> tuple[Verdict, Details]:
+    context: Context, options: RolloutOptions, service: Service, ongoing: Rollout, target: Chosen
+) -> Verdict:
     """Stop *ongoing* with a rollback, and wait until *target* runs again."""
-    draft = context.draft
     if ongoing.status not in _GOING_BACK:
         with needed_to("stop the ongoing deployment"):
             context.ecs.stop_deployment(ongoing.arn)
-        draft.started = True
-    draft.task_definition_arn = target
+        context.record(RollbackSent())
+    context.record(RevisionChosen(arn=target.name))
+    context.record(ImageSeen(image=target.image, digest=next(iter(target.digests.values()), "")))
     context.reporter.say(f"the ongoing deployment of {short_id(ongoing.task_definition)} is rolled back")
-    verdict, details = attach(context, options, service, ongoing.arn)
-    if verdict.outcome == Outcome.ROLLED_BACK:
-        verdict = Verdict(outcome=Outcome.SUCCEEDED, reason="The ongoing deployment was stopped for it.")
-        if draft.ending is not None:
-            # That the stopped deployment did not finish is what was asked for, and needs no cause.
-            draft.ending = replace(draft.ending, diagnoses=())
-    return verdict, details
+    attached = attach(context, options, service, ongoing.arn)
+    ending = watch_to_end(context, options, attached.rollout)
+    if ending.verdict.outcome != Outcome.ROLLED_BACK:
+        return ending.verdict
+    # That the stopped deployment did not finish is what was asked for, and needs no cause.
+    context.record(replace(ending, diagnoses=()))
+    return Verdict(outcome=Outcome.SUCCEEDED, reason="The ongoing deployment was stopped for it.")

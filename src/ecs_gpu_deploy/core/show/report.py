@@ -64,7 +64,10 @@ def result_document(result: Result) -> dict[str, Any]:
     """Return the result as the JSON document of the contract."""
     document = asdict(result)
     document["outcome"] = str(result.outcome)
-    document["findings"] = [{**asdict(f), "severity": str(f.severity)} for f in result.findings]
+    document["findings"] = [
+        {"code": f.code, "severity": str(f.severity), "message": f.message, "hint": f.hint}
+        for f in result.findings
+    ]
     document["phases"] = [
         {"name": p.name, "seconds": round(p.seconds, 3), "deadline": round(p.deadline, 3)}
         for p in result.phases
@@ -102,7 +105,7 @@ def text_view(result: Result, details: Details | None = None) -> str:
     for diagnosis in result.diagnoses:
         lines += _diagnosis_lines(diagnosis)
     for finding in result.findings:
-        if finding.message != result.reason:
+        if not finding.is_reason:
             lines.append(f"{finding.severity}: {log_line(finding.message)}")
         lines += [f"  → {log_line(line)}" for line in finding.hint.splitlines()]
     lines += [f"no log lines of {log_line(problem)}" for problem in _log_problems(details)]
@@ -111,9 +114,7 @@ def text_view(result: Result, details: Details | None = None) -> str:
         lines.append(f"phases: {' · '.join(phases)}")
     if gpu_time := _gpu_time(result, details):
         lines.append(f"GPU time: {gpu_time}")
-    if details.next_command and not any(
-        _is_command_in(details.next_command, f.hint) for f in result.findings
-    ):
+    if details.next_command and not any(_tells(f, details.next_command) for f in result.findings):
         lines.append(f"next: {log_line(details.next_command)}")
     return "\n".join(lines) + "\n"
 
@@ -186,12 +187,12 @@ def markdown_view(result: Result, details: Details) -> str:
     for name, body in details.sections.items():
         parts += [f"### {name}", body]
     parts += [_tail_markdown(tail) for tail in _tails(details)]
-    now = next((f for f in result.findings if _is_command_in(details.next_command, f.hint)), None)
+    now = next((f for f in result.findings if _tells(f, details.next_command)), None)
     if now is not None:
-        parts += ["### What now", markdown(now.message), _commands(now.hint)]
+        parts += ["### What now", markdown(now.message), _commands(now)]
     elif details.next_command:
         parts += ["### What now", fenced([details.next_command], language="sh")]
-    others = [f for f in result.findings if f.message != result.reason and f is not now]
+    others = [f for f in result.findings if not f.is_reason and f is not now]
     seen = [_finding_markdown(finding) for finding in others]
     seen += [f"- ℹ️ No log lines of {markdown(problem)}" for problem in _log_problems(details)]
     if seen:
@@ -205,23 +206,20 @@ def markdown_view(result: Result, details: Details) -> str:
     return "\n\n".join(part for part in parts if part) + "\n\n"
 
 
-def _is_command_in(command: str, hint: str) -> bool:
-    return bool(command) and command in hint
+def _tells(finding: Finding, command: str) -> bool:
+    return any(step.command == command for step in finding.next_steps)
 
 
-def _commands(hint: str) -> str:
-    """Return the lines of *hint*, `what for: command`, as a block that can be pasted into a shell."""
-    lines: list[str] = []
-    for line in hint.splitlines():
-        match = re.match(r"([^:]{1,60}):\s+((?:aws|ecs-gpu-deploy) .*)", line)
-        lines += [f"# {match[1]}", match[2]] if match else [f"# {line}"]
+def _commands(finding: Finding) -> str:
+    """Return the next steps as a block that can be pasted into a shell."""
+    lines = [line for step in finding.next_steps for line in (f"# {step.purpose}", step.command)]
     return fenced(lines, language="sh")
 
 
 def _own_hints(result: Result) -> list[str]:
     """Return what to turn where the verdict itself is the finding, unless a diagnosis says it."""
     said = {diagnosis.hint for diagnosis in result.diagnoses}
-    return [f.hint for f in result.findings if f.message == result.reason and f.hint and f.hint not in said]
+    return [f.hint for f in result.findings if f.is_reason and f.hint and f.hint not in said]
 
 
 def _pointed(sign: str, hint: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, cast
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.edges.aws.answers import (
     AwsError,
+    Denied,
     HalfAnswer,
     NeverSent,
     Passing,
@@ -23,10 +24,11 @@ from ecs_gpu_deploy.edges.aws.answers import (
     refused,
 )
 from ecs_gpu_deploy.edges.aws.client import Aws
-from ecs_gpu_deploy.errors import DeployError, InvalidInput
+from ecs_gpu_deploy.errors import DeployError, InvalidInput, TaggingDenied
 from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id, text_in
 
 _BATCH = 100
+_TAGGING = "ecs:TagResource"
 _MOST_INSTANCES = 500
 _FAULTY = frozenset({"ClientException", "InvalidParameterException"})
 
@@ -193,7 +195,10 @@ class Ecs:
                     f"AWS refuses the task definition {definition['family']!r}: {error.text}",
                     hint="Correct the file, or the input that changed it.",
                 ) from error
-            raise refused(error, "register the task definition") from error
+            told = refused(error, "register the task definition")
+            if isinstance(error, Denied) and _TAGGING in error.text:
+                raise TaggingDenied(told.message, hint=told.hint) from error
+            raise told from error
         finally:
             self._raw_request = None
 

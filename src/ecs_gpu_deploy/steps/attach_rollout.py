@@ -1,0 +1,104 @@
+"""Attach to a service deployment that is under way: find out all that a watch of it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ecs_gpu_deploy.core.definition.task_definition import images
+from ecs_gpu_deploy.core.judge.watch import Watch
+from ecs_gpu_deploy.core.show.console import console_links
+from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, needed_to, refused
+from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs.requests import RolloutOptions
+from ecs_gpu_deploy.model import Deployment, Service, ServiceDeployment, short_id
+from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.facts import ImageSeen, PreviousRevision, RolloutShown
+from ecs_gpu_deploy.steps.follow_rollout import (
+    Begun,
+    fetch_target_groups,
+    phase_facts,
+    requirement_in,
+    timeout_of,
+    watched_of,
+)
+
+_ABSENT = frozenset({"ServiceDeploymentNotFoundException", "InvalidParameterException"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A deployment that somebody else began: `task_definition` is the ARN of what it deploys."""
+
+    rollout: Begun
+    task_definition: str
+    image: ImageSeen
+
+
+def attach(context: Context, options: RolloutOptions, service: Service, arn: str) -> Attached:
+    """Attach to the service deployment *arn*; the timeout counts from now."""
+    found = _deployment(context, service, arn)
+    now = context.clock.now()
+    with needed_to("describe the service revisions"):
+        wanted = (found.target_revision_arn, *found.source_revision_arns)
+        revisions = {r.arn: r for r in fetch_service_revisions(context.aws, dict.fromkeys(wanted))}
+    target = revisions.get(found.target_revision_arn)
+    if target is None:
+        raise InvalidInput(f"AWS does not say what the service deployment {short_id(arn)} deploys.")
+    source = next((revisions[a] for a in found.source_revision_arns if a in revisions), None)
+    raw = context.ecs.fetch_task_definition(target.task_definition)
+    containers = tuple(raw.body["containerDefinitions"])
+    context.record(PreviousRevision(arn=source.task_definition if source else ""))
+    context.record(RolloutShown(links=console_links(context.aws.region, service, containers)))
+
+    identifier = f"ecs-svc/{short_id(found.target_revision_arn)}"
+    deployment = Deployment(id=identifier, status="PRIMARY", task_definition=target.task_definition)
+    before = replace(
+        service,
+        task_definition=source.task_definition if source else service.task_definition,
+        events=tuple(event for event in service.events if event.created_at < found.created_at),
+    )
+    facts = phase_facts(service, containers, fetch_target_groups(context.aws, service), options)
+    watched = watched_of(
+        before, deployment, raw.body, options, digests=target.digests, began=found.created_at or now
+    )
+    timeout = timeout_of(options.wait, facts) + max(now - found.created_at, 0.0)
+    watch = Watch(
+        watched=replace(watched, timeout=timeout),
+        facts=facts,
+        definition=raw.body,
+        requirement=requirement_in(raw.body, service),
+        poll_interval=options.wait.poll_interval,
+        keeps_interval=options.wait.poll_interval_given,
+        deployment_arn=arn,
+    )
+    image = ImageSeen(
+        image=next(iter(images(raw.body).values()), ""), digest=next(iter(target.digests.values()), "")
+    )
+    return Attached(
+        rollout=Begun(before=before, watch=watch), task_definition=target.task_definition, image=image
+    )
+
+
+def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployment:
+    try:
+        found = context.ecs.observe_deployment(arn)
+    except HalfAnswer as error:
+        raise _absent(arn) from error
+    except AwsError as error:
+        if error.code in _ABSENT and not isinstance(error, Passing):
+            raise _absent(arn) from error
+        raise refused(error, "describe the service deployment") from error
+    if f"/{service.name}/" not in found.arn:
+        raise InvalidInput(
+            f"The service deployment {short_id(arn)} is not of the service {service.name!r}.",
+            hint="The ARN is …:service-deployment/CLUSTER/SERVICE/ID.",
+        )
+    return found
+
+
+def _absent(arn: str) -> InvalidInput:
+    return InvalidInput(
+        f"There is no service deployment {short_id(arn)!r}.",
+        hint="The ARN is …:service-deployment/CLUSTER/SERVICE/ID; AWS keeps them for 90 days.",
+    )

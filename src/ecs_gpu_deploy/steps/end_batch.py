@@ -1,0 +1,136 @@
+"""Wait for the end of a batch, and do what on-timeout and on-cancel say with tasks that still go on."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ecs_gpu_deploy.core.judge.task_end import Stage, exited_non_zero, stage_of
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.edges.aws.answers import AwsError
+from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
+from ecs_gpu_deploy.edges.machine.signals import Cancelled
+from ecs_gpu_deploy.inputs.requests import BatchOptions, LeaveOrStop
+from ecs_gpu_deploy.model import short_id
+from ecs_gpu_deploy.result import TASK_FAILED, Finding, NextStep, Outcome, Severity
+from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.facts import BatchEnded, NextCommand
+from ecs_gpu_deploy.steps.watch_batch import BatchWatcher
+
+_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedBy:
+    """The mark `startedBy` of the tasks; `is_ours` where nobody chose it, so that no other tasks have it."""
+
+    text: str
+    is_ours: bool
+
+
+def watch_batch_to_end(
+    context: Context,
+    options: BatchOptions,
+    watcher: BatchWatcher,
+    started_by: StartedBy,
+    *,
+    waits: bool = True,
+) -> Verdict:
+    """Start what is missing and, where the command *waits*, wait for the end of the batch.
+
+    Do what on-timeout and on-cancel say where we end the wait.
+    """
+    option, wish = "on-timeout", options.on_timeout
+    try:
+        verdict = watcher.wait() if waits else watcher.start_all()
+    except Cancelled:
+        option, wish = "on-cancel", options.on_cancel
+        verdict = Verdict(
+            outcome=Outcome.CANCELLED, reason="The job was cancelled while the tasks ran.", ours=True
+        )
+    goes_on = bool(watcher.live)
+    if verdict.ours and (waits or verdict.outcome == Outcome.CANCELLED):
+        goes_on = _leave_or_stop(context, watcher, verdict, wish, option=option, started_by=started_by)
+    _record(context, watcher, verdict, started_by, goes_on=goes_on)
+    return verdict
+
+
+def _record(
+    context: Context, watcher: BatchWatcher, verdict: Verdict, started_by: StartedBy, *, goes_on: bool
+) -> None:
+    """Record how the batch ended; with *goes_on* the command to go on watching."""
+    failed = verdict.outcome == Outcome.FAILED and exited_non_zero(watcher.ends)
+    needs_no_cause = verdict.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED}
+    context.record(
+        BatchEnded(
+            tasks=watcher.ends,
+            phases=watcher.phases,
+            diagnoses=() if needs_no_cause else watcher.diagnoses(verdict),
+            log_tails=() if needs_no_cause else watcher.log_tails,
+            exit_code=TASK_FAILED if failed else None,
+        )
+    )
+    for problem in watcher.problems:
+        context.record(
+            Finding(code="no-log-lines", severity=Severity.INFO, message=f"No log lines: {problem}.")
+        )
+    if goes_on:
+        context.record(NextCommand(command=_watch_command(context, watcher, started_by)))
+
+
+def _leave_or_stop(
+    context: Context,
+    watcher: BatchWatcher,
+    verdict: Verdict,
+    wish: LeaveOrStop,
+    *,
+    option: str,
+    started_by: StartedBy,
+) -> bool:
+    """Stop the tasks or leave them; return whether some go on."""
+    edge = EcsTasks(context.aws, context.ecs.cluster)
+    arns = dict.fromkeys(watcher.live)
+    stop = wish == "stop"
+    if stop and started_by.is_ours:
+        # A RunTask that was cut off may have started tasks that nobody has told us about.
+        with suppress(AwsError):
+            arns |= dict.fromkeys(edge.started_by(started_by.text))
+    if not stop and verdict.outcome == Outcome.NO_CAPACITY:
+        # What waits for room would begin some time after everybody was told that it did not run.
+        arns = dict.fromkeys(t.arn for t in watcher.tasks if stage_of(t) == Stage.PLACEMENT)
+        stop, option = bool(arns), "no place found"
+    if stop and arns:
+        left = edge.stop(arns, reason=f"ecs-gpu-deploy: {verdict.outcome} ({option})")
+        done = len(arns) - len(left)
+        context.reporter.say(f"{option}: {count(done, 'task')} stopped")
+        context.record(
+            Finding(
+                code="tasks-stopped" if not left else "tasks-not-stopped",
+                severity=Severity.WARNING if not left else Severity.ERROR,
+                message=f"{count(done, 'task')} stopped ({option})"
+                + (f"; {count(len(left), 'task')} could not be." if left else "."),
+                hint="The permission is ecs:StopTask." if left else "",
+            )
+        )
+        return bool(left)
+    if watcher.live:
+        step = NextStep(purpose="To go on watching", command=_watch_command(context, watcher, started_by))
+        context.record(
+            Finding(
+                code="still-running",
+                severity=Severity.WARNING,
+                message=f"{count(len(watcher.live), 'task')} go on in AWS ({option}: leave).",
+                hint=f"{step.purpose}: {step.command}",
+                next_steps=(step,),
+            )
+        )
+    return bool(watcher.live)
+
+
+def _watch_command(context: Context, watcher: BatchWatcher, started_by: StartedBy) -> str:
+    cluster = f"ecs-gpu-deploy watch --cluster {shlex.quote(context.ecs.cluster)}"
+    if len(watcher.live) > _NAMED:
+        return f"{cluster} --started-by {shlex.quote(started_by.text)}"
+    return " ".join([cluster, *(f"--task {short_id(arn)}" for arn in watcher.live)])

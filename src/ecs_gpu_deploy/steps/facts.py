@@ -1,0 +1,180 @@
+"""What a command finds out for the result: facts that it records as soon as they are known.
+
+Nobody but the owner of the record reads them, and only after the end: what one step needs of another is
+returned. So a result is written with everything known, wherever the command ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from ecs_gpu_deploy.core.definition.diff import Change
+from ecs_gpu_deploy.model import LogTail
+from ecs_gpu_deploy.result import Diagnosis, Finding, PastDeployment, Phase, ServiceEnd, TaskEnd
+from ecs_gpu_deploy.steps.watch_rollout import Ending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSeen:
+    """The service that the command is about, and the revision that it runs, where that is to change."""
+
+    name: str
+    previous: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousRevision:
+    """The ARN of the revision that the service ran before; "" for none."""
+
+    arn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSeen:
+    """The image that is to run, and its digest as far as it is known."""
+
+    image: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionChosen:
+    """The ARN of the revision that is to run; `registered` where we registered it."""
+
+    arn: str
+    registered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackSent:
+    """An ongoing deployment was told to roll back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutShown:
+    """What the summary shows of a rollout: what it changes, and pages of the console by their name."""
+
+    changes: Sequence[Change] = ()
+    links: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextCommand:
+    """What somebody may want to type now."""
+
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the summary of the command's own; `text` is Markdown that is safe already."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicesEnded:
+    """How the deployment of each of several services ended."""
+
+    services: Sequence[ServiceEnd]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEnded:
+    """How the tasks of a batch ended; `exit_code` where it is not that of the outcome."""
+
+    tasks: Sequence[TaskEnd]
+    phases: Sequence[Phase]
+    diagnoses: Sequence[Diagnosis]
+    log_tails: Sequence[LogTail] = ()
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRead:
+    """The deployments of the past."""
+
+    deployments: Sequence[PastDeployment]
+
+
+Fact = (
+    ServiceSeen
+    | PreviousRevision
+    | ImageSeen
+    | RevisionChosen
+    | RollbackSent
+    | RolloutShown
+    | Ending
+    | NextCommand
+    | Section
+    | ServicesEnded
+    | BatchEnded
+    | HistoryRead
+    | Finding
+)
+Record = Callable[[Fact], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """All facts together; of two that say the same thing, the later one."""
+
+    service: str = ""
+    image: str = ""
+    image_digest: str = ""
+    task_definition_arn: str = ""
+    previous_task_definition_arn: str = ""
+    is_registered: bool = False
+    is_rollback_sent: bool = False
+    shown: RolloutShown | None = None
+    ending: Ending | None = None
+    batch: BatchEnded | None = None
+    next_command: str = ""
+    sections: Mapping[str, str] = field(default_factory=dict)
+    services: Sequence[ServiceEnd] = ()
+    history: Sequence[PastDeployment] = ()
+    findings: Sequence[Finding] = ()
+
+
+def known_from(facts: Iterable[Fact]) -> Known:
+    """Return what *facts* say together."""
+    known = Known()
+    for fact in facts:
+        known = _with(known, fact)
+    return known
+
+
+def _with(known: Known, fact: Fact) -> Known:
+    match fact:
+        case ServiceSeen():
+            previous = fact.previous or known.previous_task_definition_arn
+            return replace(known, service=fact.name, previous_task_definition_arn=previous)
+        case PreviousRevision():
+            return replace(known, previous_task_definition_arn=fact.arn)
+        case ImageSeen():
+            return replace(known, image=fact.image, image_digest=fact.digest)
+        case RevisionChosen():
+            return replace(known, task_definition_arn=fact.arn, is_registered=fact.registered)
+        case RollbackSent():
+            return replace(known, is_rollback_sent=True)
+        case RolloutShown():
+            return replace(known, shown=fact)
+        case Ending():
+            return replace(known, ending=fact)
+        case NextCommand():
+            return replace(known, next_command=fact.command)
+        case Section():
+            return replace(known, sections={**known.sections, fact.title: fact.text})
+        case ServicesEnded():
+            return replace(known, services=fact.services)
+        case BatchEnded():
+            return replace(known, batch=fact)
+        case HistoryRead():
+            return replace(known, history=fact.deployments)
+        case Finding():
+            return replace(known, findings=(*known.findings, fact))
+        case _:
+            assert_never(fact)

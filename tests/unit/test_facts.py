@@ -1,0 +1,80 @@
+"""Facts for the result: recorded one by one, read together after the end."""
+
+import pytest
+
+from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, ServiceEnd, Severity
+from ecs_gpu_deploy.steps.facts import (
+    BatchEnded,
+    HistoryRead,
+    ImageSeen,
+    NextCommand,
+    PreviousRevision,
+    RevisionChosen,
+    RollbackSent,
+    RolloutShown,
+    Section,
+    ServiceSeen,
+    ServicesEnded,
+    known_from,
+)
+
+FINDING = Finding(code="x", severity=Severity.INFO, message="Seen.")
+SHOWN = RolloutShown(links={"Tasks": "https://example.com"})
+BATCH = BatchEnded(tasks=(), phases=(), diagnoses=(), exit_code=7)
+PAST = (PastDeployment(task_definition_arn="a"),)
+ENDS = (ServiceEnd(service="s", outcome=Outcome.SUCCEEDED, reason="It runs."),)
+
+
+@pytest.mark.parametrize(
+    ("facts", "known"),
+    [
+        pytest.param([], {"service": "", "findings": ()}, id="nothing is known"),
+        pytest.param(
+            [ServiceSeen(name="s", previous="t:1")],
+            {"service": "s", "previous_task_definition_arn": "t:1"},
+            id="a service and what it runs",
+        ),
+        pytest.param(
+            [ServiceSeen(name="s", previous="t:1"), PreviousRevision(arn="")],
+            {"service": "s", "previous_task_definition_arn": ""},
+            id="no revision before",
+        ),
+        pytest.param(
+            [ServiceSeen(name="s", previous="t:1"), ServiceSeen(name="u")],
+            {"service": "u", "previous_task_definition_arn": "t:1"},
+            id="a service of which only the name is told",
+        ),
+        pytest.param(
+            [ImageSeen(image="i:1", digest=""), ImageSeen(image="i@sha256:a", digest="sha256:a")],
+            {"image": "i@sha256:a", "image_digest": "sha256:a"},
+            id="the later image",
+        ),
+        pytest.param(
+            [RevisionChosen(arn="t:1")],
+            {"task_definition_arn": "t:1", "is_registered": False},
+            id="a revision that is there",
+        ),
+        pytest.param(
+            [RevisionChosen(arn="t:1"), RevisionChosen(arn="t:2", registered=True)],
+            {"task_definition_arn": "t:2", "is_registered": True},
+            id="a revision that was registered",
+        ),
+        pytest.param([RollbackSent()], {"is_rollback_sent": True}, id="a rollback"),
+        pytest.param([SHOWN], {"shown": SHOWN}, id="what the summary shows"),
+        pytest.param([NextCommand(command="watch")], {"next_command": "watch"}, id="a command"),
+        pytest.param(
+            [Section(title="A", text="1"), Section(title="B", text="2"), Section(title="A", text="3")],
+            {"sections": {"A": "3", "B": "2"}},
+            id="parts of the summary",
+        ),
+        pytest.param([ServicesEnded(services=ENDS)], {"services": ENDS}, id="several services"),
+        pytest.param([BATCH], {"batch": BATCH}, id="a batch"),
+        pytest.param([HistoryRead(deployments=PAST)], {"history": PAST}, id="the past"),
+        pytest.param(
+            [FINDING, RollbackSent(), FINDING], {"findings": (FINDING, FINDING)}, id="findings in their order"
+        ),
+    ],
+)
+def test_facts_say_together(facts, known):
+    together = known_from(facts)
+    assert {name: getattr(together, name) for name in known} == known

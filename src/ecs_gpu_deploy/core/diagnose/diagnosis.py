@@ -15,6 +15,7 @@ from typing import Protocol
 from ecs_gpu_deploy.core.diagnose.loading import Kill, loading_message, still_loads
 from ecs_gpu_deploy.core.diagnose.table import (
     AWS_SOURCES,
+    LOGGED_RANK,
     NORMAL_RANK,
     Cause,
     Hit,
@@ -327,7 +328,7 @@ def _health_finding(task: Task, check: Cause, log_hits: Sequence[Hit], context: 
     """Tell "killed while still loading" from a health check that fails for another reason."""
     lines = context.lines_of(task)
     evidence = (task.stopped_reason, *(hit.line for hit in log_hits[:2]), *lines[-2:])
-    if context.timing and not log_hits:
+    if context.timing and all(hit.cause.rank >= LOGGED_RANK for hit in log_hits):
         kill = Kill(
             task=task,
             by_load_balancer=check.code == "health-check-elb",

@@ -18,6 +18,9 @@ from ecs_gpu_deploy.core.text import lines_of
 SYMPTOM_RANK = 800
 """From this rank on a code is a symptom: it is dropped where a cause is known."""
 
+LOGGED_RANK = 880
+"""From this rank on a line tells of trouble that need not have ended anything."""
+
 NORMAL_RANK = 920
 """The rank of events that report normal work."""
 

@@ -498,3 +498,161 @@ def test_the_mark_of_a_batch_is_short_and_takes_whatever_a_request_holds():
     assert len(mark) == 40
     assert mark == batch_mark(["run", "1"], {"path": Path("x"), "count": 1})
     assert mark != batch_mark(["run", "2"], {"path": Path("x"), "count": 1})
+
+
+def said(*looks, now, watched=WATCHED):
+    verdict = judge_batch(watched, seen(*looks, watched=watched), now)
+    return verdict and (str(verdict.outcome), verdict.ours, verdict.reason)
+
+
+REFUSED = BatchLook(at=1000.0, refusals=[*GPU, Refusal(reason="AGENT", detail="it is silent"), *GPU])
+
+
+@pytest.mark.parametrize(
+    ("looks", "now", "expected"),
+    [
+        pytest.param(
+            [both(0)],
+            1100.0,
+            ("succeeded", False, "All 2 tasks ended well (exit code 0)."),
+            id="all ended well",
+        ),
+        pytest.param(
+            [REFUSED],
+            1300.0,
+            (
+                "no_capacity",
+                True,
+                "No place was found for 2 of 2 tasks for 5m (RESOURCE:GPU, AGENT: it is silent).",
+            ),
+            id="no place for any",
+        ),
+        pytest.param(
+            [replace(REFUSED, started=WAITING[:1])],
+            1300.0,
+            (
+                "no_capacity",
+                True,
+                "No place was found for 2 of 2 tasks for 5m (RESOURCE:GPU, AGENT: it is silent).",
+            ),
+            id="nor for one that waits for an instance",
+        ),
+        pytest.param(
+            [BatchLook(at=1000.0, started=WAITING, shortage=TOO_LARGE)],
+            1000.0,
+            ("no_capacity", True, f"No place was found for 2 of 2 tasks for 0s. {TOO_LARGE.message}"),
+            id="there never can be one",
+        ),
+        pytest.param(
+            [replace(REFUSED, started=RUNNING[:1]), BatchLook(at=1020.0, seen=RUNNING[:1])],
+            1400.0,
+            None,
+            id="one runs and gives its place back",
+        ),
+        pytest.param(
+            [BatchLook(at=1000.0, refusals=[Refusal(reason="LOCATION")])],
+            1000.0,
+            ("no_capacity", True, "AWS can start 2 tasks nowhere in the cluster: LOCATION."),
+            id="no instance is fit",
+        ),
+        pytest.param(
+            [BatchLook(at=1000.0, started=RUNNING, refusals=[Refusal(reason="LOCATION")])],
+            1100.0,
+            None,
+            id="both were started, whatever was refused",
+        ),
+        pytest.param(
+            [REFUSED, BatchLook(at=1010.0, refusals=[])],
+            1100.0,
+            None,
+            id="what was refused once is not refused now",
+        ),
+        pytest.param(
+            [BatchLook(at=1010.0, started=RUNNING)],
+            4600.0,
+            ("timed_out", True, "Not finished after 1h00m: run 2 · ended 0 of 2."),
+            id="not finished in time",
+        ),
+    ],
+)
+def test_what_is_said_of_a_batch_and_who_says_it(looks, now, expected):
+    assert said(*looks, now=now) == expected
+
+
+def test_an_answer_ends_the_blindness_of_the_look_before():
+    blind = BatchLook(at=1010.0, blind=True)
+    assert said(REFUSED, blind, now=1300.0) is None
+    assert said(REFUSED, blind, BatchLook(at=1020.0), now=1300.0) is None, "nobody asked"
+    assert said(REFUSED, blind, BatchLook(at=1020.0, seen=()), now=1300.0)[0] == "no_capacity"
+
+
+def test_a_place_that_is_held_or_found_restarts_the_wait():
+    held = BatchLook(at=1200.0, seen=[replace(RUNNING[0]), WAITING[1]])
+    assert seen(replace(REFUSED, started=[RUNNING[0], WAITING[1]]), held).placed_at == 1200.0
+    assert seen(REFUSED, BatchLook(at=1200.0, started=WAITING[:1])).placed_at == 1200.0
+    assert seen(REFUSED, BatchLook(at=1200.0)).placed_at == 1000.0
+
+
+def test_the_three_commonest_reasons_are_named():
+    reasons = ["a"] * 3 + ["b"] * 2 + ["c", "d"]
+    ends = [
+        task_end(_task(reason=reason, code="TaskFailedToStart", number=n), ONE)
+        for n, reason in enumerate(reasons)
+    ]
+    assert verdict_of(ends).reason == "7 of 7 tasks failed: a (3 tasks); b (2 tasks); c."
+
+
+def test_the_container_that_was_named_for_the_batch_decides_in_the_batch():
+    watched = replace(WATCHED, definition=NAMED, named="ingest", wanted=1)
+    ended = _task(_c(0, name="server"), _c(1))
+    [end] = ends_of(watched, seen(BatchLook(at=1100.0, seen=[ended]), watched=watched))
+    assert end.judgement == "failed"
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        pytest.param(
+            _task(status="RUNNING", started_at=5.0),
+            ("running", "", 5.0),
+            id="it runs, and since when is known",
+        ),
+        pytest.param(
+            _task(status="MISSING", started_at=5.0),
+            ("unknown", "AWS no longer knows it (MISSING), so nobody can say how it ended", 5.0),
+            id="AWS has forgotten it",
+        ),
+        pytest.param(
+            _task(_c(None), code="SpotInterruption", reason="Your Spot Task was interrupted."),
+            ("failed", "Your Spot Task was interrupted", None),
+            id="an interruption before it had an exit code",
+        ),
+        pytest.param(
+            _task(_c(0), _c(None, name="router")),
+            ("failed", "it was stopped without a reason", None),
+            id="unknown",
+        ),
+        pytest.param(
+            _task(_c(1, "It broke."), reason="Essential container in task exited"),
+            ("failed", "container ingest exited with 1 (It broke)", None),
+            id="the container says why",
+        ),
+        pytest.param(
+            _task(
+                _c(None, "CannotStartContainerError: x."),
+                reason="Task failed to start",
+                code="TaskFailedToStart",
+            ),
+            ("failed", "CannotStartContainerError: x", None),
+            id="a container that never ran says why",
+        ),
+    ],
+)
+def test_how_the_end_of_a_task_is_told(task, expected):
+    end = task_end(task, TWO)
+    assert (end.task_arn, end.judgement, end.reason, end.started_at) == (task.arn, *expected)
+
+
+@pytest.mark.parametrize(("status", "stage"), [("DELETED", Stage.ENDED), ("ACTIVATING", Stage.START)])
+def test_statuses_that_are_seldom_seen(status, stage):
+    assert stage_of(_task(status=status)) == stage

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.definition.task_definition import images
+from ecs_gpu_deploy.core.judge.phases import leaving_seconds
 from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, needed_to, refused
@@ -64,7 +65,7 @@ def attach(context: Context, options: RolloutOptions, service: Service, arn: str
     )
     timeout = timeout_of(options.wait, facts) + max(now - found.created_at, 0.0)
     watch = Watch(
-        watched=replace(watched, timeout=timeout),
+        watched=replace(watched, timeout=timeout, watched_from=now, drain_seconds=leaving_seconds(facts)),
         facts=facts,
         definition=raw.body,
         requirement=requirement_in(raw.body, service),

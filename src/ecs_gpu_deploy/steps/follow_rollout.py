@@ -10,7 +10,7 @@ from typing import Any
 from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.judge.observed import Watched
-from ecs_gpu_deploy.core.judge.phases import IMAGE_PULL_SECONDS, PhaseFacts
+from ecs_gpu_deploy.core.judge.phases import IMAGE_PULL_SECONDS, PhaseFacts, leaving_seconds
 from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import Watch
@@ -101,7 +101,7 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | None:
         service, deployment, rendering.definition, plan.options, digests=rendering.digests, began=began
     )
     watch = Watch(
-        watched=replace(watched, timeout=timeout_of(wait, facts)),
+        watched=replace(watched, timeout=timeout_of(wait, facts), drain_seconds=leaving_seconds(facts)),
         facts=facts,
         definition=rendering.definition,
         requirement=requirement_in(rendering.definition, service),

@@ -83,7 +83,7 @@ class Watcher:
             self._shower.show_seen(self.history, self.service, now)
             if isinstance(answer, Verdict):
                 if answer.outcome != Outcome.SUCCEEDED:
-                    self._wait_for_late_lines()
+                    self._wait_for_late_lines(answer)
                     self._looker.look_at_instances_of((*self.history.live, *self.history.since_healthy))
                 return self.ending(answer)
             progress = progress_of(
@@ -104,13 +104,18 @@ class Watcher:
                 )
             )
 
-    def _wait_for_late_lines(self) -> None:
+    def _wait_for_late_lines(self, verdict: Verdict) -> None:
         """Ask for the log of failed tasks once more: lines arrive seconds after the container has ended."""
         for _ in range(_LATE_LINES_TRIES):
-            if not self._looker.tail_again(failures_of(self.history)):
+            if self._is_explained(verdict) or not self._looker.tail_again(failures_of(self.history)):
                 return
             self._clock.sleep(_LATE_LINES_SECONDS)
         self._looker.tail_again(failures_of(self.history))
+
+    def _is_explained(self, verdict: Verdict) -> bool:
+        """Say whether the cause is known without the lines that have not come yet."""
+        found = diagnoses_at_end(verdict, self._watch, self.history, self._looker.last)
+        return bool(found) and found[0].code not in _UNEXPLAINED
 
     def _judged(self, now: float, *, whole: bool = False) -> tuple[Snapshot, Verdict | Waiting]:
         watch = self._watch
@@ -172,7 +177,8 @@ def _knowing_events(watched: Watched, service: Service) -> Watched:
 
 
 _LATE_LINES_SECONDS = 5.0
-_LATE_LINES_TRIES = 2
+_LATE_LINES_TRIES = 6
+_UNEXPLAINED = frozenset({"container-exit", "unknown", "no-rollback-candidate"})
 _SHOWN_EVENTS = 160
 _ROUTINE = (
     "has started ",

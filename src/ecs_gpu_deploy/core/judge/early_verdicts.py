@@ -7,13 +7,14 @@ verdict of ours only from a look that asked for everything and was answered (`Sn
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.evidence import UNCHECKED_SECONDS, lifetime, says_deadlocked, signature
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, ours_of, up_seconds
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, spoken_span
-from ecs_gpu_deploy.model import Service, ServiceDeployment, short_id
+from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id
 from ecs_gpu_deploy.result import Outcome
 
 IMPOSSIBLE_SECONDS = 120.0
@@ -91,6 +92,8 @@ def _crash_loop(watched: Watched, service: Service, history: History, now: float
     failures = history.since_healthy
     if len(failures) < allowed or len({signature(task) for task in failures[-allowed:]}) > 1:
         return None
+    if not _was_retried(failures):
+        return None
     longest = max(lifetime(task) for task in failures[-allowed:])
     if any(
         task.last_status == "RUNNING" and up_seconds(history, task, now) >= longest for task in history.live
@@ -102,6 +105,12 @@ def _crash_loop(watched: Watched, service: Service, history: History, now: float
         "healthy; without a circuit breaker ECS would go on for ever.",
         ours=True,
     )
+
+
+def _was_retried(failures: Sequence[Task]) -> bool:
+    """Say whether a task that ECS started after a failure failed too; side by side is no loop."""
+    first = min((task.stopped_at for task in failures if task.stopped_at), default=None)
+    return first is None or any(task.created_at is None or task.created_at >= first for task in failures)
 
 
 def _late(history: History, now: float, facts: PhaseFacts) -> Verdict | None:

@@ -26,8 +26,9 @@ TASKS_SECONDS: Final = 45.0
 CHANGED_TASKS_SECONDS: Final = 10.0
 INSTANCES_SECONDS: Final = 60.0
 """How old each view may become, in seconds; the deployment itself is read at every look."""
+CALM_FROM_SECONDS: Final = 300.0
 CALM_STRETCH: Final = 20.0
-CALM_SECONDS: Final = 150.0
+CALM_SECONDS: Final = 240.0
 """How seldom AWS is asked in a bake or pause of hours, and at least how often, in seconds."""
 QUIET_SECONDS: Final = 40.0
 """After so many seconds without a change of the deployment, service and tasks are read half as often."""
@@ -95,7 +96,8 @@ def seconds_to_next_look(
         no_verdict_soon(watched, facts, history, snapshot, stretched) or _pulls(history, quiet)
     ):
         seconds = stretched
-    if not given and snapshot.deployment is not None and is_calm(snapshot.deployment):
+    calm = snapshot.deployment is not None and is_calm(snapshot.deployment)
+    if calm and not given and quiet >= CALM_FROM_SECONDS:
         seconds = _calm_seconds(_bake(snapshot, facts) - quiet, quiet, interval)
     ends = [watched.started_at + watched.timeout]
     if history.placement_from is not None:

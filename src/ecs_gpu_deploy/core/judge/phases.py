@@ -57,6 +57,11 @@ class PhaseFacts:
     given: Mapping[str, float] = field(default_factory=dict)
 
 
+def leaving_seconds(facts: PhaseFacts) -> float:
+    """Return the seconds that an old task may take to leave: deregistration, stopTimeout, a margin."""
+    return facts.deregistration_delay + facts.stop_timeout + CHECK_MARGIN_SECONDS
+
+
 def phase_of_task(
     task: Task, targets: Sequence[TargetHealth], checked: Collection[str], leaving: Collection[str] = ()
 ) -> PhaseName:

@@ -36,6 +36,8 @@ from ecs_gpu_deploy.errors import Refused
 _DENIED: Final = frozenset(
     {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "NotAuthorized"}
 )
+_THROTTLED_TEXTS: Final = ("request limit exceeded", "too many concurrent attempts to create a new revision")
+"""Throttles that come with another code: docs/aws-facts.md#throttle-wording."""
 _THROTTLED: Final = frozenset(
     {
         "Throttling",
@@ -146,7 +148,7 @@ def kind_of(code: str, text: str, status: int) -> type[AwsError]:
         return Denied
     if code in _UNSUPPORTED:
         return Unsupported
-    if code in _THROTTLED or "request limit exceeded" in text.lower():
+    if code in _THROTTLED or any(said in text.lower() for said in _THROTTLED_TEXTS):
         return Throttled
     if status in _ITS_OWN_FAULT:
         return Passing

@@ -16,7 +16,6 @@ from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.timing import HealthTiming
 from ecs_gpu_deploy.model import (
     CircuitBreaker,
-    LifecycleHook,
     Service,
     ServiceDeployment,
     ServiceDeploymentStatus,
@@ -208,7 +207,6 @@ def test_the_instances_are_read_once_a_minute_and_half_as_often_while_nothing_ch
 
 
 BAKING = replace(LOADING, lifecycle_stage="BAKE_TIME")
-PAUSED = replace(LOADING, hooks=(LifecycleHook(id="h", status="AWAITING_ACTION"),))
 HOUR = replace(SERVICE, bake_time_minutes=60)
 
 
@@ -224,9 +222,6 @@ HOUR = replace(SERVICE, bake_time_minutes=60)
         pytest.param(BAKING, HOUR, 3600.0, 5.0, id="when it is over"),
         pytest.param(BAKING, HOUR, 3899.0, 5.0, id="and for five minutes more"),
         pytest.param(BAKING, HOUR, 3900.0, 150.0, id="then AWS takes its time"),
-        pytest.param(PAUSED, SERVICE, 0.0, 5.0, id="a pause that has just begun"),
-        pytest.param(PAUSED, SERVICE, 400.0, 20.0, id="a pause goes on"),
-        pytest.param(PAUSED, SERVICE, 9000.0, 150.0, id="a pause of hours"),
         pytest.param(replace(BAKING, lifecycle_stage="SCALE_UP"), HOUR, 400.0, 10.0, id="no bake yet"),
     ],
 )

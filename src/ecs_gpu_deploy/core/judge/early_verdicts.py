@@ -108,7 +108,12 @@ def _crash_loop(watched: Watched, service: Service, history: History, now: float
 
 
 def _was_retried(failures: Sequence[Task]) -> bool:
-    """Say whether a task that ECS started after a failure failed too; side by side is no loop."""
+    """Say whether the failures are more than some first tasks that side by side never started.
+
+    A pull limit or a secret that comes late passes; a task that ECS started after such a failure tells.
+    """
+    if any(task.started_at for task in failures):
+        return True
     first = min((task.stopped_at for task in failures if task.stopped_at), default=None)
     return first is None or any(task.created_at is None or task.created_at >= first for task in failures)
 

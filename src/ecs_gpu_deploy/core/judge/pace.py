@@ -28,8 +28,8 @@ INSTANCES_SECONDS: Final = 60.0
 """How old each view may become, in seconds; the deployment itself is read at every look."""
 CALM_FROM_SECONDS: Final = 300.0
 CALM_STRETCH: Final = 20.0
-CALM_SECONDS: Final = 240.0
-"""How seldom AWS is asked in a bake or pause of hours, and at least how often, in seconds."""
+CALM_SECONDS: Final = 150.0
+"""How seldom AWS is asked in a bake of hours, and at least how often, in seconds."""
 QUIET_SECONDS: Final = 40.0
 """After so many seconds without a change of the deployment, service and tasks are read half as often."""
 
@@ -52,8 +52,8 @@ class LookTimes:
 
 
 def is_calm(deployment: ServiceDeployment) -> bool:
-    """Say whether AWS only waits: it bakes, or a hook awaits somebody's action. That may take hours."""
-    return deployment.lifecycle_stage == "BAKE_TIME" or any(hook.awaits_action for hook in deployment.hooks)
+    """Say whether AWS only waits: it bakes. That may take hours, and its end is known."""
+    return deployment.lifecycle_stage == "BAKE_TIME"
 
 
 def service_is_due(times: LookTimes, now: float, *, news: bool, calm: bool = False) -> bool:
@@ -97,8 +97,12 @@ def seconds_to_next_look(
     ):
         seconds = stretched
     calm = snapshot.deployment is not None and is_calm(snapshot.deployment)
-    if calm and not given and quiet >= CALM_FROM_SECONDS:
-        seconds = _calm_seconds(_bake(snapshot, facts) - quiet, quiet, interval)
+    if calm and not given:
+        seconds = (
+            interval
+            if quiet < CALM_FROM_SECONDS
+            else _calm_seconds(_bake(snapshot, facts) - quiet, quiet, interval)
+        )
     ends = [watched.started_at + watched.timeout]
     if history.placement_from is not None:
         ends.append(history.placement_from + placement_limit(watched, history))

@@ -149,9 +149,6 @@ def _by_service_deployment(
     return _in_progress(deployment, service)
 
 
-_BY_ITSELF = ("circuit breaker", "lifecycle hook", "alarm", "networking configuration")
-
-
 def _is_requested(deployment: ServiceDeployment, history: History) -> bool:
     """Say whether somebody asked for this rollback: nothing that AWS rolls back for by itself has happened.
 
@@ -162,7 +159,7 @@ def _is_requested(deployment: ServiceDeployment, history: History) -> bool:
         deployment.breaker_status == "TRIGGERED"
         or bool(deployment.triggered_alarms)
         or any(hook.status in {"FAILED", "TIMED_OUT"} for hook in deployment.hooks)
-        or any(word in deployment.rollback_reason for word in _BY_ITSELF)
+        or "rolled back because" in deployment.rollback_reason
         or history.failed_since is not None
     )
     return not by_itself and not history.since_healthy

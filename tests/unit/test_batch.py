@@ -9,7 +9,6 @@ from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind
 from ecs_gpu_deploy.core.capacity.shortage import Answer, Shortage
 from ecs_gpu_deploy.core.diagnose.batch_causes import batch_diagnoses, is_explained
 from ecs_gpu_deploy.core.judge.batch import (
-    VANISHED_SECONDS,
     BatchHistory,
     BatchLook,
     BatchWatched,
@@ -29,6 +28,7 @@ from ecs_gpu_deploy.core.judge.batch_request import (
     lacks,
     retry_wait,
 )
+from ecs_gpu_deploy.core.judge.evidence import VANISHED_SECONDS
 from ecs_gpu_deploy.core.judge.pace import seconds_to_next_batch_look
 from ecs_gpu_deploy.core.judge.task_end import Stage, exited_non_zero, stage_of, task_end
 from ecs_gpu_deploy.core.show.batch_view import end_line

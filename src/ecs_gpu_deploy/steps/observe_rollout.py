@@ -15,7 +15,7 @@ from ecs_gpu_deploy.core.capacity.compute import compute_of
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
 from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook
-from ecs_gpu_deploy.core.judge.evidence import is_failure, is_unplaced_event
+from ecs_gpu_deploy.core.judge.evidence import SETTLE_SECONDS, is_failure, is_unplaced_event
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot
 from ecs_gpu_deploy.core.judge.pace import (
     LookTimes,
@@ -24,7 +24,6 @@ from ecs_gpu_deploy.core.judge.pace import (
     service_is_due,
     tasks_are_due,
 )
-from ecs_gpu_deploy.core.judge.rollout import SETTLE_SECONDS
 from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, refused
 from ecs_gpu_deploy.edges.aws.client import Aws
@@ -122,9 +121,7 @@ class Looker:
             tasks=tasks,
             target_health=targets,
             shortage=self._look_for_room(history, tasks, now, fresh=whole),
-            instances=frozenset(each.arn for each in self.instances)
-            if self._times.instances_at == now
-            else None,
+            instances=self._instances_seen(now),
             newer=self._look_for_newer(),
             is_whole=whole,
             unseen=tuple(sorted(self._unseen)),

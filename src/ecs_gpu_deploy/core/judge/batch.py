@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from ecs_gpu_deploy.core.capacity.compute import Compute
 from ecs_gpu_deploy.core.capacity.shortage import Shortage
 from ecs_gpu_deploy.core.judge.batch_request import Refusal, is_lack, lacks
+from ecs_gpu_deploy.core.judge.evidence import VANISHED_SECONDS
 from ecs_gpu_deploy.core.judge.task_end import MISSING, Stage, stage_of, task_end
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import count, span
 from ecs_gpu_deploy.model import Task
 from ecs_gpu_deploy.result import Outcome, TaskEnd
-
-VANISHED_SECONDS: Final = 150.0
-"""How long AWS may not know a task before we call it vanished (docs/aws-facts.md#eventual-consistency)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ecs_gpu_deploy.core.judge.early_verdicts import settle_seconds
-from ecs_gpu_deploy.core.judge.evidence import fails_checks, is_failure, is_leaving, passes_checks
+from ecs_gpu_deploy.core.judge.evidence import (
+    SETTLE_SECONDS,
+    fails_checks,
+    is_failure,
+    is_leaving,
+    passes_checks,
+)
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_ours
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
@@ -19,8 +25,6 @@ from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.model import Service, TargetHealth, Task
 from ecs_gpu_deploy.result import Outcome
 
-VIEWS_SECONDS = 60.0
-"""How long AWS's counts, digests and targets may contradict what it calls finished."""
 LAG_SECONDS = 180.0
 """How long DescribeServices may show the deployment from before ours, after AWS has called ours finished."""
 
@@ -98,7 +102,7 @@ def _up(history: History) -> list[Task]:
 def _too_few(running: int, needed: int, waited: float, *, lags: bool) -> Verdict | Waiting | None:
     if running >= needed:
         return None
-    if waited < VIEWS_SECONDS:
+    if waited < SETTLE_SECONDS:
         return Waiting(note=f"AWS calls the deployment complete, but {running} of {needed} tasks run")
     shown = " are shown" if lags else " run"
     return Verdict(
@@ -134,7 +138,7 @@ def _unhealthy(
             told = f"{len(ill)} of {count(len(ill) + well, 'target')} are unhealthy{why}"
     if not told:
         return None
-    if waited < VIEWS_SECONDS + (facts.healthy_seconds if facts else 0.0):
+    if waited < SETTLE_SECONDS + (facts.healthy_seconds if facts else 0.0):
         return Waiting(note=f"AWS calls the deployment complete, but {told}")
     return Verdict(outcome=Outcome.FAILED, reason=f"AWS calls the deployment complete, but {told}.")
 
@@ -157,7 +161,7 @@ def _other_image(watched: Watched, history: History, waited: float) -> Verdict |
     ]
     if not wrong:
         return None
-    if waited < VIEWS_SECONDS:
+    if waited < SETTLE_SECONDS:
         return Waiting(note="AWS calls the deployment complete; the image digests differ still")
     moved = (
         ""
@@ -227,6 +231,3 @@ def _seen(watched: Watched, snapshot: Snapshot, service: Service, history: Histo
     ]
     digest = f"; the image digest of {', '.join(dark)} was not shown" if dark else ""
     return f"{tasks}{health}{digest}"
-
-
-__all__ = ["LAG_SECONDS", "VIEWS_SECONDS", "confirmed", "failures_of"]

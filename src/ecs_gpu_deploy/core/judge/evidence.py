@@ -12,6 +12,14 @@ from ecs_gpu_deploy.model import Event, TargetHealth, Task
 UNCHECKED_SECONDS = 40.0
 """How long a task without a check must run to count as healthy (API ref., "DeploymentConfiguration")."""
 
+VANISHED_SECONDS = 150.0
+"""How long AWS may not show what it has shown, or was told of, before we believe that it is gone.
+
+Its views lag behind each other (docs/aws-facts.md#eventual-consistency).
+"""
+SETTLE_SECONDS = 60.0
+"""How long AWS's counts, digests and targets may contradict what it calls finished."""
+
 
 def is_failure(task: Task) -> bool:
     """Say whether a stopped task is one that failed, not one that the scheduler replaced or a person stopped.

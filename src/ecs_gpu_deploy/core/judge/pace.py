@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ecs_gpu_deploy.core.judge.batch import VANISHED_SECONDS, BatchHistory, BatchWatched, missing
+from ecs_gpu_deploy.core.judge.batch import BatchHistory, BatchWatched, missing
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
+from ecs_gpu_deploy.core.judge.evidence import VANISHED_SECONDS
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.model import ServiceDeployment, ServiceDeploymentStatus

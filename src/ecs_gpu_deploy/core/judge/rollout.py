@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ecs_gpu_deploy.core.judge.confirm import confirmed
 from ecs_gpu_deploy.core.judge.early_verdicts import called_by_us, timed_out
-from ecs_gpu_deploy.core.judge.evidence import says_failed, says_rolling_back
+from ecs_gpu_deploy.core.judge.evidence import VANISHED_SECONDS, says_failed, says_rolling_back
 from ecs_gpu_deploy.core.judge.observed import (
     History,
     Snapshot,
@@ -35,7 +35,6 @@ from ecs_gpu_deploy.model import (
 from ecs_gpu_deploy.result import Outcome
 
 __all__ = [
-    "SETTLE_SECONDS",
     "History",
     "Snapshot",
     "Verdict",
@@ -46,13 +45,6 @@ __all__ = [
     "observed",
 ]
 
-SETTLE_SECONDS = 60.0
-"""How long AWS may take until its counts, digests and targets show what it calls finished."""
-DOUBT_SECONDS = 150.0
-"""How long AWS's views may lag behind each other before we believe that something is gone.
-
-API reference, "RunTask", on eventual consistency: back off from a couple of seconds up to minutes.
-"""
 ROLLBACK_SECONDS = 20.0
 """How long a FAILED PRIMARY may be the first half of a rollback, where rollback is on."""
 
@@ -100,7 +92,7 @@ def _by_aws(
 def _vanished(watched: Watched, history: History, now: float) -> Verdict | Waiting:
     """Doubt a service that AWS suddenly does not know, for as long as its views may lag."""
     missing = now - (now if history.missing_since is None else history.missing_since)
-    if missing < min(DOUBT_SECONDS, max(watched.started_at + watched.timeout - now, 0.0) + missing):
+    if missing < min(VANISHED_SECONDS, max(watched.started_at + watched.timeout - now, 0.0) + missing):
         return Waiting(note="AWS does not know the service just now")
     return Verdict(
         outcome=Outcome.FAILED,
@@ -255,7 +247,7 @@ def _by_classic_deployments(
     failed = _failed_event(watched, history)
     told = failed or _says_rolling_back(primary, history, service)
     older = primary.id in watched.baseline
-    if older and not history.ours_seen and not told and now - watched.started_at < DOUBT_SECONDS:
+    if older and not history.ours_seen and not told and now - watched.started_at < VANISHED_SECONDS:
         return Waiting(note="AWS does not show our deployment yet")
     if older or told:
         reason = history.failure_reason or primary.rollout_state_reason

@@ -107,17 +107,25 @@ def _with_impaired_gpus(
 
 
 def _with_shortage(found: tuple[Diagnosis, ...], verdict: Verdict, history: History) -> tuple[Diagnosis, ...]:
-    """Say in the diagnosis of capacity which of the answers it is; add it where AWS says nothing itself."""
+    """Say in the diagnosis of capacity which of the answers it is; add it where AWS says nothing itself.
+
+    What AWS names as the reason why no room came (`_WHY_NO_ROOM`) stays before what we reckoned.
+    """
     shortage = history.shortage
     if shortage is None or verdict.outcome not in {Outcome.NO_CAPACITY, Outcome.TIMED_OUT}:
         return found
     waiting = [task.id for task in history.live if task.last_status == "PROVISIONING"]
     same = next((d for d in found if d.code == shortage.code), None)
     if same is not None:
-        told = replace(same, message=shortage.message, hint=shortage.hint)
-        return (told, *(d for d in found if d is not same))
-    own = diagnosis(shortage.code, message=shortage.message, hint=shortage.hint, tasks=waiting)
-    return (own, *(d for d in found if d.code != "unknown"))
+        own = replace(same, message=shortage.message, hint=shortage.hint)
+    else:
+        own = diagnosis(shortage.code, message=shortage.message, hint=shortage.hint, tasks=waiting)
+    others = [d for d in found if d is not same and (same is not None or d.code != "unknown")]
+    why = [d for d in others if d.code in _WHY_NO_ROOM]
+    return (*why, own, *(d for d in others if d not in why))
+
+
+_WHY_NO_ROOM = frozenset({"ec2-capacity", "vcpu-quota", "provisioning-limit", "agent-disconnected"})
 
 
 def phases_at_end(facts: PhaseFacts, history: History) -> tuple[Phase, ...]:

@@ -73,6 +73,14 @@ def lifetime(task: Task) -> float:
     return 0.0 if end is None or task.started_at is None else max(end - task.started_at, 0.0)
 
 
+def was_placed(task: Task) -> bool:
+    """Say whether a task ever had a place; one that ECS gave up in PROVISIONING had none.
+
+    On Fargate no container instance is named, so a pull or a start tells too (docs/aws-facts.md#provisioning).
+    """
+    return bool(task.container_instance_arn or task.pull_started_at or task.started_at)
+
+
 def is_leaving(task: Task) -> bool:
     """Say whether ECS has told a task to stop and it has not stopped yet."""
     return task.desired_status == "STOPPED" and task.last_status != "STOPPED"
@@ -114,10 +122,11 @@ def is_healthy(
     With a load balancer and a container check a task counts only when both pass, with neither after
     `UNCHECKED_SECONDS` (API reference, "DeploymentConfiguration", minimumHealthyPercent); *up_seconds* is for
     how long it was seen running. Targets carry no task id, so one that is still initial or unhealthy counts
-    against every task.
+    against every task, and one that is healthy may be an old task's: without a check of its own a task that
+    has just begun is not healthy, whatever the targets show.
     """
     if task.last_status != "RUNNING" or is_leaving(task) or not passes_checks(task, checked):
         return False
-    if not checked and not targets:
-        return up_seconds >= UNCHECKED_SECONDS
+    if not checked and up_seconds < UNCHECKED_SECONDS:
+        return False
     return not any(target.state in {"initial", "unhealthy"} for target in targets)

@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ecs_gpu_deploy.core.capacity.shortage import Shortage
-from ecs_gpu_deploy.core.judge.evidence import is_failure, is_healthy, is_leaving, is_unplaced_event
+from ecs_gpu_deploy.core.judge.evidence import (
+    is_failure,
+    is_healthy,
+    is_leaving,
+    is_unplaced_event,
+    was_placed,
+)
 from ecs_gpu_deploy.core.judge.phases import PhaseName, phase_of, phase_of_task, rank
 from ecs_gpu_deploy.model import (
     Deployment,
@@ -302,7 +308,7 @@ def _with_capacity(
     its way out holds it: the place it leaves is what is waited for.
     """
     provisioning = [task for task in history.live if task.last_status == "PROVISIONING"]
-    placed = len(history.live) - len(provisioning) + len(history.stopped)
+    placed = len(history.live) - len(provisioning) + sum(map(was_placed, history.stopped))
     since = history.unplaced_since
     if placed > history.placed:
         since = None

@@ -12,8 +12,8 @@ from tools.record_permissions import RECORD, main
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("edges", "steps", "commands")
 METHODS = re.compile(
-    r"(?:\.(?:call|once)\(|_pages\(\s*aws,)\s*\"(?P<service>[a-z0-9-]+)\",\s*\"(?P<method>[a-z_]+)\""
-    r"|_image_call\(\s*aws,\s*repository,\s*\"(?P<ecr>[a-z_]+)\""
+    r"\.(?:call|once|pages)\(\s*\"(?P<service>[a-z0-9-]+)\",\s*\"(?P<method>[a-z_]+)\""
+    r"|_call\(\s*aws,\s*(?:repository|asked),\s*\"(?P<ecr>[a-z_]+)\""
 )
 
 

@@ -157,10 +157,16 @@ def waiting(at: float, *tasks: Task, refused_at: float | None = None, **more: An
             id="a task found a place",
         ),
         pytest.param(
-            [waiting(1020, refused_at=1010), waiting(1080, task(1, "STOPPED"))],
+            [waiting(1020, refused_at=1010), waiting(1080, task(1, "STOPPED", started_at=1050))],
             None,
             None,
             id="and ended since",
+        ),
+        pytest.param(
+            [waiting(1020, refused_at=1010), waiting(1080, task(1, "STOPPED"))],
+            1020,
+            1020,
+            id="a task that ECS gave up before it had a place found none",
         ),
         pytest.param(
             [waiting(1020, task(1, "PENDING")), waiting(1080, task(1, "PENDING"), refused_at=1070)],

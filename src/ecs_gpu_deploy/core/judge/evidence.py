@@ -76,7 +76,7 @@ def lifetime(task: Task) -> float:
 def was_placed(task: Task) -> bool:
     """Say whether a task ever had a place; one that ECS gave up in PROVISIONING had none.
 
-    On Fargate no container instance is named, so a pull or a start tells too (docs/aws-facts.md#provisioning).
+    Fargate names no container instance, so a pull or a start tells too (docs/aws-facts.md#provisioning).
     """
     return bool(task.container_instance_arn or task.pull_started_at or task.started_at)
 

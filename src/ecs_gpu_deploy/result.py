@@ -117,7 +117,7 @@ class Phase:
 class PastDeployment:
     """A deployment of the past, as history shows it.
 
-    `role` is current, previous (where a rollback would go) or ""; `in_ecr` is yes, gone, archived or
+    `role` is current, previous (what ran before it) or ""; `in_ecr` is yes, gone, archived or
     unknown; `created_at` is in epoch seconds, `seconds` None while it goes on or where nothing tells.
     """
 

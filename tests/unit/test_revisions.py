@@ -26,12 +26,13 @@ from ecs_gpu_deploy.core.past.revisions import (
     Target,
     TargetKind,
     commit_of_image,
-    current_of,
+    failed_before,
     known_revisions,
+    lineage_of,
     of_commit,
     of_digest,
+    of_tag,
     previous_by_tags,
-    previous_of,
     revision_told,
     target_from,
 )
@@ -67,15 +68,17 @@ def _rollout(number, status="SUCCESSFUL", *, at, tag="", digest=""):
         ("1234567", TargetKind.COMMIT, "1234567"),
         (DIGEST, TargetKind.DIGEST, DIGEST),
         (DIGEST[:20], TargetKind.DIGEST, DIGEST[:20]),
+        ("v1.4.1", TargetKind.TAG, "v1.4.1"),
+        ("Main", TargetKind.TAG, "Main"),
+        ("4f2a9c", TargetKind.TAG, "4f2a9c"),
+        ("0", TargetKind.TAG, "0"),
     ],
 )
 def test_what_to_means(text, kind, value):
     assert target_from(text) == Target(kind=kind, text=value)
 
 
-@pytest.mark.parametrize(
-    "text", ["main", "0", "-1", "4f2a9c", "rag:0", "sha256:xyz", "latest", "rag:latest", ""]
-)
+@pytest.mark.parametrize("text", ["-1", "rag:0", "sha256:xyz", "rag:latest", ".v1", "x" * 129, ""])
 def test_what_to_cannot_mean_is_refused_with_the_forms_that_it_can(text):
     with pytest.raises(InvalidInput) as caught:
         target_from(text)
@@ -88,7 +91,11 @@ def test_what_to_cannot_mean_is_refused_with_the_forms_that_it_can(text):
         ([_rollout(2, at=2), _rollout(1, at=1)], 2, 1),
         ([_rollout(3, "ROLLBACK_SUCCESSFUL", at=3), _rollout(2, at=2), _rollout(1, at=1)], 2, 1),
         ([_rollout(2, at=4), _rollout(2, at=3), _rollout(1, at=1)], 2, 1),
-        ([_rollout(1, at=3), _rollout(2, at=2), _rollout(1, at=1)], 1, 2),
+        ([_rollout(2, at=4), _rollout(3, at=3), _rollout(2, at=2), _rollout(1, at=1)], 2, 1),
+        ([_rollout(1, at=3), _rollout(2, at=2), _rollout(1, at=1)], 1, None),
+        ([_rollout(3, at=5), _rollout(2, at=4), _rollout(3, at=3), _rollout(2, at=2)], 3, 2),
+        ([_rollout(1, "IN_PROGRESS", at=3), _rollout(2, at=2), _rollout(1, at=1)], 1, None),
+        ([_rollout(4, at=4), _rollout(1, at=3), _rollout(2, at=2), _rollout(1, at=1)], 4, 1),
         ([_rollout(3, "IN_PROGRESS", at=3), _rollout(2, at=2), _rollout(1, at=1)], 3, 2),
         ([_rollout(3, "STOPPED", at=3), _rollout(2, at=2)], 3, 2),
         ([_rollout(1, at=1)], 1, None),
@@ -99,7 +106,11 @@ def test_what_to_cannot_mean_is_refused_with_the_forms_that_it_can(text):
         "the one before",
         "what was rolled back is passed over",
         "the same revision deployed again is no other one",
-        "after a rollback it goes forward again",
+        "after a rollback it is what ran before both",
+        "after a rollback to the first there is none",
+        "rolled forward again by name, it is where it was before",
+        "a rollback that is ongoing is one already",
+        "what was left by a rollback is passed over later too",
         "while one is ongoing, the last good one",
         "after one that failed and stayed, the last good one",
         "there is none before the first",
@@ -108,15 +119,84 @@ def test_what_to_cannot_mean_is_refused_with_the_forms_that_it_can(text):
     ],
 )
 def test_previous_is_the_newest_before_the_current_one_that_succeeded(rollouts, runs, wanted):
-    found = previous_of(rollouts, f"{ARN}:{runs}")
+    found = lineage_of(rollouts, f"{ARN}:{runs}").previous
     assert (found.task_definition if found else None) == (f"{ARN}:{wanted}" if wanted else None)
 
 
 def test_the_current_rollout_is_the_newest_that_succeeded_with_what_runs():
     rollouts = [_rollout(3, "ROLLBACK_SUCCESSFUL", at=3), _rollout(2, at=2), _rollout(2, at=1)]
-    found = current_of(rollouts, f"{ARN}:2")
+    found = lineage_of(rollouts, f"{ARN}:2").current
     assert found is not None
     assert found.arn == "d2"
+
+
+A, B = "sha256:" + "aa" * 32, "sha256:" + "bb" * 32
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "runs", "told_from", "left", "previous"),
+    [
+        ([_rollout(1, at=2, digest=B), _rollout(1, at=1, digest=A)], 1, "", None, "d1"),
+        ([_rollout(1, at=3, digest=A), _rollout(1, at=2, digest=B), _rollout(1, at=1, digest=A)],
+         1, "", "d2", None),
+        ([_rollout(1, at=3, digest=B), _rollout(1, at=2, digest=B), _rollout(1, at=1)], 1, "", None, None),
+        ([_rollout(2, at=4), _rollout(3, at=3), _rollout(2, at=2), _rollout(1, at=1)], 2, "", "d3", "d1"),
+        ([_rollout(2, at=5), _rollout(2, at=4), _rollout(3, at=3), _rollout(2, at=2)], 2, "", "d3", None),
+        ([_rollout(3, at=5), _rollout(2, at=4), _rollout(3, at=3), _rollout(2, at=2)], 3, "", None, "d4"),
+        ([_rollout(2, at=3, digest=A), _rollout(1, at=2, digest=B), _rollout(1, at=1, digest=A)],
+         2, "rag:1", "d2", None),
+        ([_rollout(2, at=3, digest=A), _rollout(1, at=2, digest=B), _rollout(1, at=1, digest=A)],
+         2, "", None, "d2"),
+        ([_rollout(3, "ROLLBACK_SUCCESSFUL", at=3), _rollout(2, at=2), _rollout(1, at=1)],
+         2, "rag:3", "d3", "d1"),
+        ([_rollout(3, "ROLLBACK_SUCCESSFUL", at=3), _rollout(2, at=2), _rollout(1, at=1)],
+         2, "", None, "d1"),
+        ([_rollout(2, at=2), _rollout(1, at=1)], 1, "", "d2", None),
+        ([], 1, "rag:2", None, None),
+    ],
+    ids=[
+        "the same revision ran another digest before",
+        "the old digest of the same revision runs again",
+        "a digest that is not known is no other one",
+        "rolled back from 3 to 2",
+        "rolled back, and deployed anew since",
+        "rolled forward again by name is no way back",
+        "registered again for the old digest, and its tags tell",
+        "a new revision, and no tag tells",
+        "a deployment that we stopped, and the tags tell",
+        "one that AWS rolled back itself",
+        "the deployment that went back is not listed",
+        "nothing is listed",
+    ],
+)  # fmt: skip
+def test_what_was_left_by_a_rollback_is_no_previous_one(rollouts, runs, told_from, left, previous):
+    found = lineage_of(rollouts, f"{ARN}:{runs}", told_from=told_from)
+    assert (found.left.arn if found.left else None) == left
+    assert (found.previous.arn if found.previous else None) == previous
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "wanted"),
+    [
+        ([_rollout(2, "ROLLBACK_SUCCESSFUL", at=2), _rollout(1, at=1)], "d2"),
+        ([_rollout(2, "STOPPED", at=3), _rollout(2, "ROLLBACK_FAILED", at=2)], "d3"),
+        ([_rollout(2, "ROLLBACK_SUCCESSFUL", at=3), _rollout(2, at=2)], None),
+        ([_rollout(2, "ROLLBACK_SUCCESSFUL", at=3, digest=B)], None),
+        ([_rollout(2, "IN_PROGRESS", at=3)], None),
+        ([_rollout(1, at=1)], None),
+    ],
+    ids=[
+        "rolled back",
+        "the newest",
+        "it succeeded once",
+        "with another digest",
+        "ongoing",
+        "never deployed",
+    ],
+)
+def test_a_revision_failed_before_where_no_deployment_of_it_ended_well(rollouts, wanted):
+    found = failed_before(rollouts, f"{ARN}:2", {"rag": A})
+    assert (found.arn if found else None) == wanted
 
 
 def test_tags_that_say_good_win_over_newer_ones_that_do_not():
@@ -153,16 +233,36 @@ def test_a_commit_is_found_by_its_prefix_in_tags_and_images():
         [_rollout(2, at=2, tag="4f2a9c1d"), _rollout(1, at=1, digest=DIGEST)],
         [revision_told(f"{ARN}:1", {"commit": SHA.replace("4f2a", "beef")})],
     )
-    assert of_commit(known, "4f2a9c1").number == 2
-    assert of_commit(known, "4f2a9c1d8e7b").number == 2
-    assert of_commit(known, "beef9c1").number == 1
+    assert of_commit(known, "4f2a9c1").known.number == 2
+    assert of_commit(known, "4f2a9c1d8e7b").known.number == 2
+    assert of_commit(known, "beef9c1").known.number == 1
 
 
 def test_the_same_commit_deployed_twice_means_the_one_that_succeeded():
     known = known_revisions(
         [_rollout(3, "ROLLBACK_SUCCESSFUL", at=3, tag="4f2a9c1d"), _rollout(2, at=2, tag="4f2a9c1d")], []
     )
-    assert of_commit(known, "4f2a9c1").number == 2
+    assert of_commit(known, "4f2a9c1").known.number == 2
+
+
+def test_a_commit_of_several_revisions_is_named_with_all_of_them():
+    known = known_revisions(
+        [_rollout(3, at=3, tag="4f2a9c1d"), _rollout(2, at=2, tag="4f2a9c1d")],
+        [revision_told(f"{ARN}:3", {"commit": "beefbeef"})],
+    )
+    found = of_commit(known, "4f2a9c1")
+    assert (found.known.number, found.text, found.others) == (3, "4f2a9c1d", ("rag:2",))
+
+
+def test_a_tag_finds_what_ran_an_image_of_exactly_this_tag():
+    known = known_revisions([_rollout(2, at=2, tag="v1.4.10"), _rollout(1, at=1, tag="v1.4.1")], [])
+    assert of_tag(known, "v1.4.1").known.number == 1
+    assert of_tag(known, "v1.4") is None
+
+
+def test_the_digest_on_the_tags_is_known_although_the_rollouts_show_another():
+    known = known_revisions([_rollout(1, at=2, digest=B)], [revision_told(f"{ARN}:1", {"digest": A})])
+    assert of_digest(known, A).known.number == 1
 
 
 def test_an_ambiguous_commit_is_refused_with_both():
@@ -183,8 +283,8 @@ def test_a_digest_finds_the_run_with_it_where_one_revision_ran_two():
     known = known_revisions(
         [_rollout(1, at=2, tag="latest", digest=other), _rollout(1, at=1, tag="latest", digest=DIGEST)], []
     )
-    assert of_digest(known, DIGEST).digests == {"rag": DIGEST}
-    assert of_digest(known, other[:15]).digests == {"rag": other}
+    assert of_digest(known, DIGEST).known.digests == {"rag": DIGEST}
+    assert of_digest(known, other[:15]).known.digests == {"rag": other}
     with pytest.raises(InvalidInput, match="No revision"):
         of_digest(known, "sha256:" + "ef" * 32)
 

@@ -6,18 +6,20 @@ from dataclasses import replace
 
 from ecs_gpu_deploy.core.definition.provenance import tag_value
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.past.revisions import Rollout, same_images
 from ecs_gpu_deploy.core.text import markdown, table_code
-from ecs_gpu_deploy.edges.aws.revisions import tag_revision
+from ecs_gpu_deploy.edges.aws.revisions import revision_of, tag_revision
 from ecs_gpu_deploy.edges.machine.signals import held_signals
 from ecs_gpu_deploy.errors import Refused
 from ecs_gpu_deploy.inputs.requests import RollbackRequest
 from ecs_gpu_deploy.model import RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
+from ecs_gpu_deploy.steps.attach_rollout import attach
 from ecs_gpu_deploy.steps.choose_target import Chosen, Past, choose_target, fetch_past
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import RevisionChosen, Section, ServiceSeen
-from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out
+from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out, watch_to_end
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run
 from ecs_gpu_deploy.steps.render_target import register_target, render_target
 from ecs_gpu_deploy.steps.start_deployment import check_deployable
@@ -29,43 +31,90 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     service = context.ecs.fetch_service(request.service)
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
-    past = fetch_past(context, service, request.target)
-    chosen = choose_target(context, service, request.target, past)
+    current = context.ecs.fetch_task_definition(service.task_definition)
+    past = fetch_past(context, service, revision_of(current), request.target)
+    chosen = choose_target(context, service, revision_of(current), request.target, past)
     context.reporter.say(f"target: {short_id(chosen.name)} ({chosen.how})")
     if chosen.name.startswith("arn:"):
         context.record(RevisionChosen(arn=chosen.name))
 
     ongoing = past.ongoing
+    if ongoing is not None and _rolls_out(ongoing, chosen) and not request.force:
+        return _watch(context, request, service, ongoing)
     if ongoing is not None and rolls_back_to(context, ongoing, chosen.name):
-        context.record(_section(service, chosen.name, chosen, request.reason))
+        left = short_id(ongoing.task_definition)
+        if chosen.name.startswith("arn:") and not ongoing.is_going_back:
+            with held_signals():
+                tag_revision(context.aws, chosen.name, _way_back(left))
+        context.record(_section(left, chosen.name, chosen, request.reason))
         verdict = stop_and_watch(context, request.rollout, service, ongoing, chosen)
-        return _told(verdict, service, chosen.name)
+        return _told(verdict, left, chosen.name)
     if not request.supersede:
         _refuse_others(service, past, chosen)
-    if ongoing is None and _runs(service, chosen) and not request.force:
-        return Verdict(
-            outcome=Outcome.SUCCEEDED,
-            reason=f"The service runs {short_id(chosen.name)} already: nothing was changed.",
-        )
+    if ongoing is None and _runs(service, chosen, past) and not request.force:
+        return _left_alone(chosen, past)
 
-    target = render_target(context, service, chosen, past)
-    arn = register_target(context, target, reason=request.reason)
-    context.record(_section(service, arn, chosen, request.reason))
+    now = short_id(service.task_definition)
+    target = render_target(context, service, current, chosen, past)
+    left = now if _number(target.raw.arn) <= _number(now) else ""
+    arn = register_target(context, target, reason=request.reason, left=left)
+    context.record(_section(now, arn, chosen, request.reason))
     plan = Plan(service=service, rendering=target.rendering, arn=arn, options=request.rollout, urgent=True)
     verdict = roll_out(context, plan)
-    if request.reason:
+    if request.reason or left:
         with held_signals():
-            _tag_reason(context, request.reason, plan)
+            _tag(context, request.reason, arn, left)
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up_revisions(context, plan, keep=request.keep_revisions)
-    return _told(verdict, service, arn, target.rendering.image_digest)
+    return _told(verdict, now, arn, target.rendering.image_digest)
 
 
-def _runs(service: Service, chosen: Chosen) -> bool:
-    """Say whether the service runs the target already, and not only was to."""
-    primary = service.primary
-    failed = primary is not None and primary.rollout_state == RolloutState.FAILED
-    return short_id(chosen.name) == short_id(service.task_definition) and not failed
+def _runs(service: Service, chosen: Chosen, past: Past) -> bool:
+    """Say whether all tasks of the service run the target already, with its digests where those are meant."""
+    if short_id(chosen.name) != short_id(service.task_definition):
+        return False
+    primary, current = service.primary, past.lineage.current
+    if primary is not None and primary.rollout_state == RolloutState.FAILED:
+        return False
+    if chosen.by_digest and not _has(chosen, current):
+        return False
+    return (primary or service).running_count >= service.desired_count
+
+
+def _rolls_out(ongoing: Rollout, chosen: Chosen) -> bool:
+    """Say whether the ongoing deployment brings the target, and is not on its way back."""
+    if short_id(ongoing.task_definition) != short_id(chosen.name) or ongoing.is_going_back:
+        return False
+    return not chosen.by_digest or _has(chosen, ongoing)
+
+
+def _has(chosen: Chosen, rollout: Rollout | None) -> bool:
+    """Say whether the digests of a rollout are known, and are those of the target."""
+    return rollout is not None and bool(rollout.digests) and same_images(chosen.digests, rollout.digests)
+
+
+def _watch(context: Context, request: RollbackRequest, service: Service, ongoing: Rollout) -> Verdict:
+    """Watch the rollout of the target that is under way, and start no second one."""
+    context.reporter.say(f"its rollout is under way already ({short_id(ongoing.arn)}), and is watched")
+    attached = attach(context, request.rollout, service, ongoing.arn)
+    context.record(RevisionChosen(arn=attached.task_definition))
+    context.record(attached.image)
+    return watch_to_end(context, request.rollout, attached.rollout).verdict
+
+
+def _left_alone(chosen: Chosen, past: Past) -> Verdict:
+    """Return the verdict where the target runs, and how to go further where it was gone back to before."""
+    name = short_id(chosen.name)
+    reason = f"The service runs {name} already: nothing was changed."
+    if chosen.left:
+        further = past.lineage.previous
+        on = f" To go further back: --to {short_id(further.task_definition)}." if further else ""
+        reason = f"{chosen.how[0].upper()}{chosen.how[1:]}: the service runs {name}, nothing was changed.{on}"
+    return Verdict(outcome=Outcome.SUCCEEDED, reason=reason)
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition(":")[2])
 
 
 def _refuse_others(service: Service, past: Past, chosen: Chosen) -> None:
@@ -86,14 +135,15 @@ def _refuse_others(service: Service, past: Past, chosen: Chosen) -> None:
         )
 
 
-def _tag_reason(context: Context, reason: str, plan: Plan) -> None:
-    run = provenance_of_run()
-    about = {
-        "reason": tag_value(reason),
-        "rolled-back-from": tag_value(short_id(plan.service.task_definition)),
-        "rolled-back-by": tag_value(run.actor),
-    }
-    if not tag_revision(context.aws, plan.arn, about):
+def _way_back(left: str) -> dict[str, str]:
+    by = tag_value(provenance_of_run().actor)
+    return {"rolled-back-from": tag_value(left), "rolled-back-by": by} if left else {}
+
+
+def _tag(context: Context, reason: str, arn: str, left: str) -> None:
+    """Write on the revision why it runs again and what was left; only a lost reason is worth a word."""
+    about = {"reason": tag_value(reason), **_way_back(left)}
+    if not tag_revision(context.aws, arn, about) and reason:
         context.record(
             Finding(
                 code="no-provenance",
@@ -103,9 +153,9 @@ def _tag_reason(context: Context, reason: str, plan: Plan) -> None:
         )
 
 
-def _section(service: Service, arn: str, chosen: Chosen, reason: str) -> Section:
+def _section(left: str, arn: str, chosen: Chosen, reason: str) -> Section:
     """Return the summary's part on from where and to what is rolled back, and why."""
-    rows = [("From", table_code(short_id(service.task_definition))), ("To", table_code(short_id(arn)))]
+    rows = [("From", table_code(left)), ("To", table_code(short_id(arn)))]
     rows += [("Chosen", markdown(chosen.how))]
     if reason:
         rows.append(("Reason", markdown(reason)))
@@ -113,10 +163,10 @@ def _section(service: Service, arn: str, chosen: Chosen, reason: str) -> Section
     return Section(title="Rollback", text=table)
 
 
-def _told(verdict: Verdict, service: Service, arn: str, digest: str = "") -> Verdict:
+def _told(verdict: Verdict, left: str, arn: str, digest: str = "") -> Verdict:
     """Say in the verdict from where and to what was rolled back."""
     if verdict.outcome != Outcome.SUCCEEDED:
         return verdict
-    back = f"{short_id(service.task_definition)} → {short_id(arn)}"
+    back = f"{left} → {short_id(arn)}"
     what = f" ({digest[:19]}…)" if digest else ""
     return replace(verdict, reason=f"Rolled back, {back}{what}. {verdict.reason}")

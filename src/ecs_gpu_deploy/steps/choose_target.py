@@ -8,21 +8,24 @@ from dataclasses import dataclass, field
 from ecs_gpu_deploy.core.image.stored_image import whether_in_ecr
 from ecs_gpu_deploy.core.past.revisions import (
     Known,
+    Lineage,
+    Match,
     Revision,
     Rollout,
     Target,
     TargetKind,
     known_revisions,
+    lineage_of,
     main_container,
+    nothing_named,
     of_commit,
     of_digest,
+    of_tag,
     previous_by_tags,
-    previous_of,
     revision_told,
 )
 from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import (
-    GOOD_OR_ONGOING,
     fetch_family,
     fetch_revisions,
     fetch_rollouts,
@@ -39,12 +42,18 @@ _BACK = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The revision to roll back to, as ARN or family:N; the digests that it ran, and how it was found."""
+    """The revision to roll back to, as ARN or family:N; the digests that it ran, and how it was found.
+
+    Where `by_digest`, the digests themselves are meant, whatever the tag names by now. `left` is the
+    revision, family:N, that the service was rolled back from to get there, where it was already.
+    """
 
     name: str
     how: str
     digests: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
+    by_digest: bool = False
+    left: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +61,7 @@ class Past:
     """What AWS lists of the service's deployments, newest first; None where it is closed to us."""
 
     rollouts: tuple[Rollout, ...] | None
+    lineage: Lineage
 
     @property
     def known(self) -> tuple[Rollout, ...]:
@@ -64,50 +74,105 @@ class Past:
         return next((r for r in self.known if not r.status.is_terminal), None)
 
 
-def fetch_past(context: Context, service: Service, target: Target) -> Past:
-    """Return as much of the past as *target* needs: for a commit or a digest, all that AWS keeps."""
-    by_name = target.kind in {TargetKind.COMMIT, TargetKind.DIGEST}
-    cluster = context.ecs.cluster
-    most = _MANY if by_name else _NEWEST
-    rollouts = fetch_rollouts(context.aws, cluster, service.name, most=most, statuses=GOOD_OR_ONGOING)
-    short = target.kind == TargetKind.PREVIOUS and rollouts is not None and len(rollouts) == most
-    if short and previous_of(rollouts or (), service.task_definition) is None:
-        rollouts = fetch_rollouts(context.aws, cluster, service.name, most=_MANY, statuses=GOOD_OR_ONGOING)
-    return Past(rollouts=rollouts)
+def fetch_past(context: Context, service: Service, current: Revision, target: Target) -> Past:
+    """Return as much of the past as *target* needs: for what is found by name, all that AWS keeps.
+
+    *current* is the revision that the service runs.
+    """
+    by_name = target.kind in {TargetKind.COMMIT, TargetKind.DIGEST, TargetKind.TAG}
+    past = _fetch_past(context, service, current, most=_MANY if by_name else _NEWEST)
+    short = target.kind == TargetKind.PREVIOUS and len(past.known) == _NEWEST
+    if short and past.lineage.previous is None and past.lineage.left is None:
+        return _fetch_past(context, service, current, most=_MANY)
+    return past
 
 
-def choose_target(context: Context, service: Service, target: Target, past: Past) -> Chosen:
+def _fetch_past(context: Context, service: Service, current: Revision, *, most: int) -> Past:
+    rollouts = fetch_rollouts(context.aws, context.ecs.cluster, service.name, most=most)
+    lineage = lineage_of(rollouts or (), service.task_definition, told_from=current.rolled_back_from)
+    return Past(rollouts=rollouts, lineage=lineage)
+
+
+def choose_target(
+    context: Context, service: Service, current: Revision, target: Target, past: Past
+) -> Chosen:
     """Return the revision that *target* means; InvalidInput where there is none, or more than one."""
     family = short_id(service.task_definition).rpartition(":")[0]
     match target.kind:
         case TargetKind.PREVIOUS:
-            return _previous(context, service, past, family)
+            return _previous(context, service, current, past, family)
         case TargetKind.REVISION:
-            name = f"{family}:{target.text}" if target.text.isdigit() else target.text
-            if short_id(name).rpartition(":")[0] != family:
-                raise InvalidInput(
-                    f"{short_id(name)} is of another family than the service's revision "
-                    f"{short_id(service.task_definition)}.",
-                    hint=f"Roll back within {family}; to change the family, deploy --task-definition.",
-                )
-            ran = next((r for r in past.known if short_id(r.task_definition) == short_id(name)), None)
-            return Chosen(
-                name=ran.task_definition if ran else name,
-                how="as asked",
-                digests=ran.digests if ran else {},
-                image=next(iter(ran.images.values()), "") if ran else "",
-            )
+            return _revision(context, current, target, past, family)
         case TargetKind.COMMIT:
-            found = of_commit(_known(context, past, family), target.text)
-            how = f"it was built from {found.commits[0][:12]}"
+            return _commit(context, target, past, family)
         case TargetKind.DIGEST:
             found = of_digest(_known(context, past, family), target.text)
-            how = "it ran this digest"
+            return _chosen(found, f"it ran this digest{found.too}", by_digest=True)
+        case TargetKind.TAG:
+            tagged = _tagged(context, past, family, target.text)
+            if tagged is None:
+                raise nothing_named(target.text)
+            return tagged
+
+
+def _revision(context: Context, current: Revision, target: Target, past: Past, family: str) -> Chosen:
+    plain = target.text.isdigit()
+    name = f"{family}:{target.text}" if plain else target.text
+    if short_id(name).rpartition(":")[0] != family:
+        raise InvalidInput(
+            f"{short_id(name)} is of another family than the service's revision {short_id(current.arn)}.",
+            hint=f"Roll back within {family}; to change the family, deploy --task-definition.",
+        )
+    own = [r for r in past.known if short_id(r.task_definition) == short_id(name)]
+    ran = next((r for r in own if r.succeeded), own[0] if own else None)
+    if ran is not None:
+        return _of_rollout(ran, "as asked")
+    if plain and short_id(name) != short_id(current.arn) and not fetch_revisions(context.ecs, [name]):
+        tagged = _tagged(context, past, family, target.text)
+        if tagged is not None:
+            return tagged
+    return Chosen(name=name, how="as asked")
+
+
+def _commit(context: Context, target: Target, past: Past, family: str) -> Chosen:
+    try:
+        found = of_commit(_known(context, past, family), target.text)
+    except InvalidInput:
+        tagged = _tagged(context, past, family, target.text)
+        if tagged is None:
+            raise
+        return tagged
+    return _chosen(found, f"it was built from {found.text[:12]}{found.too}")
+
+
+def _tagged(context: Context, past: Past, family: str, tag: str) -> Chosen | None:
+    """Return what ran an image of this tag: of the rollouts, else of the family's newest revisions."""
+    found = of_tag(known_revisions(past.known, ()), tag)
+    if found is None:
+        arns = fetch_family(context.aws, family, most=_NEWEST) or ()
+        found = of_tag(known_revisions((), fetch_revisions(context.ecs, arns)), tag)
+    return _chosen(found, f"its image has the tag {tag}{found.too}") if found else None
+
+
+def _chosen(found: Match, how: str, *, by_digest: bool = False) -> Chosen:
+    known = found.known
     return Chosen(
-        name=found.task_definition,
+        name=known.task_definition,
         how=how,
-        digests=found.digests,
-        image=next(iter(found.images.values()), ""),
+        digests=known.digests,
+        image=next(iter(known.images.values()), ""),
+        by_digest=by_digest,
+    )
+
+
+def _of_rollout(rollout: Rollout, how: str, *, by_digest: bool = False, left: str = "") -> Chosen:
+    return Chosen(
+        name=rollout.task_definition,
+        how=how,
+        digests=rollout.digests,
+        image=next(iter(rollout.images.values()), ""),
+        by_digest=by_digest,
+        left=left,
     )
 
 
@@ -127,14 +192,16 @@ def _known(context: Context, past: Past, family: str) -> tuple[Known, ...]:
     return known_revisions(past.known, fetch_revisions(context.ecs, names))
 
 
-def _previous(context: Context, service: Service, past: Past, family: str) -> Chosen:
-    rollout = previous_of(past.known, service.task_definition)
+def _previous(context: Context, service: Service, current: Revision, past: Past, family: str) -> Chosen:
+    back = _back_already(service, current, past)
+    if back is not None:
+        return back
+    rollout = past.lineage.previous
     if rollout is not None:
-        return Chosen(
-            name=rollout.task_definition,
-            how="the newest deployment before the current one that succeeded",
-            digests=rollout.digests,
-            image=next(iter(rollout.images.values()), ""),
+        again = rollout.task_definition == service.task_definition
+        how = "the newest deployment before the current one that succeeded"
+        return _of_rollout(
+            rollout, f"{how}, of the same revision with another digest" if again else how, by_digest=again
         )
     number = int(short_id(service.task_definition).rpartition(":")[2])
     arns = fetch_family(context.aws, family, most=_MANY) or ()
@@ -156,6 +223,27 @@ def _previous(context: Context, service: Service, past: Past, family: str) -> Ch
         )
     how = "AWS lists no earlier deployment; the newest older revision with another image that is in ECR"
     return Chosen(name=there.arn, how=how)
+
+
+def _back_already(service: Service, current: Revision, past: Past) -> Chosen | None:
+    """Return what the service runs, where it was rolled back to that, or is just now; else None.
+
+    A rollback that is asked for twice (its job was killed and run again) must not roll forward.
+    """
+    ongoing, lineage = past.ongoing, past.lineage
+    if ongoing and ongoing.is_going_back and ongoing.task_definition != service.task_definition:
+        how = f"a rollback from {short_id(ongoing.task_definition)} to it is under way"
+        return Chosen(name=service.task_definition, how=how)
+    left = short_id(lineage.left.task_definition) if lineage.left else ""
+    if not left and past.rollouts is None:
+        left = current.rolled_back_from
+    if not left:
+        return None
+    who = current.rolled_back_by if current.rolled_back_from == left else ""
+    how = f"already rolled back from {left}{f', by {who}' if who else ''}"
+    if lineage.current is not None:
+        return _of_rollout(lineage.current, how, left=left)
+    return Chosen(name=service.task_definition, how=how, left=left)
 
 
 def _newest_there(context: Context, service: Service, revisions: Sequence[Revision]) -> Revision | None:

@@ -10,6 +10,7 @@ from ecs_gpu_deploy.core.definition.diff import difference
 from ecs_gpu_deploy.core.definition.provenance import told_by
 from ecs_gpu_deploy.core.definition.task_definition import images, registrable, without_tags
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
+from ecs_gpu_deploy.core.past.revisions import failed_before
 from ecs_gpu_deploy.edges.aws.ecr import fetch_image
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
 from ecs_gpu_deploy.edges.aws.prerequisites import fetch_prerequisites, roles_of
@@ -41,12 +42,17 @@ class Target:
     rendering: Rendering
 
 
-def render_target(context: Context, service: Service, chosen: Chosen, past: Past) -> Target:
-    """Return what is to run, after every named thing was seen to exist. Changes nothing in AWS."""
+def render_target(
+    context: Context, service: Service, current: RawTaskDefinition, chosen: Chosen, past: Past
+) -> Target:
+    """Return what is to run instead of *current*, after every named thing was seen to exist.
+
+    Changes nothing in AWS.
+    """
     raw = _target(context, chosen)
-    current = context.ecs.fetch_task_definition(service.task_definition)
     found = _images(context, raw, chosen, past)
     _check_prerequisites(context, raw, current, service)
+    _warn_of_failure(context, service, raw, chosen, past)
     context.record(ImageSeen(image=found.main, digest=found.digest))
     definition = _definition(raw, found.pins)
     again = bool(found.pins) or raw.body.get("status") == "INACTIVE"
@@ -62,10 +68,10 @@ def render_target(context: Context, service: Service, chosen: Chosen, past: Past
     return Target(raw=raw, rendering=rendering)
 
 
-def register_target(context: Context, target: Target, *, reason: str) -> str:
+def register_target(context: Context, target: Target, *, reason: str, left: str) -> str:
     """Return the ARN of the revision to run: the old one, or where that cannot run, registered once more.
 
-    What is registered carries the commit that the old one was made from.
+    What is registered carries the commit that the old one was made from, and what is *left* (family:N).
     """
     raw, rendering = target.raw, target.rendering
     if rendering.existing_arn:
@@ -78,6 +84,8 @@ def register_target(context: Context, target: Target, *, reason: str) -> str:
         commit=old.get("commit", ""),
         repository=old.get("repository", ""),
         reason=reason,
+        rolled_back_from=left,
+        rolled_back_by=run.actor if left else "",
     )
     arn = register_revision(context, rendering.definition, provenance)
     context.reporter.say(f"{short_id(raw.arn)} registered again as {short_id(arn)}")
@@ -121,19 +129,43 @@ def _images(context: Context, raw: RawTaskDefinition, chosen: Chosen, past: Past
         digest = seen.digest or ran
         if digest and not seen.is_index:
             digests[container] = digest
-        if ran and not reference.digest and not finding and reference.tag not in seen.tags:
+        moved = ran and not reference.digest and reference.tag not in seen.tags
+        if moved and (chosen.by_digest or not finding):
             pins[container] = str(wanted)
             context.record(
                 Finding(
                     code="image-tag-moved",
                     severity=Severity.WARNING,
-                    message=f"The tag of {image} names another image by now, so {ran[:19]}… is deployed by "
+                    message=f"The tag of {image} {'may name' if finding else 'names'} another image by now, so {ran[:19]}… is deployed by "
                     "its digest, in a new revision.",
                 )
             )
         if not main:
             main, main_digest = pins.get(container, image), digest
     return _Images(digests=digests, pins=pins, main=main, digest=main_digest)
+
+
+def _warn_of_failure(
+    context: Context, service: Service, raw: RawTaskDefinition, chosen: Chosen, past: Past
+) -> None:
+    """Say that the target was rolled back from before, with AWS's reason: it may fail again."""
+    failed = failed_before(past.known, raw.arn, chosen.digests)
+    left = past.lineage.left
+    if failed is not None and not told_by(raw.tags).get("succeeded", "").endswith(f" {service.name}"):
+        what = f"never ran well here: its deployment ended {failed.status}"
+        why = f" ({failed.status_reason})" if failed.status_reason else ""
+    elif left is not None and left.task_definition == raw.arn:
+        what, why = f"was rolled back from, to {short_id(service.task_definition)}", ""
+    else:
+        return
+    context.record(
+        Finding(
+            code="rolled-back-from-before",
+            severity=Severity.WARNING,
+            message=f"{short_id(raw.arn)} {what}{why}.",
+            hint="It is rolled out because it was asked for; what failed then may fail again.",
+        )
+    )
 
 
 def _check_prerequisites(

@@ -13,18 +13,13 @@ from ecs_gpu_deploy.core.past.revisions import Rollout
 from ecs_gpu_deploy.edges.aws.answers import needed_to
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.inputs.requests import RolloutOptions
-from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
+from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.attach_rollout import attach
 from ecs_gpu_deploy.steps.choose_target import Chosen
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import ImageSeen, RevisionChosen, RollbackSent
 from ecs_gpu_deploy.steps.follow_rollout import watch_to_end
-
-_GOING_BACK = frozenset(
-    {ServiceDeploymentStatus.ROLLBACK_REQUESTED, ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS}
-)
-
 
 def rolls_back_to(context: Context, ongoing: Rollout, target: str) -> bool:
     """Say whether stopping *ongoing* would bring the revision *target* back: it began from it."""
@@ -38,7 +33,7 @@ def stop_and_watch(
     context: Context, options: RolloutOptions, service: Service, ongoing: Rollout, target: Chosen
 ) -> Verdict:
     """Stop *ongoing* with a rollback, and wait until *target* runs again."""
-    if ongoing.status not in _GOING_BACK:
+    if not ongoing.is_going_back:
         with needed_to("stop the ongoing deployment"):
             context.ecs.stop_deployment(ongoing.arn)
         context.record(RollbackSent())

@@ -18,9 +18,10 @@ _ALLOWED = frozenset(" +-=._:/@")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a revision comes from; what is unknown is "". The names are the tags' keys after the prefix.
+    """Where a revision comes from; what is unknown is "". The names, with - for _, are the tags' keys.
 
-    `reason` is why somebody rolled back; `run` is the address of the workflow run.
+    `reason` is why somebody rolled back, `rolled_back_from` what was left by it (family:N);
+    `run` is the address of the workflow run.
     """
 
     commit: str = ""
@@ -30,6 +31,8 @@ class Provenance:
     version: str = ""
     digest: str = ""
     reason: str = ""
+    rolled_back_from: str = ""
+    rolled_back_by: str = ""
 
 
 def tag_value(text: str) -> str:
@@ -41,7 +44,9 @@ def tag_value(text: str) -> str:
 def tags_of(provenance: Provenance) -> tuple[dict[str, str], ...]:
     """Return the tags, without those that have nothing to say."""
     named = ((field.name, tag_value(getattr(provenance, field.name))) for field in fields(provenance))
-    return tuple({"key": f"{PREFIX}{name}", "value": value} for name, value in named if value)
+    return tuple(
+        {"key": f"{PREFIX}{name.replace('_', '-')}", "value": value} for name, value in named if value
+    )
 
 
 def told_by(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:

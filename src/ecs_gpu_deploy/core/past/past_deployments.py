@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ecs_gpu_deploy.core.image.stored_image import StoredImage, whether_in_ecr
-from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, commit_of_image, current_of, previous_of
+from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, commit_of_image, lineage_of
 from ecs_gpu_deploy.core.text import markdown, plain, span, table_code
 from ecs_gpu_deploy.model import ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import PastDeployment
@@ -35,15 +35,17 @@ def past_deployments(
 ) -> tuple[PastDeployment, ...]:
     """Join rollouts (newest first) with what tags and ECR tell; *stored* goes by digest or image reference.
 
-    *task_definition* is what the service runs. `previous` marks where `rollback --to previous` would go.
+    *task_definition* is what the service runs. `previous` marks what ran before it and was not left again.
     """
-    current, previous = current_of(rollouts, task_definition), previous_of(rollouts, task_definition)
+    now = revisions.get(task_definition)
+    lineage = lineage_of(rollouts, task_definition, told_from=now.rolled_back_from if now else "")
+    roles = {id(lineage.current): "current", id(lineage.previous): "previous"}
     rows = []
     for rollout in rollouts:
         revision = revisions.get(rollout.task_definition)
         image = next(iter(rollout.images.values()), "")
         digest = next(iter(rollout.digests.values()), "") or (revision.digest if revision else "")
-        role = {id(current): "current", id(previous): "previous"}.get(id(rollout), "")
+        role = roles.get(id(rollout), "")
         rows.append(
             _row(
                 revision,

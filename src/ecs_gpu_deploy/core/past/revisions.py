@@ -20,6 +20,14 @@ from ecs_gpu_deploy.model import ServiceDeployment, ServiceDeploymentStatus, epo
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _REVISION = re.compile(r"[A-Za-z0-9_-]{1,255}:[1-9][0-9]{0,8}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{7,64}")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_FAILED = frozenset(
+    {
+        ServiceDeploymentStatus.ROLLBACK_SUCCESSFUL,
+        ServiceDeploymentStatus.ROLLBACK_FAILED,
+        ServiceDeploymentStatus.STOPPED,
+    }
+)
 _TAGGED_COMMIT = re.compile(r"(?:^|[^0-9a-z])([0-9a-f]{7,64})(?:$|[^0-9a-z])")
 
 
@@ -38,6 +46,8 @@ class Revision:
     run_url: str = ""
     actor: str = ""
     succeeded: str = ""
+    rolled_back_from: str = ""
+    rolled_back_by: str = ""
     registered_at: float | None = None
     registered_by: str = ""
 
@@ -81,6 +91,14 @@ class Rollout:
         """Say whether it ended well."""
         return self.status == ServiceDeploymentStatus.SUCCESSFUL
 
+    @property
+    def is_going_back(self) -> bool:
+        """Say whether it is being rolled back now."""
+        return self.status in {
+            ServiceDeploymentStatus.ROLLBACK_REQUESTED,
+            ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS,
+        }
+
 
 def rollouts_of(
     deployments: Iterable[ServiceDeployment], revisions: Mapping[str, ServiceRevision]
@@ -103,23 +121,84 @@ def rollouts_of(
     return tuple(sorted(joined, key=lambda rollout: rollout.created_at, reverse=True))
 
 
-def current_of(rollouts: Sequence[Rollout], task_definition: str) -> Rollout | None:
-    """Return the rollout that brought what the service runs: of its revision, the newest that succeeded."""
-    return next((r for r in rollouts if r.succeeded and r.task_definition == task_definition), None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """What a service runs, what it was rolled back from to get there, and what it ran before."""
+
+    current: Rollout | None = None
+    left: Rollout | None = None
+    previous: Rollout | None = None
 
 
-def previous_of(rollouts: Sequence[Rollout], task_definition: str) -> Rollout | None:
-    """Return the newest rollout before the current one that succeeded with another revision.
+def lineage_of(rollouts: Sequence[Rollout], task_definition: str, *, told_from: str = "") -> Lineage:
+    """Follow the rollouts (newest first) that succeeded to what the service runs now, *task_definition*.
 
-    Where the current one did not succeed (it is ongoing, or failed and stayed), the newest that did.
-    AWS's own rollback chooses alike (docs/aws-facts.md#rollback-candidate).
+    A rollout of what ran before is a way back: what came after it was left, and is no previous one. The
+    same revision with another digest (its tag was moved) is another thing that ran. *told_from* is the
+    revision, family:N, that the tags on the current one say it was rolled back from: it tells of a way back
+    to a revision that was registered again, and of a deployment that was stopped.
     """
-    current = current_of(rollouts, task_definition)
+    ran, left = _unwound(_that_count(rollouts, task_definition))
+    at = next((n for n in reversed(range(len(ran))) if ran[n].task_definition == task_definition), None)
+    if at is None:
+        return Lineage(previous=ran[-1] if ran else None)
+    current, before = ran[at], ran[:at]
+    if at < len(ran) - 1:
+        left = ran[-1]
+    if left is None and told_from:
+        if before and short_id(before[-1].task_definition) == told_from:
+            left = before.pop()
+            while before and before[-1].digests and before[-1].digests == current.digests:
+                before.pop()
+        elif short_id(rollouts[0].task_definition) == told_from and rollouts[0].status in _FAILED:
+            left = rollouts[0]
+    return Lineage(current=current, left=left, previous=before[-1] if before else None)
+
+
+def same_images(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Say whether no container is known to have two digests (container → digest)."""
+    return all(other.get(container, digest) == digest for container, digest in one.items())
+
+
+def failed_before(
+    rollouts: Sequence[Rollout], task_definition: str, digests: Mapping[str, str]
+) -> Rollout | None:
+    """Return the newest rollout of the revision, where none of it ended well and it did not."""
+    own = [
+        r
+        for r in rollouts
+        if short_id(r.task_definition) == short_id(task_definition) and same_images(r.digests, digests)
+    ]
+    return None if any(r.succeeded for r in own) else next((r for r in own if r.status in _FAILED), None)
+
+
+def _that_count(rollouts: Sequence[Rollout], task_definition: str) -> list[Rollout]:
+    """Return those that succeeded, oldest first, and the newest one of what the service runs as it is."""
+    good = [r for r in reversed(rollouts) if r.succeeded]
+    newest = next((r for r in rollouts if r.task_definition == task_definition), None)
+    stays = newest is not None and newest.status != ServiceDeploymentStatus.ROLLBACK_SUCCESSFUL
+    if newest is not None and stays and (not good or newest.created_at > good[-1].created_at):
+        good.append(newest)
+    return good
+
+
+def _unwound(rollouts: Iterable[Rollout]) -> tuple[list[Rollout], Rollout | None]:
+    """Return what ran without what was left again, oldest first, and what the last way back left."""
+    ran: list[Rollout] = []
+    left: Rollout | None = None
     for rollout in rollouts:
-        before = current is None or rollout.created_at < current.created_at
-        if before and rollout.succeeded and rollout.task_definition != task_definition:
-            return rollout
-    return None
+        at = next((n for n in reversed(range(len(ran))) if _is_the_same(ran[n], rollout)), None)
+        if at is None:
+            ran.append(rollout)
+            left = None
+        else:
+            left = ran[-1] if at < len(ran) - 1 else left
+            ran[at:] = [rollout]
+    return ran, left
+
+
+def _is_the_same(one: Rollout, other: Rollout) -> bool:
+    return one.task_definition == other.task_definition and same_images(one.digests, other.digests)
 
 
 def previous_by_tags(revisions: Sequence[Revision], current: int) -> Revision | None:
@@ -149,18 +228,22 @@ class TargetKind(StrEnum):
     REVISION = "revision"
     COMMIT = "commit"
     DIGEST = "digest"
+    TAG = "tag"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What `--to` asks for: `text` is N, family:N or the ARN, the commit or its prefix, or the digest."""
+    """What `--to` asks for: `text` is N, family:N or the ARN, the commit or its prefix, digest or tag."""
 
     kind: TargetKind
     text: str
 
 
 def target_from(text: str) -> Target:
-    """Read `--to`. Seven digits or more are a commit's prefix: no family has a million revisions."""
+    """Read `--to`. Seven digits or more are a commit's prefix: no family has a million revisions.
+
+    Digits alone, and a commit, may be an image's tag as well: what was deployed tells.
+    """
     value = text.strip()
     lower = value.lower()
     if lower == "previous":
@@ -175,11 +258,18 @@ def target_from(text: str) -> Target:
         return Target(kind=TargetKind.COMMIT, text=lower)
     if _REVISION.fullmatch(value):
         return Target(kind=TargetKind.REVISION, text=value)
+    if _TAG.fullmatch(value):
+        return Target(kind=TargetKind.TAG, text=value)
+    raise nothing_named(value)
+
+
+def nothing_named(value: str) -> InvalidInput:
+    """Return the error for a `--to` that names nothing."""
     shown = value if len(value) <= 80 else value[:77] + "..."
-    raise InvalidInput(
+    return InvalidInput(
         f"to is {shown!r}, which names nothing to roll back to.",
-        hint="Give previous, a revision (42 or family:42), a commit SHA (7 characters or more) or an image "
-        "digest (sha256:…).",
+        hint="Give previous, a revision (42 or family:42), a commit SHA (7 characters or more), an image "
+        "digest (sha256:…) or the tag of an image that the service ran.",
     )
 
 
@@ -218,7 +308,12 @@ def known_revisions(rollouts: Sequence[Rollout], revisions: Sequence[Revision]) 
         runs.setdefault((rollout.task_definition, tuple(sorted(rollout.digests.items()))), []).append(rollout)
     known = [_known(own, by_arn.get(name)) for (name, _), own in runs.items()]
     ran = {name for name, _ in runs}
-    known += [_known((), revision) for revision in revisions if revision.arn not in ran]
+    shown = {(name, digest) for name, digests in runs for _, digest in digests}
+    known += [
+        _known((), revision)
+        for revision in revisions
+        if revision.arn not in ran or (revision.digest and (revision.arn, revision.digest) not in shown)
+    ]
     return tuple(sorted(known, key=lambda k: (k.succeeded, k.at, k.number), reverse=True))
 
 
@@ -229,7 +324,7 @@ def _known(rollouts: Sequence[Rollout], revision: Revision | None) -> Known:
     digests = dict(seen.digests if seen else {})
     if revision and revision.digest and not digests:
         digests = {main_container(images): revision.digest}
-    tagged = (commit_of_image(image) for image in images.values())
+    tagged = map(commit_of_image, images.values())
     commits = dict.fromkeys(c for c in (revision.commit if revision else "", *tagged) if c)
     registered = revision.registered_at if revision else None
     return Known(
@@ -247,18 +342,40 @@ def main_container(images: Mapping[str, str]) -> str:
     return next(iter(images), "")
 
 
-def of_commit(known: Sequence[Known], commit: str) -> Known:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What ran what was asked for, in full (a commit, a digest, a tag); `others` did as well, family:N."""
+
+    known: Known
+    text: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def too(self) -> str:
+        """Return what names the others after a clause, "" where there are none."""
+        return f" (as did {', '.join(self.others[:3])})" if self.others else ""
+
+
+def _match(found: Sequence[tuple[Known, str]]) -> Match:
+    (best, text), *rest = found
+    names = dict.fromkeys(short_id(k.task_definition) for k, _ in rest)
+    names.pop(short_id(best.task_definition), None)
+    return Match(known=best, text=text, others=tuple(names))
+
+
+def of_commit(known: Sequence[Known], commit: str) -> Match:
     """Return what ran *commit* (full or a prefix). InvalidInput where several commits, or none, match."""
     found = [(k, c) for k in known for c in k.commits if c.startswith(commit) or commit.startswith(c)]
     commits = [c for _, c in found]
     distinct = [c for c in dict.fromkeys(commits) if not any(o != c and o.startswith(c) for o in commits)]
     if len(distinct) > 1:
-        names = ", ".join(f"{c[:12]} ({short_id(k.task_definition)})" for k, c in found if c in distinct)
+        named = dict.fromkeys(f"{c[:12]} ({short_id(k.task_definition)})" for k, c in found if c in distinct)
         raise InvalidInput(
-            f"The commit {commit!r} is ambiguous: {names}.", hint="Give more characters, or the revision."
+            f"The commit {commit!r} is ambiguous: {', '.join(named)}.",
+            hint="Give more characters, or the revision.",
         )
     if found:
-        return found[0][0]
+        return _match(found)
     every = {c: k for k in reversed(known) for c in k.commits}
     near = difflib.get_close_matches(commit, list(every), n=3, cutoff=0.6)
     newest = [c for k in sorted(known, key=lambda k: k.at, reverse=True) for c in k.commits]
@@ -270,7 +387,17 @@ def of_commit(known: Sequence[Known], commit: str) -> Known:
     )
 
 
-def of_digest(known: Sequence[Known], digest: str) -> Known:
+def of_tag(known: Sequence[Known], tag: str) -> Match | None:
+    """Return what ran an image of this *tag*, None where nothing did."""
+    found = [(k, tag) for k in known if any(_tag_of(image) == tag for image in k.images.values())]
+    return _match(found) if found else None
+
+
+def _tag_of(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
+def of_digest(known: Sequence[Known], digest: str) -> Match:
     """Return what ran the image *digest* (full or a prefix). InvalidInput where several, or none, match."""
     found = [(k, d) for k in known for d in _digests(k) if d.startswith(digest)]
     distinct = list(dict.fromkeys(d for _, d in found))
@@ -278,7 +405,7 @@ def of_digest(known: Sequence[Known], digest: str) -> Known:
         names = ", ".join(f"{d[:19]}… ({short_id(k.task_definition)})" for k, d in found)
         raise InvalidInput(f"The digest {digest!r} is ambiguous: {names}.", hint="Give it in full.")
     if found:
-        return found[0][0]
+        return _match(found)
     listed = ", ".join(
         f"{d[:19]}… ({short_id(k.task_definition)})" for k in known[:5] for d in _digests(k)[:1]
     )
@@ -306,6 +433,8 @@ def revision_told(arn: str, about: Mapping[str, str]) -> Revision:
         run_url=about.get("run", ""),
         actor=about.get("actor", ""),
         succeeded=about.get("succeeded", ""),
+        rolled_back_from=about.get("rolled-back-from", ""),
+        rolled_back_by=about.get("rolled-back-by", ""),
     )
 
 

@@ -6,7 +6,7 @@ goes on with what else there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -29,27 +29,15 @@ T = TypeVar("T")
 
 _PAGE = 100
 _REVISIONS_A_CALL = 20
-GOOD_OR_ONGOING = (
-    "SUCCESSFUL",
-    "PENDING",
-    "IN_PROGRESS",
-    "STOP_REQUESTED",
-    "ROLLBACK_REQUESTED",
-    "ROLLBACK_IN_PROGRESS",
-)
 
 
-def fetch_rollouts(
-    aws: Aws, cluster: str, service: str, *, most: int, statuses: Sequence[str] = ()
-) -> tuple[Rollout, ...] | None:
+def fetch_rollouts(aws: Aws, cluster: str, service: str, *, most: int) -> tuple[Rollout, ...] | None:
     """Return the newest *most* deployments of the service with what they deployed, newest first.
 
     AWS keeps them for 90 days (Developer Guide, "View service history"). One call a hundred deployments,
     and one every twenty.
     """
     params: dict[str, Any] = {"cluster": cluster, "service": service, "maxResults": min(most, _PAGE)}
-    if statuses:
-        params["status"] = list(statuses)
     with needed_to("list the service deployments"):
         try:
             listed = aws.pages("ecs", "list_service_deployments", params, "serviceDeployments")

@@ -136,8 +136,8 @@ def _images(context: Context, raw: RawTaskDefinition, chosen: Chosen, past: Past
                 Finding(
                     code="image-tag-moved",
                     severity=Severity.WARNING,
-                    message=f"The tag of {image} {'may name' if finding else 'names'} another image by now, so {ran[:19]}… is deployed by "
-                    "its digest, in a new revision.",
+                    message=f"The tag of {image} {'may name' if finding else 'names'} another image by now, "
+                    f"so {ran[:19]}… is deployed by its digest, in a new revision.",
                 )
             )
         if not main:

@@ -21,6 +21,7 @@ from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import ImageSeen, RevisionChosen, RollbackSent
 from ecs_gpu_deploy.steps.follow_rollout import watch_to_end
 
+
 def rolls_back_to(context: Context, ongoing: Rollout, target: str) -> bool:
     """Say whether stopping *ongoing* would bring the revision *target* back: it began from it."""
     with needed_to("describe the ongoing deployment"):

@@ -217,7 +217,7 @@ def _written(service: str, operation: str, body: Any, origin: float, lenient: bo
     model = _model(service)
     output = model.operation_model(operation).output_shape
     shaped = _shaped(output, body, origin, lenient) if output else {}
-    match model.metadata["protocol"]:
+    match model.resolved_protocol:
         case "query":
             inner = "".join(_xml(output, shaped, "")) if output else ""
             result = f"<{operation}Result>{inner}</{operation}Result>"
@@ -280,7 +280,7 @@ def _cbor(value: Any) -> bytes:
 
 
 def _refused(service: str, error: Refusal) -> tuple[bytes, str]:
-    match _model(service).metadata["protocol"]:
+    match _model(service).resolved_protocol:
         case "query":
             code, text = escape(error.code), escape(error.text)
             body = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error>"

@@ -121,7 +121,7 @@ def test_every_field_has_the_type_that_is_written(command, given):
         ("deploy", {"task-definition": "none.json"}, "task definition"),
         ("deploy", {"task-definition": "td.ts"}, "task definition"),
         ("push", {"repository": "rag:v1"}, "repository"),
-        ("rollback", {"to": "yesterday"}, "to"),
+        ("rollback", {"to": "the day before"}, "to"),
         ("run-task", {"count": "1001"}, "count"),
         ("run-task", {"task-definition": "./td.json"}, "task definition"),
         ("run-task", {"environment": "GONE"}, "environment"),

@@ -298,7 +298,7 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "to",
         "Where to roll back to: previous (the last good one before), a revision (42 or family:42), a commit "
-        "SHA (7 characters or more) or an image digest.",
+        "SHA (7 characters or more), an image digest, or the tag of an image that ran.",
         default="previous",
         commands=("rollback",),
         metavar="TARGET",

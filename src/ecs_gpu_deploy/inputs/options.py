@@ -250,7 +250,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "on-timeout",
-        "What to do with the deployment when the timeout comes first. run-task: leave or stop the tasks.",
+        "What to do with the deployment when the timeout comes first. The end of a rollback is waited for. "
+        "run-task: leave or stop the tasks.",
         kind="choice",
         choices=("leave", "rollback"),
         batch_choices=("leave", "stop"),
@@ -259,8 +260,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "on-failure",
-        "What to do with the deployment when we call it failed before AWS does. Of several services, "
-        "rollback-all also rolls back those that were done.",
+        "What to do with the deployment when we call it failed before AWS does. The end of a rollback is "
+        "waited for. Of several services, rollback-all also rolls back those that were done.",
         kind="choice",
         choices=("leave", "rollback", "rollback-all"),
         default="leave",

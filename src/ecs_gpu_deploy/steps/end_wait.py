@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.judge.observed import is_ours
-from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.judge.own_rollback import REFUSED_STOP_SECONDS, rollback_seconds, rollback_sentence
+from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.edges.aws.answers import AwsError, one_line
-from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, Unclear, one_line
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most, heeded_signals
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.inputs.requests import RolloutOptions
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import NextCommand
-from ecs_gpu_deploy.steps.watch_rollout import Watcher
+from ecs_gpu_deploy.steps.facts import NextCommand, RollbackSent
+from ecs_gpu_deploy.steps.watch_rollout import Ending, Watcher
 
 CANCEL_SECONDS = 4.0
 """How long a rollback may take to be sent on cancel: SIGKILL comes 10 s after the first signal."""
@@ -24,22 +26,28 @@ _FIND_SECONDS = 1.5
 
 
 def leave_or_roll_back(
-    context: Context, options: RolloutOptions, verdict: Verdict, before: Service, watcher: Watcher
-) -> None:
-    """Do what the option for *verdict* says, and record how to roll back by hand, unless we did.
+    context: Context, options: RolloutOptions, ending: Ending, before: Service, watcher: Watcher
+) -> Ending:
+    """Do what the option for the verdict of *ending* says, and return how it ended.
 
-    *before* is the service as it was before the deployment.
+    A rollback is watched to its end; where AWS refuses it because it has ended the deployment itself, its
+    verdict is the one that counts. How to roll back by hand is recorded, unless we did. *before* is the
+    service as it was before the deployment.
     """
-    option, wish = _asked(options, verdict.outcome)
+    option, wish = _asked(options, ending.verdict.outcome)
     arn = watcher.arn
     if not arn:
         with suppress(CutShort), at_most(_FIND_SECONDS):
             arn = _found(context, before, watcher)
     if wish == "leave":
         context.record(still_running(context, before, watcher, arn=arn, why=f"{option}: leave"))
-    elif _roll_back(context, before, arn, option):
-        return
+    else:
+        request = _Request(context=context, before=before, arn=arn, option=option, watcher=watcher)
+        ended = request.roll_back(ending)
+        if ended is not None:
+            return ended
     context.record(NextCommand(command=_rollback_command(context, before, arn)))
+    return ending
 
 
 def _asked(options: RolloutOptions, outcome: Outcome) -> tuple[str, str]:
@@ -64,17 +72,10 @@ def still_running(context: Context, before: Service, watcher: Watcher, *, why: s
         if ours
         else f"{count(old, 'task')} of the service run"
     )
-    place = f"--cluster {shlex.quote(context.ecs.cluster)} --service {shlex.quote(before.name)}"
+    steps = [NextStep(purpose="To go on watching", command=_watch_command(context, before, arn))]
     if arn:
-        watch = f"ecs-gpu-deploy watch {place} --service-deployment {arn}"
         describe = f"aws ecs describe-service-deployments --service-deployment-arns {arn}"
-        steps = [
-            NextStep(purpose="To go on watching", command=watch),
-            NextStep(purpose="or", command=describe),
-        ]
-    else:
-        describe = f"aws ecs describe-services {place.replace('--service', '--services')}"
-        steps = [NextStep(purpose="To go on watching", command=describe)]
+        steps.append(NextStep(purpose="or", command=describe))
     steps.append(NextStep(purpose="To roll it back", command=_rollback_command(context, before, arn)))
     return Finding(
         code="still-running",
@@ -83,6 +84,13 @@ def still_running(context: Context, before: Service, watcher: Watcher, *, why: s
         hint="\n".join(f"{step.purpose}: {step.command}" for step in steps),
         next_steps=tuple(steps),
     )
+
+
+def _watch_command(context: Context, before: Service, arn: str) -> str:
+    cluster, name = shlex.quote(context.ecs.cluster), shlex.quote(before.name)
+    if arn:
+        return f"ecs-gpu-deploy watch --cluster {cluster} --service {name} --service-deployment {arn}"
+    return f"aws ecs describe-services --cluster {cluster} --services {name}"
 
 
 def _rollback_command(context: Context, before: Service, arn: str) -> str:
@@ -94,48 +102,129 @@ def _rollback_command(context: Context, before: Service, arn: str) -> str:
     )
 
 
-def _roll_back(context: Context, before: Service, arn: str, option: str) -> bool:
-    """Send the rollback, record whether that went well, and return it."""
-    previous = short_id(before.task_definition)
-    why = ""
-    try:
-        if option == "on-cancel":
-            with at_most(CANCEL_SECONDS):
-                _send_rollback(context, before, arn)
-        else:
-            _send_rollback(context, before, arn)
-    except CutShort:
-        why = f"AWS did not answer within {CANCEL_SECONDS:g} s."
-    except (AwsError, Refused, InvalidInput) as error:
-        why = one_line(error)
-    if why:
-        context.record(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """The rollback that *option* asks for, of the service deployment `arn` ("" where it is unknown)."""
+
+    context: Context
+    before: Service
+    arn: str
+    option: str
+    watcher: Watcher
+
+    def roll_back(self, ending: Ending) -> Ending | None:
+        """Send the rollback and watch it; return the ending with its end, None where it did not begin."""
+        previous = short_id(self.before.task_definition)
+        began = self.context.clock.now()
+        going_back: frozenset[str] = frozenset()
+        is_ours = True
+        try:
+            if self.option == "on-cancel":
+                with at_most(CANCEL_SECONDS):
+                    going_back = self._send()
+            else:
+                going_back = self._send()
+        except CutShort:
+            self._record_unsent(f"AWS did not answer within {CANCEL_SECONDS:g} s.")
+            return None
+        except (AwsError, Refused, InvalidInput) as error:
+            answer = self._answer_to_refused_stop(error, until=began + REFUSED_STOP_SECONDS)
+            if isinstance(answer, Verdict):
+                return self._by_aws(answer)
+            if answer is None or not answer.rolling_back:
+                self._record_unsent(one_line(error))
+                return None
+            is_ours = isinstance(error, Passing | Unclear)
+        if is_ours:
+            self.context.record(RollbackSent())
+            self.context.reporter.say(f"{self.option}: rollback to {previous} requested")
+        answer, unseen = self._watched(began, going_back)
+        if isinstance(answer, Verdict) and (answer.outcome == Outcome.SUCCEEDED or not is_ours):
+            return self._by_aws(answer)
+        return self._told(ending, answer, unseen, began=began)
+
+    def _send(self) -> frozenset[str]:
+        """Stop our service deployment with a rollback, or where it is unknown update to the revision before.
+
+        Return the ids of the deployments with which the service then goes back.
+        """
+        ecs, before = self.context.ecs, self.before
+        if self.arn:
+            ecs.stop_deployment(self.arn)
+            return frozenset()
+        now = ecs.update_service(
+            before.name, task_definition=before.task_definition, force_new_deployment=False
+        )
+        return frozenset([now.primary.id] if now.primary is not None else ())
+
+    def _answer_to_refused_stop(self, error: Exception, *, until: float) -> Verdict | Waiting | None:
+        """Return what AWS shows of a deployment that it refuses to stop; None where that says nothing.
+
+        It refuses what has ended or goes back already, and its views may show that later than it knows.
+        """
+        if not self.arn or self.option == "on-cancel" or isinstance(error, Denied | Refused | InvalidInput):
+            return None
+        self.context.reporter.say(f"AWS does not stop the deployment: {one_line(error)}")
+        with suppress(Refused):
+            return self.watcher.wait_for_aws(until)
+        return None
+
+    def _watched(self, began: float, going_back: frozenset[str]) -> tuple[Verdict | Waiting, str]:
+        """Return the end of the rollback as AWS shows it, or why it was not seen."""
+        if self.option == "on-cancel":
+            return Waiting(rolling_back=True), "a cancelled job is given no time for it"
+        watched, watcher = self.watcher.watched, self.watcher
+        until = max(began + rollback_seconds(watcher.facts), watched.started_at + watched.timeout)
+        try:
+            with heeded_signals():
+                return watcher.wait_for_aws(until, going_back=going_back), ""
+        except Cancelled:
+            return Waiting(rolling_back=True), "the job was cancelled meanwhile"
+        except Refused as error:
+            return Waiting(rolling_back=True), error.message.rstrip(".")
+
+    def _by_aws(self, verdict: Verdict) -> Ending:
+        ending = self.watcher.explained(verdict)
+        self.context.record(ending)
+        return ending
+
+    def _told(self, ending: Ending, answer: Verdict | Waiting, unseen: str, *, began: float) -> Ending:
+        """Record how the rollback went, and return the ending whose reason says it."""
+        watcher, before = self.watcher, self.before
+        known = {event.id for event in ending.history.events}
+        said = rollback_sentence(
+            watcher.watched,
+            watcher.service,
+            answer,
+            asked_for=short_id(before.task_definition),
+            option=self.option,
+            seconds=self.context.clock.now() - began,
+            events=[event for event in watcher.history.events if event.id not in known],
+            unseen=unseen,
+        )
+        well = isinstance(answer, Waiting) or answer.outcome == Outcome.ROLLED_BACK
+        self.context.record(
+            Finding(
+                code="rollback-requested",
+                severity=Severity.WARNING if well else Severity.ERROR,
+                message=said,
+                hint="" if isinstance(answer, Verdict) else _watch_command(self.context, before, self.arn),
+            )
+        )
+        verdict = replace(ending.verdict, reason=f"{ending.verdict.reason} {said}")
+        told = replace(ending, verdict=verdict, gpus=watcher.ending(verdict).gpus)
+        self.context.record(told)
+        return told
+
+    def _record_unsent(self, why: str) -> None:
+        previous = short_id(self.before.task_definition)
+        self.context.record(
             Finding(
                 code="rollback-not-started",
                 severity=Severity.ERROR,
-                message=f"The rollback that {option} asks for could not be started: {why}",
+                message=f"The rollback that {self.option} asks for could not be started: {why}",
                 hint=f"Roll back by hand to {previous}; the permission is ecs:StopServiceDeployment.",
             )
-        )
-        return False
-    context.reporter.say(f"{option}: rollback to {previous} requested")
-    context.record(
-        Finding(
-            code="rollback-requested",
-            severity=Severity.WARNING,
-            message=f"The rollback to {previous} was requested ({option}: rollback); AWS carries it out.",
-        )
-    )
-    return True
-
-
-def _send_rollback(context: Context, before: Service, arn: str) -> None:
-    """Stop our service deployment with a rollback, or where it is unknown update to the revision before."""
-    if arn:
-        context.ecs.stop_deployment(arn)
-    else:
-        context.ecs.update_service(
-            before.name, task_definition=before.task_definition, force_new_deployment=False
         )
 
 

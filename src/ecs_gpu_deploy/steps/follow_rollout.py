@@ -140,9 +140,7 @@ def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> E
         context.record(still_running(context, before, watcher, why="we cannot see it any more"))
         raise
     context.record(ending)
-    if ending.verdict.ours:
-        leave_or_roll_back(context, options, ending.verdict, before, watcher)
-    return ending
+    return leave_or_roll_back(context, options, ending, before, watcher) if ending.verdict.ours else ending
 
 
 def requirement_in(definition: Mapping[str, Any], service: Service) -> Requirement | None:

@@ -10,8 +10,8 @@ from ecs_gpu_deploy.core.judge.confirm import failures_of
 from ecs_gpu_deploy.core.judge.evidence import is_failure
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, history_at_start, observed, ours_of
 from ecs_gpu_deploy.core.judge.pace import seconds_to_next_look
-from ecs_gpu_deploy.core.judge.phases import PhaseName
-from ecs_gpu_deploy.core.judge.rollout import judge
+from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
+from ecs_gpu_deploy.core.judge.rollout import by_aws, judge
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.failures_view import failure_lines
@@ -68,6 +68,11 @@ class Watcher:
         return self._watch.watched
 
     @property
+    def facts(self) -> PhaseFacts:
+        """Return the settings from which deadlines follow."""
+        return self._watch.facts
+
+    @property
     def service(self) -> Service:
         """Return the service as it was last seen."""
         return self._looker.service
@@ -82,10 +87,7 @@ class Watcher:
                 snapshot, answer = self._judged(now, whole=True)
             self._shower.show_seen(self.history, self.service, now)
             if isinstance(answer, Verdict):
-                if answer.outcome != Outcome.SUCCEEDED:
-                    self._wait_for_late_lines(answer)
-                    self._looker.look_at_instances_of((*self.history.live, *self.history.since_healthy))
-                return self.ending(answer)
+                return self.explained(answer)
             progress = progress_of(
                 watch.watched, watch.facts, self.history, snapshot, answer, service=self.service
             )
@@ -103,6 +105,38 @@ class Watcher:
                     quiet=now - self._changed_at,
                 )
             )
+
+    def wait_for_aws(self, until: float, *, going_back: frozenset[str] = frozenset()) -> Verdict | Waiting:
+        """Look at AWS until its own verdict comes, or *until* (epoch seconds): we have ended our wait.
+
+        *going_back* are the ids of classic deployments with which we go back ourselves.
+        """
+        watch = self._watch
+        watched = replace(watch.watched, baseline=watch.watched.baseline | going_back)
+        while True:
+            now = self._clock.now()
+            snapshot = self._looker.look(self.history, now)
+            if going_back:
+                snapshot = replace(snapshot, deployment=None, api_closed=True)
+            self.history = observed(watched, self.history, snapshot)
+            answer = by_aws(watched, snapshot, self.history, now, watch.facts)
+            if isinstance(answer, Waiting) and answer.closer:
+                snapshot = self._looker.look(self.history, now, whole=True)
+                self.history = observed(watched, self.history, snapshot)
+                answer = by_aws(watched, snapshot, self.history, now, watch.facts)
+            self._shower.show_seen(self.history, self.service, now)
+            if isinstance(answer, Verdict) or now >= until:
+                return answer
+            shown = progress_of(watched, watch.facts, self.history, snapshot, answer, service=self.service)
+            self._shower.show_progress(shown)
+            self._clock.sleep(min(watch.poll_interval, until - now))
+
+    def explained(self, verdict: Verdict) -> Ending:
+        """Return the ending with *verdict*, after a last look at what may explain a bad one."""
+        if verdict.outcome != Outcome.SUCCEEDED:
+            self._wait_for_late_lines(verdict)
+            self._looker.look_at_instances_of((*self.history.live, *self.history.since_healthy))
+        return self.ending(verdict)
 
     def _wait_for_late_lines(self, verdict: Verdict) -> None:
         """Ask for the log of failed tasks once more: lines arrive seconds after the container has ended."""

@@ -40,6 +40,7 @@ __all__ = [
     "Verdict",
     "Waiting",
     "Watched",
+    "by_aws",
     "history_at_start",
     "judge",
     "observed",
@@ -56,7 +57,7 @@ def judge(
 
     *facts* carries the deadlines that somebody set for a phase; without it none was set.
     """
-    verdict = _by_aws(watched, snapshot, history, now, facts)
+    verdict = by_aws(watched, snapshot, history, now, facts)
     service = snapshot.service
     if isinstance(verdict, Verdict) or service is None:
         return verdict
@@ -71,7 +72,7 @@ def judge(
     return verdict
 
 
-def _by_aws(
+def by_aws(
     watched: Watched, snapshot: Snapshot, history: History, now: float, facts: PhaseFacts | None
 ) -> Verdict | Waiting:
     """Return what AWS's own answers say."""

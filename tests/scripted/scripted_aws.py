@@ -24,7 +24,8 @@ from xml.sax.saxutils import escape
 
 import botocore
 import botocore.session
-from scripted_state import Refusal, State
+from scripted_names import Refusal
+from scripted_state import State
 
 START = 1_795_420_800.0
 """2026-11-23T08:00:00Z, where the clock of every world begins."""
@@ -47,6 +48,16 @@ _MESSAGES = {
     "ExpiredTokenException": "The security token included in the request is expired",
 }
 _STATUSES = {"ServiceUnavailableException": 503, "ServerException": 500, "InternalFailure": 500}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it came over the wire: json, query or cbor."""
+
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+    wire: str
 
 
 @dataclass(slots=True)
@@ -100,17 +111,18 @@ class ScriptedAws:
 
     # Requests
 
-    def answer(self, service: str, operation: str, parameters: Mapping[str, Any]) -> tuple[int, bytes, str]:
+    def answer(self, asked: Asked) -> tuple[int, bytes, str]:
         """Return status, body and content type of an operation's answer."""
+        service, operation, parameters = asked.service, asked.operation, asked.parameters
         with self._lock:
             call = Call(self.seconds, service, operation, parameters)
             self.calls.append(call)
             try:
                 body = self._body(service, operation, parameters)
-                return 200, *_written(service, operation, body, self.state.origin, self.state.lenient)
+                return 200, *_written(asked, body, self.state.origin, self.state.lenient)
             except Refusal as error:
                 call.error = error.code
-                return error.status, *_refused(service, error)
+                return error.status, *_refused(asked.wire, error)
             except Reset as error:
                 call.error = str(error)
                 raise
@@ -118,7 +130,7 @@ class ScriptedAws:
                 self.problems.append(f"{service}.{operation}: {type(error).__name__}: {error}")
                 call.error = "problem"
                 problem = Refusal("ServerException", f"the scripted AWS has no answer: {error}", 500)
-                return 500, *_refused(service, problem)
+                return 500, *_refused(asked.wire, problem)
 
     def _body(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Any:
         for number, fault in enumerate(self.state.faults):
@@ -183,8 +195,10 @@ def _model(service: str) -> Any:
 
 @cache
 def _targets() -> dict[str, str]:
-    names = ("ecs", "ecr", "logs", "secretsmanager", "ssm", "events", "cloudwatch", "application-autoscaling")
-    names += ("resourcegroupstaggingapi",)
+    names = (
+        *("ecs", "ecr", "logs", "secretsmanager", "ssm", "events"),
+        *("cloudwatch", "application-autoscaling", "resourcegroupstaggingapi"),
+    )
     return {_model(name).metadata["targetPrefix"]: name for name in names}
 
 
@@ -211,13 +225,13 @@ def _shaped(shape: Any, value: Any, origin: float, lenient: bool) -> Any:
     return value
 
 
-def _written(service: str, operation: str, body: Any, origin: float, lenient: bool) -> tuple[bytes, str]:
+def _written(asked: Asked, body: Any, origin: float, lenient: bool) -> tuple[bytes, str]:
     if isinstance(body, str):
         return body.encode(), "application/x-amz-json-1.1"
-    model = _model(service)
+    model, operation = _model(asked.service), asked.operation
     output = model.operation_model(operation).output_shape
     shaped = _shaped(output, body, origin, lenient) if output else {}
-    match model.resolved_protocol:
+    match asked.wire:
         case "query":
             inner = "".join(_xml(output, shaped, "")) if output else ""
             result = f"<{operation}Result>{inner}</{operation}Result>"
@@ -225,7 +239,7 @@ def _written(service: str, operation: str, body: Any, origin: float, lenient: bo
             name = model.metadata["xmlNamespace"]
             text = f'<{operation}Response xmlns="{name}">{result}{meta}</{operation}Response>'
             return text.encode(), "text/xml"
-        case "smithy-rpc-v2-cbor":
+        case "cbor":
             return _cbor(shaped), "application/cbor"
         case _:
             return json.dumps(shaped).encode(), "application/x-amz-json-1.1"
@@ -279,8 +293,8 @@ def _cbor(value: Any) -> bytes:
     raise TypeError(type(value))
 
 
-def _refused(service: str, error: Refusal) -> tuple[bytes, str]:
-    match _model(service).resolved_protocol:
+def _refused(wire: str, error: Refusal) -> tuple[bytes, str]:
+    match wire:
         case "query":
             code, text = escape(error.code), escape(error.text)
             body = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error>"
@@ -288,7 +302,7 @@ def _refused(service: str, error: Refusal) -> tuple[bytes, str]:
                 f"<ErrorResponse>{body}<RequestId>scripted</RequestId></ErrorResponse>".encode(),
                 "text/xml",
             )
-        case "smithy-rpc-v2-cbor":
+        case "cbor":
             return _cbor({"__type": error.code, "message": error.text}), "application/cbor"
         case _:
             text = json.dumps({"__type": error.code, "message": error.text})
@@ -320,22 +334,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, json.dumps(moved).encode(), "application/json")
             return
         try:
-            self._send(*self.aws.answer(*self._asked(path, content)))
+            self._send(*self.aws.answer(self._asked(path, content)))
         except Reset:
             self.close_connection = True
 
-    def _asked(self, path: str, content: bytes) -> tuple[str, str, Mapping[str, Any]]:
-        """Return service, operation and parameters of a request."""
+    def _asked(self, path: str, content: bytes) -> Asked:
+        """Return what a request asks, and how it is to be answered."""
         prefix, _, operation = (self.headers.get("X-Amz-Target") or "").partition(".")
         if operation:
-            return _targets()[prefix], operation, json.loads(content or b"{}")
+            return Asked(_targets()[prefix], operation, json.loads(content or b"{}"), "json")
         signed_as = (self.headers.get("Authorization") or "").partition("Credential=")[2].split("/")
         signer = signed_as[3] if len(signed_as) > 3 else "sts"
         service = _SIGNED_AS.get(signer, signer)
         if "/operation/" in path:
-            return service, path.rpartition("/")[2], {}
+            return Asked(service, path.rpartition("/")[2], {}, "cbor")
         form = parse_qs(content.decode(), keep_blank_values=True)
-        return service, form.get("Action", ["Unknown"])[0], {key: values[0] for key, values in form.items()}
+        sent = {key: values[0] for key, values in form.items()}
+        return Asked(service, sent.get("Action", "Unknown"), sent, "query")
 
     def _send(self, status: int, body: bytes, content_type: str) -> None:
         self.send_response_only(status)

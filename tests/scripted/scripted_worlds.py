@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from scripted_state import merged
+from scripted_names import merged
 
 FOLDER = Path(__file__).with_name("worlds")
 OUTCOMES = {

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 from scripted_aws import CHANGING, ScriptedAws, serve
-from scripted_state import CLUSTER, OURS, REGION, REGISTRY, SERVICE, State, digest_of, hexed
+from scripted_names import CLUSTER, OURS, REGION, REGISTRY, SERVICE, digest_of, hexed
+from scripted_state import State
 from scripted_worlds import OUTCOMES, load
 
 HERE = Path(__file__).parent
@@ -28,7 +29,9 @@ CASES = [
         kind,
         world,
         id=world["world"],
-        marks=[pytest.mark.xfail(reason="known.yml", strict=False)] if world["world"] in KNOWN else [],
+        marks=[pytest.mark.xfail(reason="known.yml", raises=AssertionError)]
+        if world["world"] in KNOWN
+        else [],
     )
     for kind, world in load()
 ]

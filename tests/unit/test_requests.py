@@ -46,6 +46,7 @@ MOST = {
     "subnets": "a, b",
     "phase-deadlines": "pull=5m",
     "crash-loop-threshold": "3",
+    "settle": "90s",
     "gpu-hourly-cost": "2.5",
     "role-chain": "arn:aws:iam::123456789012:role/deploy",
     "allowed-account-ids": "123456789012",

@@ -230,6 +230,35 @@ CASES: dict[str, Any] = {
     "done, and a task failed since": lambda: verdict(
         done(1200, CLOCK), done(1210, CLOCK, tasks=(*TWO, failed_after(20, 3, ended=1206.0)))
     ),
+    "done, and a task failed since, 40 s later": lambda: verdict(
+        done(1200, CLOCK),
+        *(done(at, CLOCK, tasks=(*TWO, failed_after(20, 3, ended=1206.0))) for at in (1210, 1240)),
+    ),
+    "done, and a task failed since, nobody waits for more": lambda: verdict(
+        done(1200, CLOCK),
+        done(1210, CLOCK, tasks=(*TWO, failed_after(20, 3, ended=1206.0))),
+        watched=replace(WATCHED, settle_seconds=0.0),
+    ),
+    "done, and tasks fail for ever": lambda: verdict(
+        done(1200, CLOCK),
+        done(1210, CLOCK, tasks=tuple(failed_after(20, n, ended=1206.0) for n in (3, 4, 5))),
+        done(1215, CLOCK, tasks=(running(8), running(9))),
+    ),
+    "done, and tasks fail now and then for five minutes": lambda: verdict(
+        done(1200, CLOCK),
+        done(1210, CLOCK, tasks=(failed_after(20, 3, ended=1206.0),)),
+        done(1500, CLOCK, tasks=(running(8), running(9))),
+    ),
+    "done after a failure, somebody chose 0 s": lambda: verdict(
+        on_going(tasks=(failed_after(90),)), done(1200), watched=replace(WATCHED, settle_seconds=0.0)
+    ),
+    "done, somebody chose 10 s": lambda: verdict(
+        on_going(), done(1200), watched=replace(WATCHED, settle_seconds=10.0)
+    ),
+    "done after a failure, and a newer one has begun": lambda: verdict(
+        on_going(tasks=(failed_after(90),)),
+        done(1200, service(deployment(FOREIGN), deployment(OURS, "ACTIVE"))),
+    ),
     "done, and a task failed in the same second": lambda: verdict(
         done(1200, CLOCK), done(1210, CLOCK, tasks=(*TWO, failed_after(20, 3, ended=1205.0)))
     ),

@@ -220,6 +220,7 @@ def _rollout(settings: Settings) -> RolloutOptions:
         on_cancel=values["on_cancel"],
         phase_deadlines=values["phase_deadlines"] or {},
         crash_loop_threshold=values["crash_loop_threshold"],
+        settle=values["settle"],
         allow_desired_zero=values["allow_desired_zero"],
     )
 

@@ -249,6 +249,15 @@ OPTIONS: tuple[Option, ...] = (
         commands=("deploy", "rollback", "watch"),
     ),
     _option(
+        "settle",
+        "How long a rollout must stay up after AWS calls it complete. Default: where tasks of it failed, as "
+        "long as they took to fail, at most 2 min; else not at all. 0 does not wait, and a revision of which "
+        "tasks failed is then not marked as good to roll back to.",
+        kind="duration_or_zero",
+        commands=("deploy", "rollback", "watch"),
+        metavar="DURATION",
+    ),
+    _option(
         "on-timeout",
         "What to do with the deployment when the timeout comes first. The end of a rollback is waited for. "
         "run-task: leave or stop the tasks.",

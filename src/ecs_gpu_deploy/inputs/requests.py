@@ -46,7 +46,11 @@ class WaitOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutOptions:
-    """How a rollout is watched, and what to do with it where we end the wait."""
+    """How a rollout is watched, and what to do with it where we end the wait.
+
+    `settle` are the seconds for which it must stay up after AWS calls it complete; None: as long as its
+    failed tasks took to fail.
+    """
 
     wait: WaitOptions
     on_timeout: LeaveOrRollBack
@@ -54,6 +58,7 @@ class RolloutOptions:
     on_cancel: LeaveOrRollBack
     phase_deadlines: Mapping[str, float]
     crash_loop_threshold: int | None
+    settle: float | None
     allow_desired_zero: bool
 
 

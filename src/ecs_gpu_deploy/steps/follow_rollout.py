@@ -112,9 +112,9 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | None:
 
 
 def follow_rollout(context: Context, plan: Plan, rollout: Begun) -> Verdict:
-    """Wait for the verdict over a rollout, and mark the revision where it is good."""
+    """Wait for the verdict over a rollout, and mark the revision where it is good to go back to."""
     verdict = watch_to_end(context, plan.options, rollout).verdict
-    if verdict.outcome == Outcome.SUCCEEDED and plan.service.desired_count:
+    if verdict.outcome == Outcome.SUCCEEDED and verdict.stable and plan.service.desired_count:
         mark_succeeded(context, plan.arn, service=plan.service.name)
     return verdict
 
@@ -171,6 +171,7 @@ def watched_of(
         placement_timeout=wait.placement_timeout,
         placement_given=wait.placement_timeout_given,
         crash_loop_threshold=options.crash_loop_threshold,
+        settle_seconds=options.settle,
         allow_desired_zero=options.allow_desired_zero,
         checked_containers=frozenset(
             str(c.get("name")) for c in definition["containerDefinitions"] if c.get("healthCheck")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.capacity.shortage import Answer
-from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook, diagnoses_at_end, phases_at_end
+from ecs_gpu_deploy.core.diagnose.rollout_causes import diagnoses_at_end, phases_at_end
 from ecs_gpu_deploy.core.judge.confirm import failures_of
 from ecs_gpu_deploy.core.judge.evidence import is_failure
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, history_at_start, observed, ours_of
@@ -160,15 +160,16 @@ class Watcher:
     def ending(self, verdict: Verdict) -> Ending:
         """Return what is known now, with *verdict* over it. Asks AWS for nothing more."""
         looker, history = self._looker, self.history
-        succeeded = verdict.outcome == Outcome.SUCCEEDED
-        failures = _failures_before_success(verdict, self._watch, history, looker.last) if succeeded else ()
+        diagnoses = diagnoses_at_end(verdict, self._watch, history, looker.last)
+        findings = self._shower.findings
+        if verdict.outcome == Outcome.SUCCEEDED:
+            diagnoses = _of_failures(diagnoses, history)
+            findings = _failures_before_success(verdict, diagnoses, history)
         requirement = self._watch.requirement
         return Ending(
             verdict=verdict,
-            diagnoses=() if succeeded else diagnoses_at_end(verdict, self._watch, history, looker.last),
-            findings=(*looker.findings, *failures)
-            if succeeded
-            else (*looker.findings, *self._shower.findings),
+            diagnoses=diagnoses,
+            findings=(*looker.findings, *findings),
             phases=phases_at_end(self._watch.facts, history),
             service=looker.service,
             service_deployment_arn=looker.arn,
@@ -182,23 +183,27 @@ class Watcher:
         )
 
 
+def _of_failures(diagnoses: tuple[Diagnosis, ...], history: History) -> tuple[Diagnosis, ...]:
+    """Return the causes for which tasks of a rollout that succeeded had failed."""
+    failed = {task.id for task in failures_of(history)}
+    return tuple(each for each in diagnoses if failed.intersection(each.tasks))
+
+
 def _failures_before_success(
-    verdict: Verdict, watch: Watch, history: History, last: LastLook
+    verdict: Verdict, diagnoses: tuple[Diagnosis, ...], history: History
 ) -> tuple[Finding, ...]:
-    """Return the warning over a success before which tasks of the new revision failed, with their cause."""
+    """Return the warning over a success before which tasks of the new revision failed."""
     failed = failures_of(history)
     if not failed:
         return ()
-    cause = next(iter(diagnoses_at_end(verdict, watch, history, last)), None)
-    why = f" {cause.code}: {cause.message}" if cause else ""
-    again = "" if verdict.stable else " One of them failed after AWS had called the deployment complete."
+    why = f" ({', '.join(each.code for each in diagnoses)})" if diagnoses else ""
+    good = "" if verdict.stable else " It was not marked as good to roll back to."
     return (
         Finding(
             code="tasks-failed",
             severity=Severity.WARNING,
-            message=f"{count(len(failed), 'task')} of the new revision failed before the rest was up."
-            f"{again}{why}",
-            hint=cause.hint if cause else "Look at their logs before you rely on this revision.",
+            message=f"{count(len(failed), 'task')} of the new revision failed before it was up{why}.{good}",
+            hint="Look at their cause before you rely on this revision.",
         ),
     )
 

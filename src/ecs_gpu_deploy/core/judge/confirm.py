@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
+from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import settle_seconds
 from ecs_gpu_deploy.core.judge.evidence import (
     SETTLE_SECONDS,
@@ -18,7 +19,7 @@ from ecs_gpu_deploy.core.judge.evidence import (
     is_leaving,
     passes_checks,
 )
-from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_ours
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_ours, up_seconds
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.text import count
@@ -47,6 +48,7 @@ def confirmed(
             return Verdict(
                 outcome=Outcome.SUCCEEDED,
                 reason="The deployment completed; a newer one has begun since.",
+                stable=not failures_of(history),
             )
         lags = True
         if waited < LAG_SECONDS:
@@ -61,11 +63,11 @@ def confirmed(
         _too_few(running, needed, waited, lags=lags)
         or _unhealthy(watched, snapshot, history, needed=needed, waited=waited, facts=facts)
         or _other_image(watched, history, waited)
-        or _settled(watched, history, waited)
+        or _settled(watched, service, history, needed=needed, now=now, waited=waited)
         or Verdict(
             outcome=Outcome.SUCCEEDED,
             reason=f"The deployment completed: {_seen(watched, snapshot, service, history, needed)}.",
-            stable=not _failed_since_success(history),
+            stable=_is_stable(watched, history, needed=needed, now=now),
         )
     )
 
@@ -178,22 +180,61 @@ def failures_of(history: History) -> tuple[Task, ...]:
     return tuple(task for task in history.stopped if is_failure(task))
 
 
-def _settled(watched: Watched, history: History, waited: float) -> Waiting | None:
-    """Return Waiting while a rollout whose tasks failed has not been up for its settle time."""
+def _settled(
+    watched: Watched, service: Service, history: History, *, needed: int, now: float, waited: float
+) -> Verdict | Waiting | None:
+    """Return Waiting while a rollout whose tasks failed has not been up for its settle time.
+
+    A task that fails after AWS has called it finished begins that anew: then as many as are needed must have
+    run that long. As many failures as the breaker allows while none of them does are a crash loop (page "How
+    the Amazon ECS deployment circuit breaker detects failures": it evaluates no finished deployment).
+    """
     failed = len(failures_of(history))
     settle = settle_seconds(watched, history, failed)
-    if waited >= settle or _failed_since_success(history):
+    since = len(_failed_since_success(history))
+    lasting = _lasting(history, settle, now)
+    if since and settle and lasting < needed and waited < SETTLE_BOUND:
+        if not lasting and since >= threshold(service.circuit_breaker, service.desired_count):
+            return Verdict(
+                outcome=Outcome.FAILED,
+                reason=f"AWS calls the deployment complete, but {count(since, 'task')} of it failed since, "
+                f"and none has run for {settle:.0f} s.",
+            )
+        tasks = f"{count(since, 'task')} failed since"
+        return Waiting(note=f"AWS calls the deployment complete; {tasks}, and {lasting} of {needed} last")
+    if waited >= settle:
         return None
     before = f" after {count(failed, 'failed task')}" if failed else ""
     return Waiting(note=f"AWS calls the deployment complete{before}; it is watched for {settle:.0f} s")
 
 
-def _failed_since_success(history: History) -> bool:
-    """Say whether a task of ours failed after AWS had called the deployment finished, by AWS's clock."""
+SETTLE_BOUND = 300.0
+"""How long tasks that fail after AWS has called the deployment finished may prolong the wait, in seconds."""
+
+
+def _lasting(history: History, settle: float, now: float) -> int:
+    """Return how many tasks of ours have run for the settle time."""
+    return sum(up_seconds(history, task, now) >= settle for task in _up(history))
+
+
+def _is_stable(watched: Watched, history: History, *, needed: int, now: float) -> bool:
+    """Say whether a finished rollout is good enough to go back to: what failed of it, it has outlived.
+
+    Where somebody switched the wait off, nobody has seen that.
+    """
+    failed = len(failures_of(history))
+    settle = settle_seconds(watched, history, failed)
+    if not failed:
+        return True
+    return settle > 0 and (not _failed_since_success(history) or _lasting(history, settle, now) >= needed)
+
+
+def _failed_since_success(history: History) -> tuple[Task, ...]:
+    """Return the tasks of ours that failed after AWS had called the deployment finished, by AWS's clock."""
     if history.success_since is None or history.offset is None:
-        return False
+        return ()
     since = history.success_since + history.offset
-    return any((task.stopped_at or 0.0) > since for task in failures_of(history))
+    return tuple(task for task in failures_of(history) if (task.stopped_at or 0.0) > since)
 
 
 def _seen(watched: Watched, snapshot: Snapshot, service: Service, history: History, needed: int) -> str:

@@ -44,8 +44,8 @@ class Watched:
     `crash_loop_threshold` is None for the breaker's own. `checked_containers` are those with a health check.
     `watched_from` is when the watch began where that is later than the rollout (epoch seconds).
     `drain_seconds` is how long an old task may take to leave: deregistration delay, stopTimeout and a margin.
-    `settle_seconds` is how long a rollout with failed tasks must stay up to be called good; None: as long as
-    its tasks took to fail.
+    `settle_seconds` is how long a finished rollout must stay up to be called good; None: as long as tasks of
+    it took to fail.
     """
 
     deployment_id: str

@@ -14,7 +14,7 @@ class Verdict:
 
     `without_candidate` says that ECS found nothing to roll back to.
     `requested` says that somebody asked AWS for this end, so that it has no technical cause; `stable` is
-    False where tasks of the revision failed after AWS had called it complete.
+    False where tasks of the revision failed and it has not outlived that: nothing to go back to later.
     """
 
     outcome: Outcome

@@ -182,7 +182,7 @@ def markdown_view(result: Result, details: Details) -> str:
     parts = [f"## {sign} {_title(result)}{what}", markdown(result.reason)]
     parts += [_pointed("➡️", hint) for hint in _own_hints(result)]
     if result.diagnoses:
-        parts.append("### Why")
+        parts.append("### What failed before" if result.outcome == Outcome.SUCCEEDED else "### Why")
         parts += [_diagnosis_markdown(diagnosis) for diagnosis in result.diagnoses]
     for name, body in details.sections.items():
         parts += [f"### {name}", body]

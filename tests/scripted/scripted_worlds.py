@@ -67,6 +67,7 @@ EXPECTED = {
         "changes",
     ),
     *("max_calls", "deploys", "deploys_not", "no_diagnoses", "updates", "succeeds_only_with", "phases_under"),
+    "marks",
 }
 _DEFAULTS: Mapping[str, Any] = {
     "run": "deploy",

@@ -165,6 +165,9 @@ def _changes(expect: Mapping[str, Any], aws: ScriptedAws, ended: Ended) -> list[
     may = {name.rstrip("?") for name in allowed}
     found += [f"{name} was called" for name in sorted(set(done) - may)]
     found += [f"{name} was not called" for name in sorted(must - set(done))]
+    marked = any(call.operation == "TagResource" for call in carried_out)
+    if expect.get("marks", marked) != marked:
+        found.append("the revision was marked" if marked else "the revision was not marked")
     if done.count("UpdateService") > expect.get("updates", 1):
         found.append(f"UpdateService {done.count('UpdateService')} times")
     needed = expect.get("succeeds_only_with")

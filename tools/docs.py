@@ -59,7 +59,7 @@ WHOLE: dict[str, Callable[[], str]] = {
     "docs/permissions.md": permissions,
     "action.yml": action_yml,
     "docs/diagnoses.md": diagnoses_markdown,
-    "docs/scenarios.md": lambda: scenarios_page(ROOT / "tests/scenarios"),
+    "docs/scenarios.md": lambda: scenarios_page(ROOT / "tests/scenarios", ROOT / "tests/scripted"),
 }
 
 

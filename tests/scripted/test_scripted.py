@@ -5,19 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shlex
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from scripted_aws import CHANGING, ScriptedAws, serve
-from scripted_names import CLUSTER, OURS, REGION, REGISTRY, SERVICE, digest_of, hexed
+from scripted_names import digest_of
+from scripted_run import Ended, run
 from scripted_state import State
 from scripted_worlds import OUTCOMES, load
 
@@ -35,76 +31,6 @@ CASES = [
     )
     for kind, world in load()
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How the program ended."""
-
-    code: int
-    shown: str
-    result: Mapping[str, Any]
-
-
-def arguments(world: Mapping[str, Any]) -> list[str]:
-    """Return the command line of a world."""
-    command, *flags = shlex.split(world["run"].replace("@OURS@", hexed(f"sd{OURS}", 21)))
-    named = [f"--cluster={CLUSTER}"]
-    if command != "run-task" and "--task" not in world["run"]:
-        named.append(f"--service={SERVICE}")
-    if command == "deploy" and world.get("image", "v2"):
-        tag = world.get("image", "v2")
-        named.append(f"--image={tag if '/' in tag else f'{REGISTRY}/rag:{tag}'}")
-    if command == "deploy" and len(world["containers"]) > 1 and "--container" not in world["run"]:
-        named.append("--container=rag")
-    if command == "run-task":
-        named += ["--task-definition=job:1", "--subnets=subnet-0123456789abcdef0"]
-    if world.get("bare"):
-        named = []
-    return [command, *named, *flags, "--result-file=result.json"]
-
-
-def run(aws: ScriptedAws, world: Mapping[str, Any], folder: Path) -> Ended:
-    """Run the program in *folder* against the world."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "GITHUB_", "CI_", "RUNNER_", "ECS_GPU_DEPLOY"))
-    }
-    environment = kept | {
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": REGION,
-        "ECS_GPU_DEPLOY_CLOCK": f"{aws.endpoint}/_clock",
-        **world.get("environment", {}),
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "ecs_gpu_deploy", *arguments(world)],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        if "cancel" in world:
-            second, name = (
-                world["cancel"] if isinstance(world["cancel"], list) else (world["cancel"], "SIGINT")
-            )
-            aws.cancel_at, aws.on_cancel = second, lambda: process.send_signal(signal.Signals[name])
-        try:
-            shown = process.communicate(timeout=90)[0]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-    file = folder / "result.json"
-    return Ended(
-        code=process.returncode,
-        shown=shown,
-        result=json.loads(file.read_text(encoding="utf-8")) if file.exists() else {},
-    )
 
 
 def wrongs(world: Mapping[str, Any], aws: ScriptedAws, ended: Ended) -> list[str]:
@@ -146,7 +72,9 @@ def _wrongs(expect: Mapping[str, Any], aws: ScriptedAws, ended: Ended) -> list[s
     if not earliest <= aws.seconds <= latest:
         found.append(f"verdict at {aws.seconds:.0f} s, not between {earliest} and {latest}")
     found += _changes(expect, aws, ended)
-    longest = max((phase["seconds"] for phase in result.get("phases", ())), default=0)
+    phases = [phase["seconds"] for phase in result.get("phases", ())]
+    found += [f"a phase of {seconds} s" for seconds in phases if seconds < 0]
+    longest = max(phases, default=0)
     if longest > expect.get("phases_under", 1e9):
         found.append(f"a phase of {longest:.0f} s")
     if len(aws.calls) > expect.get("max_calls", 100_000):
@@ -220,6 +148,8 @@ def _record(
         "problems": aws.problems,
         "calls": len(aws.calls),
         "seconds": round(aws.seconds, 1),
+        "cpu": round(ended.cpu, 2),
+        "wall": round(ended.wall, 2),
         "exit": ended.code,
         "reason": ended.result.get("reason"),
         "diagnoses": [item["code"] for item in ended.result.get("diagnoses", ())],

@@ -85,6 +85,13 @@ locals {
 
   updating = [
     {
+      # Asked only where an image is not in ECR: it may come with its first pull.
+      Sid      = "SeeCacheRules"
+      Effect   = "Allow"
+      Action   = ["ecr:DescribePullThroughCacheRules"]
+      Resource = "*"
+    },
+    {
       # A rollback checks that what the old revision names is still there; the value of a secret is never read.
       Sid      = "CheckRoles"
       Effect   = "Allow"

@@ -105,6 +105,11 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "ecr:DescribeImages": _grant(
         REPOSITORY, "see the image, its digest, its scan", "the image is not checked"
     ),
+    "ecr:DescribePullThroughCacheRules": _grant(
+        ALL,
+        "see whether an image that is not there comes with its first pull",
+        "a missing image is refused, a missing repository is not checked",
+    ),
     "ecr:DescribeRepositories": _grant(REPOSITORY, "see the repository before a build"),
     "ecr:DescribeImageScanFindings": _grant(REPOSITORY, "read the scan (fail-on-severity)"),
     "ecr:BatchGetImage": _grant(REPOSITORY, "compare layers; push", "nothing is said of new layers"),

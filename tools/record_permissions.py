@@ -80,7 +80,7 @@ def _schedule(sandbox: RunningSandbox) -> None:
 
 
 def deployments(recorder: Recorder) -> None:
-    """A success, a rollback by the breaker, one of ours, one that finds no place, a wrong name."""
+    """Successes, rollbacks of AWS and of ours, no place, a wrong name, an image that is gone."""
     with _world() as sandbox:
         _schedule(sandbox)
         for tag in ("good", "v1", "good"):
@@ -98,6 +98,10 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "watch")
     with _world(**_without_breaker()) as sandbox:
         recorder.run(sandbox, "deploy", "--image", image("bad"), "--on-failure", "rollback")
+    gone = {"operation": "ecr:DescribeImages", "error": "ImageNotFoundException", "message": "gone"}
+    with _world(faults=[gone]) as sandbox:
+        recorder.run(sandbox, "deploy", "--image", image("gone"))
+        recorder.run(sandbox, "rollback", "--to", "1", "--force", "true")
     world = _without_breaker()
     with _world(**world) as sandbox:
         recorder.run(sandbox, "deploy", "--image", image("good"))
@@ -123,6 +127,9 @@ def batches(recorder: Recorder) -> None:
         flags = ("--cluster", "ki-cluster", "--task-definition")
         recorder.run(sandbox, "run-task", *flags, "ingest", "--tags", "team=ml")
         recorder.run(sandbox, "run-task", *flags, "endless", "--timeout", "2m", "--on-timeout", "stop")
+    gone = {"operation": "ecr:DescribeImages", "error": "ImageNotFoundException", "message": "gone"}
+    with _world(faults=[gone]) as sandbox:
+        recorder.run(sandbox, "run-task", *flags, "ki-rag-api")
 
 
 def builds(recorder: Recorder) -> None:

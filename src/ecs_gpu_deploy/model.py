@@ -82,6 +82,14 @@ class ServiceDeploymentStatus(OpenEnum):
         """Say whether AWS will not change this status any more."""
         return self in _TERMINAL
 
+    @property
+    def is_going_back(self) -> bool:
+        """Say whether the deployment is being rolled back now."""
+        return self in {
+            ServiceDeploymentStatus.ROLLBACK_REQUESTED,
+            ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS,
+        }
+
 
 _TERMINAL = frozenset(
     {

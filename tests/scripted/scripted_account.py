@@ -157,6 +157,11 @@ class Account:
             details.append(detail)
         return {"imageDetails": details}
 
+    def ecr_describe_pull_through_cache_rules(self, _: Mapping[str, Any]) -> Any:
+        """Answer with the rules that the world has, each by its prefix."""
+        rules = [{"ecrRepositoryPrefix": prefix} for prefix in self.world.get("cache_rules", ())]
+        return {"pullThroughCacheRules": rules}
+
     def ecr_batch_get_image(self, asked: Mapping[str, Any]) -> Any:
         """Answer with a manifest of one large and one small layer for each image named."""
         details = self.ecr_describe_images(asked)["imageDetails"]

@@ -36,6 +36,7 @@ KEYS = {
         "images",
         "untagged",
         "archived",
+        "cache_rules",
     ),
     *("instances", "old", "tasks", "phases", "failed", "events", "auto_events", "logs", "run_task", "stop"),
     *("other", "other_deployment", "services", "cluster", "providers", "groups", "activities", "alarms"),

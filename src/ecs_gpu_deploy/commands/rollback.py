@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ecs_gpu_deploy.core.definition.provenance import tag_value
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
 from ecs_gpu_deploy.core.past.revisions import Rollout, same_images
 from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.aws.revisions import revision_of, tag_revision
@@ -50,7 +51,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
         verdict = stop_and_watch(context, request.rollout, service, ongoing, chosen)
         return _told(verdict, left, chosen.name)
     if not request.supersede:
-        _refuse_others(service, past, chosen)
+        _refuse_others(context, service, past, chosen)
     if ongoing is None and _runs(service, chosen, past) and not request.force:
         return _left_alone(chosen, past)
 
@@ -117,21 +118,21 @@ def _number(name: str) -> int:
     return int(name.rpartition(":")[2])
 
 
-def _refuse_others(service: Service, past: Past, chosen: Chosen) -> None:
+def _refuse_others(context: Context, service: Service, past: Past, chosen: Chosen) -> None:
     """Refuse to go over another deployment; where AWS lists none, the classic deployments tell of it."""
-    ongoing = past.ongoing
+    rollout = past.ongoing
+    if rollout is not None:
+        ongoing: Ongoing | None = ongoing_of(rollout)
+        of = f"of {short_id(rollout.task_definition)}, "
+        why = f", and it did not begin from {short_id(chosen.name)}"
+    else:
+        ongoing = ongoing_classic(context.ecs.cluster, service) if past.rollouts is None else None
+        of = why = ""
     if ongoing is not None:
         raise Refused(
             f"Another deployment of the service {service.name!r} is ongoing "
-            f"({short_id(ongoing.task_definition)}, {ongoing.status}), and it did not begin from "
-            f"{short_id(chosen.name)}.",
-            hint="Wait for its end, or set supersede to true.",
-        )
-    states = {deployment.rollout_state for deployment in service.deployments}
-    if past.rollouts is None and RolloutState.IN_PROGRESS in states:
-        raise Refused(
-            f"Another deployment of the service {service.name!r} is ongoing.",
-            hint="Wait for its end, or set supersede to true.",
+            f"({of}{ongoing.told(context.clock.now())}){why}.",
+            hint=f"Wait for its end, or set supersede to true. {ongoing.hint}".strip(),
         )
 
 

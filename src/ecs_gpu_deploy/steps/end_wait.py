@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ecs_gpu_deploy.core.judge.observed import is_ours
 from ecs_gpu_deploy.core.judge.own_rollback import REFUSED_STOP_SECONDS, rollback_seconds, rollback_sentence
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
+from ecs_gpu_deploy.core.past.ongoing import stop_command
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, Unclear, one_line
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most, heeded_signals
@@ -94,12 +95,7 @@ def _watch_command(context: Context, before: Service, arn: str) -> str:
 
 
 def _rollback_command(context: Context, before: Service, arn: str) -> str:
-    if arn:
-        return f"aws ecs stop-service-deployment --stop-type ROLLBACK --service-deployment-arn {arn}"
-    return (
-        f"aws ecs update-service --cluster {shlex.quote(context.ecs.cluster)} "
-        f"--service {shlex.quote(before.name)} --task-definition {short_id(before.task_definition)}"
-    )
+    return stop_command(context.ecs.cluster, before.name, arn=arn, before=before.task_definition)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

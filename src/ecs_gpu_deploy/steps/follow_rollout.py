@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
+from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.layers import LayerDelta
+from ecs_gpu_deploy.core.image.moved_tag import moved_tag
+from ecs_gpu_deploy.core.judge.confirm import other_images
 from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.phases import IMAGE_PULL_SECONDS, PhaseFacts, leaving_seconds
 from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
@@ -17,9 +20,10 @@ from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.client import Aws
+from ecs_gpu_deploy.edges.aws.ecr import tag_names_now
 from ecs_gpu_deploy.edges.aws.load_balancer import TargetGroup, fetch_target_group
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals, held_signals
-from ecs_gpu_deploy.errors import Refused
+from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.inputs.requests import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.model import Deployment, Service, short_id
 from ecs_gpu_deploy.result import Outcome
@@ -140,7 +144,23 @@ def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> E
         context.record(still_running(context, before, watcher, why="we cannot see it any more"))
         raise
     context.record(ending)
+    if ending.verdict.outcome != Outcome.CANCELLED:
+        _tell_moved_tags(context, rollout.watch.watched, ending)
     return leave_or_roll_back(context, options, ending, before, watcher) if ending.verdict.ours else ending
+
+
+def _tell_moved_tags(context: Context, watched: Watched, ending: Ending) -> None:
+    """Record what became of the tags of the images that run, or ran, with another digest than deployed."""
+    tasks = (*ending.history.live, *ending.history.stopped)
+    other = {each.container: each for each in reversed(other_images(watched, tasks)) if "@" not in each.image}
+    for each in other.values():
+        with suppress(InvalidInput):
+            now = tag_names_now(context.aws, ImageReference.from_text(each.image))
+            context.record(
+                moved_tag(
+                    each.image, container=each.container, wanted=each.wanted, runs=each.runs, names_now=now
+                )
+            )
 
 
 def requirement_in(definition: Mapping[str, Any], service: Service) -> Requirement | None:

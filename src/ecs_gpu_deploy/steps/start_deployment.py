@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
 from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, Unclear, refused
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
@@ -29,7 +30,7 @@ def wait_for_others(context: Context, service: Service, request: DeployRequest) 
     began = clock.now()
     announced = False
     while ongoing := _ongoing(context.ecs, service):
-        what = f"Another deployment of the service {service.name!r} is ongoing ({ongoing})"
+        what = f"Another deployment of the service {service.name!r} is ongoing ({ongoing.told(clock.now())})"
         if request.ongoing == "supersede":
             context.record(
                 Finding(
@@ -43,10 +44,14 @@ def wait_for_others(context: Context, service: Service, request: DeployRequest) 
         if request.ongoing == "refuse":
             raise Refused(
                 f"{what}, so ours was not started.",
-                hint="Set ongoing to wait (or supersede), and give the workflow a concurrency group.",
+                hint="Set ongoing to wait (or supersede), and give the workflow a concurrency group. "
+                f"{ongoing.hint}".strip(),
             )
         if clock.now() - began >= wait.timeout:
-            raise Refused(f"{what} still after {span(wait.timeout)}, so ours was not started.")
+            raise Refused(
+                f"{what} still after {span(wait.timeout)}, so ours was not started.",
+                hint=ongoing.hint,
+            )
         if not announced:
             context.reporter.say(f"{what}; waiting for its end")
             announced = True
@@ -55,21 +60,20 @@ def wait_for_others(context: Context, service: Service, request: DeployRequest) 
     return service
 
 
-def _ongoing(ecs: Ecs, service: Service) -> str:
-    """Return what to call the deployment that is ongoing, or "".
+def _ongoing(ecs: Ecs, service: Service) -> Ongoing | None:
+    """Return the deployment that is ongoing.
 
     Where the list is denied, unknown to the endpoint or does not answer, the classic deployments tell.
     """
     try:
         for brief in ecs.fetch_deployments(service.name):
             if not brief.status.is_terminal:
-                return f"{short_id(brief.arn)}, {brief.status}"
+                return ongoing_of(brief)
     except AwsError as error:
         if not isinstance(error, Closed | Passing):
             raise refused(error, "list the service deployments") from error
-        states = [d for d in service.deployments if d.rollout_state == RolloutState.IN_PROGRESS]
-        return f"{states[0].id}, {states[0].rollout_state}" if states else ""
-    return ""
+        return ongoing_classic(ecs.cluster, service)
+    return None
 
 
 def start_deployment(context: Context, service: Service, arn: str, *, force: bool) -> Deployment | None:

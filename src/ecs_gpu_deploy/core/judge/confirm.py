@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import settle_seconds
@@ -152,15 +153,35 @@ def _by_group(targets: Sequence[TargetHealth]) -> dict[str, list[TargetHealth]]:
     return groups
 
 
-def _other_image(watched: Watched, history: History, waited: float) -> Verdict | Waiting | None:
-    wrong = [
-        f"{container.name} runs {container.image_digest}, not {watched.digests[container.name]}"
-        for task in _up(history)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherImage:
+    """A container of ours that runs another digest than the one deployed; `image` is as the task names it."""
+
+    container: str
+    image: str
+    runs: str
+    wanted: str
+
+
+def other_images(watched: Watched, tasks: Iterable[Task]) -> tuple[OtherImage, ...]:
+    """Return the containers of *tasks* that are shown with another digest than the one deployed."""
+    return tuple(
+        OtherImage(
+            container=container.name,
+            image=container.image,
+            runs=container.image_digest,
+            wanted=watched.digests[container.name],
+        )
+        for task in tasks
         for container in task.containers
         if container.name in watched.digests
         and container.image_digest
         and container.image_digest != watched.digests[container.name]
-    ]
+    )
+
+
+def _other_image(watched: Watched, history: History, waited: float) -> Verdict | Waiting | None:
+    wrong = other_images(watched, _up(history))
     if not wrong:
         return None
     if waited < SETTLE_SECONDS:
@@ -170,9 +191,8 @@ def _other_image(watched: Watched, history: History, waited: float) -> Verdict |
         if any("@" in container.image for task in _up(history) for container in task.containers)
         else " If its tag was moved meanwhile, set pin to digest."
     )
-    return Verdict(
-        outcome=Outcome.FAILED, reason=f"Another image runs than the one deployed: {wrong[0]}.{moved}"
-    )
+    told = f"{wrong[0].container} runs {wrong[0].runs}, not {wrong[0].wanted}"
+    return Verdict(outcome=Outcome.FAILED, reason=f"Another image runs than the one deployed: {told}.{moved}")
 
 
 def failures_of(history: History) -> tuple[Task, ...]:

@@ -94,10 +94,7 @@ class Rollout:
     @property
     def is_going_back(self) -> bool:
         """Say whether it is being rolled back now."""
-        return self.status in {
-            ServiceDeploymentStatus.ROLLBACK_REQUESTED,
-            ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS,
-        }
+        return self.status.is_going_back
 
 
 def rollouts_of(
@@ -353,7 +350,7 @@ class Match:
     @property
     def too(self) -> str:
         """Return what names the others after a clause, "" where there are none."""
-        return f" (as did {', '.join(self.others[:3])})" if self.others else ""
+        return f" ({', '.join(self.others[:3])} too)" if self.others else ""
 
 
 def _match(found: Sequence[tuple[Known, str]]) -> Match:

@@ -7,15 +7,21 @@ from itertools import islice
 from typing import Any
 
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
+from ecs_gpu_deploy.core.image.pull_through_cache import caching_prefix
 from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.image.stored_image import StoredImage
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Denied, needed_to, reading
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Denied, Unsupported, needed_to, reading
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.result import Finding, Severity
 
 _PAGE = 1000
 _MOST = 5 * _PAGE
+_NO_REPOSITORY = "RepositoryNotFoundException"
+_NOT_THERE = frozenset({_NO_REPOSITORY, "ImageNotFoundException"})
+_ALLOW_RULES = (
+    "For an image that comes through a pull-through cache rule allow ecr:DescribePullThroughCacheRules."
+)
 
 
 def _images(aws: Aws, repository: Repository, **params: Any) -> Iterator[StoredImage]:
@@ -35,8 +41,8 @@ def named(repository: Repository) -> Mapping[str, str]:
 def fetch_image(aws: Aws, reference: ImageReference) -> tuple[StoredImage, Finding | None]:
     """Look *reference* up in ECR; InvalidInput where it is not there or archived.
 
-    An image elsewhere than in ECR, or a permission that is missing, is a finding, no error: ECS may well
-    be allowed to pull what we cannot see.
+    An image elsewhere than in ECR, one that ECR fetches on its first pull, or a permission that is missing,
+    is a finding, no error: ECS may well be allowed to pull what we cannot see.
     """
     repository = Repository.of_image(reference)
     if repository is None:
@@ -51,9 +57,11 @@ def fetch_image(aws: Aws, reference: ImageReference) -> tuple[StoredImage, Findi
     try:
         image = next(_images(aws, repository, imageIds=[wanted]), None)
     except AwsError as error:
-        return StoredImage(digest=reference.digest), _not_checked(reference, repository.region, error)
+        if error.code in _NOT_THERE:
+            return StoredImage(digest=reference.digest), _before_first_pull(aws, reference, repository, error)
+        return StoredImage(digest=reference.digest), _not_checked(reference, error)
     if image is None:
-        raise _missing(reference, repository.region)
+        return StoredImage(digest=reference.digest), _before_first_pull(aws, reference, repository, None)
     if image.is_archived:
         raise InvalidInput(
             f"The image {reference} is archived in ECR, and an archived image cannot be pulled.",
@@ -64,25 +72,70 @@ def fetch_image(aws: Aws, reference: ImageReference) -> tuple[StoredImage, Findi
     return image, None
 
 
-def _missing(reference: ImageReference, region: str) -> InvalidInput:
-    return InvalidInput(
-        f"The image {reference} is not in ECR ({region}).",
+def _before_first_pull(
+    aws: Aws, reference: ImageReference, repository: Repository, error: AwsError | None
+) -> Finding:
+    """Return why an image that is not there may run all the same; InvalidInput where it cannot.
+
+    Where the rules are closed to us, a repository that does not exist may be one that a rule makes (its name
+    then has a prefix); an image that a repository lacks is held to be missing.
+    """
+    no_repository = error is not None and error.code == _NO_REPOSITORY
+    prefixes = _cache_prefixes(aws, repository)
+    prefix = caching_prefix(prefixes or (), repository.name)
+    if prefix:
+        return Finding(
+            code="image-not-checked",
+            severity=Severity.INFO,
+            message=f"{reference} comes through the pull-through cache rule {prefix!r} and is not in ECR "
+            "before its first pull, so whether it exists was not checked.",
+            hint="The first pull needs ecr:BatchImportUpstreamImage, and ecr:CreateRepository where there is "
+            "no repository yet.",
+        )
+    if prefixes is None and no_repository and "/" in repository.name:
+        return Finding(
+            code="image-not-checked",
+            severity=Severity.WARNING,
+            message=f"Whether {reference} exists could not be checked: there is no ECR repository "
+            f"{repository.name!r}, and whether a pull-through cache rule makes it on the first pull was not "
+            "shown.",
+            hint=f"Check the image's URI, its account and its Region. {_ALLOW_RULES}",
+        )
+    unseen = f" {_ALLOW_RULES}" if prefixes is None else ""
+    if no_repository:
+        raise InvalidInput(
+            f"There is no ECR repository {reference.repository!r} in the registry {reference.registry}.",
+            hint=f"Check the image's URI, its account and its Region.{unseen}",
+        ) from error
+    raise InvalidInput(
+        f"The image {reference} is not in ECR ({repository.region}).",
         hint="Push it first, and check the tag: a tag is case-sensitive, and a lifecycle policy may have "
-        "expired it.",
-    )
+        f"expired it.{unseen}",
+    ) from error
 
 
-def _not_checked(reference: ImageReference, region: str, error: AwsError) -> Finding:
-    match error.code:
-        case "ImageNotFoundException":
-            raise _missing(reference, region) from error
-        case "RepositoryNotFoundException":
-            raise InvalidInput(
-                f"There is no ECR repository {reference.repository!r} in the registry {reference.registry}.",
-                hint="Check the image's URI, its account and its Region.",
-            ) from error
-        case "InvalidParameterException":
-            raise InvalidInput(f"ECR refuses {reference}: {error.text}") from error
+def _cache_prefixes(aws: Aws, repository: Repository) -> tuple[str, ...] | None:
+    """Return the prefixes of the registry's pull-through cache rules, None where they are not shown."""
+    params = {"registryId": repository.account} if repository.account else {}
+    try:
+        rules = aws.pages(
+            "ecr",
+            "describe_pull_through_cache_rules",
+            params,
+            "pullThroughCacheRules",
+            region=repository.region,
+        )
+        with reading("ecr.DescribePullThroughCacheRules"):
+            return tuple(str(rule.get("ecrRepositoryPrefix", "")) for rule in rules)
+    except Unsupported:
+        return ()
+    except AwsError:
+        return None
+
+
+def _not_checked(reference: ImageReference, error: AwsError) -> Finding:
+    if error.code == "InvalidParameterException":
+        raise InvalidInput(f"ECR refuses {reference}: {error.text}") from error
     needed = " (the permission ecr:DescribeImages is missing)" if isinstance(error, Denied) else ""
     return Finding(
         code="image-not-checked",
@@ -101,6 +154,18 @@ def fetch_tagged(aws: Aws, repository: Repository, tag: str) -> StoredImage | No
             if error.code == "ImageNotFoundException":
                 return None
             raise
+
+
+def tag_names_now(aws: Aws, reference: ImageReference) -> str:
+    """Return the digest that the reference's tag names in ECR by now, "" where ECR does not show it."""
+    repository = Repository.of_image(reference)
+    if repository is None:
+        return ""
+    try:
+        image = next(_images(aws, repository, imageIds=[{"imageTag": reference.tag or "latest"}]), None)
+    except AwsError:
+        return ""
+    return image.digest if image else ""
 
 
 def fetch_all_images(aws: Aws, repository: Repository) -> tuple[StoredImage, ...]:
@@ -142,7 +207,7 @@ def _by_name(aws: Aws, repository: Repository) -> Mapping[str, StoredImage] | No
         listed = _images(aws, repository, maxResults=_PAGE, filter={"imageStatus": "ANY"})
         images = list(islice(listed, _MOST))
     except AwsError as error:
-        return {} if error.code == "RepositoryNotFoundException" else None
+        return {} if error.code == _NO_REPOSITORY else None
     if len(images) == _MOST:
         return None
     return {name: image for image in images for name in (image.digest, *image.tags)}

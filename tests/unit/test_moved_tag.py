@@ -16,7 +16,7 @@ A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
         pytest.param(C, "The tag of rag:live was moved during the rollout: ", "", id="and once more since"),
         pytest.param("", "The tag of rag:live was probably moved during ", "", id="ECR does not show it"),
         pytest.param(
-            A, "The tag of rag:live was not moved, but ", "ECS_IMAGE_PULL_BEHAVIOR", id="an old image was kept"
+            A, "The tag of rag:live was not moved, but ", "ECS_IMAGE_PULL_BEHAVIOR", id="an old one was kept"
         ),
     ],
 )

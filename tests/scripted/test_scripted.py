@@ -13,6 +13,7 @@ import pytest
 import yaml
 from scripted_aws import CHANGING, ScriptedAws, serve
 from scripted_names import digest_of
+from scripted_pace import pace
 from scripted_run import Ended, run
 from scripted_state import State
 from scripted_worlds import OUTCOMES, load
@@ -146,7 +147,7 @@ def _record(
         "world": world["world"],
         "wrongs": found,
         "problems": aws.problems,
-        "calls": len(aws.calls),
+        **pace(aws),
         "seconds": round(aws.seconds, 1),
         "cpu": round(ended.cpu, 2),
         "wall": round(ended.wall, 2),

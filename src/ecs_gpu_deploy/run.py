@@ -102,7 +102,7 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         facts += role.findings()
         aws = _connect(options, role, clock, github, calls)
         frame = live_frame(sys.stdout, ticks=isinstance(clock, WallClock))
-        reporter = Reporter(clock, sys.stdout, groups=github, frame=frame)
+        reporter = Reporter(clock, sys.stdout, groups=github, frame=frame, began=began)
         ecs = Ecs(aws, options.cluster or "default")
         verdict = run(Context(aws=aws, ecs=ecs, clock=clock, reporter=reporter, record=facts.append))
         result = _result(options, known_from(facts), verdict)
@@ -117,7 +117,7 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     if reporter is not None:
         reporter.close()
     now = clock.now() if clock is not None else 0.0
-    details = _details(options, known_from(facts), reporter, now)
+    details = _details(options, known_from(facts), now)
     if reporter is not None and result.outcome != Outcome.SUCCEEDED:
         for title, text in log_blocks(details):
             reporter.block(text, title=title)
@@ -200,18 +200,19 @@ def _error_result(options: RunOptions, known: Known, error: DeployError) -> Resu
     )
 
 
-def _details(options: RunOptions, known: Known, reporter: Reporter | None, now: float) -> Details:
+def _details(options: RunOptions, known: Known, now: float) -> Details:
     ending, batch, shown = known.ending, known.batch, known.shown
     return Details(
         changes=shown.changes if shown else (),
         links=shown.links if shown else None,
         next_command=known.next_command,
         sections=known.sections,
-        spans=reporter.timeline.spans if reporter else (),
+        stays=ending.history.stays if ending else (),
         gpus=ending.gpus if ending else (),
         log_tails=ending.log_tails if ending else batch.log_tails if batch else (),
         ended_at=now,
         gpu_hourly_cost=options.gpu_hourly_cost,
+        is_taken_back=known.is_rollback_sent,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from ecs_gpu_deploy.result import Outcome
 from scenario_run import POLL_INTERVAL, run, scenarios
+from told_durations import differences
 
 CHANGING = ("Update", "Register", "Create", "Delete", "Deregister", "Stop", "Run", "Start", "Tag", "Put")
 
@@ -53,3 +54,4 @@ def test_scenario(scenario, tmp_path):
     if ran.after_aws is not None and not scenario.get("world", {}).keys() & {"faults", "deny"}:
         assert ran.after_aws <= POLL_INTERVAL + 1, f"{ran.after_aws} s after AWS"
     assert ran.summary.startswith("## ")
+    assert not differences(shown, ran.summary, result), ran.summary

@@ -31,6 +31,7 @@ class Ended:
     code: int
     shown: str
     result: Mapping[str, Any]
+    summary: str
     cpu: float
     wall: float
 
@@ -69,6 +70,7 @@ def run(aws: ScriptedAws, world: Mapping[str, Any], folder: Path) -> Ended:
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": REGION,
         "ECS_GPU_DEPLOY_CLOCK": f"{aws.endpoint}/_clock",
+        "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
         **world.get("environment", {}),
     }
     began, used = time.perf_counter(), _children()
@@ -90,11 +92,12 @@ def run(aws: ScriptedAws, world: Mapping[str, Any], folder: Path) -> Ended:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    file = folder / "result.json"
+    file, summary = folder / "result.json", folder / "summary.md"
     return Ended(
         code=process.returncode,
         shown=shown,
         result=json.loads(file.read_text(encoding="utf-8")) if file.exists() else {},
+        summary=summary.read_text(encoding="utf-8") if summary.exists() else "",
         cpu=_children() - used,
         wall=time.perf_counter() - began,
     )

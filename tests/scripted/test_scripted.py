@@ -18,6 +18,8 @@ from scripted_run import Ended, run
 from scripted_state import State
 from scripted_worlds import OUTCOMES, load
 
+from told_durations import differences
+
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "ecs_gpu_deploy"
 KNOWN = frozenset(yaml.safe_load((HERE / "known.yml").read_text(encoding="utf-8")))
@@ -72,6 +74,7 @@ def _wrongs(expect: Mapping[str, Any], aws: ScriptedAws, ended: Ended) -> list[s
     earliest, latest = expect.get("at", (-1e9, 1e9))
     if not earliest <= aws.seconds <= latest:
         found.append(f"verdict at {aws.seconds:.0f} s, not between {earliest} and {latest}")
+    found += differences(ended.shown, ended.summary, result) if result else []
     found += _changes(expect, aws, ended)
     phases = [phase["seconds"] for phase in result.get("phases", ())]
     found += [f"a phase of {seconds} s" for seconds in phases if seconds < 0]

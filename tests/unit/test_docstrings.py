@@ -19,6 +19,7 @@ RULES = [
     if path.name != "__init__.py"
 ]
 OURS = {
+    "core/judge/stays.py": "how the time of a rollout is counted",
     "core/judge/verdict.py": "the words of a verdict",
     "core/judge/watch.py": "what a wait is told",
     "ecs_model/engine.py": "the model's face to its callers; the rules are behind it",

@@ -7,7 +7,6 @@ import pytest
 from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.core.show.progress import Hook, Progress
 from ecs_gpu_deploy.core.show.progress_view import event_line, frame, hook_lines, progress_line, ticked
-from ecs_gpu_deploy.core.show.timeline import PhaseSpan, Timeline
 
 LOADING = Progress(
     at=1000,
@@ -15,6 +14,7 @@ LOADING = Progress(
     phase=PhaseName.LOAD,
     phase_seconds=543,
     deadline=1200,
+    before={PhaseName.PLACEMENT: 5, PhaseName.PULL: 372, PhaseName.LOAD: 543},
     new_running=2,
     new_desired=2,
     old_running=2,
@@ -22,13 +22,6 @@ LOADING = Progress(
     breaker_failures=1,
     breaker_threshold=3,
     failed_tasks=1,
-)
-BEFORE = Timeline(
-    spans=(
-        PhaseSpan(name=PhaseName.PLACEMENT, began_at=80, ended_at=85),
-        PhaseSpan(name=PhaseName.PULL, began_at=85, ended_at=457),
-        PhaseSpan(name=PhaseName.LOAD, began_at=457, ended_at=1000),
-    )
 )
 HOOK = Hook(
     id="hook-1",
@@ -105,17 +98,17 @@ def having(**changes):
     ],
 )
 def test_a_log_line(progress, line):
-    assert progress_line(progress, BEFORE) == line
+    assert progress_line(progress) == line
 
 
 def test_a_note_is_told_once():
     waiting = having(note="the capacity provider scales out")
-    assert progress_line(waiting, BEFORE).endswith(" · the capacity provider scales out")
-    assert progress_line(waiting, BEFORE, told=waiting.note).endswith(" · breaker 1/3")
+    assert progress_line(waiting).endswith(" · the capacity provider scales out")
+    assert progress_line(waiting, told=waiting.note).endswith(" · breaker 1/3")
 
 
-def text(progress, timeline=BEFORE):
-    return "\n".join("".join(part for _, part in line) for line in frame(progress, timeline)).rstrip()
+def text(progress):
+    return "\n".join("".join(part for _, part in line) for line in frame(progress)).rstrip()
 
 
 def test_the_frame_of_a_rollout():
@@ -131,8 +124,8 @@ def test_the_frame_of_a_rollout():
 
 
 def test_the_frame_of_a_late_phase_without_room():
-    late = having(phase=PhaseName.PLACEMENT, phase_seconds=1000, deadline=900, capacity_wait=990.0)
-    assert text(late, Timeline()) == (
+    late = having(phase=PhaseName.PLACEMENT, phase_seconds=1000, deadline=900, capacity_wait=990.0, before={})
+    assert text(late) == (
         "rollout 15m20s · new 2/2 running · old 2 · breaker 1/3\n"
         " ▸ placement  16m40s ━━━━━━━━━━━━━━━━━━━━━━━━ of 15m (late)\n"
         "   pull\n"
@@ -160,9 +153,7 @@ def test_the_frame_of_a_rollback_with_a_hook():
 
 
 def test_a_frame_is_marked_where_it_matters():
-    styles = {
-        part.strip(): style for line in frame(having(phase_seconds=1300), BEFORE) for style, part in line
-    }
+    styles = {part.strip(): style for line in frame(having(phase_seconds=1300)) for style, part in line}
     assert styles["✓ pull        6m12s"] == "done"
     assert styles["▸ load       21m40s"] == "late"
     assert styles["drain"] == "quiet"

@@ -8,6 +8,7 @@ import pytest
 
 from ecs_gpu_deploy.core.definition.diff import Change
 from ecs_gpu_deploy.core.judge.phases import PhaseName
+from ecs_gpu_deploy.core.judge.stays import Stay
 from ecs_gpu_deploy.core.show.progress import TaskGpus
 from ecs_gpu_deploy.core.show.report import (
     Details,
@@ -18,7 +19,6 @@ from ecs_gpu_deploy.core.show.report import (
     result_json,
     text_view,
 )
-from ecs_gpu_deploy.core.show.timeline import PhaseSpan
 from ecs_gpu_deploy.model import LogTail
 from ecs_gpu_deploy.result import Diagnosis, Finding, NextStep, Outcome, Phase, Result, Severity
 
@@ -58,12 +58,14 @@ DETAILS = Details(
     ),
     links={"Deployments": "https://example.com/d", "Tasks": "https://example.com/t"},
     next_command="ecs-gpu-deploy watch --cluster ki --service rag",
-    spans=(
-        PhaseSpan(name=PhaseName.PLACEMENT, began_at=AT, ended_at=AT + 5),
-        PhaseSpan(name=PhaseName.LOAD, began_at=AT + 5, ended_at=AT + 400, is_late=True),
+    stays=(
+        Stay(name=PhaseName.PLACEMENT, began_at=AT, ended_at=AT + 5),
+        Stay(name=PhaseName.LOAD, began_at=AT + 5, ended_at=AT + 405),
     ),
     gpus=(
-        TaskGpus(task_id="fedcba9876543210", gpus=1, placed_at=AT + 5, stopped_at=AT + 125, failed=True),
+        TaskGpus(
+            task_id="fedcba9876543210", gpus=1, placed_at=AT + 5, stopped_at=AT + 125, ran=110, failed=True
+        ),
         TaskGpus(task_id="0123456789abcdef:#;", gpus=2, placed_at=AT + 130),
         TaskGpus(task_id="old", gpus=4, placed_at=AT - 9000, ours=False),
     ),

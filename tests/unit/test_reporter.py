@@ -59,7 +59,8 @@ def test_a_log_gets_what_changed_and_a_heartbeat(log):
     reporter = Reporter(Clock(), log)
     for seconds in range(0, 200, 5):
         reporter.progress(look(seconds))
-    reporter.progress(look(200, phase=PhaseName.LOAD, phase_seconds=3, deadline=600, new_running=2))
+    loading = {"phase": PhaseName.LOAD, "phase_seconds": 3, "before": {PhaseName.PULL: 197}}
+    reporter.progress(look(200, **loading, deadline=600, new_running=2))
     assert log.getvalue() == (
         "     0s  pull 0s of 30m · new 0/2 running · old 2\n"
         "     1m  pull 1m of 30m · new 0/2 running · old 2\n"

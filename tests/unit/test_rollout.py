@@ -312,7 +312,7 @@ def test_progress_moves_the_deadline_and_a_crash_loop_does_not():
     for at, tasks in ((1010, (pulling,)), (1200, (running,)), (1300, (running,)), (1400, (running, second))):
         history = observed(watched, history, look(at, OURS_WAITING, rollout("IN_PROGRESS"), tasks=tasks))
     assert (history.phase, history.phase_since, history.progress_at) == ("load", 1200, 1400)
-    assert history.extension == 200
+    assert history.allowed == {"pull": 0, "load": 200}
     history = observed(
         watched, history, look(1500, OURS_WAITING, rollout("IN_PROGRESS"), tasks=(crashed(1), second))
     )

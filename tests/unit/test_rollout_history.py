@@ -342,7 +342,12 @@ def test_each_phase_is_given_its_seconds_and_progress_moves_its_deadline() -> No
     )
     assert history.seconds == {PhaseName.PLACEMENT: 10, PhaseName.PULL: 130, PhaseName.START: 10}
     assert (history.phase, history.phase_since, history.progress_at) == (PhaseName.PULL, 1100, 1150)
-    assert history.extension == 50
+    assert [(s.name, s.began_at, s.ended_at) for s in history.stays] == [
+        ("placement", 1000, 1010),
+        ("pull", 1010, 1090),
+        ("start", 1090, 1100),
+        ("pull", 1100, 1150),
+    ]
     assert history.allowed[PhaseName.PULL] == 130
     assert history.allowed[PhaseName.START] == 0
 

@@ -13,7 +13,6 @@ from ecs_gpu_deploy.core.definition.diff import diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.show.timeline import Timeline
 from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals
 from ecs_gpu_deploy.errors import DeployError
@@ -121,7 +120,6 @@ def _part(
 def _one_by_one(parts: Sequence[_Part], arn: str) -> None:
     for part in parts:
         part.context.reporter.say(f"service {part.name}")
-        part.context.reporter.timeline = Timeline()
         try:
             part.verdict = roll_out(part.context, part.plan(arn))
         except Cancelled:
@@ -150,7 +148,6 @@ def _together(parts: Sequence[_Part], arn: str) -> None:
         if part.begun is None:
             continue
         part.context.reporter.say(f"service {part.name}: waiting for the verdict")
-        part.context.reporter.timeline = Timeline()
         own = replace(part.begun, cancelled=cancelled)
         part.verdict = follow_rollout(part.context, part.plan(arn), own)
         cancelled = cancelled or part.verdict.outcome == Outcome.CANCELLED

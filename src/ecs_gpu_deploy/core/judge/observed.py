@@ -19,6 +19,7 @@ from ecs_gpu_deploy.core.judge.evidence import (
     was_placed,
 )
 from ecs_gpu_deploy.core.judge.phases import PhaseName, phase_of, phase_of_task, rank
+from ecs_gpu_deploy.core.judge.stays import ROLLING_BACK, Stay, with_look
 from ecs_gpu_deploy.model import (
     Deployment,
     Event,
@@ -104,11 +105,11 @@ class History:
     `running_since` and `leaving_since` tell when a task (by ARN) was first seen running, or on its way out.
     `since_healthy` are the failed tasks of ours since one was last seen healthy. `unplaced_since` tells since
     when nothing of ours found a place, `placement_from` from when that is counted: since then nothing else
-    moved either. `progress_at` is when the rollout last came further than ever before; `seconds` were spent
-    in each phase, `allowed` are those of them that passed before its last progress. `ours_seen` says that
-    AWS has shown our deployment once, `missing_since` since when it does not know the service, `silent_since`
-    since when it does not show it. `desired_asked` is the desired count before AWS called the deployment
-    done, `offset` what AWS's clock is ahead of ours in seconds.
+    moved either. `progress_at` is when the rollout last came further than ever before; `stays` are the phases
+    in their order, `seconds` were spent in each, `allowed` are those that passed before its last progress.
+    `ours_seen` says that AWS has shown our deployment once, `missing_since` since when it does not know the
+    service, `silent_since` since when it does not show it. `desired_asked` is the desired count before AWS
+    called the deployment done, `offset` what AWS's clock is ahead of ours in seconds.
     """
 
     started_at: float
@@ -140,19 +141,16 @@ class History:
     phase_since: float = 0.0
     progress: float = -math.inf
     progress_at: float = 0.0
-    seconds: Mapping[PhaseName, float] = field(default_factory=dict)
+    stays: tuple[Stay, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
     allowed: Mapping[PhaseName, float] = field(default_factory=dict)
-
-    @property
-    def extension(self) -> float:
-        """Return the seconds by which progress has moved the deadline of the present phase."""
-        return max(self.progress_at - self.phase_since, 0.0)
 
 
 def history_at_start(watched: Watched) -> History:
     """Return the empty history of a rollout that begins now."""
     at = watched.started_at if watched.watched_from is None else watched.watched_from
-    return History(started_at=watched.started_at, seen_at=at, phase_since=at, progress_at=at)
+    stays = with_look((), PhaseName.PLACEMENT, at)
+    return History(started_at=watched.started_at, seen_at=at, phase_since=at, progress_at=at, stays=stays)
 
 
 def is_ours(watched: Watched, deployment: Deployment) -> bool:
@@ -364,7 +362,8 @@ def _with_phase(watched: Watched, history: History, snapshot: Snapshot, ours: De
         )
     )
     seconds, allowed = dict(history.seconds), dict(history.allowed)
-    seconds[history.phase] = seconds.get(history.phase, 0.0) + max(snapshot.at - history.seen_at, 0.0)
+    was = history.stays[-1].name if history.stays else history.phase
+    seconds[was] = seconds.get(was, 0.0) + max(snapshot.at - history.seen_at, 0.0)
     moved = phase != history.phase
     progress = _progress(watched, history, snapshot)
     further = progress > history.progress
@@ -379,6 +378,7 @@ def _with_phase(watched: Watched, history: History, snapshot: Snapshot, ours: De
         phase_since=snapshot.at if moved else history.phase_since,
         progress=max(progress, history.progress),
         progress_at=snapshot.at if further or moved else history.progress_at,
+        stays=with_look(history.stays, ROLLING_BACK if rolling_back else phase, snapshot.at),
         seconds=seconds,
         allowed=allowed,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ecs_gpu_deploy.core.judge.evidence import lifetime
 from ecs_gpu_deploy.core.text import log_line, short_arns, span
 from ecs_gpu_deploy.model import Task
 
@@ -14,7 +15,7 @@ def failure_lines(tasks: Sequence[Task]) -> tuple[str, ...]:
     """Return a line for each group of stopped *tasks* with the same reason and the same exit codes.
 
     `tasks 21479dca, 2243bac3 failed after 41s: Essential container in task exited — rag exit 1`. The seconds
-    are those from the start of the containers to the stop of the task.
+    are those for which the containers ran.
     """
     groups: dict[str, list[Task]] = {}
     for task in tasks:
@@ -39,7 +40,7 @@ def _who(tasks: Sequence[Task]) -> str:
 
 
 def _after(tasks: Sequence[Task]) -> str:
-    ran = [task.stopped_at - task.started_at for task in tasks if task.stopped_at and task.started_at]
+    ran = [lifetime(task) for task in tasks if task.started_at]
     if not ran:
         return ""
     shortest, longest = span(min(ran)), span(max(ran))

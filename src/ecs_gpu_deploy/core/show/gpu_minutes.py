@@ -19,11 +19,14 @@ class GpuMinutes:
     wasted: float = 0.0
 
 
-def gpu_minutes(tasks: Sequence[TaskGpus], *, until: float, outcome: Outcome) -> GpuMinutes:
+def gpu_minutes(
+    tasks: Sequence[TaskGpus], *, until: float, outcome: Outcome, is_taken_back: bool = False
+) -> GpuMinutes:
     """Return what the rollout's tasks held up to *until* (epoch seconds).
 
     A GPU is held from placement on, while the image is pulled and the model loads. Wasted is the time of
-    failed tasks, and all of it where the rollout ended without a task that serves.
+    failed tasks, and all of it where the rollout ended without a task that serves: by its *outcome*, or
+    because we had AWS roll it back.
     """
     held = wasted = 0.0
     for task in tasks:
@@ -32,7 +35,7 @@ def gpu_minutes(tasks: Sequence[TaskGpus], *, until: float, outcome: Outcome) ->
         ended = until if task.stopped_at is None else task.stopped_at
         minutes = task.gpus * max(ended - task.placed_at, 0.0) / 60
         held += minutes
-        if task.failed or outcome in _NOTHING_SERVES:
+        if task.failed or is_taken_back or outcome in _NOTHING_SERVES:
             wasted += minutes
     return GpuMinutes(held=held, wasted=wasted)
 

@@ -5,11 +5,12 @@ Times are epoch seconds, spans are seconds. A value that AWS did not show is Non
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
-from ecs_gpu_deploy.core.judge.evidence import is_failure, waits_for_old_container
+from ecs_gpu_deploy.core.judge.evidence import is_failure, lifetime, waits_for_old_container
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_ours, leaving_instances, ours_of
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Waiting
@@ -38,14 +39,16 @@ class TaskGpus:
 
     `gpus` counts whole GPUs and fractions, 0 where the task asks for none. The GPUs are held from
     `placed_at` (pull and load included) to `stopped_at`, which is None while the task lives; `placed_at` is
-    None for a task that never found a place. `failed` says that the task ended as a failure, `ours` that it
-    belongs to the new revision.
+    None for a task that never found a place. `ran` are the seconds for which its containers ran, None where
+    they never did or still do. `failed` says that the task ended as a failure, `ours` that it belongs to the
+    new revision.
     """
 
     task_id: str
     gpus: float
     placed_at: float | None
     stopped_at: float | None = None
+    ran: float | None = None
     failed: bool = False
     ours: bool = True
 
@@ -54,7 +57,8 @@ class TaskGpus:
 class Progress:
     """One look at a rollout that still goes on.
 
-    `deadline` are the seconds after which the phase is late. `new_*` count the tasks of our revision,
+    `phase_seconds` were spent in the phase up to now, over all stays in it, `deadline` are those after which
+    it is late, and `before` those of every phase at the last look. `new_*` count the tasks of our revision,
     `old_running` those of all others. `breaker_enabled` says whether the circuit breaker is on at all;
     `breaker_failures` of `breaker_threshold` are its own counters. `note` is one sentence about what AWS does
     where that is more than the phase tells. `capacity_wait` are the seconds for which nothing found a place
@@ -66,6 +70,7 @@ class Progress:
     phase: PhaseName
     phase_seconds: float
     deadline: float
+    before: Mapping[str, float] = field(default_factory=dict)
     new_running: int = 0
     new_desired: int = 0
     new_healthy: int = 0
@@ -129,8 +134,9 @@ def progress_of(
         at=now,
         started_at=watched.started_at,
         phase=history.phase,
-        phase_seconds=now - history.phase_since,
-        deadline=deadlines(facts)[history.phase] + history.extension,
+        phase_seconds=history.seconds.get(history.phase, 0.0),
+        deadline=deadlines(facts)[history.phase] + history.allowed.get(history.phase, 0.0),
+        before=history.seconds,
         new_running=ours.running_count if ours else 0,
         new_desired=ours.desired_count if ours else 0,
         new_healthy=history.healthy,
@@ -186,6 +192,7 @@ def gpus_of(
             gpus=gpus_per_task if gpus_per_task > 0 else _gpu_ids(task),
             placed_at=_placed_at(task),
             stopped_at=task.stopped_at if task.last_status == "STOPPED" else finished_at,
+            ran=lifetime(task) if task.last_status == "STOPPED" and task.started_at else None,
             failed=task.last_status == "STOPPED" and is_failure(task),
         )
         for task in tasks

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.core.show.progress import Hook, Progress
-from ecs_gpu_deploy.core.show.timeline import Timeline
 from ecs_gpu_deploy.core.text import count, log_line, short_arns, span
 
 _WORTH_TELLING = 60.0
@@ -22,26 +21,30 @@ Segment = tuple[str, str]
 Line = tuple[Segment, ...]
 
 
-def progress_line(progress: Progress, timeline: Timeline, *, told: str = "") -> str:
+def progress_line(progress: Progress, *, told: str = "") -> str:
     """Return one line: `pull 6m12s · load 9m03s of 20m · new 0/2 · old 2 · breaker 1/3`.
 
     Phases that are over are named where they took a minute or longer. A note that was *told* in the line
     before is left out: a heartbeat is short.
     """
     note = [] if progress.note == told else _note(progress)
-    return " · ".join([*_phases(progress, timeline), *_facts(progress), *_wait(progress), *note])
+    return " · ".join([*_phases(progress), *_facts(progress), *_wait(progress), *note])
 
 
-def _phases(progress: Progress, timeline: Timeline) -> list[str]:
+def _phases(progress: Progress) -> list[str]:
     if progress.rolling_back:
         return ["rolling back"]
-    over = [phase for phase in _ORDER if phase != progress.phase and _is_over(phase, progress, timeline)]
-    told = [phase for phase in over if timeline.seconds(phase) >= _WORTH_TELLING]
-    return [*(f"{phase} {span(timeline.seconds(phase))}" for phase in told), _current(progress)]
+    over = [phase for phase in _ORDER if phase != progress.phase and _is_over(phase, progress)]
+    told = [phase for phase in over if _spent(phase, progress) >= _WORTH_TELLING]
+    return [*(f"{phase} {span(_spent(phase, progress))}" for phase in told), _current(progress)]
 
 
-def _is_over(phase: PhaseName, progress: Progress, timeline: Timeline) -> bool:
-    return timeline.seconds(phase) > 0 and _ORDER.index(phase) < _ORDER.index(progress.phase)
+def _spent(phase: PhaseName, progress: Progress) -> float:
+    return progress.before.get(phase, 0.0)
+
+
+def _is_over(phase: PhaseName, progress: Progress) -> bool:
+    return _spent(phase, progress) > 0 and _ORDER.index(phase) < _ORDER.index(progress.phase)
 
 
 def _current(progress: Progress) -> str:
@@ -103,7 +106,7 @@ def event_line(message: str, *, service: str = "") -> str:
     return f"event: {log_line(short_arns(message.removeprefix(f'(service {service}) ')))}"
 
 
-def frame(progress: Progress, timeline: Timeline) -> tuple[Line, ...]:
+def frame(progress: Progress) -> tuple[Line, ...]:
     """Return the live view: a head, one line for each phase, and what there is to note."""
     head = "rolling back" if progress.rolling_back else "rollout"
     facts = "".join(f" · {fact}" for fact in _facts(progress))
@@ -114,14 +117,14 @@ def frame(progress: Progress, timeline: Timeline) -> tuple[Line, ...]:
             ("", facts),
         )
     ]
-    lines += [_phase_line(phase, progress, timeline) for phase in _ORDER]
+    lines += [_phase_line(phase, progress) for phase in _ORDER]
     lines += [(("late", f" ! {note}"),) for note in (*_wait(progress), *_note(progress))]
     if progress.hook is not None:
         lines += [(("active", f" {line}"),) for line in hook_lines(progress.hook, at=progress.at)]
     return tuple(lines)
 
 
-def _phase_line(phase: PhaseName, progress: Progress, timeline: Timeline) -> Line:
+def _phase_line(phase: PhaseName, progress: Progress) -> Line:
     name = f"{phase:<9}"
     if phase == progress.phase and not progress.rolling_back:
         style = "late" if progress.is_late else "active"
@@ -134,10 +137,10 @@ def _phase_line(phase: PhaseName, progress: Progress, timeline: Timeline) -> Lin
             ("quiet", "─" * (_BAR - full)),
             (style, limit + (" (late)" if progress.is_late else "")),
         )
-    if timeline.seconds(phase) > 0:
-        over = _is_over(phase, progress, timeline) and not progress.rolling_back
+    if _spent(phase, progress) > 0:
+        over = _is_over(phase, progress) and not progress.rolling_back
         sign = "✓" if over else "·"
-        return (("done" if over else "quiet", f" {sign} {name} {span(timeline.seconds(phase)):>7}"),)
+        return (("done" if over else "quiet", f" {sign} {name} {span(_spent(phase, progress)):>7}"),)
     return (("quiet", f"   {name}".rstrip()),)
 
 

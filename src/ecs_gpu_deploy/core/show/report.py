@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ecs_gpu_deploy.core.definition.diff import Change, diff_markdown
+from ecs_gpu_deploy.core.judge.stays import Stay
 from ecs_gpu_deploy.core.show.gpu_minutes import gpu_minutes, gpu_sentence
 from ecs_gpu_deploy.core.show.progress import TaskGpus
-from ecs_gpu_deploy.core.show.timeline import PhaseSpan, gantt
+from ecs_gpu_deploy.core.show.timeline import gantt
 from ecs_gpu_deploy.core.text import count, fenced, indented, log_line, markdown, span, table_code
 from ecs_gpu_deploy.model import LogTail, short_id
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Result, Severity
@@ -44,18 +45,20 @@ _TAILS = 3
 class Details:
     """What the views show beside the result.
 
-    `links` maps names to console pages, `next_command` rolls back or goes on watching, `spans` and `gpus`
-    are the timeline up to `ended_at` (epoch seconds), `gpu_hourly_cost` is what a GPU costs an hour.
+    `links` maps names to console pages, `next_command` rolls back or goes on watching, `stays` and `gpus`
+    are the timeline up to `ended_at` (epoch seconds), `gpu_hourly_cost` is what a GPU costs an hour;
+    `is_taken_back` says that AWS was told to roll the rollout back.
     `sections` are further parts of the summary, title to Markdown that is safe already.
     """
 
     changes: Sequence[Change] = ()
     links: Mapping[str, str] | None = None
     next_command: str = ""
-    spans: Sequence[PhaseSpan] = ()
+    stays: Sequence[Stay] = ()
     gpus: Sequence[TaskGpus] = ()
     ended_at: float = 0.0
     gpu_hourly_cost: float | None = None
+    is_taken_back: bool = False
     log_tails: Sequence[LogTail] = ()
     sections: Mapping[str, str] = field(default_factory=dict)
 
@@ -120,7 +123,12 @@ def text_view(result: Result, details: Details | None = None) -> str:
 
 
 def _gpu_time(result: Result, details: Details) -> str:
-    minutes = gpu_minutes(details.gpus, until=details.ended_at, outcome=result.outcome)
+    minutes = gpu_minutes(
+        details.gpus,
+        until=details.ended_at,
+        outcome=result.outcome,
+        is_taken_back=details.is_taken_back,
+    )
     return gpu_sentence(minutes, hourly_cost=details.gpu_hourly_cost)
 
 
@@ -197,7 +205,8 @@ def markdown_view(result: Result, details: Details) -> str:
     seen += [f"- ℹ️ No log lines of {markdown(problem)}" for problem in _log_problems(details)]
     if seen:
         parts += ["### Also seen", "\n".join(seen)]
-    timeline = gantt(_spans(result, details), details.gpus, until=details.ended_at)
+    late = {phase.name for phase in result.phases if phase.seconds > phase.deadline > 0}
+    timeline = gantt(_stays(result, details), details.gpus, until=details.ended_at, late=late)
     if timeline:
         parts += ["### Timeline", timeline]
     if details.changes:
@@ -226,21 +235,16 @@ def _pointed(sign: str, hint: str) -> str:
     return f"{sign} " + "\n\n".join(markdown(line) for line in hint.splitlines()) if hint else ""
 
 
-def _spans(result: Result, details: Details) -> Sequence[PhaseSpan]:
-    """Return the phases with their times; where only their lengths are known, one after the other.
-
-    The last one lasts until the verdict, which comes after the last look that showed it.
-    """
-    if details.spans:
-        *earlier, last = details.spans
-        return (*earlier, replace(last, ended_at=max(last.ended_at, details.ended_at)))
+def _stays(result: Result, details: Details) -> Sequence[Stay]:
+    """Return the phases with their times; where only their lengths are known, one after the other."""
+    if details.stays:
+        return details.stays
     at = details.ended_at - sum(phase.seconds for phase in result.phases)
-    spans = []
+    stays = []
     for phase in result.phases:
-        late = phase.seconds > phase.deadline > 0
-        spans.append(PhaseSpan(name=phase.name, began_at=at, ended_at=at + phase.seconds, is_late=late))
+        stays.append(Stay(name=phase.name, began_at=at, ended_at=at + phase.seconds))
         at += phase.seconds
-    return spans
+    return stays
 
 
 def _facts(result: Result, details: Details) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TextIO
 
 from ecs_gpu_deploy.core.show.progress import Progress
 from ecs_gpu_deploy.core.show.progress_view import frame, ticked
-from ecs_gpu_deploy.core.show.timeline import Timeline
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -28,7 +27,7 @@ class LiveFrame:
         from rich.live import Live  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        self._look: tuple[Progress, Timeline, float] | None = None
+        self._look: tuple[Progress, float] | None = None
         self._ticks = ticks
         self._text: Callable[..., Text] = Text
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
@@ -40,9 +39,9 @@ class LiveFrame:
             transient=True,
         )
 
-    def show(self, progress: Progress, timeline: Timeline) -> None:
+    def show(self, progress: Progress) -> None:
         """Draw the frame anew."""
-        self._look = (progress, timeline, time.monotonic())
+        self._look = (progress, time.monotonic())
         if not self._live.is_started:
             atexit.register(self.close)
             self._live.start()
@@ -62,9 +61,9 @@ class LiveFrame:
         text = self._text(no_wrap=True, overflow="ellipsis")
         if self._look is None:
             return text
-        progress, timeline, seen_at = self._look
+        progress, seen_at = self._look
         shown = ticked(progress, time.monotonic() - seen_at) if self._ticks else progress
-        for number, line in enumerate(frame(shown, timeline)):
+        for number, line in enumerate(frame(shown)):
             text.append("\n" if number else "")
             for style, part in line:
                 text.append(part, style=_STYLES.get(style, ""))

@@ -14,7 +14,6 @@ from typing import Protocol, TextIO
 
 from ecs_gpu_deploy.core.show.progress import Progress
 from ecs_gpu_deploy.core.show.progress_view import event_line, hook_lines, progress_line
-from ecs_gpu_deploy.core.show.timeline import Timeline
 from ecs_gpu_deploy.core.text import harmless, indented, span
 from ecs_gpu_deploy.edges.machine.clock import Clock
 
@@ -51,7 +50,7 @@ class Groups(Protocol):
 class Frame(Protocol):
     """A live view on a terminal."""
 
-    def show(self, progress: Progress, timeline: Timeline) -> None:
+    def show(self, progress: Progress) -> None:
         """Draw the frame anew."""
 
     def print(self, line: str) -> None:
@@ -71,17 +70,18 @@ class Reporter:
         *,
         groups: Groups | None = None,
         frame: Frame | None = None,
+        began: float | None = None,
     ) -> None:
+        """Count the time elapsed from *began* (epoch seconds), by default from now."""
         self._stream = stream
         self._clock = clock
         self._groups = groups if groups is not None and groups.is_here else None
         self._frame = frame
-        self._began = clock.now()
+        self._began = clock.now() if began is None else began
         self._last: tuple[object, ...] | None = None
         self._last_hook = ""
         self._told = ""
         self._spoke_at = self._began
-        self.timeline = Timeline()
 
     def say(self, text: str, *, now: float | None = None) -> None:
         """Write one line, with the time *now* where several lines tell of one look."""
@@ -112,17 +112,16 @@ class Reporter:
 
     def progress(self, progress: Progress) -> None:
         """Show how far the rollout is: a line when something changed or a minute has passed, or a frame."""
-        self.timeline = self.timeline.with_look(progress)
         now = progress.at
         if progress.hook is not None and progress.hook.id != self._last_hook:
             self._last_hook = progress.hook.id
             for line in hook_lines(progress.hook, at=now):
                 self._write(line, now)
         if self._frame is not None:
-            self._frame.show(progress, self.timeline)
+            self._frame.show(progress)
         elif progress.key != self._last or now - self._spoke_at >= HEARTBEAT_SECONDS:
             self._last = progress.key
-            self._write(progress_line(progress, self.timeline, told=self._told), now)
+            self._write(progress_line(progress, told=self._told), now)
             self._told = progress.note
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from ecs_gpu_deploy.core.judge.observed import Snapshot, Watched, history_at_sta
 from ecs_gpu_deploy.core.judge.pace import (
     LookTimes,
     instances_are_due,
+    is_calm,
     seconds_to_next_look,
     service_is_due,
     tasks_are_due,
@@ -16,6 +17,7 @@ from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.timing import HealthTiming
 from ecs_gpu_deploy.model import (
     CircuitBreaker,
+    LifecycleHook,
     Service,
     ServiceDeployment,
     ServiceDeploymentStatus,
@@ -230,6 +232,34 @@ def test_while_aws_only_waits_it_is_asked_less_and_less(deployment, service, qui
     assert seconds(deployment, service=service, quiet=quiet, watched=watched) == pytest.approx(expected)
 
 
+PAUSED = replace(
+    LOADING,
+    lifecycle_stage="POST_SCALE_UP",
+    hooks=(LifecycleHook(id="h", target_type="PAUSE", status="AWAITING_ACTION", expires_at=5000.0),),
+)
+
+
+@pytest.mark.parametrize(
+    ("hook", "quiet", "expected"),
+    [
+        pytest.param({}, 179.0, 5.0, id="at first as often as ever"),
+        pytest.param({}, 400.0, 20.0, id="a twentieth of what it has waited"),
+        pytest.param({"expires_at": 1200.0}, 3000.0, 100.0, id="not past its expiry"),
+        pytest.param({"expires_at": None}, 9000.0, 150.0, id="one that does not say when it expires"),
+        pytest.param({"status": "IN_PROGRESS"}, 3000.0, 10.0, id="a hook that runs awaits nobody"),
+    ],
+)
+def test_while_a_hook_awaits_somebody_aws_is_asked_less_and_less(hook, quiet, expected):
+    deployment = replace(PAUSED, hooks=(replace(PAUSED.hooks[0], **hook),))
+    watched = replace(WATCHED, timeout=86_400.0)
+    assert seconds(deployment, quiet=quiet, watched=watched) == pytest.approx(expected)
+
+
+def test_a_bake_is_no_calm_while_a_task_of_ours_is_not_healthy():
+    assert not is_calm(BAKING, replace(HISTORY, live=(Task(arn="t"),), healthy=0))
+    assert is_calm(BAKING, replace(HISTORY, live=(Task(arn="t"),), healthy=1))
+
+
 def test_a_bake_whose_length_the_service_does_not_say_is_that_of_the_deployment():
     facts = replace(FACTS, bake=600.0)
     assert seconds(BAKING, quiet=580.0, facts=facts) == pytest.approx(20.0)
@@ -242,7 +272,7 @@ def test_an_interval_that_somebody_chose_is_kept_while_aws_only_waits():
 
 
 @pytest.mark.parametrize(
-    ("quiet", "factor"), [(39.9, 1.0), (40.0, 2.0), (80.0, 2.0), (200.0, 5.0), (800.0, 20.0), (9000.0, 20.0)]
+    ("quiet", "factor"), [(39.9, 1.0), (40.0, 2.0), (80.0, 2.0), (200.0, 5.0), (800.0, 20.0), (9000.0, 30.0)]
 )
 def test_in_a_calm_all_views_are_read_less_and_less(quiet, factor):
     now = JUST.changed_at + quiet

@@ -100,7 +100,7 @@ class Looker:
             self._times = replace(self._times, changed_at=now)
         ended = self.deployment is not None and self.deployment.status.is_terminal
         whole = whole or ended
-        calm = self.deployment is not None and is_calm(self.deployment)
+        calm = is_calm(self.deployment, history)
         news = self.deployment is None or self._deployment_key != before or whole or self._stale
         chosen = self._watch.keeps_interval
         news = news or history.unplaced_since is not None or chosen

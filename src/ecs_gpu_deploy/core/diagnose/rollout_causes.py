@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
 from ecs_gpu_deploy.core.judge.culprit import side_containers
-from ecs_gpu_deploy.core.judge.evidence import is_failure, is_unplaced_event
+from ecs_gpu_deploy.core.judge.evidence import is_failure, is_unplaced_event, was_taken
 from ecs_gpu_deploy.core.judge.observed import History, ours_of, up_seconds
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -33,9 +33,10 @@ def diagnoses_at_end(
     failed = tuple(task for task in history.stopped if is_failure(task))
     if verdict.requested and not failed:
         return ()
+    taken = tuple(task for task in history.stopped if was_taken(task))
     well = not failed and verdict.outcome in _WITHOUT_CAUSE and not _is_overdue(watch, history)
     found = diagnoses_of(
-        tasks=(*history.live, *failed),
+        tasks=(*history.live, *failed, *(() if well else taken)),
         events=tuple(event for event in history.events if not (well and _is_ordinary(event, history))),
         target_health=() if well else history.target_health,
         log_tails=last.log_tails,
@@ -46,10 +47,15 @@ def diagnoses_at_end(
         proven=_proven(verdict, last),
         side=side_containers(watch.definition),
     )
-    found = _with_impaired_gpus(found, history, last)
+    found = _consequences_last(_with_impaired_gpus(found, history, last))
     if verdict.outcome in {Outcome.SUPERSEDED, Outcome.CANCELLED}:
         return tuple(d for d in found if d.code != "unknown")
     return _with_shortage(found, verdict, history)
+
+
+def _consequences_last(found: tuple[Diagnosis, ...]) -> tuple[Diagnosis, ...]:
+    """Put behind what failed the tasks that there was nothing to roll back to."""
+    return tuple(sorted(found, key=lambda each: each.code == "no-rollback-candidate"))
 
 
 _WITHOUT_CAUSE = frozenset({Outcome.CANCELLED, Outcome.SUPERSEDED, Outcome.TIMED_OUT, Outcome.REFUSED})

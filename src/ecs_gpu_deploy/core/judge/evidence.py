@@ -34,6 +34,16 @@ def is_failure(task: Task) -> bool:
     return "failed" in task.stopped_reason.lower() and task.stop_code != "UserInitiated"
 
 
+def was_taken(task: Task) -> bool:
+    """Say whether a stopped task lost its instance: a Spot reclaim, hardware, or a host that was terminated.
+
+    It did not fail by itself, and yet the breaker may count it (docs/aws-facts.md#stopped-tasks).
+    """
+    if task.stop_code in {"SpotInterruption", "TerminationNotice", "InfrastructureHealth"}:
+        return True
+    return task.stopped_reason.startswith("Host EC2 (instance")
+
+
 def is_unplaced_event(event: Event) -> bool:
     """Say whether AWS says that it found no room for a task (page "Amazon ECS service event messages")."""
     message = event.message

@@ -109,7 +109,8 @@ class History:
     in their order, `seconds` were spent in each, `allowed` are those that passed before its last progress.
     `ours_seen` says that AWS has shown our deployment once, `missing_since` since when it does not know the
     service, `silent_since` since when it does not show it. `desired_asked` is the desired count before AWS
-    called the deployment done, `offset` what AWS's clock is ahead of ours in seconds.
+    called the deployment done, `offset` what AWS's clock is ahead of ours in seconds. `rollback_asked` says that
+    it was seen in ROLLBACK_REQUESTED, the state into which StopServiceDeployment brings it.
     """
 
     started_at: float
@@ -137,6 +138,7 @@ class History:
     foreign_since: float | None = None
     failed_since: float | None = None
     failure_reason: str = ""
+    rollback_asked: bool = False
     phase: PhaseName = PhaseName.PLACEMENT
     phase_since: float = 0.0
     progress: float = -math.inf
@@ -200,6 +202,11 @@ def observed(watched: Watched, history: History, snapshot: Snapshot) -> History:
         missing_since=_since(history.missing_since, snapshot.at, snapshot.service is None),
         silent_since=_since(history.silent_since, snapshot.at, snapshot.stale),
         offset=clock_offset(watched, ours) if history.offset is None else history.offset,
+        rollback_asked=history.rollback_asked
+        or (
+            snapshot.deployment is not None
+            and snapshot.deployment.status == ServiceDeploymentStatus.ROLLBACK_REQUESTED
+        ),
     )
     if snapshot.tasks is not None:
         history = _with_tasks(watched, history, snapshot.tasks, snapshot.at)

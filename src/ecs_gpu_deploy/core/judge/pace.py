@@ -7,6 +7,7 @@ there is no rollback.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from ecs_gpu_deploy.core.judge.early_verdicts import placement_limit
 from ecs_gpu_deploy.core.judge.evidence import VANISHED_SECONDS
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
-from ecs_gpu_deploy.model import ServiceDeployment, ServiceDeploymentStatus
+from ecs_gpu_deploy.model import LifecycleHook, ServiceDeployment, ServiceDeploymentStatus
 
 STRETCH: Final = 2.0
 LONG_PULL_SECONDS: Final = 60.0
@@ -27,10 +28,10 @@ TASKS_SECONDS: Final = 45.0
 CHANGED_TASKS_SECONDS: Final = 10.0
 INSTANCES_SECONDS: Final = 60.0
 """How old each view may become, in seconds; the deployment itself is read at every look."""
-CALM_FROM_SECONDS: Final = 300.0
-CALM_STRETCH: Final = 20.0
+CALM_FROM_SECONDS: Final = 180.0
+CALM_STRETCH: Final = 30.0
 CALM_SECONDS: Final = 150.0
-"""How seldom AWS is asked in a bake of hours, and at least how often, in seconds."""
+"""How seldom AWS is asked in a bake or pause of hours, and at least how often, in seconds."""
 QUIET_SECONDS: Final = 40.0
 """After so many seconds without a change of the deployment, service and tasks are read half as often."""
 
@@ -52,9 +53,18 @@ class LookTimes:
         return min(max(STRETCH, since / QUIET_SECONDS), CALM_STRETCH) if calm else STRETCH
 
 
-def is_calm(deployment: ServiceDeployment) -> bool:
-    """Say whether AWS only waits: it bakes. That may take hours, and its end is known."""
-    return deployment.lifecycle_stage == "BAKE_TIME"
+def is_calm(deployment: ServiceDeployment | None, history: History) -> bool:
+    """Say whether AWS only waits, for hours perhaps: it bakes, or a hook awaits somebody's action.
+
+    Not while a new task of ours that was seen is not healthy yet.
+    """
+    if deployment is None or history.healthy < len(history.live):
+        return False
+    return deployment.lifecycle_stage == "BAKE_TIME" or _awaited(deployment) is not None
+
+
+def _awaited(deployment: ServiceDeployment) -> LifecycleHook | None:
+    return next((hook for hook in deployment.hooks if hook.awaits_action), None)
 
 
 def service_is_due(times: LookTimes, now: float, *, news: bool, calm: bool = False) -> bool:
@@ -97,13 +107,9 @@ def seconds_to_next_look(
         no_verdict_soon(watched, facts, history, snapshot, stretched) or _pulls(history, quiet)
     ):
         seconds = stretched
-    calm = snapshot.deployment is not None and is_calm(snapshot.deployment)
-    if calm and not given:
-        seconds = (
-            interval
-            if quiet < CALM_FROM_SECONDS
-            else _calm_seconds(_bake(snapshot, facts) - quiet, quiet, interval)
-        )
+    if snapshot.deployment is not None and is_calm(snapshot.deployment, history) and not given:
+        left = _left(snapshot.deployment, snapshot, history, facts, quiet)
+        seconds = interval if quiet < CALM_FROM_SECONDS else _calm_seconds(left, quiet, interval)
     ends = [watched.started_at + watched.timeout]
     if history.placement_from is not None:
         ends.append(history.placement_from + placement_limit(watched, history))
@@ -128,16 +134,23 @@ def seconds_to_next_batch_look(
     return max(SHORTEST_SECONDS, min(interval, *due))
 
 
-def _bake(snapshot: Snapshot, facts: PhaseFacts) -> float:
-    """Return the seconds of the bake time alone, without the steps before it."""
+def _left(
+    deployment: ServiceDeployment, snapshot: Snapshot, history: History, facts: PhaseFacts, quiet: float
+) -> float:
+    """Return the seconds until AWS goes on by itself: a hook that nobody answers expires, a bake time ends.
+
+    Infinite where a hook does not say when it expires.
+    """
+    if (hook := _awaited(deployment)) is not None:
+        return math.inf if hook.expires_at is None else hook.expires_at - snapshot.at - (history.offset or 0.0)
     own = snapshot.service.bake_time_minutes * 60.0 if snapshot.service is not None else 0.0
-    return own or facts.bake
+    return (own or facts.bake) - quiet
 
 
 def _calm_seconds(left: float, quiet: float, interval: float) -> float:
     """Return the seconds to the next look while AWS only waits: a twentieth of what it has waited.
 
-    *left* is what remains of the bake time; around its end AWS is asked every *interval* again.
+    *left* is when AWS goes on by itself; around that moment it is asked every *interval* again.
     """
     if -2 * CALM_SECONDS < left < interval:
         return interval

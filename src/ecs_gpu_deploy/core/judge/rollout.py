@@ -143,19 +143,21 @@ def _by_service_deployment(
 
 
 def _is_requested(deployment: ServiceDeployment, history: History) -> bool:
-    """Say whether somebody asked for this rollback: nothing that AWS rolls back for by itself has happened.
+    """Say whether somebody asked for this rollback: AWS showed it requested, or nothing else has happened.
 
     AWS's own reasons are the breaker, an alarm, a hook and its network settings
-    (docs/aws-facts.md#service-deployment-states).
+    (docs/aws-facts.md#service-deployment-states). For what is asked AWS shows ROLLBACK_REQUESTED for a moment
+    (docs/aws-facts.md#stopping-a-deployment).
     """
     by_itself = (
         deployment.breaker_status == "TRIGGERED"
         or bool(deployment.triggered_alarms)
         or any(hook.status in {"FAILED", "TIMED_OUT"} for hook in deployment.hooks)
-        or "rolled back because" in deployment.rollback_reason
-        or history.failed_since is not None
     )
-    return not by_itself and not history.since_healthy
+    if by_itself or history.rollback_asked:
+        return not by_itself
+    told = "rolled back because" in deployment.rollback_reason
+    return not told and history.failed_since is None and not history.since_healthy
 
 
 def _why(deployment: ServiceDeployment) -> str:

@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 _STOPS = frozenset({ServiceDeploymentStatus.STOPPED, ServiceDeploymentStatus.STOP_REQUESTED})
 _LOG_TAILS = 12
+LATE_LINES_SECONDS = 30.0
+"""How late CloudWatch Logs may show a line: a bound of ours, AWS names none."""
 
 
 class Looker:
@@ -65,7 +67,7 @@ class Looker:
         self._seen_key: tuple[object, ...] = ()
         self._known_stopped: frozenset[str] = frozenset()
         self._stale = True
-        self._tailed: set[str] = set()
+        self._tailed: dict[str, float] = {}
         self._shortage: Shortage | None = None
         self.service = service
         self.deployment: ServiceDeployment | None = None
@@ -229,8 +231,8 @@ class Looker:
             ended = self._known_stopped | {task.arn for task in stopped}
             self._known_stopped = self._ecs.stopped_arns & ended
         for task in stopped:
-            if task.started_by == ours and is_failure(task):
-                self._tail_logs(task)
+            if task.started_by == ours and is_failure(task) and task.id not in self._tailed:
+                self._tail_logs(task, now)
         return tasks
 
     def _look_at_targets(self, tasks: tuple[Task, ...] | None) -> tuple[TargetHealth, ...] | None:
@@ -243,25 +245,29 @@ class Looker:
             found += self._try("targets", partial(observe_targets, self._aws, arn)) or ()
         return tuple(found)
 
-    def _tail_logs(self, task: Task) -> None:
+    def _tail_logs(self, task: Task, now: float) -> None:
         """Keep the last lines of a failed task; of many failed ones, the first few tell enough."""
-        if task.id in self._tailed or len(self._tailed) >= _LOG_TAILS or not _has_started(task):
+        if len(self._tailed.keys() | {task.id}) > _LOG_TAILS or not _has_started(task):
             return
-        self._tailed.add(task.id)
+        self._tailed[task.id] = now
         for container in self._watch.containers:
             tail = fetch_log_tail(self._aws, container, task.id)
             self.log_tails[f"{task.id}/{tail.container}"] = tail
 
-    def tail_again(self, tasks: Sequence[Task]) -> bool:
-        """Ask once more for the lines of those of *tasks* that have none; say whether some may come."""
+    def tail_again(self, tasks: Sequence[Task], history: History, now: float) -> bool:
+        """Read the lines of those of *tasks* again whose last ones may have come since; say whether none came.
+
+        Lines arrive up to `LATE_LINES_SECONDS` after the container has ended.
+        """
         started = [task for task in tasks if _has_started(task)][-_LOG_TAILS:]
-        if not started or any(tail.lines for tail in self.log_tails.values()):
-            return False
         for task in started:
-            self._tailed.discard(task.id)
-            self._tail_logs(task)
-        told = [tail for tail in self.log_tails.values() if tail.task_id in {task.id for task in started}]
-        return any(tail.may_come and not tail.lines for tail in told)
+            ended = (task.stopped_at or now) - (history.offset or 0.0)
+            if self._tailed.get(task.id, 0.0) < ended + LATE_LINES_SECONDS:
+                self._tail_logs(task, now)
+        if any(tail.lines for tail in self.log_tails.values()):
+            return False
+        ids = {task.id for task in started}
+        return any(tail.may_come for tail in self.log_tails.values() if tail.task_id in ids)
 
     # Container instances
 

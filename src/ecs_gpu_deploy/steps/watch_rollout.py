@@ -23,7 +23,7 @@ from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.model import Event, LogTail, Service
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Phase, Severity
-from ecs_gpu_deploy.steps.observe_rollout import Looker
+from ecs_gpu_deploy.steps.observe_rollout import LATE_LINES_SECONDS, Looker
 
 __all__ = ["Ending", "Watch", "Watcher"]
 
@@ -139,12 +139,13 @@ class Watcher:
         return self.ending(verdict)
 
     def _wait_for_late_lines(self, verdict: Verdict) -> None:
-        """Ask for the log of failed tasks once more: lines arrive seconds after the container has ended."""
-        for _ in range(_LATE_LINES_TRIES):
-            if self._is_explained(verdict) or not self._looker.tail_again(failures_of(self.history)):
+        """Ask for the log of failed tasks once more; for a while, where none of them has shown a line yet."""
+        until = self._clock.now() + LATE_LINES_SECONDS
+        while not self._is_explained(verdict):
+            now = self._clock.now()
+            if not self._looker.tail_again(failures_of(self.history), self.history, now) or now >= until:
                 return
-            self._clock.sleep(_LATE_LINES_SECONDS)
-        self._looker.tail_again(failures_of(self.history))
+            self._clock.sleep(_LATE_LINES_STEP)
 
     def _is_explained(self, verdict: Verdict) -> bool:
         """Say whether the cause is known without the lines that have not come yet."""
@@ -215,8 +216,7 @@ def _knowing_events(watched: Watched, service: Service) -> Watched:
     return replace(watched, known_events=watched.known_events | frozenset(old))
 
 
-_LATE_LINES_SECONDS = 5.0
-_LATE_LINES_TRIES = 6
+_LATE_LINES_STEP = 5.0
 _UNEXPLAINED = frozenset({"container-exit", "unknown", "no-rollback-candidate"})
 _SHOWN_EVENTS = 160
 _ROUTINE = (

@@ -7,6 +7,7 @@ import pytest
 from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind, capacity_words, compute_of
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import requirement_of
+from ecs_gpu_deploy.core.capacity.holders import held_by
 from ecs_gpu_deploy.core.capacity.shortage import Answer, shortage_of
 from ecs_gpu_deploy.model import CircuitBreaker, Container, Service, Task
 
@@ -346,6 +347,43 @@ def test_an_instance_that_is_only_coming_takes_no_task_but_is_one(status):
 def test_one_silent_agent_beside_a_full_instance_is_not_why():
     found = answer(definition(), (instance(0, agentConnected=False), instance(1, free=0)))
     assert found.answer == Answer.OTHERS
+
+
+def test_an_instance_with_room_that_takes_no_task_is_named():
+    draining = instance(2, status="DRAINING")
+    silent = instance(3, agentConnected=False)
+    found = answer(definition(), (*FULL, draining, silent), old_tasks=OLD)
+    assert found.answer == Answer.OWN_TASKS
+    assert found.message.endswith(
+        f" No task goes to 1 instance with room while DRAINING: {draining.id}."
+        f" No task goes to 1 instance with room while no ECS agent answers there: {silent.id}."
+    )
+    full = instance(2, free=0, status="DRAINING")
+    assert "DRAINING" not in answer(definition(), (*FULL, full), old_tasks=OLD).message
+
+
+def test_who_else_holds_gpus_is_named():
+    def held(number, group, *gpus, **more):
+        container = Container(name="c", gpu_ids=gpus)
+        given = {"last_status": "RUNNING", "container_instance_arn": FULL[number].arn, **more}
+        return Task(arn=f"arn:x/{group}{gpus}", group=group, containers=(container,), **given)
+
+    tasks = (
+        held(0, "service:embedder", "GPU-0-0"),
+        held(1, "service:embedder", "GPU-1-0"),
+        held(1, "family:nightly", "GPU-1-1"),
+        held(0, "service:gone", "GPU-0-1", last_status="STOPPING"),
+        held(0, "service:elsewhere", "GPU-9-0", container_instance_arn="arn:other"),
+        held(0, "service:without"),
+    )
+    found = answer(definition(), FULL, other_tasks=tasks)
+    assert found.message.endswith(" Others hold GPUs here: embedder (2 GPUs), family nightly (1 GPU).")
+    assert "Others" not in answer(definition(gpus=None, memory=10**6), FULL, other_tasks=tasks).message
+
+
+def test_three_holders_are_named_and_the_others_counted():
+    assert held_by({"a": 4, "b": 3, "c": 1, "d": 1, "e": 1}) == "a (4 GPUs), b (3 GPUs), c (1 GPU), 2 others"
+    assert held_by({}) == ""
 
 
 def test_a_batch_has_no_old_tasks_and_no_breaker():

@@ -60,7 +60,12 @@ class BatchLooker:
         with suppress(ValueError, AwsError):
             requirement = requirement_of(self._definition, overrides=overrides)
             instances = self._ecs.observe_instances()
-            return shortage_of(requirement, instances, compute=compute, provisioning=provisioning)
+            others: tuple[Task, ...] = ()
+            with suppress(AwsError):
+                others = self._ecs.observe_cluster_tasks()
+            return shortage_of(
+                requirement, instances, compute=compute, provisioning=provisioning, other_tasks=others
+            )
         return None
 
     def look_at_logs(self, failed: Sequence[Task]) -> tuple[LogTail, ...]:

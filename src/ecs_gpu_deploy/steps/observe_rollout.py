@@ -69,6 +69,7 @@ class Looker:
         self._stale = True
         self._tailed: dict[str, float] = {}
         self._shortage: Shortage | None = None
+        self._cluster_tasks: tuple[Task, ...] | None = None
         self.service = service
         self.deployment: ServiceDeployment | None = None
         self.instances: tuple[ContainerInstance, ...] = ()
@@ -255,7 +256,7 @@ class Looker:
             self.log_tails[f"{task.id}/{tail.container}"] = tail
 
     def tail_again(self, tasks: Sequence[Task], history: History, now: float) -> bool:
-        """Read the lines of those of *tasks* again whose last ones may have come since; say whether none came.
+        """Read again the lines of *tasks* whose last ones may have come since; say whether none came.
 
         Lines arrive up to `LATE_LINES_SECONDS` after the container has ended.
         """
@@ -287,7 +288,7 @@ class Looker:
             is_unplaced_event(event) for event in self._present.events if event.id not in seen
         )
         if not provisioning and history.unplaced_since is None and not refused_now:
-            self._shortage = None
+            self._shortage = self._cluster_tasks = None
             return None
         if requirement is None or self.service.launch_type == "FARGATE":
             return None
@@ -310,8 +311,18 @@ class Looker:
             service=self.service,
             provisioning=provisioning,
             old_tasks=others,
+            other_tasks=self._others_in_cluster(fresh=fresh),
         )
         return self._shortage
+
+    def _others_in_cluster(self, *, fresh: bool) -> tuple[Task, ...]:
+        """Return the tasks of other services, as seen when the shortage began or, for a verdict, now."""
+        if fresh or self._cluster_tasks is None:
+            seen = self._try("cluster-tasks", self._ecs.observe_cluster_tasks)
+            self._unseen.discard("cluster-tasks")  # only names: no verdict waits for them
+            self._cluster_tasks = seen if seen is not None else self._cluster_tasks or ()
+        mine = f"service:{self.service.name}"
+        return tuple(task for task in self._cluster_tasks if task.group != mine)
 
     def look_at_instances_of(self, tasks: Sequence[Task]) -> None:
         """Add the container instances of *tasks* to those known: is their agent connected, their GPU well?"""
@@ -366,6 +377,7 @@ _WHAT = {
     "tasks": "the tasks",
     "targets": "the targets' health",
     "instances": "the container instances",
+    "cluster-tasks": "the tasks of other services",
 }
 _NEEDS = {
     "service-deployments": "The classic deployments decide instead; allow ecs:ListServiceDeployments and "
@@ -374,4 +386,6 @@ _NEEDS = {
     "targets": "Allow elasticloadbalancing:DescribeTargetHealth.",
     "instances": "Allow ecs:ListContainerInstances and ecs:DescribeContainerInstances: without them nobody "
     "can say why a task finds no place.",
+    "cluster-tasks": "Allow ecs:ListTasks and ecs:DescribeTasks in the whole cluster: without them "
+    "nobody can say who else holds GPUs.",
 }

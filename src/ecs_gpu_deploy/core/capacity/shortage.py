@@ -15,6 +15,7 @@ from enum import StrEnum
 from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind, capacity_words
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import Requirement, Room, Shortfall, fits, shortfalls, unmet_constraints
+from ecs_gpu_deploy.core.capacity.holders import gpus_held, held_by
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.model import Service, Task
@@ -68,12 +69,14 @@ def shortage_of(
     service: Service | None = None,
     provisioning: int = 0,
     old_tasks: Sequence[Task] = (),
+    other_tasks: Sequence[Task] = (),
 ) -> Shortage | None:
     """Return why a task of *requirement* finds no place among *instances*; None where one would take it.
 
     *provisioning* counts our tasks that wait for a capacity provider, *old_tasks* are the live tasks of the
-    *service* that is deployed; a batch has neither. Instances of other capacity providers than those of
-    *compute* do not count. Sources: docs/aws-facts.md#gpus-of-an-instance, #provisioning and #rounding.
+    *service* that is deployed; a batch has neither. *other_tasks* run in the cluster for somebody else, as
+    far as that was asked. Instances of other capacity providers than those of *compute* do not count.
+    Sources: docs/aws-facts.md#gpus-of-an-instance, #provisioning and #rounding.
     """
     if compute.kind is ComputeKind.FARGATE:
         return None
@@ -95,11 +98,14 @@ def shortage_of(
         return _disconnected(pool)
     if any(fits(requirement, each.room) for each in pool):
         return None
+    beside = _out_of_use(requirement, instances, compute) + _holders(requirement, pool, other_tasks)
     if service is not None and any(
         fits(requirement, _without(each, old_tasks, requirement)) for each in pool
     ):
-        return _own_tasks(requirement, service, pool, old_tasks)
-    return _others(requirement, pool)
+        found = _own_tasks(requirement, service, pool, old_tasks)
+    else:
+        found = _others(requirement, pool)
+    return replace(found, message=found.message + beside)
 
 
 def _pool(compute: Compute, instances: Sequence[ContainerInstance]) -> list[ContainerInstance]:
@@ -109,6 +115,37 @@ def _pool(compute: Compute, instances: Sequence[ContainerInstance]) -> list[Cont
         for each in instances
         if each.status in {"ACTIVE", "REGISTERING", ""} and (not names or each.capacity_provider in names)
     ]
+
+
+def _out_of_use(requirement: Requirement, instances: Sequence[ContainerInstance], compute: Compute) -> str:
+    """Say of instances that have room why they take no task: they are DRAINING, or no agent answers there.
+
+    Source: Developer Guide, "Draining Amazon ECS container instances".
+    """
+    names = compute.capacity_providers
+    roomy = [
+        each
+        for each in instances
+        if (not names or each.capacity_provider in names) and fits(requirement, _well(each.room))
+    ]
+    draining = [each for each in roomy if each.status == "DRAINING"]
+    silent = [each for each in roomy if each.status == "ACTIVE" and not each.agent_connected]
+    said = [(draining, "while DRAINING"), (silent, "while no ECS agent answers there")]
+    return "".join(
+        f" No task goes to {count(len(some), 'instance')} with room {why}: {_named(some)}."
+        for some, why in said
+        if some
+    )
+
+
+def _named(instances: Sequence[ContainerInstance]) -> str:
+    return ", ".join(each.id for each in instances[:3]) + (", …" if len(instances) > 3 else "")
+
+
+def _holders(requirement: Requirement, pool: Sequence[ContainerInstance], tasks: Sequence[Task]) -> str:
+    """Name the others who hold GPUs here, where a GPU is wanted."""
+    held = held_by(gpus_held(tasks, {each.arn for each in pool})) if requirement.gpus else ""
+    return f" Others hold GPUs here: {held}." if held else ""
 
 
 def _well(room: Room) -> Room:

@@ -142,7 +142,9 @@ def _left(
     Infinite where a hook does not say when it expires.
     """
     if (hook := _awaited(deployment)) is not None:
-        return math.inf if hook.expires_at is None else hook.expires_at - snapshot.at - (history.offset or 0.0)
+        return (
+            math.inf if hook.expires_at is None else hook.expires_at - snapshot.at - (history.offset or 0.0)
+        )
     own = snapshot.service.bake_time_minutes * 60.0 if snapshot.service is not None else 0.0
     return (own or facts.bake) - quiet
 

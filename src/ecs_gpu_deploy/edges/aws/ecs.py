@@ -29,6 +29,7 @@ from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id, tex
 
 _BATCH = 100
 _TAGGING = "ecs:TagResource"
+_MOST_TASKS = 500
 _MOST_INSTANCES = 500
 _FAULTY = frozenset({"ClientException", "InvalidParameterException"})
 
@@ -248,15 +249,25 @@ class Ecs:
         if with_stopped:
             stopped = frozenset(self._task_arns(service, "STOPPED"))
             arns += sorted(stopped - known)
+        tasks = self._tasks(arns)
+        if with_stopped:
+            self.stopped_arns = stopped
+        return tasks
+
+    def _tasks(self, arns: Iterable[str]) -> tuple[Task, ...]:
         tasks: list[Task] = []
         iterator = iter(dict.fromkeys(arns))
         while batch := list(islice(iterator, _BATCH)):
             answer = self._aws.once("ecs", "describe_tasks", {"cluster": self.cluster, "tasks": batch})
             with reading("ecs.DescribeTasks"):
                 tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
-        if with_stopped:
-            self.stopped_arns = stopped
         return tuple(tasks)
+
+    def observe_cluster_tasks(self) -> tuple[Task, ...]:
+        """Return the running tasks of the cluster, up to `_MOST_TASKS` of them; raises AwsError."""
+        params = {"cluster": self.cluster, "desiredStatus": "RUNNING"}
+        arns = list(islice(self._aws.pages("ecs", "list_tasks", params, "taskArns", once=True), _MOST_TASKS))
+        return self._tasks(arns)
 
     def _task_arns(self, service: str, status: str) -> Iterator[str]:
         params = {"cluster": self.cluster, "serviceName": short_id(service), "desiredStatus": status}

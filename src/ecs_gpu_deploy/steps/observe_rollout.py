@@ -113,7 +113,9 @@ class Looker:
         targets: tuple[TargetHealth, ...] | None = None
         changed = self._service_key != self._seen_key
         if tasks_are_due(self._times, now, ended=whole or chosen, changed=changed, calm=calm):
-            tasks = self._look_at_tasks(now, with_stopped=whole or changed)
+            # AWS lists what is on its way out among the stopped ones.
+            leaving = bool(history.leaving_since)
+            tasks = self._look_at_tasks(now, with_stopped=whole or changed or leaving)
             targets = self._look_at_targets(tasks)
         return Snapshot(
             at=now,

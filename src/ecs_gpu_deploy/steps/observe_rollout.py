@@ -7,12 +7,14 @@ asked once. Stopped tasks and their last log lines are collected during the wait
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from ecs_gpu_deploy.core.capacity.compute import compute_of
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
+from ecs_gpu_deploy.core.capacity.fit import Requirement, required_attributes
 from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
 from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook
 from ecs_gpu_deploy.core.judge.evidence import SETTLE_SECONDS, is_failure, is_unplaced_event
@@ -31,6 +33,7 @@ from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.aws.load_balancer import observe_targets
 from ecs_gpu_deploy.edges.aws.logs import fetch_log_tail
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
+from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.model import (
     LogTail,
     Service,
@@ -70,6 +73,8 @@ class Looker:
         self._tailed: dict[str, float] = {}
         self._shortage: Shortage | None = None
         self._cluster_tasks: tuple[Task, ...] | None = None
+        self._requirement = watch.requirement
+        self._knows_attributes = "requiresAttributes" in watch.definition
         self.service = service
         self.deployment: ServiceDeployment | None = None
         self.instances: tuple[ContainerInstance, ...] = ()
@@ -278,7 +283,7 @@ class Looker:
         self, history: History, tasks: tuple[Task, ...] | None, now: float, *, fresh: bool
     ) -> Shortage | None:
         """Return why nothing finds a place, where that is so; and ask for instances once a minute, or now."""
-        watched, requirement = self._watch.watched, self._watch.requirement
+        watched = self._watch.watched
         mine, others = history.live, history.others
         if tasks is not None:
             there = [task for task in tasks if task.last_status != "STOPPED"]
@@ -292,8 +297,9 @@ class Looker:
         if not provisioning and history.unplaced_since is None and not refused_now:
             self._shortage = self._cluster_tasks = None
             return None
-        if requirement is None or self.service.launch_type == "FARGATE":
+        if self._requirement is None or self.service.launch_type == "FARGATE":
             return None
+        requirement = self._with_attributes(self._requirement)
         if fresh or instances_are_due(self._times, now):
             found = self._try("instances", self._ecs.observe_instances)
             self._times = replace(self._times, instances_at=now)
@@ -316,6 +322,18 @@ class Looker:
             other_tasks=self._others_in_cluster(fresh=fresh),
         )
         return self._shortage
+
+    def _with_attributes(self, requirement: Requirement) -> Requirement:
+        """Return *requirement* with what AWS itself derived from the revision, asked for once.
+
+        Only a registered revision has `requiresAttributes` (API Reference, "TaskDefinition").
+        """
+        if not self._knows_attributes:
+            self._knows_attributes = True
+            with suppress(DeployError):
+                body = self._ecs.fetch_task_definition(self._watch.watched.task_definition).body
+                self._requirement = replace(requirement, attributes=required_attributes(body))
+        return self._requirement or requirement
 
     def _others_in_cluster(self, *, fresh: bool) -> tuple[Task, ...]:
         """Return the tasks of other services, as seen when the shortage began or, for a verdict, now."""

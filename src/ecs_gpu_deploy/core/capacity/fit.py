@@ -167,12 +167,17 @@ def requirement_of(
             for request in gpu_requests_of(container)
         ),
         ports=_host_ports(containers, network_mode),
-        attributes=tuple(
-            (str(attribute.get("name")), attribute.get("value"))
-            for attribute in task_definition.get("requiresAttributes", ())
-        ),
+        attributes=required_attributes(task_definition),
         expressions=tuple(expressions),
         network_interfaces=1 if network_mode == "awsvpc" else 0,
+    )
+
+
+def required_attributes(task_definition: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:
+    """Return name and value of each of `requiresAttributes`, which a registered revision has."""
+    return tuple(
+        (str(attribute.get("name")), attribute.get("value"))
+        for attribute in task_definition.get("requiresAttributes") or ()
     )
 
 

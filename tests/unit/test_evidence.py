@@ -171,7 +171,10 @@ def test_whether_a_tasks_checks_pass_or_fail(
         pytest.param(task(desired_status="STOPPED"), (), (), 90.0, False, id="it is on its way out"),
         pytest.param(with_health(a="HEALTHY"), (), ("a",), 0.0, True, id="its check passes"),
         pytest.param(with_health(a="UNKNOWN"), (), ("a",), 90.0, False, id="its check has not passed yet"),
-        pytest.param(task(), ("healthy", "draining", "unused"), (), 0.0, True, id="targets that are not ill"),
+        pytest.param(
+            task(), ("healthy", "draining", "unused"), (), 40.0, True, id="targets that are not ill"
+        ),
+        pytest.param(task(), ("healthy",), (), 39.9, False, id="a healthy target may be an old task's"),
         pytest.param(task(), ("healthy", "initial"), (), 90.0, False, id="a target that is not ready"),
         pytest.param(task(), ("unhealthy", "healthy"), (), 90.0, False, id="a target that is ill"),
         pytest.param(with_health(a="HEALTHY"), ("initial",), ("a",), 90.0, False, id="both have to pass"),

@@ -259,7 +259,7 @@ class Looker:
             return
         self._tailed[task.id] = now
         for container in self._watch.containers:
-            tail = fetch_log_tail(self._aws, container, task.id)
+            tail = fetch_log_tail(self._aws, container, task.id, once=True)
             self.log_tails[f"{task.id}/{tail.container}"] = tail
 
     def tail_again(self, tasks: Sequence[Task], history: History, now: float) -> bool:

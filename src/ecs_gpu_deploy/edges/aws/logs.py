@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, reading
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, reading
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.model import LogTail
 
 LINES = 30
 
 
-def fetch_log_tail(aws: Aws, container: Mapping[str, Any], task_id: str) -> LogTail:
+def fetch_log_tail(aws: Aws, container: Mapping[str, Any], task_id: str, *, once: bool = False) -> LogTail:
     """Return the last lines that *container* (raw container definition) of the task wrote.
 
     The stream is `<prefix>/<container>/<task-id>` (docs/aws-facts.md#task-timeline). Never raises
-    for AWS's refusals: `problem` says why there are no lines.
+    for AWS's refusals: `problem` says why there are no lines. *once*: what passes is not tried again.
     """
     name = str(container.get("name", ""))
     configuration = container.get("logConfiguration") or {}
@@ -35,22 +35,23 @@ def fetch_log_tail(aws: Aws, container: Mapping[str, Any], task_id: str) -> LogT
             container=name,
             problem="without awslogs-stream-prefix the log stream of a task cannot be named",
         )
+    params = {
+        "logGroupName": group,
+        "logStreamName": f"{prefix}/{name}/{task_id}",
+        "limit": LINES,
+        "startFromHead": False,
+    }
+    region = options.get("awslogs-region") or None
     try:
-        answer = aws.call(
-            "logs",
-            "get_log_events",
-            {
-                "logGroupName": group,
-                "logStreamName": f"{prefix}/{name}/{task_id}",
-                "limit": LINES,
-                "startFromHead": False,
-            },
-            region=options.get("awslogs-region") or None,
+        answer = (
+            aws.once("logs", "get_log_events", params, region=region)
+            if once
+            else aws.call("logs", "get_log_events", params, region=region)
         )
         with reading("logs.GetLogEvents"):
             lines = tuple(str(event.get("message", "")) for event in answer.get("events") or ())
     except AwsError as error:
-        may_come = error.code == "ResourceNotFoundException"
+        may_come = error.code == "ResourceNotFoundException" or isinstance(error, Passing)
         return LogTail(task_id=task_id, container=name, problem=_problem(error, group), may_come=may_come)
     return LogTail(
         task_id=task_id,

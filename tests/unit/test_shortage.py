@@ -355,11 +355,11 @@ def test_an_instance_with_room_that_takes_no_task_is_named():
     found = answer(definition(), (*FULL, draining, silent), old_tasks=OLD)
     assert found.answer == Answer.OWN_TASKS
     assert found.message.endswith(
-        f" No task goes to 1 instance with room while DRAINING: {draining.id}."
+        f" No task goes to 1 instance with room while draining: {draining.id}."
         f" No task goes to 1 instance with room while no ECS agent answers there: {silent.id}."
     )
     full = instance(2, free=0, status="DRAINING")
-    assert "DRAINING" not in answer(definition(), (*FULL, full), old_tasks=OLD).message
+    assert "draining" not in answer(definition(), (*FULL, full), old_tasks=OLD).message
 
 
 def test_who_else_holds_gpus_is_named():

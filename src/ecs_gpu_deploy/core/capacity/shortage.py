@@ -130,7 +130,7 @@ def _out_of_use(requirement: Requirement, instances: Sequence[ContainerInstance]
     ]
     draining = [each for each in roomy if each.status == "DRAINING"]
     silent = [each for each in roomy if each.status == "ACTIVE" and not each.agent_connected]
-    said = [(draining, "while DRAINING"), (silent, "while no ECS agent answers there")]
+    said = [(draining, "while draining"), (silent, "while no ECS agent answers there")]
     return "".join(
         f" No task goes to {count(len(some), 'instance')} with room {why}: {_named(some)}."
         for some, why in said

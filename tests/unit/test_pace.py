@@ -242,7 +242,7 @@ PAUSED = replace(
 @pytest.mark.parametrize(
     ("hook", "quiet", "expected"),
     [
-        pytest.param({}, 179.0, 5.0, id="at first as often as ever"),
+        pytest.param({}, 299.0, 5.0, id="at first as often as ever"),
         pytest.param({}, 400.0, 20.0, id="a twentieth of what it has waited"),
         pytest.param({"expires_at": 1200.0}, 3000.0, 100.0, id="not past its expiry"),
         pytest.param({"expires_at": None}, 9000.0, 150.0, id="one that does not say when it expires"),

@@ -28,7 +28,7 @@ TASKS_SECONDS: Final = 45.0
 CHANGED_TASKS_SECONDS: Final = 10.0
 INSTANCES_SECONDS: Final = 60.0
 """How old each view may become, in seconds; the deployment itself is read at every look."""
-CALM_FROM_SECONDS: Final = 180.0
+CALM_FROM_SECONDS: Final = 300.0
 CALM_STRETCH: Final = 30.0
 CALM_SECONDS: Final = 150.0
 """How seldom AWS is asked in a bake or pause of hours, and at least how often, in seconds."""

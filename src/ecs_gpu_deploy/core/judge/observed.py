@@ -109,7 +109,7 @@ class History:
     in their order, `seconds` were spent in each, `allowed` are those that passed before its last progress.
     `ours_seen` says that AWS has shown our deployment once, `missing_since` since when it does not know the
     service, `silent_since` since when it does not show it. `desired_asked` is the desired count before AWS
-    called the deployment done, `offset` what AWS's clock is ahead of ours in seconds. `rollback_asked` says it
+    called the deployment done, `offset` what AWS's clock is ahead of ours in seconds. `rollback_asked`: it
     was seen in ROLLBACK_REQUESTED, the state into which StopServiceDeployment brings it.
     """
 

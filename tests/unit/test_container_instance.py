@@ -135,3 +135,17 @@ def test_a_gpu_that_is_shared_has_memory_left_and_is_not_whole() -> None:
     assert room.gpu_memory == {"GPU-a": 6000, "GPU-b": 16000, "GPU-c": 0}
     assert room.mps_gpus == {"GPU-a"}
     assert room.free_gpus == ("GPU-b", "GPU-c")
+
+
+def test_a_gpu_is_unshared_and_all_its_memory_free_on_an_empty_instance() -> None:
+    device = {"gpuId": "GPU-b", "sharingMode": "NVIDIA_MPS", "totalMemoryInMiB": 24000}
+    found = ContainerInstance.from_api(
+        {**DESCRIBED, "gpuDevices": [{**device, "remainingMemoryInMiB": 8000, "containerCount": 1}]}
+    )
+    assert (found.room.gpu_memory, found.room.mps_gpus) == ({"GPU-b": 8000}, {"GPU-b"})
+    assert (found.whole.gpu_memory, found.whole.mps_gpus) == ({"GPU-b": 24000}, set())
+
+
+def test_an_instance_whose_resources_are_not_shown_says_so() -> None:
+    assert ContainerInstance.from_api(DESCRIBED).shows_resources
+    assert not ContainerInstance.from_api({**DESCRIBED, "registeredResources": None}).shows_resources

@@ -1,5 +1,6 @@
 """Why no task finds a place: each answer, by what the instances have and hold."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -442,3 +443,10 @@ def test_managed_instances_are_chosen_by_ecs_and_no_auto_scaling_group_is_named(
     room = (instance(0, capacityProviderName="own"),)
     assert shortage_of(requirement_of(definition()), room, compute=compute) is None
     assert shortage_of(requirement_of(definition(gpus="24")), (), compute=compute).certain
+
+
+def test_nothing_is_said_of_instances_that_do_not_show_what_they_have():
+    dark = [replace(each, shows_resources=False) for each in FULL]
+    assert answer(definition(gpus="4"), dark) is None
+    assert answer(definition(gpus="4"), (dark[0], FULL[1])).answer == Answer.OTHERS
+    assert answer(definition(gpus="4"), FULL).certain

@@ -15,7 +15,8 @@ class ContainerInstance:
     """One instance. `room` is what is free on it now, `whole` what it has when no task runs there.
 
     `impaired` names the parts whose health AWS reports as IMPAIRED: CONTAINER_RUNTIME, ACCELERATED_COMPUTE,
-    DAEMON or AGENT_CONNECTIVITY (docs/aws-facts.md#gpus-of-an-instance).
+    DAEMON or AGENT_CONNECTIVITY (docs/aws-facts.md#gpus-of-an-instance). Where AWS does not say what an
+    instance has, `shows_resources` is False and nothing can be said of its room.
     """
 
     arn: str
@@ -25,6 +26,7 @@ class ContainerInstance:
     status: str = ""
     agent_connected: bool = True
     impaired: tuple[str, ...] = ()
+    shows_resources: bool = True
     room: Room
     whole: Room
 
@@ -39,7 +41,11 @@ class ContainerInstance:
         attributes = {
             str(each.get("name")): str(each.get("value") or "") for each in api.get("attributes", ())
         }
-        empty = {**api, "remainingResources": _all_free(api.get("registeredResources") or ())}
+        empty = {
+            **api,
+            "remainingResources": _all_free(api.get("registeredResources") or ()),
+            "gpuDevices": [_unused(device) for device in api.get("gpuDevices") or ()],
+        }
         health = (api.get("healthStatus") or {}).get("details") or ()
         return cls(
             arn=api.get("containerInstanceArn", ""),
@@ -49,9 +55,16 @@ class ContainerInstance:
             status=api.get("status", ""),
             agent_connected=bool(api.get("agentConnected", True)),
             impaired=tuple(str(each.get("type")) for each in health if each.get("status") == "IMPAIRED"),
+            shows_resources=bool(api.get("registeredResources")),
             room=room_of(api),
             whole=room_of(empty),
         )
+
+
+def _unused(device: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a GPU as it is without tasks: all its memory free, shared in no way yet."""
+    total = device.get("totalMemoryInMiB") or device.get("remainingMemoryInMiB")
+    return {"gpuId": device.get("gpuId"), "remainingMemoryInMiB": total}
 
 
 def _all_free(registered: Any) -> list[Mapping[str, Any]]:

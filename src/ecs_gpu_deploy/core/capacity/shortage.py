@@ -81,11 +81,15 @@ def shortage_of(
     if compute.kind is ComputeKind.FARGATE:
         return None
     pool = _pool(compute, instances)
+    if pool and not any(each.shows_resources for each in pool):
+        return None
     if requirement.gpu_count > MOST_GPUS:
         return _beyond_ec2(requirement)
     if compute.kind is ComputeKind.MANAGED_INSTANCES:
         return None if any(fits(requirement, each.room) for each in pool) else _managed(requirement, compute)
-    small = bool(pool) and not any(fits(requirement, _well(each.whole)) for each in pool)
+    small = bool(pool) and not any(
+        fits(requirement, _well(each.whole)) or not each.shows_resources for each in pool
+    )
     if small and (reason := _too_small(requirement, pool, scales=provisioning > 0)):
         return reason
     if small and (reason := _never_met(requirement, pool, scales=provisioning > 0)):

@@ -59,7 +59,8 @@ def confirmed(
     if snapshot.tasks is None and not snapshot.is_whole:
         return Waiting(note="AWS calls the deployment complete", closer=True)
     needed = _needed(service, history)
-    running = len(_up(history)) if lags else primary.running_count if primary else service.running_count
+    counted = 0 if lags else primary.running_count if primary else service.running_count
+    running = max(counted, len(_up(history)) if lags or snapshot.tasks is not None else 0)
     return (
         _too_few(running, needed, waited, lags=lags)
         or _unhealthy(watched, snapshot, history, needed=needed, waited=waited, facts=facts)

@@ -97,7 +97,9 @@ class Ecs:
         answer = self._aws.once("ecs", "describe_services", {"cluster": self.cluster, "services": [name]})
         with reading("ecs.DescribeServices"):
             for item in answer.get("services") or ():
-                return Service.from_api(item)
+                found = Service.from_api(item)
+                if found.name in {short_id(name), ""}:
+                    return found
             if any(failure.get("reason") == "MISSING" for failure in answer.get("failures") or ()):
                 return None
         raise HalfAnswer("DescribeServices answered without the service", request="ecs.DescribeServices")
@@ -152,7 +154,9 @@ class Ecs:
         answer = self._aws.once("ecs", "describe_service_deployments", {"serviceDeploymentArns": [arn]})
         with reading("ecs.DescribeServiceDeployments"):
             for item in answer.get("serviceDeployments") or ():
-                return ServiceDeployment.from_api(item)
+                found = ServiceDeployment.from_api(item)
+                if found.arn in {arn, ""}:
+                    return found
         raise HalfAnswer(
             "DescribeServiceDeployments answered without the deployment",
             request="ecs.DescribeServiceDeployments",

@@ -112,14 +112,13 @@ class _Request:
         """Send the rollback and watch it; return the ending with its end, None where it did not begin."""
         previous = short_id(self.before.task_definition)
         began = self.context.clock.now()
-        going_back: frozenset[str] = frozenset()
         is_ours = True
         try:
             if self.option == "on-cancel":
                 with at_most(CANCEL_SECONDS):
-                    going_back = self._send()
+                    self._send()
             else:
-                going_back = self._send()
+                self._send()
         except CutShort:
             self._record_unsent(f"AWS did not answer within {CANCEL_SECONDS:g} s.")
             return None
@@ -134,24 +133,20 @@ class _Request:
         if is_ours:
             self.context.record(RollbackSent())
             self.context.reporter.say(f"{self.option}: rollback to {previous} requested")
-        answer, unseen = self._watched(began, going_back)
+        answer, unseen = self._watched(began)
         if isinstance(answer, Verdict) and (answer.outcome == Outcome.SUCCEEDED or not is_ours):
             return self._by_aws(answer)
         return self._told(ending, answer, unseen, began=began)
 
-    def _send(self) -> frozenset[str]:
-        """Stop our service deployment with a rollback, or where it is unknown update to the revision before.
-
-        Return the ids of the deployments with which the service then goes back.
-        """
+    def _send(self) -> None:
+        """Stop our service deployment with a rollback; where it is unknown, update to the revision before."""
         ecs, before = self.context.ecs, self.before
         if self.arn:
             ecs.stop_deployment(self.arn)
-            return frozenset()
-        now = ecs.update_service(
-            before.name, task_definition=before.task_definition, force_new_deployment=False
-        )
-        return frozenset([now.primary.id] if now.primary is not None else ())
+        else:
+            ecs.update_service(
+                before.name, task_definition=before.task_definition, force_new_deployment=False
+            )
 
     def _answer_to_refused_stop(self, error: Exception, *, until: float) -> Verdict | Waiting | None:
         """Return what AWS shows of a deployment that it refuses to stop; None where that says nothing.
@@ -165,7 +160,7 @@ class _Request:
             return self.watcher.wait_for_aws(until)
         return None
 
-    def _watched(self, began: float, going_back: frozenset[str]) -> tuple[Verdict | Waiting, str]:
+    def _watched(self, began: float) -> tuple[Verdict | Waiting, str]:
         """Return the end of the rollback as AWS shows it, or why it was not seen."""
         if self.option == "on-cancel":
             return Waiting(rolling_back=True), "a cancelled job is given no time for it"
@@ -173,7 +168,8 @@ class _Request:
         until = max(began + rollback_seconds(watcher.facts), watched.started_at + watched.timeout)
         try:
             with heeded_signals():
-                return watcher.wait_for_aws(until, going_back=going_back), ""
+                back = "" if self.arn else self.before.task_definition
+                return watcher.wait_for_aws(until, going_back_to=back), ""
         except Cancelled:
             return Waiting(rolling_back=True), "the job was cancelled meanwhile"
         except Refused as error:

@@ -8,7 +8,15 @@ from ecs_gpu_deploy.core.capacity.shortage import Answer
 from ecs_gpu_deploy.core.diagnose.rollout_causes import diagnoses_at_end, phases_at_end
 from ecs_gpu_deploy.core.judge.confirm import failures_of
 from ecs_gpu_deploy.core.judge.evidence import is_failure
-from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, history_at_start, observed, ours_of
+from ecs_gpu_deploy.core.judge.observed import (
+    History,
+    Snapshot,
+    Watched,
+    history_at_start,
+    is_ours,
+    observed,
+    ours_of,
+)
 from ecs_gpu_deploy.core.judge.pace import seconds_to_next_look
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.rollout import by_aws, judge
@@ -106,24 +114,25 @@ class Watcher:
                 )
             )
 
-    def wait_for_aws(self, until: float, *, going_back: frozenset[str] = frozenset()) -> Verdict | Waiting:
+    def wait_for_aws(self, until: float, *, going_back_to: str = "") -> Verdict | Waiting:
         """Look at AWS until its own verdict comes, or *until* (epoch seconds): we have ended our wait.
 
-        *going_back* are the ids of classic deployments with which we go back ourselves.
+        *going_back_to* is the revision to which we go back with a deployment of our own: then no service
+        deployment tells of it, and a deployment of that revision is none that supersedes.
         """
-        watch = self._watch
-        watched = replace(watch.watched, baseline=watch.watched.baseline | going_back)
+        watch, watched, whole = self._watch, self.watched, False
         while True:
             now = self._clock.now()
-            snapshot = self._looker.look(self.history, now)
-            if going_back:
+            snapshot = self._looker.look(self.history, now, whole=whole)
+            if going_back_to:
                 snapshot = replace(snapshot, deployment=None, api_closed=True)
+                watched = _with_ours_to(going_back_to, watched, snapshot)
             self.history = observed(watched, self.history, snapshot)
             answer = by_aws(watched, snapshot, self.history, now, watch.facts)
-            if isinstance(answer, Waiting) and answer.closer:
-                snapshot = self._looker.look(self.history, now, whole=True)
-                self.history = observed(watched, self.history, snapshot)
-                answer = by_aws(watched, snapshot, self.history, now, watch.facts)
+            if isinstance(answer, Waiting) and answer.closer and not whole:
+                whole = True
+                continue
+            whole = False
             self._shower.show_seen(self.history, self.service, now)
             if isinstance(answer, Verdict) or now >= until:
                 return answer
@@ -207,6 +216,13 @@ def _failures_before_success(
             hint="Look at their cause before you rely on this revision.",
         ),
     )
+
+
+def _with_ours_to(revision: str, watched: Watched, snapshot: Snapshot) -> Watched:
+    """Return *watched* for which the deployments of *revision* are no strangers: we go back with one."""
+    shown = snapshot.service.deployments if snapshot.service is not None else ()
+    back = {each.id for each in shown if each.task_definition == revision and not is_ours(watched, each)}
+    return replace(watched, baseline=watched.baseline | back)
 
 
 def _knowing_events(watched: Watched, service: Service) -> Watched:

@@ -265,7 +265,7 @@ def _seen(watched: Watched, snapshot: Snapshot, service: Service, history: Histo
     tasks = f"{count(needed, 'task')} {verb}"
     if service.early_success_percent is not None and needed < service.desired_count:
         tasks = (
-            f"{needed} of {count(service.desired_count, 'task')} {verb}, {service.early_success_percent} % "
+            f"{needed} of {count(service.desired_count, 'task')} run, {service.early_success_percent} % "
             "are enough (early success criteria)"
         )
     if len(up) < needed:

@@ -14,7 +14,7 @@ from ecs_gpu_deploy.core.judge.evidence import UNCHECKED_SECONDS, lifetime, says
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, ours_of, up_seconds
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, spoken_span
-from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id
+from ecs_gpu_deploy.model import Deployment, Service, Task, short_id
 from ecs_gpu_deploy.result import Outcome
 
 IMPOSSIBLE_SECONDS = 120.0
@@ -145,8 +145,7 @@ def timed_out(
         silent = spoken_span(snapshot.at - history.silent_since)
         counts = f"AWS has not shown the service for {silent}; before that {counts}"
     notes = [waiting.note or (history.shortage.note if history.shortage else "")]
-    if snapshot.deployment is not None:
-        notes.append(_status(snapshot.deployment, history, snapshot.at))
+    notes.append(_status(snapshot, ours, history))
     doing = "".join(f"; {note.rstrip('.')}" for note in notes if note)
     return Verdict(
         outcome=Outcome.TIMED_OUT,
@@ -156,14 +155,25 @@ def timed_out(
     )
 
 
-def _status(deployment: ServiceDeployment, history: History, at: float) -> str:
-    """Return the service deployment's status and its age, as far as AWS's clock is known."""
-    said = f"AWS calls the service deployment {short_id(deployment.arn)} {deployment.status or 'nothing'}"
-    if history.offset is None or not deployment.created_at:
-        return said
-    return (
-        f"{said}, {spoken_span(max(at + history.offset - deployment.created_at, 0.0))} after it was created"
-    )
+def _status(snapshot: Snapshot, ours: Deployment | None, history: History) -> str:
+    """Return what AWS calls our deployment, and its age as far as AWS's clock is known.
+
+    Where the service deployment is not shown, the classic one tells; "" where that has no state either.
+    """
+    if snapshot.deployment is not None:
+        name, created = (
+            f"the service deployment {short_id(snapshot.deployment.arn)}",
+            snapshot.deployment.created_at,
+        )
+        status = str(snapshot.deployment.status) or "nothing"
+    elif ours is not None and ours.rollout_state:
+        name, status, created = f"the deployment {ours.id}", str(ours.rollout_state), ours.created_at
+    else:
+        return ""
+    if history.offset is None or not created:
+        return f"AWS calls {name} {status}"
+    age = max(snapshot.at + history.offset - created, 0.0)
+    return f"AWS calls {name} {status}, {spoken_span(age)} after it was created"
 
 
 def settle_seconds(watched: Watched, history: History, failed: int) -> float:

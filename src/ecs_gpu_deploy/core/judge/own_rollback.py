@@ -44,12 +44,13 @@ def rollback_sentence(
     *service* is what was last seen of it, *events* those since the request; *unseen* says why nobody looked
     to the end.
     """
-    primary = service.primary
-    is_back = primary is not None and not is_ours(watched, primary)
-    to = short_id(primary.task_definition) if primary is not None and is_back else asked_for
-    head = f"The rollback to {to} that {option} asks for"
     if isinstance(answer, Verdict) and answer.outcome == Outcome.ROLLED_BACK:
-        return f"{head} ended after {spoken_span(seconds)}: {_running(service)}."
+        primary = service.primary
+        back = primary is not None and not is_ours(watched, primary)
+        to = short_id(primary.task_definition) if primary is not None and back else asked_for
+        ended = f"ended after {spoken_span(seconds)}: {_running(service)}"
+        return f"The rollback to {to} that {option} asks for {ended}."
+    head = f"The rollback to {asked_for} that {option} asks for"
     blocked = _blocked(events)
     if isinstance(answer, Verdict):
         return f"{head} did not end well: {answer.reason} Now {_running(service)}.{blocked}"

@@ -83,7 +83,9 @@ def test_what_is_described_is_read() -> None:
 def test_what_aws_leaves_out_is_nothing_and_an_instance_is_well_unless_said_otherwise() -> None:
     found = ContainerInstance.from_api({"containerInstanceArn": "arn:x/ki/0123abcd"})
     nothing = Room(cpu=0, memory=0)
-    assert found == ContainerInstance(arn="arn:x/ki/0123abcd", room=nothing, whole=nothing)
+    assert found == ContainerInstance(
+        arn="arn:x/ki/0123abcd", shows_resources=False, room=nothing, whole=nothing
+    )
     assert ContainerInstance.from_api({}).arn == ""
 
 

@@ -186,8 +186,8 @@ def room_of(container_instance: Mapping[str, Any]) -> Room:
 
     `remainingResources` lists the ids of free GPUs, but the ports in use (page "Resource").
     """
-    remaining = {str(each.get("name")): each for each in container_instance.get("remainingResources", ())}
-    registered = {str(each.get("name")): each for each in container_instance.get("registeredResources", ())}
+    remaining = {str(each.get("name")): each for each in container_instance.get("remainingResources") or ()}
+    registered = {str(each.get("name")): each for each in container_instance.get("registeredResources") or ()}
     free = set(remaining.get("GPU", {}).get("stringSetValue") or ())
     known = list(registered.get("GPU", {}).get("stringSetValue") or ()) or sorted(free)
     room = Room(
@@ -196,7 +196,7 @@ def room_of(container_instance: Mapping[str, Any]) -> Room:
         gpus={gpu: 1.0 if gpu in free else 0.0 for gpu in known},
         gpu_capacity=dict.fromkeys(known, 1.0),
         attributes={
-            str(each.get("name")): each.get("value") for each in container_instance.get("attributes", ())
+            str(each.get("name")): each.get("value") for each in container_instance.get("attributes") or ()
         },
         active=container_instance.get("status", "ACTIVE") == "ACTIVE",
         agent_connected=bool(container_instance.get("agentConnected", True)),
@@ -205,7 +205,7 @@ def room_of(container_instance: Mapping[str, Any]) -> Room:
     for name, protocol in (("PORTS", "tcp"), ("PORTS_UDP", "udp")):
         for port in remaining.get(name, {}).get("stringSetValue") or ():
             room.used_ports.add((int(port), protocol))
-    for device in container_instance.get("gpuDevices", ()):
+    for device in container_instance.get("gpuDevices") or ():
         gpu = str(device.get("gpuId"))
         room.gpu_memory[gpu] = int(device.get("remainingMemoryInMiB") or 0)
         if device.get("sharingMode") == "NVIDIA_MPS":

@@ -59,8 +59,11 @@ def confirmed(
     if snapshot.tasks is None and not snapshot.is_whole:
         return Waiting(note="AWS calls the deployment complete", closer=True)
     needed = _needed(service, history)
-    counted = 0 if lags else primary.running_count if primary else service.running_count
-    running = max(counted, len(_up(history)) if lags or snapshot.tasks is not None else 0)
+    running = len(_up(history))
+    if not lags:
+        running = primary.running_count if primary else service.running_count
+    if primary is not None and not primary.desired_count and snapshot.tasks is not None:
+        running = len(_up(history))  # its counts are not shown, the tasks are
     return (
         _too_few(running, needed, waited, lags=lags)
         or _unhealthy(watched, snapshot, history, needed=needed, waited=waited, facts=facts)

@@ -15,7 +15,7 @@ import botocore.session
 import tenacity
 
 from ecs_gpu_deploy import __version__
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, one_line, translated
+from ecs_gpu_deploy.edges.aws.answers import AwsError, OddAnswer, Passing, one_line, translated
 from ecs_gpu_deploy.edges.aws.clock_skew import ClockSkew
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.errors import CredentialsExpired, InvalidInput, Refused
@@ -180,15 +180,20 @@ class Aws:
     ) -> Iterator[Any]:
         """Yield what the list *member* of the answers holds, a call a page; raise as `once` does.
 
+        OddAnswer where a page names itself as the next one.
+
         *following* is the member with which AWS says that there is more, *once*: no page is asked for twice.
         """
         call, wanted = self.once if once else self.call, dict(params)
         while True:
             answer = call(api, method, wanted, region=region)
             yield from answer.get(member) or ()
-            if not answer.get(following):
+            token = answer.get(following)
+            if not token:
                 return
-            wanted[following] = answer[following]
+            if token == wanted.get(following):
+                raise OddAnswer("the list never ends: its next page is this one", request=f"{api}.{method}")
+            wanted[following] = token
 
 
 def _ending(error: AwsError) -> Refused | None:

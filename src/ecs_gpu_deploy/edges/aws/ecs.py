@@ -193,7 +193,9 @@ class Ecs:
                 "register_task_definition",
                 {"family": definition["family"], "containerDefinitions": []},
             )
-            return str(self._raw("ecs.RegisterTaskDefinition")["taskDefinition"]["taskDefinitionArn"])
+            answer = self._raw("ecs.RegisterTaskDefinition")
+            with reading("ecs.RegisterTaskDefinition"):
+                return str(answer["taskDefinition"]["taskDefinitionArn"])
         except AwsError as error:
             if error.code in _FAULTY and not isinstance(error, Passing):
                 raise InvalidInput(
@@ -231,7 +233,10 @@ class Ecs:
         try:
             answer = self._aws.once("ecs", "update_service", params)
             with reading("ecs.UpdateService"):
-                return Service.from_api(answer["service"])
+                updated = Service.from_api(answer["service"])
+                if not updated.deployments:
+                    raise HalfAnswer("the answer shows no deployment", request="ecs.UpdateService")
+                return updated
         except NeverSent as error:
             raise refused(error, doing) from error
         except Passing as error:

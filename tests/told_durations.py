@@ -69,4 +69,4 @@ def _pairs(shown: str, summary: str, result: Mapping[str, Any]) -> Iterator[tupl
 
 def _blur(seconds: float) -> float:
     """Return by how much the way a span is written may differ from it."""
-    return 31.0 if seconds >= 3600 else 0.51
+    return 60.0 if seconds >= 3600 else 0.51

@@ -33,7 +33,7 @@ def diagnoses_at_end(
     failed = tuple(task for task in history.stopped if is_failure(task))
     if verdict.requested and not failed:
         return ()
-    taken = tuple(task for task in history.stopped if was_taken(task))
+    taken = tuple(task for task in history.stopped if was_taken(task) and task not in failed)
     well = not failed and verdict.outcome in _WITHOUT_CAUSE and not _is_overdue(watch, history)
     found = diagnoses_of(
         tasks=(*history.live, *failed, *(() if well else taken)),
@@ -84,7 +84,7 @@ def _said_by_aws(watch: Watch, last: LastLook) -> tuple[str, ...]:
     deployment, classic = last.deployment, ours_of(watch.watched, last.service)
     said = [deployment.rollback_reason, deployment.status_reason] if deployment is not None else []
     said += [classic.rollout_state_reason] if classic is not None else []
-    return tuple(dict.fromkeys(text for text in said if text))
+    return tuple(said)
 
 
 def _proven(verdict: Verdict, last: LastLook) -> dict[str, str]:

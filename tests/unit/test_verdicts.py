@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rollout_looks import (
     BACK_TO_OLD,
     FOREIGN,
@@ -562,3 +563,31 @@ def said(answer: Verdict | Waiting) -> str:
 def test_the_judges_words() -> None:
     golden = (Path(__file__).parent / "golden" / "verdicts.txt").read_text(encoding="utf-8")
     assert "\n".join(f"{name}\n    {said(ask())}\n" for name, ask in CASES.items()) == golden
+
+
+def not_launched(at: float, *tasks: Task, told_at: float = 1005.0) -> Snapshot:
+    text = "(service s) failed to launch a task with (error ECS was unable to assume the role 'r')."
+    event = Event(id="e", created_at=told_at, message=text)
+    ours = deployment(OURS, state="IN_PROGRESS", running=0, created_at=1000.0)
+    return on_going(at, shown=service(ours, deployment(OLD, "ACTIVE"), events=(event,)), tasks=tasks)
+
+
+def test_tasks_that_ecs_cannot_even_begin_fail_after_the_placement_timeout() -> None:
+    found = verdict(not_launched(1020), not_launched(1920))
+    assert isinstance(found, Verdict)
+    assert found.ours
+    assert found.outcome == "failed"
+    assert "could be launched for 15 min" in found.reason
+    assert "unable to assume the role 'r'" in found.reason
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        pytest.param([not_launched(1020), not_launched(1904)], id="not before"),
+        pytest.param([not_launched(1020), not_launched(1920, running())], id="a task began after all"),
+        pytest.param([not_launched(1920, told_at=1900.0)], id="it counts from AWS's first word"),
+    ],
+)
+def test_tasks_may_begin_until_then(looks: list[Snapshot]) -> None:
+    assert isinstance(verdict(*looks), Waiting)

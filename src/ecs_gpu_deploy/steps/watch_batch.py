@@ -38,6 +38,8 @@ from ecs_gpu_deploy.steps.observe_batch import BatchLooker
 from ecs_gpu_deploy.steps.start_batch import BatchStarter
 
 _HEARTBEAT = 60.0
+_PROVISIONING_SECONDS = 60.0
+"""After so long in PROVISIONING it is said what the instances lack."""
 _LATE_LINES = (3.0, 7.0, 20.0)
 """Log lines are ingested 2 to 30 s after they were written: so long we wait for them, one wait after the
 other, and after the first one only where nothing else tells why a task failed."""
@@ -91,6 +93,7 @@ class BatchWatcher:
         self._tails: tuple[LogTail, ...] = ()
         self._shown_ends: set[str] = set()
         self._last: tuple[str, float] = ("", now)
+        self._asked_for_room = False
 
     # What came of it
 
@@ -159,6 +162,9 @@ class BatchWatcher:
             self._look(now)
             self._show(now)
             verdict = judge_batch(self._watched, self._history, now)
+            if self._wants_room(verdict, now):
+                self._look_for_room(now)
+                verdict = judge_batch(self._watched, self._history, now)
             if verdict:
                 self._look_at_late_lines(verdict)
                 return verdict
@@ -187,14 +193,24 @@ class BatchWatcher:
             self._say(f"no room for {count(left, 'task')} ({why}); trying again", now)
             self._look_for_room(now)
 
+    def _wants_room(self, verdict: Verdict | None, now: float) -> bool:
+        """Say whether to ask what the instances lack: once while tasks wait for one, and at the end."""
+        waits = any(task.last_status == "PROVISIONING" for task in self._history.live)
+        if verdict is not None:
+            return waits and verdict.outcome == Outcome.NO_CAPACITY
+        return waits and not self._asked_for_room and now - self._history.placed_at >= _PROVISIONING_SECONDS
+
     def _look_for_room(self, now: float) -> None:
+        self._asked_for_room = True
         waiting = sum(task.last_status == "PROVISIONING" for task in self._history.live)
         shortage = self._looker.look_for_room(
             (self._request or {}).get("overrides"), self._watched.compute, provisioning=waiting
         )
         if shortage is not None:
+            known = self._history.shortage
             self._history = observed_batch(self._watched, self._history, BatchLook(at=now, shortage=shortage))
-            self._say(shortage.note, now)
+            if known is None or known.note != shortage.note:
+                self._say(shortage.note, now)
 
     def _look(self, now: float) -> None:
         seen = self._looker.look_at_tasks(self._history.live, now)

@@ -10,10 +10,17 @@ import math
 from collections.abc import Sequence
 
 from ecs_gpu_deploy.core.judge.breaker import threshold
-from ecs_gpu_deploy.core.judge.evidence import UNCHECKED_SECONDS, lifetime, says_deadlocked, signature
-from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, ours_of, up_seconds
+from ecs_gpu_deploy.core.judge.evidence import (
+    UNCHECKED_SECONDS,
+    lifetime,
+    says_deadlocked,
+    says_not_launched,
+    signature,
+)
+from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, by_our_clock, ours_of, up_seconds
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, spoken_span
+from ecs_gpu_deploy.core.text import excerpt
 from ecs_gpu_deploy.model import Deployment, Service, Task, short_id
 from ecs_gpu_deploy.result import Outcome
 
@@ -27,6 +34,7 @@ def called_by_us(
     """Return our own verdict, or None. *facts* carries the deadlines that somebody set."""
     return (
         _no_capacity(watched, history, now)
+        or _never_launched(watched, history, now)
         or _deadlock(service, history)
         or _crash_loop(watched, service, history, now)
         or (_late(history, now, facts) if facts is not None else None)
@@ -54,6 +62,24 @@ def _no_capacity(watched: Watched, history: History, now: float) -> Verdict | No
     if history.shortage is not None:
         reason += f" {history.shortage.message}"
     return Verdict(outcome=Outcome.NO_CAPACITY, reason=reason, ours=True)
+
+
+def _never_launched(watched: Watched, history: History, now: float) -> Verdict | None:
+    """Call tasks that ECS could not even begin (a role that it may not assume) for the placement timeout.
+
+    ECS tries again for ever, and the breaker counts tasks only.
+    """
+    if history.live or history.stopped or history.unplaced_since is not None:
+        return None
+    told = [event for event in history.events if says_not_launched(event)]
+    if not told or now - by_our_clock(history, told[0].created_at, now) < watched.placement_timeout:
+        return None
+    return Verdict(
+        outcome=Outcome.FAILED,
+        reason=f"No task of the new revision could be launched for {spoken_span(watched.placement_timeout)}. "
+        f"AWS says: {excerpt(told[-1].message)}",
+        ours=True,
+    )
 
 
 def _deadlock(service: Service, history: History) -> Verdict | None:

@@ -52,6 +52,14 @@ def is_unplaced_event(event: Event) -> bool:
     )
 
 
+def says_not_launched(event: Event) -> bool:
+    """Say whether AWS could not even begin a task: "(service s) failed to launch a task with (error …)."
+
+    Source: page "Amazon ECS service event messages".
+    """
+    return "failed to launch a task" in event.message
+
+
 def says_failed(event: Event, deployment_id: str) -> bool:
     """Say whether AWS calls this deployment failed: "(deployment ecs-svc/N) deployment failed: …"."""
     return f"(deployment {deployment_id}) deployment failed" in event.message

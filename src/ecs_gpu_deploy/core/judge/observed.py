@@ -322,7 +322,7 @@ def _with_capacity(
     refusals = [event.created_at for event in fresh if is_unplaced_event(event)]
     if since is None and (provisioning or refusals):
         began = (*refusals, *(task.created_at for task in provisioning if task.created_at))
-        since = _by_our_clock(history, min(began, default=None), snapshot.at)
+        since = by_our_clock(history, min(began, default=None), snapshot.at)
     joined = snapshot.instances is not None and bool(snapshot.instances - history.instances)
     first = not history.instances
     leaves = any(snapshot.at - at < watched.drain_seconds for at in history.leaving_since.values())
@@ -346,7 +346,7 @@ def _with_capacity(
     )
 
 
-def _by_our_clock(history: History, moment: float | None, at: float) -> float:
+def by_our_clock(history: History, moment: float | None, at: float) -> float:
     """Return a moment of AWS's clock by ours, between the rollout's beginning and *at*."""
     if moment is None or history.offset is None:
         return at

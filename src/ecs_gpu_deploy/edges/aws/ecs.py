@@ -30,6 +30,10 @@ from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id, tex
 _BATCH = 100
 _TAGGING = "ecs:TagResource"
 _MOST_TASKS = 500
+_STILL_DRAINING = (
+    "Old tasks have not left yet: look at their deregistration delay and stopTimeout, and at scale-in "
+    "protection (GetTaskProtection), then run it again."
+)
 _MOST_INSTANCES = 500
 _FAULTY = frozenset({"ClientException", "InvalidParameterException"})
 
@@ -131,7 +135,10 @@ class Ecs:
                     hint="Check service, cluster and region.",
                 )
             case "InvalidParameterException" if not isinstance(error, Passing):
-                return InvalidInput(f"AWS refuses to {doing}: {error.text}")
+                return InvalidInput(
+                    f"AWS refuses to {doing}: {error.text}",
+                    hint=_STILL_DRAINING if "active deployments exist" in error.text else "",
+                )
             case _:
                 return refused(error, doing)
 

@@ -1,4 +1,4 @@
-# make demo · make test · make check · make coverage · make bench · make mutants · make docs · make permissions · make lock
+# make demo · make test · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock
 # make program-test · make example-test · make infra-test: the three parts of make test
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
@@ -50,6 +50,10 @@ docs: $(DEV)
 permissions: $(DEV)
 	PYTHONPATH=tests $(DEV) -m tools.record_permissions
 	$(DEV) -m tools.docs
+
+.PHONY: reliability
+reliability: $(DEV)
+	PYTHONPATH=tests $(DEV) -m tools.reliability
 
 docs-check: $(DEV)
 	$(DEV) -m tools.docs --check

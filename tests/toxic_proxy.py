@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -18,27 +19,71 @@ class Toxic:
     """What happens to one exchange: nothing, unless it says so.
 
     `delay` in wall seconds before the answer; `reset` cuts the connection with a TCP reset before it;
-    `cut_after` lets so many bytes of the answer through, then closes.
+    `cut_after` lets so many bytes of the answer through, then closes. `drip` in wall seconds between two
+    bytes of the answer, `late` before the request is passed on. `on_request` is called when it has come, and
+    `lost` says that it is never passed on.
     """
 
     delay: float = 0.0
     reset: bool = False
     cut_after: int | None = None
+    drip: float = 0.0
+    late: float = 0.0
+    on_request: Callable[[], None] | None = None
+    lost: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Script:
+    """What happens to which exchange. `number` is the next one's, over all connections.
+
+    `numbered` are the first ones in order, `once` the first of an operation; all that come later than the
+    operation `after` get `then`.
+    """
+
+    numbered: Sequence[Toxic] = ()
+    once: dict[str, Toxic] = field(default_factory=dict)
+    after: str = ""
+    then: Toxic = Toxic()
+    number: int = 0
+    is_after: bool = False
+
+    def next(self, operation: str) -> Toxic:
+        """Return what happens to the next exchange, which asks for *operation*."""
+        number, self.number = self.number, self.number + 1
+        if self.is_after:
+            return self.then
+        self.is_after = bool(self.after) and operation == self.after
+        if operation in self.once:
+            return self.once.pop(operation)
+        return self.numbered[number] if number < len(self.numbered) else Toxic()
 
 
 @dataclass(slots=True)
 class Toxics:
-    """The script: the exchange with number n (from 0, over all connections) gets the n-th toxic."""
+    """The script that goes on, and how many exchanges it has seen."""
 
-    script: Sequence[Toxic]
-    used: int = 0
+    script: Script
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def next(self) -> Toxic:
-        """Return the toxic of the next exchange; past the end of the script, a clean one."""
+    @property
+    def used(self) -> int:
+        """Return how many exchanges there were."""
+        return self.script.number
+
+    def begin(self, script: Script) -> None:
+        """Begin another script."""
         with self.lock:
-            number, self.used = self.used, self.used + 1
-        return self.script[number] if number < len(self.script) else Toxic()
+            self.script = script
+
+    def next(self, request: bytes) -> Toxic:
+        """Return what happens to the exchange that begins with *request*."""
+        found = _TARGET.search(request)
+        with self.lock:
+            return self.script.next(found[1].decode() if found else "")
+
+
+_TARGET = re.compile(rb"\r\nX-Amz-Target: [^.\r]*\.(\w+)", re.IGNORECASE)
 
 
 @contextmanager
@@ -46,7 +91,7 @@ def toxic_proxy(endpoint: str, script: Sequence[Toxic]) -> Iterator[tuple[str, T
     """Give the address of a proxy in front of *endpoint*, and what it has done so far."""
     parts = urlsplit(endpoint)
     upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
-    toxics = Toxics(script)
+    toxics = Toxics(Script(numbered=script))
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
     stopping = threading.Event()
@@ -80,7 +125,12 @@ def _serve(client: socket.socket, upstream: tuple[str, int], toxics: Toxics) -> 
     with client, socket.create_connection(upstream) as server, contextlib.suppress(OSError):
         client.settimeout(60)
         while request := _message(client):
-            toxic = toxics.next()
+            toxic = toxics.next(request)
+            if toxic.on_request is not None:
+                toxic.on_request()
+            time.sleep(toxic.late)
+            if toxic.lost:
+                return
             if toxic.reset:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return
@@ -90,6 +140,11 @@ def _serve(client: socket.socket, upstream: tuple[str, int], toxics: Toxics) -> 
             if toxic.cut_after is not None:
                 client.sendall(answer[: toxic.cut_after])
                 return
+            if toxic.drip:
+                for byte in answer:
+                    client.sendall(bytes([byte]))
+                    time.sleep(toxic.drip)
+                continue
             client.sendall(answer)
 
 

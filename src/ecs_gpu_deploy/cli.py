@@ -17,6 +17,7 @@ from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.text import plain
 from ecs_gpu_deploy.edges.machine.files import read_text
+from ecs_gpu_deploy.edges.machine.reporter import open_standard_streams
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
 from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS, Option
 from ecs_gpu_deploy.inputs.settings import Settings, settings_from, unknown_name
@@ -39,6 +40,7 @@ _EPILOG = f"exit codes: {exit_codes_text()}"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code. No traceback reaches a user who did not ask for one."""
+    open_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("RUNNER_DEBUG") == "1"
     try:

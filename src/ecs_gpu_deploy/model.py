@@ -215,6 +215,7 @@ class Service:
     pause_seconds: float = 0.0
     alarms: tuple[str, ...] = ()
     placement_constraints: tuple[Api, ...] = ()
+    has_network: bool = False
 
     @property
     def primary(self) -> Deployment | None:
@@ -257,6 +258,7 @@ class Service:
             pause_seconds=_pause_seconds(configuration.get("lifecycleHooks") or ()),
             alarms=_alarms(configuration.get("alarms") or {}),
             placement_constraints=tuple(api.get("placementConstraints") or ()),
+            has_network=bool((api.get("networkConfiguration") or {}).get("awsvpcConfiguration")),
         )
 
 

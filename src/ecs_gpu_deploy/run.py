@@ -13,6 +13,7 @@ from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.show.cancelled import cancelled_reason
 from ecs_gpu_deploy.core.show.report import (
     Details,
     annotation,
@@ -23,6 +24,7 @@ from ecs_gpu_deploy.core.show.report import (
     text_view,
 )
 from ecs_gpu_deploy.core.text import log_line, plain
+from ecs_gpu_deploy.edges.aws.answers import one_line
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.credentials import check_account, session_for
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
@@ -104,10 +106,13 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         frame = live_frame(sys.stdout, ticks=isinstance(clock, WallClock))
         reporter = Reporter(clock, sys.stdout, groups=github, frame=frame, began=began)
         ecs = Ecs(aws, options.cluster or "default")
-        verdict = run(Context(aws=aws, ecs=ecs, clock=clock, reporter=reporter, record=facts.append))
+        try:
+            verdict = run(Context(aws=aws, ecs=ecs, clock=clock, reporter=reporter, record=facts.append))
+        finally:
+            ignore_signals()
         result = _result(options, known_from(facts), verdict)
     except Cancelled:
-        result = _result(options, known_from(facts), _cancelled(known_from(facts)))
+        result = _result(options, known_from(facts), _cancelled(command, known_from(facts)))
     except Exception as error:  # noqa: BLE001 - a result is written all the same
         told = as_told(
             error, version=__version__, debug=options.debug or github.is_debug or "--debug" in sys.argv
@@ -144,19 +149,26 @@ def _connect(options: RunOptions, role: RoleWish, clock: Clock, github: GitHub, 
         emit(log_line(text), sys.stdout)
 
     session = session_for(role, region=region, clock=clock, mask=github.mask, say=say, calls=calls)
-    aws = Aws(region=region, clock=clock, botocore_session=session, trace=trace, calls=calls, say=say)
+    aws = Aws(
+        region=region,
+        clock=clock,
+        botocore_session=session,
+        patience=options.timeout,
+        trace=trace,
+        calls=calls,
+        say=say,
+    )
     check_account(aws, role)
     return aws
 
 
-def _cancelled(known: Known) -> Verdict:
+def _cancelled(command: str, known: Known) -> Verdict:
     """Return the verdict over a job that was cancelled while nothing was waited for."""
+    if known.verdict is not None:
+        return known.verdict
+    reason = cancelled_reason(command, tuple(known.changed.values()))
     if known.is_rollback_sent:
         reason = "The job was cancelled after the ongoing deployment was told to roll back."
-    elif known.is_registered:
-        reason = "The job was cancelled before the service was updated; a revision was registered."
-    else:
-        reason = "The job was cancelled before the deployment was started: nothing was changed."
     return Verdict(outcome=Outcome.CANCELLED, reason=reason)
 
 
@@ -217,20 +229,30 @@ def _details(options: RunOptions, known: Known, now: float) -> Details:
 
 
 def _publish(result: Result, details: Details, github: GitHub, options: RunOptions) -> None:
+    problems: list[str] = []
+
+    def written(what: str, write: Callable[[], None]) -> bool:
+        """Write to a place that may fail: that costs a warning, and never the verdict."""
+        try:
+            write()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", "") or one_line(error)
+            problems.append(f"warning: the {what} could not be written: {why}")
+            return False
+        return True
+
+    path = options.result_file
+    kept = bool(path) and written("result file", lambda: write_text(path, result_json(result)))
+    values = {**outputs(result), "result-file": path if kept else ""}
+    written("step's outputs", lambda: github.set_outputs(values))
     log = sys.stderr if options.prints_document else sys.stdout
     is_error = result.outcome in {Outcome.INVALID, Outcome.REFUSED}
     emit(text_view(result, details).rstrip("\n"), sys.stderr if is_error else log)
     level, title, message = annotation(result)
     if level == "error":
         github.annotate(level, message, title=title)
-    github.summarize(markdown_view(result, details))
-    values = outputs(result)
-    result_file = options.result_file
-    if result_file:
-        try:
-            write_text(result_file, result_json(result))
-        except OSError as error:
-            emit(f"error: the result file could not be written: {error.strerror}", sys.stderr)
-        else:
-            emit(f"result: {result_file}", log)
-    github.set_outputs({**values, "result-file": result_file})
+    written("job summary", lambda: github.summarize(markdown_view(result, details)))
+    if kept:
+        emit(f"result: {path}", log)
+    for problem in problems:
+        emit(problem, sys.stderr)

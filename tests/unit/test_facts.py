@@ -2,6 +2,7 @@
 
 import pytest
 
+from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, ServiceEnd, Severity
 from ecs_gpu_deploy.steps.facts import (
     BatchEnded,
@@ -18,9 +19,10 @@ from ecs_gpu_deploy.steps.facts import (
     known_from,
 )
 
+ENDED = Verdict(outcome=Outcome.FAILED, reason="It failed.")
 FINDING = Finding(code="x", severity=Severity.INFO, message="Seen.")
 SHOWN = RolloutShown(links={"Tasks": "https://example.com"})
-BATCH = BatchEnded(tasks=(), phases=(), diagnoses=(), exit_code=7)
+BATCH = BatchEnded(verdict=ENDED, tasks=(), phases=(), diagnoses=(), exit_code=7)
 PAST = (PastDeployment(task_definition_arn="a"),)
 ENDS = (ServiceEnd(service="s", outcome=Outcome.SUCCEEDED, reason="It runs."),)
 
@@ -51,12 +53,12 @@ ENDS = (ServiceEnd(service="s", outcome=Outcome.SUCCEEDED, reason="It runs."),)
         ),
         pytest.param(
             [RevisionChosen(arn="t:1")],
-            {"task_definition_arn": "t:1", "is_registered": False},
+            {"task_definition_arn": "t:1", "changed": {}},
             id="a revision that is there",
         ),
         pytest.param(
             [RevisionChosen(arn="t:1"), RevisionChosen(arn="t:2", registered=True)],
-            {"task_definition_arn": "t:2", "is_registered": True},
+            {"task_definition_arn": "t:2", "changed": {"revision": "t:2 was registered"}},
             id="a revision that was registered",
         ),
         pytest.param([RollbackSent()], {"is_rollback_sent": True}, id="a rollback"),

@@ -8,6 +8,7 @@ from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Outcome
+from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
 from ecs_gpu_deploy.steps.build_image import compare_layers, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.context import Context
@@ -16,7 +17,7 @@ from ecs_gpu_deploy.steps.facts import ServiceSeen
 from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
-from ecs_gpu_deploy.steps.start_deployment import check_deployable, wait_for_others
+from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, under_way, wait_for_others
 
 
 def run(context: Context, request: DeployRequest) -> Verdict:
@@ -29,11 +30,14 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
     overrides = with_built_image(context, request, service)
     rendering = render_revision(context, request, service, overrides)
+    check_fit(rendering.definition, service)
     to_pull = compare_layers(context, rendering, platform=request.platform)
+    if request.ongoing == "refuse" and (ours := under_way(context, service, rendering)):
+        return watch_under_way(context, request.rollout, service, ours)
     service = wait_for_others(context, service, request)
     _show_plan(rendering, service, context.reporter)
 
-    arn = register_rendering(context, rendering, commit=request.commit)
+    arn = register_rendering(context, rendering, service, commit=request.commit)
     plan = Plan(
         service=service,
         rendering=rendering,

@@ -15,15 +15,15 @@ from ecs_gpu_deploy.errors import Refused
 from ecs_gpu_deploy.inputs.requests import RollbackRequest
 from ecs_gpu_deploy.model import RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
-from ecs_gpu_deploy.steps.attach_rollout import attach
+from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
 from ecs_gpu_deploy.steps.choose_target import Chosen, Past, choose_target, fetch_past
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import RevisionChosen, Section, ServiceSeen
-from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out, watch_to_end
+from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run
 from ecs_gpu_deploy.steps.render_target import register_target, render_target
-from ecs_gpu_deploy.steps.start_deployment import check_deployable
+from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit
 from ecs_gpu_deploy.steps.stop_deployment import rolls_back_to, stop_and_watch
 
 
@@ -41,7 +41,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
 
     ongoing = past.ongoing
     if ongoing is not None and _rolls_out(ongoing, chosen) and not request.force:
-        return _watch(context, request, service, ongoing)
+        return watch_under_way(context, request.rollout, service, ongoing.arn)
     if ongoing is not None and rolls_back_to(context, ongoing, chosen.name):
         left = short_id(ongoing.task_definition)
         if chosen.name.startswith("arn:") and not ongoing.is_going_back:
@@ -57,8 +57,12 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
 
     now = short_id(service.task_definition)
     target = render_target(context, service, current, chosen, past)
+    check_fit(target.rendering.definition, service)
     left = now if _number(target.raw.arn) <= _number(now) else ""
     arn = register_target(context, target, reason=request.reason, left=left)
+    there = replace(chosen, name=arn)
+    if ongoing is None and arn != target.raw.arn and _runs(service, there, past) and not request.force:
+        return _left_alone(there, past)
     context.record(_section(now, arn, chosen, request.reason))
     plan = Plan(service=service, rendering=target.rendering, arn=arn, options=request.rollout, urgent=True)
     verdict = roll_out(context, plan)
@@ -92,15 +96,6 @@ def _rolls_out(ongoing: Rollout, chosen: Chosen) -> bool:
 def _has(chosen: Chosen, rollout: Rollout | None) -> bool:
     """Say whether the digests of a rollout are known, and are those of the target."""
     return rollout is not None and bool(rollout.digests) and same_images(chosen.digests, rollout.digests)
-
-
-def _watch(context: Context, request: RollbackRequest, service: Service, ongoing: Rollout) -> Verdict:
-    """Watch the rollout of the target that is under way, and start no second one."""
-    context.reporter.say(f"its rollout is under way already ({short_id(ongoing.arn)}), and is watched")
-    attached = attach(context, request.rollout, service, ongoing.arn)
-    context.record(RevisionChosen(arn=attached.task_definition))
-    context.record(attached.image)
-    return watch_to_end(context, request.rollout, attached.rollout).verdict
 
 
 def _left_alone(chosen: Chosen, past: Past) -> Verdict:

@@ -178,6 +178,7 @@ def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
         result_file=values["result_file"] or result_file,
         debug=values["debug"],
         gpu_hourly_cost=values["gpu_hourly_cost"],
+        timeout=values["timeout"],
         prints_document=settings.command == "history" and values["output"] == "json",
     )
 

@@ -29,6 +29,7 @@ class RunOptions:
     region: str = ""
     debug: bool = False
     gpu_hourly_cost: float | None = None
+    timeout: float | None = None
     prints_document: bool = False
 
 

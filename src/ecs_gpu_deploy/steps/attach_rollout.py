@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.definition.task_definition import images
 from ecs_gpu_deploy.core.judge.phases import leaving_seconds
+from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, needed_to, refused
@@ -14,13 +15,14 @@ from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.requests import RolloutOptions
 from ecs_gpu_deploy.model import Deployment, Service, ServiceDeployment, short_id
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import ImageSeen, PreviousRevision, RolloutShown
+from ecs_gpu_deploy.steps.facts import ImageSeen, PreviousRevision, RevisionChosen, RolloutShown
 from ecs_gpu_deploy.steps.follow_rollout import (
     Begun,
     fetch_target_groups,
     phase_facts,
     requirement_in,
     timeout_of,
+    watch_to_end,
     watched_of,
 )
 
@@ -79,6 +81,15 @@ def attach(context: Context, options: RolloutOptions, service: Service, arn: str
     return Attached(
         rollout=Begun(before=before, watch=watch), task_definition=target.task_definition, image=image
     )
+
+
+def watch_under_way(context: Context, options: RolloutOptions, service: Service, arn: str) -> Verdict:
+    """Watch the service deployment *arn*, which brings what is wanted already: no second one is started."""
+    context.reporter.say(f"its rollout is under way already ({short_id(arn)}), and is watched")
+    attached = attach(context, options, service, arn)
+    context.record(RevisionChosen(arn=attached.task_definition))
+    context.record(attached.image)
+    return watch_to_end(context, options, attached.rollout).verdict
 
 
 def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployment:

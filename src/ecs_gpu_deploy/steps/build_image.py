@@ -38,7 +38,7 @@ from ecs_gpu_deploy.inputs.requests import BuildOptions, DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import ImageSeen
+from ecs_gpu_deploy.steps.facts import Changed, ImageSeen
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
 SEVERITIES = ("critical", "high", "medium")
@@ -97,7 +97,10 @@ def build_image(
         say(f"the image {repository.name}:{tag} is in ECR already: nothing is built")
         missing = [other for other in tags[1:] if other not in image.tags]
         _check_tags(context, repository, missing)
-        put_tags(aws, repository, image.digest, missing)
+        if missing:
+            context.record(Changed(subject="tags", what="further tags may have been put on the image"))
+            put_tags(aws, repository, image.digest, missing)
+            context.record(Changed(subject="tags", what=f"the image was tagged {', '.join(missing)}"))
     else:
         _check_tags(context, repository, [*([tag] if image else []), *tags[1:]])
         image = _pushed(context, options, repository, tags, source, running=running)
@@ -124,7 +127,9 @@ def _repository(context: Context, wanted: str, *, creates: bool) -> Repository:
         raise missing_repository(context.aws, wanted)
     with DockerConfig() as config:
         Docker(config, clock=context.clock, show=context.reporter.block).check()
+    context.record(Changed(subject="repository", what=f"the repository {wanted} may have been created"))
     created = create_repository(context.aws, wanted)
+    context.record(Changed(subject="repository", what=f"the repository {created.name} was created"))
     context.reporter.say(
         f"the repository {created.name} is created: scan on push, immutable tags save latest"
     )
@@ -148,6 +153,7 @@ def _restored(
             "true.",
         )
     if image.status == ARCHIVED:
+        context.record(Changed(subject="archive", what="ECR was told to restore the archived image"))
         restore_image(context.aws, repository, image.digest)
     context.reporter.say(f"ECR restores the archived image {repository.name}:{tag}")
     began = context.clock.now()
@@ -182,8 +188,10 @@ def _pushed(
         login = fetch_login(context.aws, repository)
         docker.login(login)
         name = f"{login.registry}/{repository.name}"
+        context.record(Changed(subject="image", what="the image may have been pushed"))
         with reporter.folded(f"building {repository.name}:{tags[0]}"):
             digest = docker.build_and_push(_build(options, name, tags, source, context.clock.now()))
+    context.record(Changed(subject="image", what=f"the image {repository.name}:{tags[0]} was pushed"))
     image = fetch_tagged(context.aws, repository, tags[0])
     if image is None:
         raise Refused(

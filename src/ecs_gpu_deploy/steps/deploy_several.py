@@ -14,7 +14,7 @@ from ecs_gpu_deploy.core.definition.task_definition import registrable, without_
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import markdown, table_code
-from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals, is_cancelled
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
@@ -26,7 +26,7 @@ from ecs_gpu_deploy.steps.facts import Fact, Section, ServiceSeen, ServicesEnded
 from ecs_gpu_deploy.steps.follow_rollout import Begun, Plan, begin_rollout, follow_rollout, roll_out
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
-from ecs_gpu_deploy.steps.start_deployment import check_deployable, nothing_started, wait_for_others
+from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, wait_for_others
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +73,8 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     context.record(ServiceSeen(name=first.name, previous=first.task_definition))
     overrides = with_built_image(context, request, first)
     rendering = render_revision(context, request, first, overrides)
+    for service in services:
+        check_fit(rendering.definition, service)
     to_pull = compare_layers(context, rendering, platform=request.platform)
     parts = [_part(context, request, service, rendering, to_pull) for service in services]
     for part in parts:
@@ -80,7 +82,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     reporter.say(f"services {', '.join(part.name for part in parts)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
-    arn = register_rendering(context, rendering, commit=request.commit)
+    arn = register_rendering(context, rendering, first, commit=request.commit)
     try:
         if request.parallel:
             with held_signals():
@@ -123,8 +125,7 @@ def _one_by_one(parts: Sequence[_Part], arn: str) -> None:
         try:
             part.verdict = roll_out(part.context, part.plan(arn))
         except Cancelled:
-            reason = "The job was cancelled before this service was updated."
-            part.verdict = Verdict(outcome=Outcome.CANCELLED, reason=reason)
+            part.verdict = _not_updated()
             return
         except DeployError as error:
             part.verdict = Verdict(outcome=Outcome(error.outcome), reason=error.message)
@@ -134,16 +135,26 @@ def _one_by_one(parts: Sequence[_Part], arn: str) -> None:
             return
 
 
+def _not_updated() -> Verdict:
+    return Verdict(outcome=Outcome.CANCELLED, reason="The job was cancelled before this service was updated.")
+
+
 def _together(parts: Sequence[_Part], arn: str) -> None:
     """Start all, then follow each to its verdict. A cancelled job is cancelled for all of them."""
     for part in parts:
         part.context.reporter.say(f"service {part.name}")
-        part.begun = begin_rollout(part.context, part.plan(arn))
-        if part.begun is None:
-            part.verdict = nothing_started(part.service, arn)
-        elif part.begun.cancelled:
+        try:
+            begun = begin_rollout(part.context, part.plan(arn))
+        except Cancelled:
+            part.verdict = _not_updated()
             break
-    cancelled = any(part.begun is not None and part.begun.cancelled for part in parts)
+        if isinstance(begun, Verdict):
+            part.verdict = begun
+        else:
+            part.begun = begun
+        if is_cancelled():
+            break
+    cancelled = is_cancelled()
     for part in parts:
         if part.begun is None:
             continue

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
 from ecs_gpu_deploy.core.judge.task_end import Stage, exited_non_zero, stage_of
+from ecs_gpu_deploy.core.judge.update_sent import CANCELLED_PAUSES
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.edges.aws.answers import AwsError
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Unclear
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
-from ecs_gpu_deploy.edges.machine.signals import Cancelled
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, is_cancelled
+from ecs_gpu_deploy.errors import DeployError, Refused
 from ecs_gpu_deploy.inputs.requests import BatchOptions, LeaveOrStop
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import TASK_FAILED, Finding, NextStep, Outcome, Severity
@@ -20,6 +22,9 @@ from ecs_gpu_deploy.steps.facts import BatchEnded, NextCommand
 from ecs_gpu_deploy.steps.watch_batch import BatchWatcher
 
 _NAMED = 20
+_FIND_SECONDS = 2.0
+_CANCEL_SECONDS = 4.0
+"""Wall seconds that a cancelled job looks for tasks, and has to stop them: SIGKILL comes 10 s after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +48,54 @@ def watch_batch_to_end(
     Do what on-timeout and on-cancel say where we end the wait.
     """
     option, wish = "on-timeout", options.on_timeout
+    limit: AbstractContextManager[None] = nullcontext()
     try:
         verdict = watcher.wait() if waits else watcher.start_all()
-    except Cancelled:
-        option, wish = "on-cancel", options.on_cancel
-        verdict = Verdict(
-            outcome=Outcome.CANCELLED, reason="The job was cancelled while the tasks ran.", ours=True
-        )
+    except (Cancelled, Unclear) as end:
+        if isinstance(end, Unclear):
+            _find_lost(context, watcher, started_by, end)
+        option, wish, limit = "on-cancel", options.on_cancel, context.aws.bounded(_CANCEL_SECONDS)
+        verdict = _cancelled(watcher, is_known=isinstance(end, Cancelled))
     goes_on = bool(watcher.live)
     if verdict.ours and (waits or verdict.outcome == Outcome.CANCELLED):
-        goes_on = _leave_or_stop(context, watcher, verdict, wish, option=option, started_by=started_by)
+        with limit:
+            goes_on = _leave_or_stop(context, watcher, verdict, wish, option=option, started_by=started_by)
     _record(context, watcher, verdict, started_by, goes_on=goes_on)
     return verdict
+
+
+def _cancelled(watcher: BatchWatcher, *, is_known: bool) -> Verdict:
+    if watcher.tasks:
+        reason = "The job was cancelled while the tasks ran."
+    elif is_known:
+        reason = "The job was cancelled before a task was started: nothing was changed."
+    else:
+        reason = "The job was cancelled while RunTask was under way; whether it started tasks is not known."
+    return Verdict(outcome=Outcome.CANCELLED, reason=reason, ours=True)
+
+
+def _find_lost(context: Context, watcher: BatchWatcher, started_by: StartedBy, lost: Unclear) -> None:
+    """Look for the tasks of a RunTask whose answer was lost, and say how to; Refused unless cancelled."""
+    mark = shlex.quote(started_by.text)
+    look = f"aws ecs list-tasks --cluster {shlex.quote(context.ecs.cluster)} --started-by {mark}"
+    step = NextStep(purpose="To look for its tasks", command=look)
+    finding = Finding(
+        code="run-task-unclear",
+        severity=Severity.WARNING,
+        message=f"Whether AWS carried out RunTask is not known: {lost.text}.",
+        hint=f"{step.purpose}: {step.command}",
+        next_steps=(step,),
+    )
+    if not is_cancelled():
+        raise Refused(finding.message, hint=finding.hint) from lost
+    edge = EcsTasks(context.aws, context.ecs.cluster)
+    with suppress(AwsError, DeployError), context.aws.bounded(_FIND_SECONDS):
+        for pause in CANCELLED_PAUSES if started_by.is_ours else ():
+            context.clock.sleep(pause)
+            if arns := edge.started_by(started_by.text):
+                watcher.take(edge.observe(arns))
+                return
+    context.record(finding)
 
 
 def _record(
@@ -65,6 +106,7 @@ def _record(
     needs_no_cause = verdict.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED}
     context.record(
         BatchEnded(
+            verdict=verdict,
             tasks=watcher.ends,
             phases=watcher.phases,
             diagnoses=() if needs_no_cause else watcher.diagnoses(verdict),

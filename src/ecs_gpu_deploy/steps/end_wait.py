@@ -51,6 +51,56 @@ def leave_or_roll_back(
     return ending
 
 
+def end_unclear(
+    context: Context, options: RolloutOptions, before: Service, arn: str, *, why: str, cancelled: bool
+) -> Verdict:
+    """Say that nobody knows whether the service was updated to *arn*, and do what on-cancel says.
+
+    A rollback updates to the revision before: where nothing was carried out, that changes nothing. Raises
+    Refused where the job was not cancelled.
+    """
+    what = f"Whether AWS carried out UpdateService ({short_id(arn)}) is not known: {why}."
+    place = f"--cluster {shlex.quote(context.ecs.cluster)} --services {shlex.quote(before.name)}"
+    back = _rollback_command(context, before, "")
+    steps = (
+        NextStep(purpose="To look", command=f"aws ecs describe-services {place}"),
+        NextStep(purpose="To roll it back", command=back),
+    )
+    hint = "\n".join(f"{step.purpose}: {step.command}" for step in steps)
+    if not cancelled:
+        raise Refused(what, hint=hint)
+    context.record(
+        Finding(code="update-unclear", severity=Severity.ERROR, message=what, hint=hint, next_steps=steps)
+    )
+    if options.on_cancel != "rollback" or not _went_back(context, before):
+        context.record(NextCommand(command=back))
+    reason = (
+        "The job was cancelled while UpdateService was under way; whether AWS carried it out is not known."
+    )
+    return Verdict(outcome=Outcome.CANCELLED, reason=reason)
+
+
+def _went_back(context: Context, before: Service) -> bool:
+    """Update the service to the revision before, where nobody knows what it runs; say how it went."""
+    previous = short_id(before.task_definition)
+    try:
+        with at_most(CANCEL_SECONDS):
+            context.ecs.update_service(
+                before.name, task_definition=before.task_definition, force_new_deployment=False
+            )
+    except CutShort:
+        why = f"AWS did not answer within {CANCEL_SECONDS:g} s."
+    except (AwsError, Refused, InvalidInput) as error:
+        why = one_line(error)
+    else:
+        said = f"on-cancel: the service was told to run {previous}, whatever came of the first update."
+        context.record(Finding(code="rollback-requested", severity=Severity.WARNING, message=said))
+        return True
+    what = f"Whether the service goes back to {previous}, as on-cancel asks, is not known either: {why}"
+    context.record(Finding(code="rollback-not-started", severity=Severity.ERROR, message=what))
+    return False
+
+
 def _asked(options: RolloutOptions, outcome: Outcome) -> tuple[str, str]:
     """Return the option that is meant for *outcome*, and its value."""
     match outcome:
@@ -121,6 +171,9 @@ class _Request:
                 self._send()
         except CutShort:
             self._record_unsent(f"AWS did not answer within {CANCEL_SECONDS:g} s.")
+            return None
+        except Cancelled:
+            self._record_unsent("the job was cancelled while AWS throttled it.")
             return None
         except (AwsError, Refused, InvalidInput) as error:
             answer = self._answer_to_refused_stop(error, until=began + REFUSED_STOP_SECONDS)

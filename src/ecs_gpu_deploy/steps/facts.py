@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from ecs_gpu_deploy.core.definition.diff import Change
-from ecs_gpu_deploy.model import LogTail
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.model import LogTail, short_id
 from ecs_gpu_deploy.result import Diagnosis, Finding, PastDeployment, Phase, ServiceEnd, TaskEnd
 from ecs_gpu_deploy.steps.watch_rollout import Ending
 
@@ -45,6 +46,14 @@ class RevisionChosen:
 
     arn: str
     registered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What we changed in AWS beside the service, or may have: a half sentence, one for each `subject`."""
+
+    subject: str
+    what: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +93,9 @@ class ServicesEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchEnded:
-    """How the tasks of a batch ended; `exit_code` where it is not that of the outcome."""
+    """How the tasks of a batch ended, and the `verdict`; `exit_code` where it is not that of the outcome."""
 
+    verdict: Verdict
     tasks: Sequence[TaskEnd]
     phases: Sequence[Phase]
     diagnoses: Sequence[Diagnosis]
@@ -105,6 +115,7 @@ Fact = (
     | PreviousRevision
     | ImageSeen
     | RevisionChosen
+    | Changed
     | RollbackSent
     | RolloutShown
     | Ending
@@ -127,8 +138,8 @@ class Known:
     image_digest: str = ""
     task_definition_arn: str = ""
     previous_task_definition_arn: str = ""
-    is_registered: bool = False
     is_rollback_sent: bool = False
+    changed: Mapping[str, str] = field(default_factory=dict)
     shown: RolloutShown | None = None
     ending: Ending | None = None
     batch: BatchEnded | None = None
@@ -137,6 +148,13 @@ class Known:
     services: Sequence[ServiceEnd] = ()
     history: Sequence[PastDeployment] = ()
     findings: Sequence[Finding] = ()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Return the verdict where one was reached: a signal that comes later does not change it."""
+        if self.batch is not None:
+            return self.batch.verdict
+        return self.ending.verdict if self.ending else None
 
 
 def known_from(facts: Iterable[Fact]) -> Known:
@@ -157,7 +175,10 @@ def _with(known: Known, fact: Fact) -> Known:
         case ImageSeen():
             return replace(known, image=fact.image, image_digest=fact.digest)
         case RevisionChosen():
-            return replace(known, task_definition_arn=fact.arn, is_registered=fact.registered)
+            did = {"revision": f"{short_id(fact.arn)} was registered"} if fact.registered else {}
+            return replace(known, task_definition_arn=fact.arn, changed={**known.changed, **did})
+        case Changed():
+            return replace(known, changed={**known.changed, fact.subject: fact.what})
         case RollbackSent():
             return replace(known, is_rollback_sent=True)
         case RolloutShown():

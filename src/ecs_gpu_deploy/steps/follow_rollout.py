@@ -28,11 +28,11 @@ from ecs_gpu_deploy.inputs.requests import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.model import Deployment, Service, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.end_wait import leave_or_roll_back, still_running
+from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, still_running
 from ecs_gpu_deploy.steps.facts import RolloutShown
 from ecs_gpu_deploy.steps.register_revision import mark_succeeded
 from ecs_gpu_deploy.steps.render_revision import Rendering
-from ecs_gpu_deploy.steps.start_deployment import find_started, nothing_started, start_deployment
+from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
 from ecs_gpu_deploy.steps.watch_rollout import Ending, Watcher
 
 
@@ -59,8 +59,8 @@ def roll_out(context: Context, plan: Plan) -> Verdict:
     """
     with held_signals():
         rollout = begin_rollout(context, plan)
-        if rollout is None:
-            return nothing_started(plan.service, plan.arn)
+        if isinstance(rollout, Verdict):
+            return rollout
         return follow_rollout(context, plan, rollout)
 
 
@@ -73,25 +73,21 @@ class Begun:
     cancelled: bool = False
 
 
-def begin_rollout(context: Context, plan: Plan) -> Begun | None:
-    """Start a rollout, with signals held; None where AWS made no deployment."""
+def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
+    """Start a rollout, with signals held; a verdict where AWS made no deployment that could be watched."""
     service, rendering, arn = plan.service, plan.rendering, plan.arn
     containers = tuple(rendering.definition["containerDefinitions"])
     links = console_links(context.aws.region, service, containers)
     context.record(RolloutShown(changes=rendering.changes, links=links))
-    groups = () if plan.urgent else fetch_target_groups(context.aws, service)
+    with heeded_signals():
+        groups = () if plan.urgent else fetch_target_groups(context.aws, service)
     began = context.clock.now()
-    cancelled = False
-    try:
-        with heeded_signals():
-            deployment = start_deployment(context, service, arn, force=plan.force_new_deployment)
-    except Cancelled:
-        cancelled = True
-        deployment = find_started(context, service, arn)
-        if deployment is None:
-            raise
+    update = start_deployment(context, service, arn, force=plan.force_new_deployment)
+    deployment, cancelled = update.deployment, update.cancelled
+    if not update.is_known:
+        return end_unclear(context, plan.options, service, arn, why=update.why, cancelled=cancelled)
     if deployment is None:
-        return None
+        return nothing_started(service, arn)
     context.reporter.say(f"deployment {deployment.id} of {short_id(arn)} began")
     if plan.urgent and not cancelled:
         try:

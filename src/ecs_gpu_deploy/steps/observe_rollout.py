@@ -51,6 +51,8 @@ _STOPS = frozenset({ServiceDeploymentStatus.STOPPED, ServiceDeploymentStatus.STO
 _LOG_TAILS = 12
 LATE_LINES_SECONDS = 30.0
 """How late CloudWatch Logs may show a line: a bound of ours, AWS names none."""
+SILENT_SECONDS = 120.0
+"""After so long without an answer about service deployments the classic ones decide, until there is one."""
 
 
 class Looker:
@@ -77,6 +79,7 @@ class Looker:
         self._knows_attributes = "requiresAttributes" in watch.definition
         self.service = service
         self.deployment: ServiceDeployment | None = None
+        self._heard_at = max(began, watch.watched.watched_from or began)
         self.instances: tuple[ContainerInstance, ...] = ()
         self.log_tails: dict[str, LogTail] = {}
         self.arn = watch.deployment_arn
@@ -122,11 +125,12 @@ class Looker:
             leaving = bool(history.leaving_since)
             tasks = self._look_at_tasks(now, with_stopped=whole or changed or leaving)
             targets = self._look_at_targets(tasks)
+        silent = now - self._heard_at > SILENT_SECONDS
         return Snapshot(
             at=now,
             service=self._present,
-            deployment=self.deployment,
-            api_closed="service-deployments" in self._closed,
+            deployment=None if silent else self.deployment,
+            api_closed=silent or "service-deployments" in self._closed,
             stale=self._stale,
             tasks=tasks,
             target_health=targets,
@@ -152,7 +156,7 @@ class Looker:
                 return
         found = self._try("service-deployments", lambda: self._ecs.observe_deployment(self.arn))
         if found is not None:
-            self.deployment = found
+            self.deployment, self._heard_at = found, now
             self._deployment_key = (
                 found.status,
                 found.running_tasks,
@@ -173,7 +177,9 @@ class Looker:
             return
         watched = self._watch.watched
         number = short_id(watched.deployment_id)
-        briefs = self._try("service-deployments", lambda: self._ecs.fetch_deployments(self.service.name))
+        briefs = self._try("service-deployments", self._list_deployments)
+        if briefs is not None:
+            self._heard_at = now
         for brief in briefs or ():
             if short_id(brief.target_revision_arn) == number:
                 self.arn = brief.arn
@@ -185,12 +191,15 @@ class Looker:
                 "",
             )
 
+    def _list_deployments(self) -> tuple[ServiceDeployment, ...]:
+        return self._ecs.fetch_deployments(self.service.name, once=True)
+
     def _look_for_newer(self) -> ServiceDeployment | None:
         """Return the service deployment that began after ours, where AWS has stopped ours."""
         ours = self.deployment
         if ours is None or ours.status not in _STOPS:
             return None
-        briefs = self._try("service-deployments", lambda: self._ecs.fetch_deployments(self.service.name))
+        briefs = self._try("service-deployments", self._list_deployments)
         later = [each for each in briefs or () if each.created_at > ours.created_at and each.arn != ours.arn]
         return max(later, key=lambda each: each.created_at, default=None)
 

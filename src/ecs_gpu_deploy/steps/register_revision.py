@@ -7,19 +7,31 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ecs_gpu_deploy.core.definition.diff import identical
 from ecs_gpu_deploy.core.definition.provenance import (
     Provenance,
+    is_of,
     tag_value,
+    told_by,
     with_provenance,
     without_provenance,
 )
-from ecs_gpu_deploy.edges.aws.revisions import tag_revision
+from ecs_gpu_deploy.core.definition.task_definition import registrable
+from ecs_gpu_deploy.core.judge.update_sent import LOOK_PAUSES
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Unclear
+from ecs_gpu_deploy.edges.aws.revisions import fetch_family, tag_revision
 from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
-from ecs_gpu_deploy.errors import TaggingDenied
+from ecs_gpu_deploy.edges.machine.signals import heed_held, heeded_signals, held_signals
+from ecs_gpu_deploy.errors import DeployError, Refused, TaggingDenied
+from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import RevisionChosen
+from ecs_gpu_deploy.steps.facts import Changed, RevisionChosen
 from ecs_gpu_deploy.steps.render_revision import Rendering
+
+_ATTEMPTS = 3
+_LOOKED_AT = 3
+"""Revisions of the family that may be what a run before us registered."""
 
 
 def provenance_of_run(*, commit: str = "", digest: str = "") -> Provenance:
@@ -28,26 +40,96 @@ def provenance_of_run(*, commit: str = "", digest: str = "") -> Provenance:
     return replace(known, commit=commit or known.commit, digest=digest)
 
 
-def register_rendering(context: Context, rendering: Rendering, *, commit: str) -> str:
+def register_rendering(context: Context, rendering: Rendering, service: Service, *, commit: str) -> str:
     """Return the ARN of the revision to run: registered now, unless it is there already."""
     if rendering.existing_arn:
         context.record(RevisionChosen(arn=rendering.existing_arn))
         return rendering.existing_arn
     provenance = provenance_of_run(commit=commit, digest=rendering.image_digest)
-    return register_revision(context, rendering.definition, provenance)
+    return register_revision(context, rendering.definition, provenance, newest=service.task_definition)
 
 
-def register_revision(context: Context, definition: Mapping[str, Any], provenance: Provenance) -> str:
-    """Register *definition* with tags that say where it comes from; record and return its ARN.
+def register_revision(
+    context: Context, definition: Mapping[str, Any], provenance: Provenance, *, newest: str
+) -> str:
+    """Return the ARN of *definition*, registered with tags that say where it comes from; record it.
 
-    Where ecs:TagResource is denied it is registered without them: a deployment must not fail for its label.
+    A run that ended after it had registered left one that says the same: that is taken. Looked at are those
+    newer than *newest* (an ARN), so that a family without such costs one call.
     """
-    try:
-        arn = context.ecs.register_task_definition(with_provenance(definition, provenance))
-    except TaggingDenied:
-        arn = _register_untagged(context, definition)
-    context.record(RevisionChosen(arn=arn, registered=True))
+    heed_held()
+    there = _registered_already(context, definition, provenance, newest=newest)
+    if there:
+        context.record(RevisionChosen(arn=there))
+        context.reporter.say(f"{short_id(there)} is registered already, and says the same")
+        return there
+    with held_signals():
+        arn = _registered(context, definition, provenance, newest=newest)
+    heed_held()
     return arn
+
+
+def _registered(
+    context: Context, definition: Mapping[str, Any], provenance: Provenance, *, newest: str
+) -> str:
+    """Register, with signals held, and record the revision, or that there may be one.
+
+    Where the answer was lost the family is looked at before it is sent again.
+    """
+    lost: Unclear
+    for _ in range(_ATTEMPTS):
+        try:
+            try:
+                arn = context.ecs.register_task_definition(with_provenance(definition, provenance))
+            except TaggingDenied:
+                arn = _register_untagged(context, definition)
+        except Unclear as error:
+            lost = error
+            unknown = "whether a revision was registered is not known"
+            context.record(Changed(subject="revision", what=unknown))
+            context.reporter.say(f"AWS did not say whether it registers the revision ({lost.text}); looking")
+            arn = _look_for(context, definition, provenance, newest=newest)
+        if arn:
+            context.record(RevisionChosen(arn=arn, registered=True))
+            return arn
+    raise Refused(
+        f"AWS did not register the revision of {definition['family']} ({lost.text}).",
+        hint="Run the job again: a revision that is there by then is taken.",
+    )
+
+
+def _look_for(context: Context, definition: Mapping[str, Any], provenance: Provenance, *, newest: str) -> str:
+    """Return the ARN of the revision that a lost RegisterTaskDefinition made; "" where none shows."""
+    for pause in LOOK_PAUSES:
+        with heeded_signals():
+            context.clock.sleep(pause)
+            if found := _registered_already(context, definition, provenance, newest=newest):
+                return found
+    return ""
+
+
+def _registered_already(
+    context: Context, definition: Mapping[str, Any], provenance: Provenance, *, newest: str
+) -> str:
+    """Return the ARN of the newest revision that says the same and comes from the same; "" for none."""
+    family, number = definition["family"], _number_of(newest)
+    try:
+        arns = fetch_family(context.aws, family, most=_LOOKED_AT, once=True) or ()
+        for arn in arns:
+            if short_id(newest).rpartition(":")[0] == family and _number_of(arn) <= number:
+                continue
+            raw = context.ecs.fetch_task_definition(arn)
+            same = identical(registrable({"taskDefinition": raw.body, "tags": list(raw.tags)}), definition)
+            if same and is_of(told_by(raw.tags), provenance):
+                return arn
+    except (AwsError, DeployError):
+        return ""
+    return ""
+
+
+def _number_of(arn: str) -> int:
+    number = arn.rpartition(":")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def _register_untagged(context: Context, definition: Mapping[str, Any]) -> str:

@@ -87,7 +87,7 @@ def register_target(context: Context, target: Target, *, reason: str, left: str)
         rolled_back_from=left,
         rolled_back_by=run.actor if left else "",
     )
-    arn = register_revision(context, rendering.definition, provenance)
+    arn = register_revision(context, rendering.definition, provenance, newest=raw.arn)
     context.reporter.say(f"{short_id(raw.arn)} registered again as {short_id(arn)}")
     return arn
 

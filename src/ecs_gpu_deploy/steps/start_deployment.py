@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
+from ecs_gpu_deploy.core.definition.service_fit import misfit
+from ecs_gpu_deploy.core.judge.update_sent import CANCELLED_PAUSES, LOOK_PAUSES, deployment_made
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
 from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, Unclear, refused
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
-from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
+from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
+from ecs_gpu_deploy.edges.machine.signals import (
+    Cancelled,
+    CutShort,
+    at_most,
+    heed_held,
+    heeded_signals,
+    is_cancelled,
+)
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Deployment, RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.render_revision import Rendering
 
 _UPDATE_ATTEMPTS = 3
 _CANCEL_SECONDS = 2.0
+"""Seconds that a cancelled job looks for what its UpdateService made."""
 
 
 def wait_for_others(context: Context, service: Service, request: DeployRequest) -> Service:
@@ -60,6 +75,30 @@ def wait_for_others(context: Context, service: Service, request: DeployRequest) 
     return service
 
 
+def under_way(context: Context, service: Service, rendering: Rendering) -> str:
+    """Return the ARN of the ongoing deployment that brings the *rendering* already, "" where none does.
+
+    A run that was killed after UpdateService left it: run again, it is watched. Its digests tell whether the
+    image's tag has been moved since.
+    """
+    primary = service.primary
+    if primary is None or primary.rollout_state != RolloutState.IN_PROGRESS:
+        return ""
+    if not rendering.existing_arn or primary.task_definition != rendering.existing_arn:
+        return ""
+    with suppress(AwsError, DeployError):
+        ongoing = [b for b in context.ecs.fetch_deployments(service.name) if not b.status.is_terminal]
+        targets = {
+            brief.target_revision_arn: brief.arn for brief in ongoing if not brief.status.is_going_back
+        }
+        for revision in fetch_service_revisions(context.aws, targets):
+            known = {n: d for n, d in rendering.digests.items() if n in revision.digests}
+            same = all(revision.digests[name] == digest for name, digest in known.items())
+            if revision.task_definition == rendering.existing_arn and same:
+                return targets[revision.arn]
+    return ""
+
+
 def _ongoing(ecs: Ecs, service: Service) -> Ongoing | None:
     """Return the deployment that is ongoing.
 
@@ -76,43 +115,76 @@ def _ongoing(ecs: Ecs, service: Service) -> Ongoing | None:
     return None
 
 
-def start_deployment(context: Context, service: Service, arn: str, *, force: bool) -> Deployment | None:
-    """Send UpdateService and return the deployment it made; None where it made none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What came of an UpdateService: the deployment it made, None where it made none.
 
-    Where the connection broke on the way, the service tells whether the update was carried out: a second
-    one would supersede the first.
+    `is_known` is False where nobody can tell, and `why` then says it; `cancelled`: the job was meanwhile.
     """
+
+    deployment: Deployment | None = None
+    is_known: bool = True
+    cancelled: bool = False
+    why: str = ""
+
+
+def start_deployment(context: Context, service: Service, arn: str, *, force: bool) -> Update:
+    """Send UpdateService, with signals held, and return what came of it.
+
+    Where the answer was lost the service tells whether it was carried out: a second one would supersede the
+    first, so it is sent again only where nothing shows. Cancelled comes out only where it was not sent.
+    """
+    heed_held()
     baseline = {d.id for d in service.deployments}
-    for attempt in range(1, _UPDATE_ATTEMPTS + 1):
+    lost: Unclear
+    for _ in range(_UPDATE_ATTEMPTS):
         try:
-            updated = context.ecs.update_service(
+            primary = context.ecs.update_service(
                 service.name, task_definition=arn, force_new_deployment=force
-            )
+            ).primary
         except Unclear as error:
-            updated = context.ecs.fetch_service(service.name)
-            primary = updated.primary
-            if primary is None or primary.id in baseline or primary.task_definition != arn:
-                if attempt == _UPDATE_ATTEMPTS:
-                    raise Refused(
-                        f"AWS did not carry out UpdateService ({error.text}).",
-                        hint="Run the job again.",
-                    ) from error
-                continue
-        primary = updated.primary
-        return primary if primary is not None and primary.id not in baseline else None
-    return None
+            lost = error
+            context.reporter.say(f"AWS did not say whether it updates the service ({error.text}); looking")
+            update = _look_for(context, service, arn, why=error.text)
+            if update.deployment is not None or not update.is_known:
+                return update
+            continue
+        made = primary if primary is not None and primary.id not in baseline else None
+        return Update(deployment=made, cancelled=is_cancelled())
+    raise Refused(f"AWS did not carry out UpdateService ({lost.text}).", hint="Run the job again.")
 
 
-def find_started(context: Context, service: Service, arn: str) -> Deployment | None:
-    """Return the deployment that a cancelled UpdateService made, None where AWS did not carry it out.
+def _look_for(context: Context, service: Service, arn: str, *, why: str) -> Update:
+    """Look for the deployment that an UpdateService may have made, until that is known or time is up."""
+    seen: Service | None = None
+    try:
+        for pause in LOOK_PAUSES:
+            with heeded_signals():
+                context.clock.sleep(pause)
+                seen = _seen(context, service)
+            made = deployment_made(service, seen, arn) if seen else None
+            if made is not None:
+                return Update(deployment=made)
+    except Cancelled:
+        return _look_in_haste(context, service, arn, why=why)
+    return Update(is_known=seen is not None, why=why)
 
-    A job that is cancelled while the request is under way must know: it may have to roll back.
-    """
-    with suppress(CutShort, DeployError), at_most(_CANCEL_SECONDS):
-        primary = context.ecs.fetch_service(service.name).primary
-        baseline = {d.id for d in service.deployments}
-        if primary is not None and primary.id not in baseline and primary.task_definition == arn:
-            return primary
+
+def _look_in_haste(context: Context, service: Service, arn: str, *, why: str) -> Update:
+    """Look a few times more: a cancelled job has seconds, and may have to roll back."""
+    with suppress(CutShort), at_most(_CANCEL_SECONDS):
+        for pause in CANCELLED_PAUSES:
+            context.clock.sleep(pause)
+            seen = _seen(context, service)
+            made = deployment_made(service, seen, arn) if seen else None
+            if made is not None:
+                return Update(deployment=made, cancelled=True)
+    return Update(is_known=False, cancelled=True, why=why)
+
+
+def _seen(context: Context, service: Service) -> Service | None:
+    with suppress(AwsError, DeployError):
+        return context.ecs.observe_service(service.name)
     return None
 
 
@@ -137,6 +209,12 @@ def nothing_started(service: Service, arn: str) -> Verdict:
         reason="AWS started no deployment: the revision is the service's own, whose last deployment did not "
         "complete, and force-new-deployment is off.",
     )
+
+
+def check_fit(definition: Mapping[str, Any], service: Service) -> None:
+    """Raise InvalidInput for a raw task definition that the service cannot run, before it is registered."""
+    if why := misfit(definition, service):
+        raise InvalidInput(why, hint="Change the task definition, or the service; nothing was registered.")
 
 
 def check_deployable(service: Service, *, allow_desired_zero: bool) -> None:

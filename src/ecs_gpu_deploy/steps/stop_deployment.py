@@ -12,6 +12,7 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.revisions import Rollout
 from ecs_gpu_deploy.edges.aws.answers import needed_to
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
+from ecs_gpu_deploy.edges.machine.signals import heed_held, held_signals
 from ecs_gpu_deploy.inputs.requests import RolloutOptions
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Outcome
@@ -35,9 +36,11 @@ def stop_and_watch(
 ) -> Verdict:
     """Stop *ongoing* with a rollback, and wait until *target* runs again."""
     if not ongoing.is_going_back:
-        with needed_to("stop the ongoing deployment"):
-            context.ecs.stop_deployment(ongoing.arn)
-        context.record(RollbackSent())
+        with held_signals():
+            with needed_to("stop the ongoing deployment"):
+                context.ecs.stop_deployment(ongoing.arn)
+            context.record(RollbackSent())
+        heed_held()
     context.record(RevisionChosen(arn=target.name))
     context.record(ImageSeen(image=target.image, digest=next(iter(target.digests.values()), "")))
     context.reporter.say(f"the ongoing deployment of {short_id(ongoing.task_definition)} is rolled back")

@@ -30,6 +30,7 @@ from ecs_gpu_deploy.core.show.batch_view import end_line
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.aws.logs import LogFollower
+from ecs_gpu_deploy.edges.machine.signals import heed_held, held_signals
 from ecs_gpu_deploy.inputs.requests import WaitOptions
 from ecs_gpu_deploy.model import LogTail, Task
 from ecs_gpu_deploy.result import Diagnosis, Outcome, Phase, TaskEnd
@@ -44,6 +45,8 @@ _LATE_LINES = (3.0, 7.0, 20.0)
 """Log lines are ingested 2 to 30 s after they were written: so long we wait for them, one wait after the
 other, and after the first one only where nothing else tells why a task failed."""
 _SHOWN_ENDS = 20
+_LAST_LOOK = 2.0
+"""Seconds for the look that the timeout's verdict takes, however slow the network is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +142,19 @@ class BatchWatcher:
         """Return the causes of what failed."""
         return batch_diagnoses(self._watched, self._history, verdict, self._tails)
 
+    def take(self, tasks: Sequence[Task]) -> None:
+        """Add tasks that a RunTask started whose answer was lost."""
+        look = BatchLook(at=self._context.clock.now(), started=tasks)
+        self._history = observed_batch(self._watched, self._history, look)
+
     # The loop
 
     def start_all(self) -> Verdict:
         """Start the tasks without waiting for their end."""
         while True:
             now = self._context.clock.now()
-            self._start(now)
+            with self._context.aws.bounded(self._seconds_left(now)):
+                self._start(now)
             if not missing(self._watched, self._history):
                 reason = f"{count(len(self.tasks), 'task')} started; nobody waited."
                 return Verdict(outcome=Outcome.SUCCEEDED, reason=reason)
@@ -158,9 +167,10 @@ class BatchWatcher:
         """Start and look until every task has ended, or we end the wait."""
         while True:
             now = self._context.clock.now()
-            self._start(now)
-            self._look(now)
-            self._show(now)
+            with self._context.aws.bounded(self._seconds_left(now)):
+                self._start(now)
+                self._look(now)
+                self._show(now)
             verdict = judge_batch(self._watched, self._history, now)
             if self._wants_room(verdict, now):
                 self._look_for_room(now)
@@ -169,6 +179,9 @@ class BatchWatcher:
                 self._look_at_late_lines(verdict)
                 return verdict
             self._sleep(now)
+
+    def _seconds_left(self, now: float) -> float:
+        return max(self._watched.began + self._watched.timeout - now, _LAST_LOOK)
 
     def _sleep(self, now: float) -> None:
         next_try = self._starter.next_try if self._starter else now
@@ -182,9 +195,13 @@ class BatchWatcher:
         starter, before = self._starter, len(self._history.tasks)
         if starter is None or not missing(self._watched, self._history) or now < starter.next_try:
             return
-        for done in starter.start(missing(self._watched, self._history), now):
-            look = BatchLook(at=now, started=done.tasks, refusals=done.refusals)
-            self._history = observed_batch(self._watched, self._history, look)
+        with held_signals():
+            # A request that is under way ends before a signal is heeded: what it started is then known.
+            for done in starter.start(missing(self._watched, self._history), now):
+                look = BatchLook(at=now, started=done.tasks, refusals=done.refusals)
+                self._history = observed_batch(self._watched, self._history, look)
+                heed_held()
+        heed_held()
         if new := self.tasks[before:]:
             self._say(f"{count(len(new), 'task')} started: {_listed(new)}", now)
         left = missing(self._watched, self._history)

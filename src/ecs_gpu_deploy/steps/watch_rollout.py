@@ -58,7 +58,8 @@ class Watcher:
         self, aws: Aws, ecs: Ecs, clock: Clock, reporter: Reporter, *, watch: Watch, service: Service
     ) -> None:
         watch = self._watch = replace(watch, watched=_knowing_events(watch.watched, service))
-        self._clock = clock
+        self._aws, self._clock = aws, clock
+        self._goes_back = False
         self._looker = Looker(aws, ecs, reporter, watch=watch, service=service)
         self._shower = Shower(reporter, service)
         self._key: tuple[object, ...] = ()
@@ -143,13 +144,15 @@ class Watcher:
     def explained(self, verdict: Verdict) -> Ending:
         """Return the ending with *verdict*, after a last look at what may explain a bad one."""
         if verdict.outcome != Outcome.SUCCEEDED:
-            self._wait_for_late_lines(verdict)
-            self._looker.look_at_instances_of((*self.history.live, *self.history.since_healthy))
+            late = verdict.outcome == Outcome.TIMED_OUT
+            with self._aws.bounded(_LAST_LOOK if late else None):
+                self._wait_for_late_lines(verdict, 0.0 if late else LATE_LINES_SECONDS)
+                self._looker.look_at_instances_of((*self.history.live, *self.history.since_healthy))
         return self.ending(verdict)
 
-    def _wait_for_late_lines(self, verdict: Verdict) -> None:
+    def _wait_for_late_lines(self, verdict: Verdict, seconds: float) -> None:
         """Ask for the log of failed tasks once more; for a while, where none of them has shown a line yet."""
-        until = self._clock.now() + LATE_LINES_SECONDS
+        until = self._clock.now() + seconds
         while not self._is_explained(verdict):
             now = self._clock.now()
             if not self._looker.tail_again(failures_of(self.history), self.history, now) or now >= until:
@@ -163,9 +166,19 @@ class Watcher:
 
     def _judged(self, now: float, *, whole: bool = False) -> tuple[Snapshot, Verdict | Waiting]:
         watch = self._watch
-        snapshot = self._looker.look(self.history, now, whole=whole)
+        with self._aws.bounded(self._look_seconds(now)):
+            snapshot = self._looker.look(self.history, now, whole=whole)
         self.history = observed(watch.watched, self.history, snapshot)
-        return snapshot, judge(watch.watched, snapshot, self.history, now, watch.facts)
+        answer = judge(watch.watched, snapshot, self.history, now, watch.facts)
+        self._goes_back = isinstance(answer, Waiting) and answer.rolling_back
+        return snapshot, answer
+
+    def _look_seconds(self, now: float) -> float:
+        """Return how many seconds a look may take: until the timeout, but where AWS rolls back."""
+        if self._goes_back:
+            return _LONGEST_LOOK
+        left = self.watched.started_at + self.watched.timeout - now
+        return min(max(left, _LAST_LOOK), _LONGEST_LOOK)
 
     def ending(self, verdict: Verdict) -> Ending:
         """Return what is known now, with *verdict* over it. Asks AWS for nothing more."""
@@ -232,6 +245,9 @@ def _knowing_events(watched: Watched, service: Service) -> Watched:
     return replace(watched, known_events=watched.known_events | frozenset(old))
 
 
+_LONGEST_LOOK = 300.0
+_LAST_LOOK = 2.0
+"""Seconds for each of the two looks that the timeout's verdict takes, however slow the network is."""
 _LATE_LINES_STEP = 5.0
 _UNEXPLAINED = frozenset({"container-exit", "unknown", "no-rollback-candidate"})
 _SHOWN_EVENTS = 160

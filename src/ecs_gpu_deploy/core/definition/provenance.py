@@ -58,6 +58,17 @@ def told_by(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
     }
 
 
+def is_of(told: Mapping[str, str], provenance: Provenance) -> bool:
+    """Say whether a revision whose tags tell *told* comes from where *provenance* says: commit and digest.
+
+    A digest tells that an image's tag has been moved since.
+    """
+    same = all(
+        told.get(name, "") == tag_value(getattr(provenance, name)) for name in ("commit", "digest", "reason")
+    )
+    return bool(told.get("version")) and same
+
+
 def without_provenance(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return a registrable definition without our tags: they say nothing about what would run."""
     result = dict(definition)

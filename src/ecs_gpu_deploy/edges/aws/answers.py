@@ -133,6 +133,15 @@ class HalfAnswer(OddAnswer):
     """AWS answered, but without what was asked for."""
 
 
+def was_not_carried_out(error: AwsError) -> bool:
+    """Say whether AWS certainly did not do what was asked, so that asking again does nothing twice.
+
+    A throttled request is not executed, and AWS's SDKs repeat it (docs/aws-facts.md#request-throttling).
+    A 5xx, an answer that cannot be read and a connection that broke tell nothing.
+    """
+    return not isinstance(error, Unclear | Passing) or isinstance(error, Throttled | NeverSent)
+
+
 def one_line(error: Exception | str) -> str:
     """Return the text of an error on one line."""
     return " ".join(str(error).split())
@@ -219,6 +228,11 @@ def refused(error: AwsError, doing: str) -> Refused:
                 f"AWS throttled us to the end when we wanted to {doing} ({error.code}: {error.text}).",
                 hint="Run fewer deployments at once (a concurrency group), or raise poll-interval.",
                 diagnosis_code="throttled",
+            )
+        case Unclear():
+            return Refused(
+                f"AWS was asked to {doing}, and whether it did is not known ({error.code}: {error.text}).",
+                hint="Look before you run the job again.",
             )
         case Passing():
             return Refused(

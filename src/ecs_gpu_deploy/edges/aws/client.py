@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import boto3.session
@@ -15,9 +17,20 @@ import botocore.session
 import tenacity
 
 from ecs_gpu_deploy import __version__
-from ecs_gpu_deploy.edges.aws.answers import AwsError, OddAnswer, Passing, one_line, translated
+from ecs_gpu_deploy.edges.aws.answers import (
+    AwsError,
+    NeverSent,
+    OddAnswer,
+    Passing,
+    Unclear,
+    Unreachable,
+    one_line,
+    translated,
+    was_not_carried_out,
+)
 from ecs_gpu_deploy.edges.aws.clock_skew import ClockSkew
 from ecs_gpu_deploy.edges.machine.clock import Clock
+from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most, heeded_signals, seen_through
 from ecs_gpu_deploy.errors import CredentialsExpired, InvalidInput, Refused
 
 _EXPIRED = frozenset(
@@ -43,13 +56,18 @@ _BAD_CREDENTIALS = frozenset(
     }
 )
 
+REQUEST_SECONDS = 60.0
+"""How long one request may take in wall time, however slowly its answer drips."""
+GRACE_SECONDS = 3.0
+"""How long a request that changes AWS may still take once the job is cancelled: SIGKILL comes 10 s later."""
+
 
 class Aws:
     """One AWS account and Region, seen with one set of credentials that renews itself.
 
     Retries are ours, not botocore's, so that they pass on the clock that is given: tenacity with random
     exponential waits up to 20 s, as botocore's standard mode does. The clients are boto3's, over a botocore
-    session that may hold credentials of ours.
+    session that may hold credentials of ours. A call takes at most *patience* wall seconds, with its retries.
     """
 
     def __init__(
@@ -59,6 +77,7 @@ class Aws:
         clock: Clock,
         botocore_session: botocore.session.Session | None = None,
         attempts: int = 8,
+        patience: float | None = None,
         trace: Callable[[str], None] | None = None,
         calls: Counter[str] | None = None,
         say: Callable[[str], None] | None = None,
@@ -67,8 +86,10 @@ class Aws:
         self.calls: Counter[str] = Counter() if calls is None else calls
         self._clock = clock
         self._attempts = attempts
+        self._patience = patience
         self._trace = trace
         self._clients: dict[tuple[str, str], Any] = {}
+        self._until: float | None = None
         core = botocore_session or botocore.session.Session()
         try:
             if region:
@@ -116,6 +137,18 @@ class Aws:
         if self._trace:
             self._trace(name)
 
+    @contextmanager
+    def bounded(self, seconds: float | None) -> Iterator[None]:
+        """Let the requests in the block take *seconds* of wall time together: then they are unreachable."""
+        outer = self._until
+        if seconds is not None:
+            until = time.monotonic() + seconds
+            self._until = until if outer is None else min(outer, until)
+        try:
+            yield
+        finally:
+            self._until = outer
+
     def once(
         self, api: str, method: str, params: Mapping[str, Any], *, region: str | None = None
     ) -> Mapping[str, Any]:
@@ -125,11 +158,25 @@ class Aws:
         """
         client = self.client(api, region=region)
         request = f"{api}.{client.meta.method_to_api_mapping[method]}"
+        left = REQUEST_SECONDS if self._until is None else self._until - time.monotonic()
+        if left <= 0:
+            raise NeverSent("there was no time left to ask", code="NoTimeLeft", request=request)
+        seconds = min(left, REQUEST_SECONDS)
+        with at_most(seconds) as limit:
+            try:
+                return self._sent(client, method, params, request)
+            except CutShort as cut:
+                if cut.limit is not limit:
+                    raise
+                told = f"no whole answer within {seconds:.0f} s"
+                raise Unreachable(told, code="NoTimeLeft", request=request) from cut
+
+    def _sent(self, client: Any, method: str, params: Mapping[str, Any], request: str) -> Mapping[str, Any]:
         try:
             return cast("Mapping[str, Any]", getattr(client, method)(**params))
         except botocore.exceptions.ClientError as error:
             if self._skew.learned_from(error):
-                return self.once(api, method, params, region=region)
+                return self._sent(client, method, params, request)
             ours = translated(error, request)
             raise _ending(ours) or ours from error
         except botocore.exceptions.NoCredentialsError as error:
@@ -158,14 +205,68 @@ class Aws:
         self, api: str, method: str, params: Mapping[str, Any], *, region: str | None = None
     ) -> Mapping[str, Any]:
         """Call AWS, trying again while that may help; raise as `once` does."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Passing),
+        retrying = self._retrying(lambda error: isinstance(error, Passing), self._clock.sleep)
+        with self.bounded(self._patience):
+            return retrying(self.once, api, method, params, region=region)
+
+    def change(
+        self,
+        api: str,
+        method: str,
+        params: Mapping[str, Any],
+        *,
+        repeatable: bool = False,
+        region: str | None = None,
+    ) -> Mapping[str, Any]:
+        """Call AWS to change something; raise as `once` does, Unclear where it may have been carried out.
+
+        What certainly was not carried out is sent again, and what is *repeatable*: AWS does that once however
+        often it is asked. A signal waits for the end of a request, at most GRACE_SECONDS, and is heeded
+        between two.
+        """
+
+        def sent() -> Mapping[str, Any]:
+            with seen_through(GRACE_SECONDS) as limit:
+                try:
+                    return self.once(api, method, params, region=region)
+                except CutShort as cut:
+                    if cut.limit is not limit:
+                        raise
+                    raise Unclear(
+                        f"the job was cancelled, and AWS did not answer within {GRACE_SECONDS:g} s",
+                        request=f"{api}.{method}",
+                    ) from cut
+
+        try:
+            with self.bounded(self._patience):
+                return self._retrying(
+                    lambda error: _helps(error, repeatable=repeatable), self._heeding_sleep
+                )(sent)
+        except Passing as error:
+            if was_not_carried_out(error):
+                raise
+            raise Unclear(error.text, code=error.code, request=error.request) from error
+
+    def _heeding_sleep(self, seconds: float) -> None:
+        with heeded_signals():
+            self._clock.sleep(seconds)
+
+    def _retrying(
+        self, helps: Callable[[BaseException], bool], sleep: Callable[[float], None]
+    ) -> tenacity.Retrying:
+        """Return what tries again while that *helps* and there is time."""
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(helps),
             wait=tenacity.wait_random_exponential(multiplier=1, max=20),
-            stop=tenacity.stop_after_attempt(self._attempts),
-            sleep=self._clock.sleep,
+            stop=self._is_over,
+            sleep=sleep,
             reraise=True,
         )
-        return retrying(self.once, api, method, params, region=region)
+
+    def _is_over(self, state: tenacity.RetryCallState) -> bool:
+        if self._until is not None and time.monotonic() + state.upcoming_sleep >= self._until:
+            return True
+        return state.attempt_number >= self._attempts
 
     def pages(
         self,
@@ -194,6 +295,11 @@ class Aws:
             if token == wanted.get(following):
                 raise OddAnswer("the list never ends: its next page is this one", request=f"{api}.{method}")
             wanted[following] = token
+
+
+def _helps(error: BaseException, *, repeatable: bool) -> bool:
+    """Say whether a request that changes something is sent again after *error*."""
+    return isinstance(error, Passing) and (repeatable or was_not_carried_out(error))
 
 
 def _ending(error: AwsError) -> Refused | None:

@@ -84,7 +84,7 @@ def create_repository(aws: Aws, wanted: str) -> Repository:
     """Create a repository: scanned on push, tags immutable save `latest`, with a lifecycle policy."""
     asked = Repository.of_input(wanted, region=aws.region)
     with needed_to(f"create the ECR repository {asked.name!r}"):
-        answer = aws.call(
+        answer = aws.change(
             "ecr",
             "create_repository",
             {
@@ -96,13 +96,19 @@ def create_repository(aws: Aws, wanted: str) -> Repository:
             },
             region=asked.region,
         )
-        _call(aws, asked, "put_lifecycle_policy", lifecyclePolicyText=new_repository_policy())
+        _change(aws, asked, "put_lifecycle_policy", lifecyclePolicyText=new_repository_policy())
         with reading("ecr.CreateRepository"):
             return _repository(answer["repository"], asked.region)
 
 
 def _call(aws: Aws, repository: Repository, method: str, **params: Any) -> Mapping[str, Any]:
     return aws.call("ecr", method, {**named(repository), **params}, region=repository.region)
+
+
+def _change(aws: Aws, repository: Repository, method: str, **params: Any) -> Mapping[str, Any]:
+    """Change something that AWS does once however often it is asked."""
+    wanted = {**named(repository), **params}
+    return aws.change("ecr", method, wanted, repeatable=True, region=repository.region)
 
 
 def fetch_scan(aws: Aws, repository: Repository, digest: str) -> tuple[str, Mapping[str, int]]:
@@ -174,7 +180,7 @@ def put_tags(aws: Aws, repository: Repository, digest: str, tags: Sequence[str])
     for tag in tags:
         with needed_to(f"tag the image {repository.name}@{digest} as {tag}"):
             try:
-                _call(aws, repository, "put_image", imageManifest=text, imageTag=tag, imageDigest=digest)
+                _change(aws, repository, "put_image", imageManifest=text, imageTag=tag, imageDigest=digest)
             except AwsError as error:
                 if error.code != "ImageAlreadyExistsException":
                     raise
@@ -184,7 +190,7 @@ def restore_image(aws: Aws, repository: Repository, digest: str) -> None:
     """Have ECR bring an archived image back; that takes minutes (ECR User Guide)."""
     wanted = {"imageId": {"imageDigest": digest}, "targetStorageClass": "STANDARD"}
     with needed_to(f"restore the archived image {repository.name}@{digest}"):
-        _call(aws, repository, "update_image_storage_class", **wanted)
+        _change(aws, repository, "update_image_storage_class", **wanted)
 
 
 def fetch_lifecycle_policy(aws: Aws, repository: Repository) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
@@ -17,8 +18,9 @@ from ecs_gpu_deploy.edges.aws.answers import (
     AwsError,
     Denied,
     HalfAnswer,
-    NeverSent,
+    OddAnswer,
     Passing,
+    Rejected,
     Unclear,
     reading,
     refused,
@@ -144,14 +146,14 @@ class Ecs:
 
     # Service deployments
 
-    def fetch_deployments(
-        self, service: str, *, created_after: float | None = None
-    ) -> tuple[ServiceDeployment, ...]:
-        """Return briefs of the newest service deployments, newest first; raises AwsError."""
-        params: dict[str, Any] = {"cluster": self.cluster, "service": service, "maxResults": 20}
-        if created_after is not None:
-            params["createdAt"] = {"after": created_after}
-        answer = self._aws.call("ecs", "list_service_deployments", params)
+    def fetch_deployments(self, service: str, *, once: bool = False) -> tuple[ServiceDeployment, ...]:
+        """Return briefs of the newest service deployments, newest first; raises AwsError.
+
+        *once*: with one call, where somebody asks again anyway.
+        """
+        call = self._aws.once if once else self._aws.call
+        params = {"cluster": self.cluster, "service": service, "maxResults": 20}
+        answer = call("ecs", "list_service_deployments", params)
         with reading("ecs.ListServiceDeployments"):
             briefs = [ServiceDeployment.from_api(item) for item in answer.get("serviceDeployments") or ()]
         return tuple(sorted(briefs, key=lambda brief: brief.created_at, reverse=True))
@@ -170,10 +172,26 @@ class Ecs:
         )
 
     def stop_deployment(self, arn: str) -> None:
-        """Ask AWS to stop the service deployment and roll back; raises AwsError."""
-        self._aws.call(
-            "ecs", "stop_service_deployment", {"serviceDeploymentArn": arn, "stopType": "ROLLBACK"}
-        )
+        """Ask AWS to stop the service deployment and roll back; raises AwsError.
+
+        Where the answer was lost the deployment tells whether it goes back, and else it is asked once more.
+        """
+        params = {"serviceDeploymentArn": arn, "stopType": "ROLLBACK"}
+        try:
+            self._aws.change("ecs", "stop_service_deployment", params)
+        except Unclear:
+            if self._goes_back(arn):
+                return
+            try:
+                self._aws.change("ecs", "stop_service_deployment", params)
+            except Rejected:
+                if not self._goes_back(arn):
+                    raise
+
+    def _goes_back(self, arn: str) -> bool:
+        with suppress(AwsError):
+            return self.observe_deployment(arn).status.is_going_back
+        return False
 
     # Task definitions
 
@@ -192,10 +210,10 @@ class Ecs:
             raise refused(error, f"describe the task definition {name!r}") from error
 
     def register_task_definition(self, definition: Mapping[str, Any]) -> str:
-        """Register the revision from raw JSON and return its ARN."""
+        """Register the revision from raw JSON and return its ARN; Unclear where it may be registered."""
         self._raw_request = definition
         try:
-            self._aws.call(
+            self._aws.change(
                 "ecs",
                 "register_task_definition",
                 {"family": definition["family"], "containerDefinitions": []},
@@ -203,6 +221,10 @@ class Ecs:
             answer = self._raw("ecs.RegisterTaskDefinition")
             with reading("ecs.RegisterTaskDefinition"):
                 return str(answer["taskDefinition"]["taskDefinitionArn"])
+        except Unclear:
+            raise
+        except OddAnswer as error:
+            raise Unclear(error.text, code=error.code, request=error.request) from error
         except AwsError as error:
             if error.code in _FAULTY and not isinstance(error, Passing):
                 raise InvalidInput(
@@ -238,15 +260,15 @@ class Ecs:
         }
         doing = f"update the service {short_id(service)!r}"
         try:
-            answer = self._aws.once("ecs", "update_service", params)
+            answer = self._aws.change("ecs", "update_service", params)
             with reading("ecs.UpdateService"):
                 updated = Service.from_api(answer["service"])
                 if not updated.deployments:
                     raise HalfAnswer("the answer shows no deployment", request="ecs.UpdateService")
                 return updated
-        except NeverSent as error:
-            raise refused(error, doing) from error
-        except Passing as error:
+        except Unclear:
+            raise
+        except OddAnswer as error:
             raise Unclear(error.text, code=error.code, request=error.request) from error
         except AwsError as error:
             raise self._named(error, doing) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.judge.batch_request import Refusal, is_lack
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, reading, refused
+from ecs_gpu_deploy.edges.aws.answers import AwsError, OddAnswer, Passing, Unclear, reading, refused
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.model import Task
@@ -66,16 +66,21 @@ class EcsTasks:
     def run(self, request: Mapping[str, Any], *, count: int, token: str) -> Started:
         """Start up to *count* (at most 10) tasks. A lack of capacity is no error, however AWS says it.
 
-        The client token makes a repeated call harmless. InvalidInput where AWS finds the request wrong.
+        The client token makes a repeated call harmless. InvalidInput where AWS finds the request wrong,
+        Unclear where it may have been carried out.
         """
         params = {**request, "cluster": self._cluster, "count": count, "clientToken": token}
         try:
-            answer = self._aws.call("ecs", "run_task", params)
+            answer = self._aws.change("ecs", "run_task", params, repeatable=True)
             with reading("ecs.RunTask"):
                 return Started(
                     tasks=tuple(Task.from_api(item) for item in answer.get("tasks") or ()),
                     refusals=tuple(Refusal.from_api(item) for item in answer.get("failures") or ()),
                 )
+        except Unclear:
+            raise
+        except OddAnswer as error:
+            raise Unclear(error.text, code=error.code, request=error.request) from error
         except AwsError as error:
             if is_lack(error.text):
                 return Started(tasks=(), refusals=(Refusal(reason=error.text),))
@@ -128,7 +133,7 @@ class EcsTasks:
         def stopped(arn: str) -> bool:
             try:
                 params = {"cluster": self._cluster, "task": arn, "reason": reason}
-                self._aws.call("ecs", "stop_task", params)
+                self._aws.change("ecs", "stop_task", params, repeatable=True)
             except AwsError:
                 return False
             return True

@@ -28,6 +28,8 @@ from ecs_gpu_deploy.model import ServiceDeployment
 T = TypeVar("T")
 
 _PAGE = 100
+_TAG_SECONDS = 10.0
+"""A rollout waits no longer than this for a label."""
 _REVISIONS_A_CALL = 20
 
 
@@ -58,12 +60,12 @@ def fetch_service_revisions(aws: Aws, arns: Iterable[str]) -> Iterator[ServiceRe
             yield from map(ServiceRevision.from_api, answer.get("serviceRevisions") or ())
 
 
-def fetch_family(aws: Aws, family: str, *, most: int) -> tuple[str, ...] | None:
+def fetch_family(aws: Aws, family: str, *, most: int, once: bool = False) -> tuple[str, ...] | None:
     """Return the ARNs of the newest *most* active revisions of exactly this family, newest first."""
     params = {"familyPrefix": family, "status": "ACTIVE", "sort": "DESC", "maxResults": min(most, _PAGE)}
     with needed_to(f"list the revisions of {family!r}"), reading("ecs.ListTaskDefinitions"):
         try:
-            arns = aws.pages("ecs", "list_task_definitions", params, "taskDefinitionArns")
+            arns = aws.pages("ecs", "list_task_definitions", params, "taskDefinitionArns", once=once)
             exact = (arn for arn in arns if arn.rpartition("/")[2].rpartition(":")[0] == family)
             return tuple(islice(exact, most))
         except Closed:
@@ -109,10 +111,11 @@ def fetch_tags(aws: Aws, *, most: int = 500) -> Mapping[str, Mapping[str, str]] 
 
 
 def tag_revision(aws: Aws, arn: str, about: Mapping[str, str]) -> bool:
-    """Add tags (short key → value) to a revision, in one try; False where AWS does not let us."""
+    """Add tags (short key → value) to a revision; False where AWS does not let us within seconds."""
     tags = [{"key": f"{PREFIX}{name}", "value": value} for name, value in about.items() if value]
     try:
-        aws.once("ecs", "tag_resource", {"resourceArn": arn, "tags": tags})
+        with aws.bounded(_TAG_SECONDS):
+            aws.change("ecs", "tag_resource", {"resourceArn": arn, "tags": tags}, repeatable=True)
     except (AwsError, DeployError):
         return False
     return True
@@ -120,7 +123,7 @@ def tag_revision(aws: Aws, arn: str, about: Mapping[str, str]) -> bool:
 
 def deregister(aws: Aws, arn: str) -> None:
     """Make a revision INACTIVE; raises AwsError."""
-    aws.call("ecs", "deregister_task_definition", {"taskDefinition": arn})
+    aws.change("ecs", "deregister_task_definition", {"taskDefinition": arn}, repeatable=True)
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

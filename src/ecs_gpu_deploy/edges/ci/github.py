@@ -1,7 +1,6 @@
 """GitHub Actions: annotations, groups, step outputs, masks and the job summary, with GitHub's limits.
 
-Values go through the `actions` extra (actions-toolkit) where it is installed; what that gets wrong or
-lacks (empty annotation properties, the summary) is written here. Outside Actions nothing is printed.
+Outside Actions nothing is printed.
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
-from types import ModuleType
-from typing import TextIO, cast
+from typing import TextIO
 
 from ecs_gpu_deploy.core.text import plain
+from ecs_gpu_deploy.edges.machine.files import append_whole
 from ecs_gpu_deploy.edges.machine.reporter import emit
 
 SUMMARY_LIMIT = 1024 * 1024
@@ -58,22 +56,18 @@ class GitHub:
             self._command("endgroup", "")
 
     def set_outputs(self, outputs: Mapping[str, str]) -> None:
-        """Set the step's outputs."""
+        """Set the step's outputs, all or none; raises OSError."""
         path = self._environment.get("GITHUB_OUTPUT", "")
         if not path:
             return
-        Path(path).touch()  # the toolkit wants it to be there
-        toolkit = _toolkit() if self._environment is os.environ else None
+        text = ""
         for name, value in outputs.items():
-            if toolkit is not None:
-                toolkit.set_output(name, value)
-                continue
             end = f"end-{secrets.token_hex(16)}"
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(f"{name}<<{end}\n{value}\n{end}\n")
+            text += f"{name}<<{end}\n{value}\n{end}\n"
+        append_whole(path, text.encode("utf-8", "replace"))
 
     def summarize(self, markdown: str) -> None:
-        """Append *markdown* to the job summary, cut at GitHub's 1 MiB."""
+        """Append *markdown* to the job summary, cut at GitHub's 1 MiB; raises OSError."""
         path = self._environment.get("GITHUB_STEP_SUMMARY", "")
         if not path:
             return
@@ -81,19 +75,10 @@ class GitHub:
         if len(data) > SUMMARY_LIMIT:
             note = "\n\n… cut at GitHub's limit of 1 MiB; the result file has everything.\n".encode()
             data = data[: SUMMARY_LIMIT - len(note)].decode("utf-8", "ignore").encode() + note
-        with Path(path).open("ab") as file:
-            file.write(data)
+        append_whole(path, data)
 
     def _command(self, name: str, text: str) -> None:
         emit(f"::{name}::{_data(text)}", self._stream)
-
-
-def _toolkit() -> ModuleType | None:
-    try:
-        from actions_toolkit import core  # noqa: PLC0415  (drags in requests; only needed at the end)
-    except ImportError:
-        return None
-    return cast("ModuleType", core)
 
 
 def _data(text: str) -> str:

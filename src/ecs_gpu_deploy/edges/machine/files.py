@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from ecs_gpu_deploy.errors import InvalidInput
@@ -44,9 +45,35 @@ def check_writable(path: str, *, what: str) -> None:
         raise InvalidInput(f"The folder of the {what} {path!r} cannot be written.")
 
 
+def append_whole(path: str, data: bytes) -> None:
+    """Append *data* to the file *path*, all of it or nothing; OSError says why not.
+
+    Half an output would break the runner's reading of the file. A pipe that nobody reads is an error.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o644)
+    try:
+        before = os.fstat(handle).st_size
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(handle, data[written:])
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(handle, before)
+            raise
+    finally:
+        os.close(handle)
+
+
 def write_text(path: str, text: str) -> None:
-    """Write *text* to *path* so that a reader sees the old file or the new one, never a part."""
-    target = Path(path).absolute()
+    """Write *text* to *path* so that a reader sees the old file or the new one, never a part.
+
+    What is there and is no file (/dev/stdout, a pipe) is written to, not replaced.
+    """
+    if Path(path).exists() and not Path(path).is_file():
+        append_whole(path, text.encode("utf-8"))
+        return
+    target = Path(os.path.realpath(path))
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

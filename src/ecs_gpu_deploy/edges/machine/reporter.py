@@ -21,18 +21,54 @@ HEARTBEAT_SECONDS = 60.0
 _INDENT = " " * 9
 
 
-def emit(text: str, stream: TextIO) -> None:
-    """Write *text* and a line end; where the reader has gone, go on in silence.
+def emit(text: str, stream: TextIO | None) -> None:
+    """Write *text* and a line end; where that cannot be written, go on without the stream.
 
-    A closed pipe must end neither the wait nor the result: the deployment goes on in AWS. What the stream's
-    encoding lacks (a log in ASCII, half a surrogate pair) is replaced.
+    Neither a closed pipe nor a full disk may end the wait or the result: the deployment goes on in AWS. What
+    the stream's encoding lacks (a log in ASCII, half a surrogate pair) is replaced.
     """
+    if stream is None:
+        return
     encoding = stream.encoding or "utf-8"
     try:
         print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
     except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _silence(stream)
+    except OSError as error:
+        _silence(stream)
+        if stream is not sys.stderr:
+            emit(f"warning: the log cannot be written ({error.strerror}); the run goes on", sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    """Let all that is still written to *stream* vanish, at the end of the process too."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def open_standard_streams() -> None:
+    """Open what of standard input, output and error is closed, on nothing; say so of the output.
+
+    Otherwise the next file or connection that is opened would get its number, and our lines.
+    """
+    closed = [number for number in (0, 1, 2) if not _is_open(number)]
+    for _ in closed:
+        os.open(os.devnull, os.O_RDWR)
+    if 2 in closed:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+    if 1 in closed:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        emit("warning: standard output is closed, so there is no log; the run goes on", sys.stderr)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 class Groups(Protocol):
@@ -118,7 +154,8 @@ class Reporter:
             for line in hook_lines(progress.hook, at=now):
                 self._write(line, now)
         if self._frame is not None:
-            self._frame.show(progress)
+            with self._losing_frame():
+                self._frame.show(progress)
         elif progress.key != self._last or now - self._spoke_at >= HEARTBEAT_SECONDS:
             self._last = progress.key
             self._write(progress_line(progress, told=self._told), now)
@@ -127,7 +164,8 @@ class Reporter:
     def close(self) -> None:
         """Take the live frame away; lines can still be written."""
         if self._frame is not None:
-            self._frame.close()
+            with self._losing_frame():
+                self._frame.close()
             self._frame = None
 
     def _write(self, text: str, now: float) -> None:
@@ -136,6 +174,16 @@ class Reporter:
 
     def _print(self, line: str) -> None:
         if self._frame is not None:
-            self._frame.print(line)
-        else:
-            emit(line, self._stream)
+            with self._losing_frame():
+                self._frame.print(line)
+                return
+        emit(line, self._stream)
+
+    @contextlib.contextmanager
+    def _losing_frame(self) -> Iterator[None]:
+        """Go on without the frame where the terminal has gone."""
+        try:
+            yield
+        except OSError:
+            self._frame = None
+            _silence(self._stream)

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 
 from ecs_gpu_deploy.sandbox.ecs.operations import ecs_response
 from ecs_gpu_deploy.sandbox.ecs.tagging import tagged_resources
+from ecs_gpu_deploy.sandbox.http import door
 from ecs_gpu_deploy.sandbox.http.control import control_answer
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import RUNNER_TOKEN
 from ecs_gpu_deploy.sandbox.neighbours.neighbours import target_health_xml
@@ -57,6 +58,8 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         path = environ.get("PATH_INFO", "/")
+        if why := door.refusal(path, environ):
+            return self._respond(start_response, 403, f"{why}\n", content_type="text/plain")
         if path.startswith("/_sandbox/") and path != TOKEN_PATH:
             status, document = control_answer(
                 self._sandbox,

@@ -12,7 +12,10 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler
 
+from ecs_gpu_deploy.sandbox.http.door import LONGEST_BODY, BadRequest, body_length
+
 Headers = list[tuple[str, str]]
+_BODY_SECONDS = 10.0
 
 
 class Connection(WSGIRequestHandler):  # type: ignore[misc]
@@ -47,6 +50,10 @@ class Connection(WSGIRequestHandler):  # type: ignore[misc]
         try:
             self.environ = self._environment()
             status, headers, body = _called(self.server.app, self.environ)
+        except (BadRequest, RecursionError) as error:
+            self.close_connection = True
+            why = "The document is nested too deeply." if isinstance(error, RecursionError) else str(error)
+            status, headers, body = "400 Bad Request", [("Content-Type", "text/plain")], why.encode()
         except OSError as error:
             self.connection_dropped(error)
             return
@@ -76,13 +83,24 @@ class Connection(WSGIRequestHandler):  # type: ignore[misc]
         environ: dict[str, Any] = self.make_environ()
         stream = environ["wsgi.input"]
         if environ.get("wsgi.input_terminated"):
-            body = stream.read()
+            body = stream.read(LONGEST_BODY)
         else:
-            body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+            body = self._whole_body(stream, body_length(environ))
         environ["wsgi.input"] = BytesIO(body)
         if body:
             environ["CONTENT_LENGTH"] = str(len(body))
         return environ
+
+    def _whole_body(self, stream: Any, length: int) -> bytes:
+        """Read the body, for as long as its next part comes within seconds."""
+        self.connection.settimeout(_BODY_SECONDS)
+        try:
+            body: bytes = stream.read(length)
+        except TimeoutError as error:
+            raise BadRequest(f"Less than the {length} bytes that were announced have come.") from error
+        finally:
+            self.connection.settimeout(None)
+        return body
 
     def connection_dropped(self, error: BaseException, environ: object = None) -> None:
         """End the connection that was reset, by the client or on purpose."""

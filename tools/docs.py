@@ -15,6 +15,7 @@ from pathlib import Path
 from ecs_gpu_deploy.result import EXIT_CODES, Outcome
 from tools.action_metadata import action_options, with_generated_sections
 from tools.diagnoses_page import diagnoses_markdown
+from tools.first_sight import first_sight_table
 from tools.permissions import permissions_markdown
 from tools.scenarios_page import scenarios_page
 
@@ -54,6 +55,7 @@ def permissions() -> str:
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"inputs": inputs_table, "exit codes": exit_codes_table},
+    "docs/messages.md": {"first sight": first_sight_table},
 }
 WHOLE: dict[str, Callable[[], str]] = {
     "docs/permissions.md": permissions,

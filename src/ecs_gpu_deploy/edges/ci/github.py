@@ -1,6 +1,7 @@
 """GitHub Actions: annotations, groups, step outputs, masks and the job summary, with GitHub's limits.
 
-Outside Actions nothing is printed.
+Outputs are worded by the `actions` extra (actions-toolkit) where it is installed; what it lacks (outputs that
+are written whole, the summary) is written here. Outside Actions nothing is printed.
 """
 
 from __future__ import annotations
@@ -60,10 +61,7 @@ class GitHub:
         path = self._environment.get("GITHUB_OUTPUT", "")
         if not path:
             return
-        text = ""
-        for name, value in outputs.items():
-            end = f"end-{secrets.token_hex(16)}"
-            text += f"{name}<<{end}\n{value}\n{end}\n"
+        text = "".join(f"{_output(name, value)}\n" for name, value in outputs.items())
         append_whole(path, text.encode("utf-8", "replace"))
 
     def summarize(self, markdown: str) -> None:
@@ -79,6 +77,16 @@ class GitHub:
 
     def _command(self, name: str, text: str) -> None:
         emit(f"::{name}::{_data(text)}", self._stream)
+
+
+def _output(name: str, value: str) -> str:
+    """Return one output as the runner reads it: `name<<END`, the value, `END`, where END is in no value."""
+    try:
+        from actions_toolkit.file_command import prepare_key_value_message  # noqa: PLC0415  (an extra)
+    except ImportError:
+        end = f"end-{secrets.token_hex(16)}"
+        return f"{name}<<{end}\n{value}\n{end}"
+    return str(prepare_key_value_message(name, value))
 
 
 def _data(text: str) -> str:

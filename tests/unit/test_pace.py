@@ -201,8 +201,15 @@ def test_when_the_tasks_are_read(after, changed_at, ended, changed, due):
 
 @pytest.mark.parametrize(
     ("after", "changed_at", "due"),
-    [(59.9, 1030.0, False), (60.0, 1030.0, True), (119.9, 1000.0, False), (120.0, 1000.0, True)],
-    ids=["59 s", "60 s", "119 s of quiet", "120 s of quiet"],
+    [
+        (59.9, 1030.0, False),
+        (60.0, 1030.0, True),
+        (119.9, 1000.0, False),
+        (120.0, 1000.0, True),
+        (239.9, 400.0, False),
+        (240.0, 400.0, True),
+    ],
+    ids=["59 s", "60 s", "119 s of quiet", "120 s of quiet", "239 s of stillness", "240 s of stillness"],
 )
 def test_the_instances_are_read_once_a_minute_and_half_as_often_while_nothing_changes(after, changed_at, due):
     assert instances_are_due(replace(JUST, changed_at=changed_at), 1000.0 + after) is due

@@ -32,6 +32,7 @@ CALM_FROM_SECONDS: Final = 300.0
 CALM_STRETCH: Final = 30.0
 CALM_SECONDS: Final = 150.0
 """How seldom AWS is asked in a bake or pause of hours, and at least how often, in seconds."""
+STILL_SECONDS: Final = 600.0
 QUIET_SECONDS: Final = 40.0
 """After so many seconds without a change of the deployment, service and tasks are read half as often."""
 
@@ -81,8 +82,12 @@ def tasks_are_due(times: LookTimes, now: float, *, ended: bool, changed: bool, c
 
 
 def instances_are_due(times: LookTimes, now: float) -> bool:
-    """Say whether the container instances are read now, where somebody wants to know what they lack."""
-    return now - times.instances_at >= INSTANCES_SECONDS * times.quiet(now)
+    """Say whether the container instances are read now, where somebody wants to know what they lack.
+
+    After `STILL_SECONDS` without a change half as often again; before a verdict they are read in any case.
+    """
+    still = 2.0 if now - times.changed_at >= STILL_SECONDS else 1.0
+    return now - times.instances_at >= INSTANCES_SECONDS * times.quiet(now) * still
 
 
 def seconds_to_next_look(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -63,6 +63,19 @@ class Cause:
     in_logs: bool
     patterns: Mapping[str, tuple[str, ...]]
 
+    @classmethod
+    def from_entry(cls, code: str, entry: Mapping[str, Any]) -> Self:
+        """Read one entry of the table, a case with what it takes from its plain entry."""
+        return cls(
+            code=code,
+            rank=entry["rank"],
+            meaning=entry["meaning"],
+            hint=entry["hint"],
+            source=entry["source"],
+            in_logs=entry.get("in_logs", False),
+            patterns={source: tuple(patterns) for source, patterns in entry["match"].items()},
+        )
+
     @property
     def is_symptom(self) -> bool:
         """Say whether a known cause makes this one superfluous."""
@@ -93,21 +106,9 @@ def causes() -> tuple[Cause, ...]:
     raw = files("ecs_gpu_deploy.core.diagnose").joinpath("diagnoses.yml").read_text(encoding="utf-8")
     table: dict[str, dict[str, Any]] = yaml.load(raw, Loader=loader)  # noqa: S506 - a safe loader, ours
     return tuple(
-        _cause(code, {**entry, **case})
+        Cause.from_entry(code, {**entry, **case})
         for code, entry in table.items()
         for case in ({}, *entry.get("cases", ()))
-    )
-
-
-def _cause(code: str, entry: Mapping[str, Any]) -> Cause:
-    return Cause(
-        code=code,
-        rank=entry["rank"],
-        meaning=entry["meaning"],
-        hint=entry["hint"].strip(),
-        source=entry["source"],
-        in_logs=entry.get("in_logs", False),
-        patterns={source: tuple(patterns) for source, patterns in entry["match"].items() if patterns},
     )
 
 

@@ -93,6 +93,34 @@ CASES = {
         f"exit code {code}": lambda code=code: diagnoses_of(tasks=[task("a", container(code))])
         for code in (0, 1, 125, 126, 127, 134, 137, 139, 143)
     },
+    "killed beside two that ended with 0 and one that was stopped": lambda: diagnoses_of(
+        tasks=[
+            task(
+                "a",
+                container(137),
+                container(0, name="b"),
+                container(0, name="c"),
+                container(143, name="d"),
+                container(0, name="side"),
+            )
+        ],
+        side=frozenset({"side"}),
+    ),
+    "an init that is not essential kept the main container from starting": lambda: diagnoses_of(
+        tasks=[task("a", container(2), container(None, name="main"))],
+        log_tails=tails("a", *OUT_OF_MEMORY[:1]),
+        side=frozenset({"rag"}),
+    ),
+    "the scheduler stopped it, and a symptom is the reason": lambda: diagnoses_of(
+        tasks=[
+            task(
+                "a",
+                container(137),
+                stop_code="ServiceSchedulerInitiated",
+                stopped_reason="exited with code 137",
+            )
+        ]
+    ),
     "the container says more": lambda: diagnoses_of(tasks=[task("a", container(1, "It broke."))]),
     "the last three lines of trouble": lambda: diagnoses_of(
         tasks=[task("a", container(1))], log_tails=tails("a", *TRACES)
@@ -263,8 +291,15 @@ CASES = {
     "explain: a symptom beside a cause": lambda: explanation_of("\n".join([*TRACES, *OUT_OF_MEMORY[:1]])),
     "explain: two causes": lambda: explanation_of("No space left on device\nCUDA out of memory"),
     "explain: the last line that is none": lambda: explanation_of("one\ntwo\n  \n"),
+    "explain: the last of many lines": lambda: explanation_of("one\ntwo\nthree"),
+    "explain: the breaker's words beside a symptom": lambda: explanation_of(
+        f"{TRACES[0]}\n(service rag) (deployment ecs-svc/2) deployment failed: tasks failed to start."
+    ),
     "explain: nothing": lambda: explanation_of(""),
     "a code without more": lambda: (diagnosis("throttled"),),
+    "a message that begins with an abbreviation": lambda: (
+        diagnosis("throttled", tasks=["a"], message="IO waits."),
+    ),
     "a code with all": lambda: (
         diagnosis("throttled", evidence=["x", "x", " ", "y"], tasks=["a", "b"], message="It waits."),
     ),

@@ -158,6 +158,9 @@ CASES = {
     "two tasks, the first one says more": lambda: diagnoses_of(
         tasks=[task("a", container(3)), task("b", container(4))]
     ),
+    "somebody stopped it, in words of their own": lambda: diagnoses_of(
+        tasks=[task("a", container(137), stop_code="UserInitiated", stopped_reason="Too dear.")]
+    ),
     "Spot, without a reason": lambda: diagnoses_of(
         tasks=[task("a", stop_code="SpotInterruption", stopped_reason="")]
     ),
@@ -242,6 +245,11 @@ CASES = {
     "targets, where an event tells more": lambda: diagnoses_of(
         tasks=[], target_health=[target("unhealthy")], events=events((1.0, PULL))
     ),
+    "targets, and the breaker's words": lambda: diagnoses_of(
+        tasks=[],
+        target_health=[target("unhealthy")],
+        reasons=["(service rag) (deployment ecs-svc/2) deployment failed: tasks failed to start."],
+    ),
     "what a field proves": lambda: diagnoses_of(tasks=[], proven={"alarm": "triggeredAlarmNames: p95"}),
     "what AWS says of the deployment": lambda: diagnoses_of(
         tasks=[], reasons=["RESOURCE:GPU", "Something odd."]
@@ -294,6 +302,9 @@ CASES = {
     "explain: the last of many lines": lambda: explanation_of("one\ntwo\nthree"),
     "explain: the breaker's words beside a symptom": lambda: explanation_of(
         f"{TRACES[0]}\n(service rag) (deployment ecs-svc/2) deployment failed: tasks failed to start."
+    ),
+    "explain: five lines are proof enough": lambda: explanation_of(
+        "\n".join([*TRACES, *TRACES[:1], "Traceback (most recent call last): 5"])
     ),
     "explain: nothing": lambda: explanation_of(""),
     "a code without more": lambda: (diagnosis("throttled"),),

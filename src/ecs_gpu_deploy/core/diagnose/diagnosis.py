@@ -286,7 +286,7 @@ def diagnoses_of(
     ]
     _add_others(groups, [hit for hit in others if hit.cause.rank < NORMAL_RANK])
     _add_instances(groups, tasks, instances)
-    ordered = sorted(groups.values(), key=lambda group: (group.cause.rank, -len(group.tasks)))
+    ordered = sorted(groups.values(), key=lambda group: group.cause.rank)
     return tuple(group.diagnosis() for group in ordered)
 
 

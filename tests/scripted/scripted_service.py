@@ -199,6 +199,9 @@ class Service:
         if written["lb"]:
             port = {"targetGroupArn": TARGET_GROUP, "containerName": "rag", "containerPort": 8000}
             found["loadBalancers"] = [port | written.get("balancer", {})]
+        if self.world.get("definition", {}).get("networkMode", "awsvpc") != "awsvpc":
+            # "Network Configuration is not valid for the given networkMode" (API Reference, CreateService)
+            del found["networkConfiguration"]
         return merged(found, written.get("raw", {}))
 
     def ecs_describe_services(self, asked: Mapping[str, Any]) -> Any:

@@ -215,7 +215,7 @@ class Service:
     pause_seconds: float = 0.0
     alarms: tuple[str, ...] = ()
     placement_constraints: tuple[Api, ...] = ()
-    has_network: bool = False
+    has_network: bool | None = False
 
     @property
     def primary(self) -> Deployment | None:
@@ -258,8 +258,15 @@ class Service:
             pause_seconds=_pause_seconds(configuration.get("lifecycleHooks") or ()),
             alarms=_alarms(configuration.get("alarms") or {}),
             placement_constraints=tuple(api.get("placementConstraints") or ()),
-            has_network=bool((api.get("networkConfiguration") or {}).get("awsvpcConfiguration")),
+            has_network=_has_network(api),
         )
+
+
+def _has_network(api: Api) -> bool | None:
+    """Say whether a service has a network configuration, None where AWS shows nothing of how it is set up."""
+    if (api.get("networkConfiguration") or {}).get("awsvpcConfiguration"):
+        return True
+    return False if api.get("deploymentConfiguration") else None
 
 
 def _traffic_shift_seconds(configuration: Api) -> float:

@@ -17,7 +17,7 @@ def misfit(definition: Mapping[str, Any], service: Service) -> str:
     Source: API Reference, UpdateService and CreateService, "networkConfiguration" and "launchType".
     """
     mode = definition.get("networkMode") or "bridge"
-    if mode == "awsvpc" and not service.has_network:
+    if mode == "awsvpc" and service.has_network is False:
         return (
             "The task definition has the network mode awsvpc, and the service has no network configuration."
         )

@@ -82,6 +82,7 @@ def test_a_revision_that_is_not_tagged_by_us_is_not_taken():
 
 
 NETWORK = {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}}
+SHOWN = {"deploymentConfiguration": {"maximumPercent": 200, "minimumHealthyPercent": 100}}
 FARGATE = {"launchType": "FARGATE", **NETWORK}
 
 
@@ -90,7 +91,8 @@ FARGATE = {"launchType": "FARGATE", **NETWORK}
     [
         pytest.param({}, {}, "", id="bridge on EC2"),
         pytest.param({"networkMode": "awsvpc"}, NETWORK, "", id="awsvpc with a network"),
-        pytest.param({"networkMode": "awsvpc"}, {}, "no network configuration", id="awsvpc without"),
+        pytest.param({"networkMode": "awsvpc"}, SHOWN, "no network configuration", id="awsvpc without"),
+        pytest.param({"networkMode": "awsvpc"}, {}, "", id="awsvpc where AWS shows nothing of it"),
         pytest.param({"networkMode": "host"}, NETWORK, "mode host takes none", id="a network for host"),
         pytest.param({}, NETWORK, "mode bridge takes none", id="a network for bridge"),
         pytest.param({"networkMode": "awsvpc", "cpu": "256", "memory": "512"}, FARGATE, "", id="Fargate"),

@@ -14,6 +14,22 @@ from enum import StrEnum
 from typing import Any, Self, TypeVar
 
 Api = Mapping[str, Any]
+
+TARGET_INTERVAL = 30
+TARGET_TIMEOUT = 5
+TARGET_HEALTHY_THRESHOLD = 5
+TARGET_UNHEALTHY_THRESHOLD = 2
+DEREGISTRATION_DELAY = 300
+"""What a target group of an Application Load Balancer has by itself, seconds and numbers of answers."""
+
+PAUSE_MINUTES = 1440
+LINEAR_STEP_PERCENT, LINEAR_BAKE_MINUTES = 10.0, 6
+CANARY_PERCENT, CANARY_BAKE_MINUTES = 5.0, 10
+"""What pause hooks and traffic shifts take by themselves.
+
+Sources: docs/aws-facts.md#pause-hooks and #deployment-strategies.
+"""
+
 _OpenEnumT = TypeVar("_OpenEnumT", bound="OpenEnum")
 
 
@@ -274,18 +290,18 @@ def _traffic_shift_seconds(configuration: Api) -> float:
     match configuration.get("strategy"):
         case "LINEAR":
             linear = configuration.get("linearConfiguration") or {}
-            steps = math.ceil(100 / max(linear.get("stepPercent") or 10.0, 0.1))
-            return (steps - 1) * number_in(linear, "stepBakeTimeInMinutes", 6) * 60.0
+            steps = math.ceil(100 / max(linear.get("stepPercent") or LINEAR_STEP_PERCENT, 0.1))
+            return (steps - 1) * number_in(linear, "stepBakeTimeInMinutes", LINEAR_BAKE_MINUTES) * 60.0
         case "CANARY":
             canary = configuration.get("canaryConfiguration") or {}
-            return number_in(canary, "canaryBakeTimeInMinutes", 10) * 60.0
+            return number_in(canary, "canaryBakeTimeInMinutes", CANARY_BAKE_MINUTES) * 60.0
     return 0.0
 
 
 def _pause_seconds(hooks: Sequence[Api]) -> float:
     """Return how many seconds PAUSE hooks may wait, each at each stage (docs/aws-facts.md#pause-hooks)."""
     return sum(
-        number_in(hook.get("timeoutConfiguration") or {}, "timeoutInMinutes", 1440) * 60.0
+        number_in(hook.get("timeoutConfiguration") or {}, "timeoutInMinutes", PAUSE_MINUTES) * 60.0
         for hook in hooks
         if hook.get("targetType") == "PAUSE"
         for _ in hook.get("lifecycleStages") or ()
@@ -294,6 +310,33 @@ def _pause_seconds(hooks: Sequence[Api]) -> float:
 
 def _alarms(api: Api) -> tuple[str, ...]:
     return tuple(api.get("alarmNames") or ()) if api.get("enable") else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetGroup:
+    """A target group's health check and draining, in seconds (docs/aws-facts.md#target-health-check)."""
+
+    arn: str
+    interval: float = TARGET_INTERVAL
+    timeout: float = TARGET_TIMEOUT
+    healthy_threshold: int = TARGET_HEALTHY_THRESHOLD
+    unhealthy_threshold: int = TARGET_UNHEALTHY_THRESHOLD
+    deregistration_delay: float = DEREGISTRATION_DELAY
+    target_type: str = "instance"
+
+    @classmethod
+    def from_api(cls, api: Api, attributes: Mapping[str, str]) -> Self:
+        """Read TargetGroup of Elastic Load Balancing with its attributes."""
+        delay: Any = attributes.get("deregistration_delay.timeout_seconds")
+        return cls(
+            arn=text_in(api, "TargetGroupArn"),
+            interval=number_in(api, "HealthCheckIntervalSeconds", TARGET_INTERVAL),
+            timeout=number_in(api, "HealthCheckTimeoutSeconds", TARGET_TIMEOUT),
+            healthy_threshold=number_in(api, "HealthyThresholdCount", TARGET_HEALTHY_THRESHOLD),
+            unhealthy_threshold=number_in(api, "UnhealthyThresholdCount", TARGET_UNHEALTHY_THRESHOLD),
+            deregistration_delay=DEREGISTRATION_DELAY if delay in {None, ""} else float(delay),
+            target_type=text_in(api, "TargetType", "instance"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

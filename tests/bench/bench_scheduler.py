@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler, TargetGroup
+from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
 from ecs_gpu_deploy.ecs_model.state import InstanceTemplate
-from ecs_gpu_deploy.model import ServiceDeploymentStatus
+from ecs_gpu_deploy.model import ServiceDeploymentStatus, TargetGroup
 
 GROUP = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/rag/0123456789abcdef"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler, TargetGroup
+from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
 from ecs_gpu_deploy.ecs_model.state import (
     InstanceTemplate,
     Service,
     ServiceDeployment,
     Task,
 )
+from ecs_gpu_deploy.model import TargetGroup
 
 CLUSTER_ARN = "arn:aws:ecs:eu-central-1:123456789012:cluster/ki"
 GROUP = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/rag/0123456789abcdef"

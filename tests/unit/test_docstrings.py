@@ -19,6 +19,7 @@ RULES = [
     if path.name != "__init__.py"
 ]
 OURS = {
+    "core/judge/options.py": "what somebody asked of a wait",
     "core/judge/stays.py": "how the time of a rollout is counted",
     "core/judge/verdict.py": "the words of a verdict",
     "core/judge/watch.py": "what a wait is told",

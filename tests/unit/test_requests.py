@@ -151,7 +151,8 @@ def test_a_secret_is_not_in_the_text_of_a_request():
 def test_a_misspelt_field_is_a_type_error(tmp_path):
     snippet = tmp_path / "snippet.py"
     snippet.write_text(
-        "from ecs_gpu_deploy.inputs.requests import DeployRequest, WaitOptions\n"
+        "from ecs_gpu_deploy.core.judge.options import WaitOptions\n"
+        "from ecs_gpu_deploy.inputs.requests import DeployRequest\n"
         "def seconds(request: DeployRequest) -> float:\n"
         "    wait: WaitOptions = request.rollout.wait\n"
         "    return wait.poll_intervall\n",
@@ -159,5 +160,5 @@ def test_a_misspelt_field_is_a_type_error(tmp_path):
     )
     told, _, status = mypy.api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(snippet)])
     assert status == 1
-    assert "snippet.py:4: error:" in told
+    assert "snippet.py:5: error:" in told
     assert "[attr-defined]" in told

@@ -304,13 +304,24 @@ def test_early_success_does_not_wait_for_all_tasks() -> None:
     assert service.primary.rollout_state is RolloutState.COMPLETED
 
 
-def test_alarms_add_a_bake_time() -> None:
-    configuration = {"alarms": {"enable": True, "alarmNames": ["a"]}, "bakeTimeInMinutes": 10}
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        pytest.param({"bakeTimeInMinutes": 10}, 600.0, id="what is said"),
+        pytest.param({}, 300.0, id="not said"),
+        pytest.param({"bakeTimeInMinutes": 0}, 300.0, id="a 0 is not said"),
+    ],
+)
+def test_alarms_add_a_bake_time(said: dict[str, int], seconds: float) -> None:
+    configuration = {"alarms": {"enable": True, "alarmNames": ["a"]}, **said}
     scheduler = cluster(World(), instances=4)
     service = scheduler.create_service(service_config(configuration=configuration), 0.0)
-    scheduler.advance(500.0)
-    assert newest(scheduler, service).lifecycle_stage == "BAKE_TIME"
-    scheduler.advance(1000.0)
+    now = 0.0
+    while newest(scheduler, service).lifecycle_stage != "BAKE_TIME":
+        scheduler.advance(now := now + 1.0)
+    scheduler.advance(now + seconds - 2.0)
+    assert newest(scheduler, service).status is ServiceDeploymentStatus.IN_PROGRESS
+    scheduler.advance(now + seconds + 5.0)
     assert newest(scheduler, service).status is ServiceDeploymentStatus.SUCCESSFUL
 
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ecs_gpu_deploy.core.defaults import UNCHECKED_SECONDS, health_check_number
 from ecs_gpu_deploy.ecs_model import breaker, events
 from ecs_gpu_deploy.ecs_model.model import Model
-from ecs_gpu_deploy.ecs_model.scripts import UNREADY_TIMEOUT, TargetGroup
+from ecs_gpu_deploy.ecs_model.scripts import UNREADY_TIMEOUT
 from ecs_gpu_deploy.ecs_model.state import Container, Instance, Target, TargetHealth, Task
 from ecs_gpu_deploy.ecs_model.statuses import HealthStatus, TargetState, TaskStatus
-
-# A task without any check counts as healthy after this time in RUNNING.
-UNCHECKED_SECONDS = 40.0
+from ecs_gpu_deploy.model import TargetGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +88,13 @@ def container_rule(container: Container) -> ProbeRule:
     check = container.definition.get("healthCheck") or {}
     timed_out = container.script.unhealthy_status == UNREADY_TIMEOUT
     return ProbeRule(
-        interval=float(check.get("interval") or 30),
-        failure_seconds=float(check.get("timeout") or 5) if timed_out else 0.0,
+        interval=health_check_number(check, "interval"),
+        failure_seconds=health_check_number(check, "timeout") if timed_out else 0.0,
         waits_for_answer=True,
         first_successes=1,
         successes=1,
-        failures=int(check.get("retries") or 3),
-        start_period=float(check.get("startPeriod") or 0),
+        failures=health_check_number(check, "retries"),
+        start_period=health_check_number(check, "startPeriod"),
     )
 
 

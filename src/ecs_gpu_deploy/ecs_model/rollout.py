@@ -17,8 +17,6 @@ from ecs_gpu_deploy.ecs_model.state import Deployment, Service, ServiceDeploymen
 from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus
 from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
-DEFAULT_ALARM_BAKE = 5 * 60.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -328,15 +326,11 @@ def _early(service: Service, record: ServiceDeployment, healthy: int, limits: Li
 
 def _baked(model: Model, service: Service, record: ServiceDeployment | None) -> bool:
     """Tell whether the bake time that alarms add to a rolling deployment is over."""
-    configuration = service.config.get("deploymentConfiguration") or {}
-    alarms = configuration.get("alarms") or {}
-    rolling = configuration.get("strategy", "ROLLING") == "ROLLING"
     forward = record is not None and record.status is ServiceDeploymentStatus.IN_PROGRESS
-    if record is None or not forward or not rolling or not alarms.get("enable"):
+    bake = 0.0 if stages.staged(service) else stages.bake_of(service)
+    if record is None or not forward or not bake:
         return True
     if record.bake_ends_at is None:
-        minutes = configuration.get("bakeTimeInMinutes")
-        bake = DEFAULT_ALARM_BAKE if minutes is None else float(minutes) * 60
         record.bake_ends_at = model.now + bake
         record.lifecycle_stage = "BAKE_TIME"
         model.at(record.bake_ends_at, _wake, service)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ecs_gpu_deploy.model import TargetGroup
+
 UNREADY_TIMEOUT = "timeout"
 
 
@@ -47,20 +49,6 @@ class ContainerScript:
         if self.load_seconds is None or since_start < self.load_seconds:
             return False
         return not any(begin <= since_start < end for begin, end in self.unhealthy_windows)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetGroup:
-    """The settings of an ELB target group that decide health; defaults are AWS's for an ALB. Seconds."""
-
-    arn: str
-    interval: float = 30.0
-    timeout: float = 5.0
-    healthy_threshold: int = 5
-    unhealthy_threshold: int = 2
-    deregistration_delay: float = 300.0
-    target_type: str = "instance"
-    matcher: str = "200"
 
 
 class Surroundings(Protocol):

@@ -11,11 +11,19 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ecs_gpu_deploy.core.defaults import bake_seconds
 from ecs_gpu_deploy.ecs_model import deployments
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.refusals import InvalidParameter
 from ecs_gpu_deploy.ecs_model.state import LifecycleHook, Service, ServiceDeployment
-from ecs_gpu_deploy.model import ServiceDeploymentStatus
+from ecs_gpu_deploy.model import (
+    CANARY_BAKE_MINUTES,
+    CANARY_PERCENT,
+    LINEAR_BAKE_MINUTES,
+    LINEAR_STEP_PERCENT,
+    PAUSE_MINUTES,
+    ServiceDeploymentStatus,
+)
 
 STAGES = (
     "RECONCILE_SERVICE",
@@ -31,16 +39,22 @@ STAGES = (
 )
 # How long a stage takes that only changes listener rules, and a Lambda hook to say yes.
 STAGE_SECONDS = 5.0
-DEFAULT_PAUSE_MINUTES = 1440
-# Defaults of LINEAR (step, bake) and CANARY (share, bake), in percent and minutes.
-LINEAR_DEFAULTS = (10.0, 6)
-CANARY_DEFAULTS = (5.0, 10)
 
 
 def staged(service: Service) -> bool:
     """Tell whether the service deploys in stages instead of rolling."""
     configuration = service.config.get("deploymentConfiguration") or {}
     return configuration.get("strategy", "ROLLING") in {"BLUE_GREEN", "LINEAR", "CANARY"}
+
+
+def bake_of(service: Service) -> float:
+    """Give for how many seconds a finished deployment is watched (docs/aws-facts.md#alarm-bake-time)."""
+    configuration = service.config.get("deploymentConfiguration") or {}
+    return bake_seconds(
+        float(configuration.get("bakeTimeInMinutes") or 0),
+        strategy=configuration.get("strategy") or "ROLLING",
+        alarms=bool((configuration.get("alarms") or {}).get("enable")),
+    )
 
 
 def finished(record: ServiceDeployment) -> bool:
@@ -100,7 +114,7 @@ def _enter(model: Model, service: Service, record: ServiceDeployment, stage: str
     for settings in _hooks_of(service, stage):
         pause = settings.get("targetType") == "PAUSE"
         timeout = settings.get("timeoutConfiguration") or {}
-        minutes = float(timeout.get("timeoutInMinutes") or DEFAULT_PAUSE_MINUTES)
+        minutes = float(timeout.get("timeoutInMinutes") or PAUSE_MINUTES)
         hook = LifecycleHook(
             hook_id=model.identifiers.uuid(),
             stage=stage,
@@ -155,14 +169,14 @@ def _traffic_steps(service: Service) -> Iterator[tuple[float, float]]:
     match configuration.get("strategy"):
         case "LINEAR":
             settings = configuration.get("linearConfiguration") or {}
-            percent = float(settings.get("stepPercent") or LINEAR_DEFAULTS[0])
-            bake = _minutes(settings.get("stepBakeTimeInMinutes"), LINEAR_DEFAULTS[1])
+            percent = float(settings.get("stepPercent") or LINEAR_STEP_PERCENT)
+            bake = _minutes(settings.get("stepBakeTimeInMinutes"), LINEAR_BAKE_MINUTES)
             for number in range(math.ceil(100 / percent)):
                 yield number * bake, min(100.0, percent * (number + 1))
         case "CANARY":
             settings = configuration.get("canaryConfiguration") or {}
-            yield 0.0, float(settings.get("canaryPercent") or CANARY_DEFAULTS[0])
-            yield _minutes(settings.get("canaryBakeTimeInMinutes"), CANARY_DEFAULTS[1]), 100.0
+            yield 0.0, float(settings.get("canaryPercent") or CANARY_PERCENT)
+            yield _minutes(settings.get("canaryBakeTimeInMinutes"), CANARY_BAKE_MINUTES), 100.0
         case _:
             yield 0.0, 100.0
 
@@ -175,8 +189,7 @@ def _stage_seconds(service: Service, stage: str) -> float | None:
         case "PRODUCTION_TRAFFIC_SHIFT":
             return max(at for at, _ in _traffic_steps(service)) + STAGE_SECONDS
         case "BAKE_TIME":
-            configuration = service.config.get("deploymentConfiguration") or {}
-            return float(configuration.get("bakeTimeInMinutes") or 0) * 60
+            return bake_of(service)
         case _:
             return STAGE_SECONDS
 

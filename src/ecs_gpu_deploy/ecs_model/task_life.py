@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.fit import allocate, release
+from ecs_gpu_deploy.core.defaults import stop_timeout
 from ecs_gpu_deploy.ecs_model import breaker, events, health, scaling
 from ecs_gpu_deploy.ecs_model.dependencies import start_plan
 from ecs_gpu_deploy.ecs_model.model import Model
@@ -31,7 +32,6 @@ INTERFACE_SECONDS = 5.0
 # Setting up secrets and log drivers fails within moments, before the pull.
 INIT_SECONDS = 2.0
 FARGATE_BANDWIDTH = 100_000_000.0
-DEFAULT_STOP_TIMEOUT = 30.0
 # "Stopped tasks currently appear in the returned results for at least one hour" (page "DescribeTasks").
 KEPT_SECONDS = 3600.0
 SIGKILL_CODE = 137
@@ -336,7 +336,7 @@ def _end_containers(model: Model, task: Task, notice: str) -> None:
     seconds = 0.0
     for container in task.containers:
         if container.last_status == "RUNNING":
-            timeout = float(container.definition.get("stopTimeout") or DEFAULT_STOP_TIMEOUT)
+            timeout = stop_timeout(container.definition)
             seconds = max(seconds, min(container.script.stop_seconds, timeout))
     model.after(seconds, _ended, task)
 
@@ -347,7 +347,7 @@ def _ended(model: Model, task: Task) -> None:
     task.execution_stopped_at = model.now
     for container in task.containers:
         if container.last_status == "RUNNING":
-            timeout = float(container.definition.get("stopTimeout") or DEFAULT_STOP_TIMEOUT)
+            timeout = stop_timeout(container.definition)
             killed = container.script.stop_seconds > timeout
             container.exit_code = SIGKILL_CODE if killed else container.script.stop_exit_code
             container.stopped_at = model.now

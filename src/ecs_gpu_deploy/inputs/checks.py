@@ -13,11 +13,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ecs_gpu_deploy.core.definition.overrides import Overrides
+from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
 from ecs_gpu_deploy.core.definition.task_definition import read_task_definition
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.image.image_tags import checked_tag
 from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.judge.batch_request import MOST
+from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import target_from
 from ecs_gpu_deploy.edges.machine.files import read_text
 from ecs_gpu_deploy.errors import InvalidInput
@@ -29,11 +31,9 @@ from ecs_gpu_deploy.inputs.requests import (
     HistoryRequest,
     PushRequest,
     RollbackRequest,
-    RolloutOptions,
     RunOptions,
     RunTaskRequest,
     TaskOverrides,
-    WaitOptions,
     WatchRequest,
 )
 from ecs_gpu_deploy.inputs.settings import Settings, required
@@ -43,7 +43,6 @@ _DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
 _PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
 _SERVICE_DEPLOYMENT = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
 _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
-_TASK_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:vcpu|gb)", re.IGNORECASE)
 
 
 def check_deploy(settings: Settings) -> DeployRequest:
@@ -229,7 +228,17 @@ def _rollout(settings: Settings) -> RolloutOptions:
 # The task definition
 
 
+def _check_sizes(values: Mapping[str, Any]) -> None:
+    for option, size, read, wanted in (
+        ("task-cpu", values["task_cpu"], cpu_units, "CPU units (4096) or vCPU (4 vCPU)"),
+        ("task-memory", values["task_memory"], memory_mib, "MiB (16384) or GB (16 GB)"),
+    ):
+        if size is not None and not read(size):
+            raise InvalidInput(f"{option} is {size[:60]!r}.", hint=f"{wanted} are meant.")
+
+
 def _overrides(values: Mapping[str, Any]) -> Overrides:
+    _check_sizes(values)
     gpu, sharing = values["gpu"], values["gpu_sharing"]
     if gpu is not None and sharing is not None:
         raise InvalidInput("gpu and gpu-sharing exclude each other.", hint="Leave one of them out.")
@@ -379,6 +388,7 @@ def _capacity_provider(line: str) -> dict[str, str | int]:
 
 
 def _task_overrides(values: Mapping[str, Any]) -> TaskOverrides:
+    _check_sizes(values)
     return TaskOverrides(
         container=values["container"] or "",
         command=_tuple(values["command_override"]),
@@ -387,17 +397,11 @@ def _task_overrides(values: Mapping[str, Any]) -> TaskOverrides:
         container_memory=values["memory"],
         container_memory_reservation=values["memory_reservation"],
         gpu=values["gpu"],
-        cpu=_units(values["task_cpu"] or ""),
-        memory=_units(values["task_memory"] or ""),
+        cpu=str(cpu_units(values["task_cpu"]) or ""),
+        memory=str(memory_mib(values["task_memory"]) or ""),
         task_role_arn=values["task_role_arn"] or "",
         execution_role_arn=values["execution_role_arn"] or "",
     )
-
-
-def _units(text: str) -> str:
-    """Return a size in units or MiB: `4 vCPU` is 4096, `16 GB` is 16384."""
-    match = _TASK_SIZE.fullmatch(text.strip())
-    return str(round(float(match[1]) * 1024)) if match else text.strip()
 
 
 def _assigned(assignments: Mapping[str, str | None], option: str) -> dict[str, str]:

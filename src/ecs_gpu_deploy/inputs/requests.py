@@ -12,9 +12,9 @@ from typing import Literal
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.overrides import Overrides
+from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import Target
 
-LeaveOrRollBack = Literal["leave", "rollback"]
 LeaveOrStop = Literal["leave", "stop"]
 
 
@@ -31,36 +31,6 @@ class RunOptions:
     gpu_hourly_cost: float | None = None
     timeout: float | None = None
     prints_document: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitOptions:
-    """How long to wait. `…_given` says that somebody chose the value, so that it is not adapted."""
-
-    timeout: float
-    timeout_given: bool
-    poll_interval: float
-    poll_interval_given: bool
-    placement_timeout: float
-    placement_timeout_given: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutOptions:
-    """How a rollout is watched, and what to do with it where we end the wait.
-
-    `settle` are the seconds for which it must stay up after AWS calls it complete; None: as long as its
-    failed tasks took to fail.
-    """
-
-    wait: WaitOptions
-    on_timeout: LeaveOrRollBack
-    on_failure: Literal["leave", "rollback", "rollback-all"]
-    on_cancel: LeaveOrRollBack
-    phase_deadlines: Mapping[str, float]
-    crash_loop_threshold: int | None
-    settle: float | None
-    allow_desired_zero: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,26 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.definition.task_definition import images
-from ecs_gpu_deploy.core.judge.phases import leaving_seconds
+from ecs_gpu_deploy.core.judge.options import RolloutOptions
+from ecs_gpu_deploy.core.judge.phases import phase_facts
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.judge.watch import Watch
+from ecs_gpu_deploy.core.judge.watch import watch_of
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, needed_to, refused
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.inputs.requests import RolloutOptions
 from ecs_gpu_deploy.model import Deployment, Service, ServiceDeployment, short_id
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import ImageSeen, PreviousRevision, RevisionChosen, RolloutShown
-from ecs_gpu_deploy.steps.follow_rollout import (
-    Begun,
-    fetch_target_groups,
-    phase_facts,
-    requirement_in,
-    timeout_of,
-    watch_to_end,
-    watched_of,
-)
+from ecs_gpu_deploy.steps.follow_rollout import Begun, fetch_target_groups, watch_to_end
 
 _ABSENT = frozenset({"ServiceDeploymentNotFoundException", "InvalidParameterException"})
 
@@ -61,18 +53,15 @@ def attach(context: Context, options: RolloutOptions, service: Service, arn: str
         task_definition=source.task_definition if source else service.task_definition,
         events=tuple(event for event in service.events if event.created_at < found.created_at),
     )
-    facts = phase_facts(service, containers, fetch_target_groups(context.aws, service), options)
-    watched = watched_of(
-        before, deployment, raw.body, options, digests=target.digests, began=found.created_at or now
-    )
-    timeout = timeout_of(options.wait, facts) + max(now - found.created_at, 0.0)
-    watch = Watch(
-        watched=replace(watched, timeout=timeout, watched_from=now, drain_seconds=leaving_seconds(facts)),
-        facts=facts,
-        definition=raw.body,
-        requirement=requirement_in(raw.body, service),
-        poll_interval=options.wait.poll_interval,
-        keeps_interval=options.wait.poll_interval_given,
+    watch = watch_of(
+        before,
+        deployment,
+        raw.body,
+        options,
+        phase_facts(service, containers, fetch_target_groups(context.aws, service), options),
+        digests=target.digests,
+        began=found.created_at or now,
+        attached_at=now,
         deployment_arn=arn,
     )
     image = ImageSeen(

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.image.moved_tag import moved_tag
 from ecs_gpu_deploy.core.judge.confirm import other_images
 from ecs_gpu_deploy.core.judge.observed import Watched
-from ecs_gpu_deploy.core.judge.phases import IMAGE_PULL_SECONDS, PhaseFacts, leaving_seconds
-from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
+from ecs_gpu_deploy.core.judge.options import RolloutOptions
+from ecs_gpu_deploy.core.judge.phases import phase_facts
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.judge.watch import Watch
+from ecs_gpu_deploy.core.judge.watch import Watch, watch_of
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecr import tag_names_now
-from ecs_gpu_deploy.edges.aws.load_balancer import TargetGroup, fetch_target_group
+from ecs_gpu_deploy.edges.aws.load_balancer import fetch_target_group
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals, held_signals
 from ecs_gpu_deploy.errors import InvalidInput, Refused
-from ecs_gpu_deploy.inputs.requests import RolloutOptions, WaitOptions
-from ecs_gpu_deploy.model import Deployment, Service, short_id
+from ecs_gpu_deploy.model import Service, TargetGroup, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, still_running
@@ -95,18 +91,15 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
                 groups = fetch_target_groups(context.aws, service)
         except Cancelled:
             cancelled = True
-    wait = plan.options.wait
-    facts = phase_facts(service, containers, groups, plan.options, to_pull=plan.to_pull)
-    watched = watched_of(
-        service, deployment, rendering.definition, plan.options, digests=rendering.digests, began=began
-    )
-    watch = Watch(
-        watched=replace(watched, timeout=timeout_of(wait, facts), drain_seconds=leaving_seconds(facts)),
-        facts=facts,
-        definition=rendering.definition,
-        requirement=requirement_in(rendering.definition, service),
-        poll_interval=wait.poll_interval,
-        keeps_interval=wait.poll_interval_given,
+    pull = plan.to_pull.pull_seconds if plan.to_pull else 0.0
+    watch = watch_of(
+        service,
+        deployment,
+        rendering.definition,
+        plan.options,
+        phase_facts(service, containers, groups, plan.options, pull_seconds=pull),
+        digests=rendering.digests,
+        began=began,
     )
     return Begun(before=service, watch=watch, cancelled=cancelled)
 
@@ -157,109 +150,6 @@ def _tell_moved_tags(context: Context, watched: Watched, ending: Ending) -> None
                     each.image, container=each.container, wanted=each.wanted, runs=each.runs, names_now=now
                 )
             )
-
-
-def requirement_in(definition: Mapping[str, Any], service: Service) -> Requirement | None:
-    """Return what a task asks of an instance; None for what AWS accepts and we cannot read."""
-    with suppress(ValueError):
-        return requirement_of(definition, constraints=service.placement_constraints)
-    return None
-
-
-def watched_of(
-    before: Service,
-    deployment: Deployment,
-    definition: Mapping[str, Any],
-    options: RolloutOptions,
-    *,
-    digests: Mapping[str, str],
-    began: float,
-) -> Watched:
-    """Return what to wait for; *before* is the service before *deployment*, *definition* what it deploys."""
-    wait = options.wait
-    return Watched(
-        deployment_id=deployment.id,
-        task_definition=deployment.task_definition,
-        baseline=frozenset(d.id for d in before.deployments if d.id != deployment.id),
-        digests=digests,
-        started_at=began,
-        timeout=wait.timeout,
-        placement_timeout=wait.placement_timeout,
-        placement_given=wait.placement_timeout_given,
-        crash_loop_threshold=options.crash_loop_threshold,
-        settle_seconds=options.settle,
-        allow_desired_zero=options.allow_desired_zero,
-        checked_containers=frozenset(
-            str(c.get("name")) for c in definition["containerDefinitions"] if c.get("healthCheck")
-        ),
-    )
-
-
-ALARM_BAKE_SECONDS = 300.0
-"""How long alarms may watch a finished rolling deployment, where bakeTimeInMinutes does not say."""
-
-
-def phase_facts(
-    service: Service,
-    containers: Sequence[Mapping[str, Any]],
-    groups: Sequence[TargetGroup],
-    options: RolloutOptions,
-    *,
-    to_pull: LayerDelta | None = None,
-) -> PhaseFacts:
-    """Return the facts for *service* behind *groups*, running *containers* (raw container definitions)."""
-    timing = HealthTiming(
-        grace=service.health_check_grace_period,
-        load_balancer=_load_balancer_check(groups),
-        container=_container_check(containers),
-    )
-    return PhaseFacts(
-        placement_timeout=options.wait.placement_timeout,
-        timing=timing,
-        pull=max(IMAGE_PULL_SECONDS, to_pull.pull_seconds if to_pull else 0.0),
-        healthy_seconds=max((g.interval * g.healthy_threshold + g.timeout for g in groups), default=0.0),
-        deregistration_delay=max((g.deregistration_delay for g in groups), default=0.0),
-        stop_timeout=max((float(c.get("stopTimeout") or 30) for c in containers), default=30.0),
-        bake=_bake(service),
-        pauses=service.pause_seconds,
-        given=options.phase_deadlines,
-    )
-
-
-def timeout_of(wait: WaitOptions, facts: PhaseFacts) -> float:
-    """Return the seconds after which the wait ends: what was given, else the default and AWS's own waits."""
-    return wait.timeout if wait.timeout_given else wait.timeout + facts.bake + facts.pauses
-
-
-def _bake(service: Service) -> float:
-    """Return the seconds that the deployment configuration adds: traffic steps, bake time, alarms."""
-    own = service.bake_time_minutes * 60.0
-    if service.strategy == "ROLLING" and not service.alarms:
-        return 0.0
-    return service.traffic_shift_seconds + (own or ALARM_BAKE_SECONDS if service.alarms else own)
-
-
-def _load_balancer_check(groups: Sequence[TargetGroup]) -> LoadBalancerCheck | None:
-    """Return the check of the group that is quickest to call a target unhealthy."""
-    if not groups:
-        return None
-    group = min(groups, key=lambda group: group.interval * group.unhealthy_threshold)
-    return LoadBalancerCheck(
-        interval=group.interval, timeout=group.timeout, unhealthy_threshold=group.unhealthy_threshold
-    )
-
-
-def _container_check(containers: Sequence[Mapping[str, Any]]) -> ContainerCheck | None:
-    """Return the first container's check, with AWS's defaults (docs/aws-facts.md#container-health-check)."""
-    check = next((c["healthCheck"] for c in containers if c.get("healthCheck")), None)
-    if check is None:
-        return None
-    return ContainerCheck(
-        interval=check.get("interval", 30),
-        timeout=check.get("timeout", 5),
-        retries=check.get("retries", 3),
-        start_period=check.get("startPeriod", 0),
-    )
 
 
 def fetch_target_groups(aws: Aws, service: Service) -> tuple[TargetGroup, ...]:

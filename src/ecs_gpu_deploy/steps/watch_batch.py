@@ -23,6 +23,7 @@ from ecs_gpu_deploy.core.judge.batch import (
     progress_text,
 )
 from ecs_gpu_deploy.core.judge.batch_phases import batch_seconds
+from ecs_gpu_deploy.core.judge.options import WaitOptions
 from ecs_gpu_deploy.core.judge.pace import seconds_to_next_batch_look
 from ecs_gpu_deploy.core.judge.task_end import Stage
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -31,7 +32,6 @@ from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.aws.logs import LogFollower
 from ecs_gpu_deploy.edges.machine.signals import heed_held, held_signals
-from ecs_gpu_deploy.inputs.requests import WaitOptions
 from ecs_gpu_deploy.model import LogTail, Task
 from ecs_gpu_deploy.result import Diagnosis, Outcome, Phase, TaskEnd
 from ecs_gpu_deploy.steps.context import Context

@@ -7,14 +7,14 @@ for GPU workloads", "Amazon ECS service event messages", "Amazon ECS API failure
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.cluster_query import QuerySubject, predicate_of
 from ecs_gpu_deploy.core.capacity.gpus import GpuKind, GpuRequest, gpu_requests_of
+from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
 
 # Attributes that describe what the agent can do: an instance of which none is known is taken to have all.
 CAPABILITY_PREFIXES = ("com.amazonaws.ecs.capability.", "ecs.capability.")
@@ -22,7 +22,6 @@ CAPABILITY_PREFIXES = ("com.amazonaws.ecs.capability.", "ecs.capability.")
 FRACTION_SLACK = 1e-9
 # The ephemeral range from which Docker takes dynamic host ports (AWS page "PortMapping").
 FIRST_DYNAMIC_PORT = 32768
-_UNITS = re.compile(r"^\s*([0-9.]+)\s*(vcpu|gb|gib)?\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +141,8 @@ def requirement_of(
         for container in task_definition.get("containerDefinitions", ())
         for override in (container_overrides.get(str(container.get("name")), {}),)
     ]
-    cpu = _units(overrides.get("cpu") or task_definition.get("cpu"), "cpu", 1024)
-    memory = _units(overrides.get("memory") or task_definition.get("memory"), "memory", 1024)
+    cpu = _size(overrides.get("cpu") or task_definition.get("cpu"), cpu_units, "cpu")
+    memory = _size(overrides.get("memory") or task_definition.get("memory"), memory_mib, "memory")
     if cpu is None:
         cpu = sum(int(container.get("cpu") or 0) for container in containers)
     if memory is None:
@@ -303,13 +302,12 @@ def release(allocation: Allocation, room: Room) -> None:
             _return_gpu(room, gpu, request)
 
 
-def _units(value: Any, what: str, factor: int) -> int | None:
+def _size(value: Any, read: Callable[[object], int | None], what: str) -> int | None:
     if value in {None, ""}:
         return None
-    found = _UNITS.match(str(value))
-    if not found:
+    if (size := read(value)) is None:
         raise ValueError(f"The task's {what} {str(value)!r} is not a number, with or without its unit.")
-    return int(float(found.group(1)) * (factor if found.group(2) else 1))
+    return size
 
 
 def _host_ports(containers: Iterable[Mapping[str, Any]], network_mode: str) -> tuple[HostPort, ...]:

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ecs_gpu_deploy.core.defaults import HEALTH_CHECK
 from ecs_gpu_deploy.core.definition.provenance import without_provenance
+from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
 from ecs_gpu_deploy.core.definition.task_definition import registrable
 
 MASK: Final = "***"
@@ -85,8 +87,6 @@ _FALSE_IS_ABSENT: Final = frozenset(
         "readonlyRootFilesystem",
     }
 )
-_HEALTH_CHECK_DEFAULTS: Final[Mapping[str, int]] = {"interval": 30, "timeout": 5, "retries": 3}
-_SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:vcpu|gb)\s*", re.IGNORECASE)
 _SECRET_NAME: Final = re.compile(r"token|passw|secret|api-?_?key|credential|private", re.IGNORECASE)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@+-]+")
 _LONGEST: Final = 300
@@ -188,9 +188,9 @@ def _settled(task_definition: Mapping[str, Any]) -> dict[str, Any]:
     Those say where a revision came from, which is no reason for another one.
     """
     result = without_provenance(registrable(task_definition))
-    for member in ("cpu", "memory"):
-        if isinstance(result.get(member), str) and (size := _SIZE.fullmatch(result[member])):
-            result[member] = str(round(float(size[1]) * 1024))
+    for member, read in (("cpu", cpu_units), ("memory", memory_mib)):
+        if isinstance(result.get(member), str) and (size := read(result[member])) is not None:
+            result[member] = str(size)
     shared_network = result.get("networkMode") in {"awsvpc", "host"}
     containers = result.get("containerDefinitions")
     for container in containers if isinstance(containers, list) else ():
@@ -207,8 +207,8 @@ def _settle_container(container: dict[str, Any], *, shared_network: bool) -> Non
         del container["essential"]
     check = container.get("healthCheck")
     if isinstance(check, dict):
-        for member, default in _HEALTH_CHECK_DEFAULTS.items():
-            if _is_number(check.get(member), default):
+        for member, setting in HEALTH_CHECK.items():
+            if setting.default is not None and _is_number(check.get(member), setting.default):
                 del check[member]
     mappings = container.get("portMappings")
     for mapping in mappings if isinstance(mappings, list) else ():

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ecs_gpu_deploy.core.defaults import UNCHECKED_SECONDS
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.evidence import (
-    UNCHECKED_SECONDS,
     lifetime,
     says_deadlocked,
     says_not_launched,

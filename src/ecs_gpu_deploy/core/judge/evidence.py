@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from ecs_gpu_deploy.core.defaults import UNCHECKED_SECONDS
 from ecs_gpu_deploy.model import Event, TargetHealth, Task
-
-UNCHECKED_SECONDS = 40.0
-"""How long a task without a check must run to count as healthy (API ref., "DeploymentConfiguration")."""
 
 VANISHED_SECONDS = 150.0
 """How long AWS may not show what it has shown, or was told of, before we believe that it is gone.

@@ -12,10 +12,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
+from ecs_gpu_deploy.core.defaults import STOP_TIMEOUT_SECONDS, bake_seconds, stop_timeout
 from ecs_gpu_deploy.core.judge.evidence import passes_checks, waits_for_old_container
-from ecs_gpu_deploy.core.judge.timing import HealthTiming
-from ecs_gpu_deploy.model import TargetHealth, Task
+from ecs_gpu_deploy.core.judge.options import RolloutOptions
+from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
+from ecs_gpu_deploy.model import Service, TargetGroup, TargetHealth, Task
 
 IMAGE_PULL_SECONDS = 1800.0
 CONTAINER_START_SECONDS = 420.0
@@ -50,11 +53,53 @@ class PhaseFacts:
     timing: HealthTiming
     healthy_seconds: float = 0.0
     deregistration_delay: float = 0.0
-    stop_timeout: float = 30.0
+    stop_timeout: float = STOP_TIMEOUT_SECONDS
     bake: float = 0.0
     pauses: float = 0.0
     pull: float = IMAGE_PULL_SECONDS
     given: Mapping[str, float] = field(default_factory=dict)
+
+
+def phase_facts(
+    service: Service,
+    containers: Sequence[Mapping[str, Any]],
+    groups: Sequence[TargetGroup],
+    options: RolloutOptions,
+    *,
+    pull_seconds: float = 0.0,
+) -> PhaseFacts:
+    """Return the facts for *service* behind *groups*, running *containers* (raw container definitions).
+
+    *pull_seconds* is how long the pull may take, where that is known; it never shortens the deadline.
+    Sources: docs/aws-facts.md#load-time and #alarm-bake-time.
+    """
+    check = next((each["healthCheck"] for each in containers if each.get("healthCheck")), None)
+    return PhaseFacts(
+        placement_timeout=options.wait.placement_timeout,
+        timing=HealthTiming(
+            grace=service.health_check_grace_period,
+            load_balancer=_quickest_check(groups),
+            container=None if check is None else ContainerCheck.of(check),
+        ),
+        pull=max(IMAGE_PULL_SECONDS, pull_seconds),
+        healthy_seconds=max((g.interval * g.healthy_threshold + g.timeout for g in groups), default=0.0),
+        deregistration_delay=max((g.deregistration_delay for g in groups), default=0.0),
+        stop_timeout=max(map(stop_timeout, containers), default=STOP_TIMEOUT_SECONDS),
+        bake=service.traffic_shift_seconds
+        + bake_seconds(service.bake_time_minutes, strategy=service.strategy, alarms=bool(service.alarms)),
+        pauses=service.pause_seconds,
+        given=options.phase_deadlines,
+    )
+
+
+def _quickest_check(groups: Sequence[TargetGroup]) -> LoadBalancerCheck | None:
+    """Return the check of the group that is quickest to call a target unhealthy."""
+    if not groups:
+        return None
+    group = min(groups, key=lambda group: group.interval * group.unhealthy_threshold)
+    return LoadBalancerCheck(
+        interval=group.interval, timeout=group.timeout, unhealthy_threshold=group.unhealthy_threshold
+    )
 
 
 def leaving_seconds(facts: PhaseFacts) -> float:

@@ -7,29 +7,44 @@ groups", AWS page "HealthCheck" (ECS API Reference), UpdateService `healthCheckG
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
+
+from ecs_gpu_deploy.core.defaults import HEALTH_CHECK, health_check_number
+from ecs_gpu_deploy.model import TARGET_INTERVAL, TARGET_TIMEOUT, TARGET_UNHEALTHY_THRESHOLD
 
 GRACE_MARGIN = 1.5
-MAX_START_PERIOD = 300
+MAX_START_PERIOD = HEALTH_CHECK["startPeriod"].most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerCheck:
     """Health check of a container definition. Seconds, AWS's defaults."""
 
-    interval: float = 30
-    timeout: float = 5
-    retries: int = 3
-    start_period: float = 0
+    interval: float = health_check_number({}, "interval")
+    timeout: float = health_check_number({}, "timeout")
+    retries: int = health_check_number({}, "retries")
+    start_period: float = health_check_number({}, "startPeriod")
+
+    @classmethod
+    def of(cls, check: Mapping[str, Any]) -> Self:
+        """Read a raw healthCheck (docs/aws-facts.md#container-health-check)."""
+        return cls(
+            interval=health_check_number(check, "interval"),
+            timeout=health_check_number(check, "timeout"),
+            retries=health_check_number(check, "retries"),
+            start_period=health_check_number(check, "startPeriod"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadBalancerCheck:
     """Health check of a target group. Seconds, AWS's defaults for an ALB."""
 
-    interval: float = 30
-    timeout: float = 5
-    unhealthy_threshold: int = 2
+    interval: float = TARGET_INTERVAL
+    timeout: float = TARGET_TIMEOUT
+    unhealthy_threshold: int = TARGET_UNHEALTHY_THRESHOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

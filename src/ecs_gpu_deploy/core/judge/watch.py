@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ecs_gpu_deploy.core.capacity.fit import Requirement
+from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
 from ecs_gpu_deploy.core.judge.observed import Watched
-from ecs_gpu_deploy.core.judge.phases import PhaseFacts
+from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
+from ecs_gpu_deploy.core.judge.phases import PhaseFacts, leaving_seconds
+from ecs_gpu_deploy.model import Deployment, Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,3 +36,64 @@ class Watch:
     def containers(self) -> Sequence[Mapping[str, Any]]:
         """Return the raw container definitions."""
         return tuple(self.definition.get("containerDefinitions") or ())
+
+
+def watch_of(
+    before: Service,
+    deployment: Deployment,
+    definition: Mapping[str, Any],
+    options: RolloutOptions,
+    facts: PhaseFacts,
+    *,
+    digests: Mapping[str, str],
+    began: float,
+    attached_at: float | None = None,
+    deployment_arn: str = "",
+) -> Watch:
+    """Return what to wait for.
+
+    *before* is the service before *deployment*, *definition* the raw task definition that it deploys. *began*
+    and *attached_at*, when somebody else's deployment was found, are epoch seconds; the timeout counts from
+    the later one.
+    """
+    wait = options.wait
+    late = 0.0 if attached_at is None else max(attached_at - began, 0.0)
+    watched = Watched(
+        deployment_id=deployment.id,
+        task_definition=deployment.task_definition,
+        baseline=frozenset(d.id for d in before.deployments if d.id != deployment.id),
+        digests=digests,
+        started_at=began,
+        watched_from=attached_at,
+        timeout=timeout_of(wait, facts) + late,
+        placement_timeout=wait.placement_timeout,
+        placement_given=wait.placement_timeout_given,
+        crash_loop_threshold=options.crash_loop_threshold,
+        settle_seconds=options.settle,
+        allow_desired_zero=options.allow_desired_zero,
+        drain_seconds=leaving_seconds(facts),
+        checked_containers=frozenset(
+            str(c.get("name")) for c in definition["containerDefinitions"] if c.get("healthCheck")
+        ),
+    )
+    return Watch(
+        watched=watched,
+        facts=facts,
+        definition=definition,
+        requirement=_requirement(definition, before),
+        poll_interval=wait.poll_interval,
+        keeps_interval=wait.poll_interval_given,
+        deployment_arn=deployment_arn,
+    )
+
+
+def timeout_of(wait: WaitOptions, facts: PhaseFacts) -> float:
+    """Return the seconds after which the wait ends: what was given, else the default and AWS's own waits."""
+    return wait.timeout if wait.timeout_given else wait.timeout + facts.bake + facts.pauses
+
+
+def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement | None:
+    """Return what a task asks of an instance; None for what AWS accepts and we cannot read."""
+    with suppress(ValueError):
+        return requirement_of(definition, constraints=service.placement_constraints)
+    return None

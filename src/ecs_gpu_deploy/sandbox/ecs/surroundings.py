@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.ecs_model import ContainerScript, TargetGroup
+from ecs_gpu_deploy.ecs_model import ContainerScript
+from ecs_gpu_deploy.model import TargetGroup
 from ecs_gpu_deploy.sandbox.ecs.task_definitions import TaskDefinitions
 from ecs_gpu_deploy.sandbox.neighbours.images import DEFAULT_LAYERS, MB, Image, Reference, sha256
 from ecs_gpu_deploy.sandbox.neighbours.neighbours import Neighbours

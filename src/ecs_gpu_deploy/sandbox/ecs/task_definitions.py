@@ -13,17 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.gpus import gpu_request_of
+from ecs_gpu_deploy.core.defaults import HEALTH_CHECK
 from ecs_gpu_deploy.core.definition.task_definition import READ_ONLY
 from ecs_gpu_deploy.sandbox.ecs.required_attributes import compatibilities, required_attributes
 from ecs_gpu_deploy.sandbox.protocol.api_errors import client_exception, invalid_parameter
 
 family_pattern = re.compile(r"[A-Za-z0-9_-]{1,255}")
-health_check_ranges = {
-    "interval": (5, 300, 30),
-    "timeout": (2, 60, 5),
-    "retries": (1, 10, 3),
-    "startPeriod": (0, 300, None),
-}
 
 
 @dataclass(slots=True)
@@ -146,9 +141,9 @@ def _completed_container(container: dict[str, Any], *, network_mode: str | None)
         if "containerPort" in mapping:
             mapping.setdefault("hostPort", mapping["containerPort"] if awsvpc_or_host else 0)
     if check := completed.get("healthCheck"):
-        for name, (_, _, default) in health_check_ranges.items():
-            if default is not None:
-                check.setdefault(name, default)
+        for name, setting in HEALTH_CHECK.items():
+            if setting.default is not None:
+                check.setdefault(name, setting.default)
     return completed
 
 
@@ -200,12 +195,12 @@ def _check_container(container: Mapping[str, Any], request: Mapping[str, Any]) -
             )
         _check_gpu_requirement(requirement)
     check = container.get("healthCheck") or {}
-    for setting, (lowest, highest, _) in health_check_ranges.items():
-        value = check.get(setting)
-        if value is not None and not lowest <= value <= highest:
+    for member, setting in HEALTH_CHECK.items():
+        value = check.get(member)
+        if value is not None and not setting.least <= value <= setting.most:
             raise client_exception(
-                f"Invalid setting for container '{name}'. Health check {setting} must be between"
-                f" {lowest} and {highest}."
+                f"Invalid setting for container '{name}'. Health check {member} must be between"
+                f" {setting.least} and {setting.most}."
             )
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ecs_gpu_deploy.ecs_model import TargetGroup
+from ecs_gpu_deploy.model import TargetGroup
 from ecs_gpu_deploy.sandbox.neighbours import seeds
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import ContainerRegistry
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import ISSUER_HOST

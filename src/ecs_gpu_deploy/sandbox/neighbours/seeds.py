@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecs_gpu_deploy.ecs_model import TargetGroup
+from ecs_gpu_deploy.model import DEREGISTRATION_DELAY, TargetGroup
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import ISSUER_HOST
 from ecs_gpu_deploy.sandbox.neighbours.images import MANIFEST_MEDIA_TYPE, Images, Reference, sha256
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Role
@@ -111,17 +111,7 @@ def target_group_arn(partition: str, region: str, account_id: str, name: str) ->
 
 def declared_target_group(arn: str, entry: Mapping[str, Any]) -> TargetGroup:
     """Read the settings of a declared target group; defaults are AWS's."""
-    attributes: Mapping[str, Any] = entry.get("Attributes", {})
-    return TargetGroup(
-        arn=arn,
-        interval=float(entry.get("HealthCheckIntervalSeconds", 30)),
-        timeout=float(entry.get("HealthCheckTimeoutSeconds", 5)),
-        healthy_threshold=int(entry.get("HealthyThresholdCount", 5)),
-        unhealthy_threshold=int(entry.get("UnhealthyThresholdCount", 2)),
-        deregistration_delay=float(attributes.get("deregistration_delay.timeout_seconds", 300)),
-        target_type=str(entry.get("TargetType", "instance")),
-        matcher=str(entry.get("Matcher", {}).get("HttpCode", "200")),
-    )
+    return TargetGroup.from_api({**entry, "TargetGroupArn": arn}, entry.get("Attributes", {}))
 
 
 def target_group_in(elbv2: Any, arn: str) -> TargetGroup | None:
@@ -136,9 +126,10 @@ def target_group_in(elbv2: Any, arn: str) -> TargetGroup | None:
         timeout=float(group.health_check_timeout_seconds),
         healthy_threshold=int(group.healthy_threshold_count),
         unhealthy_threshold=int(group.unhealthy_threshold_count),
-        deregistration_delay=float(attributes.get("deregistration_delay.timeout_seconds", 300)),
+        deregistration_delay=float(
+            attributes.get("deregistration_delay.timeout_seconds", DEREGISTRATION_DELAY)
+        ),
         target_type=str(group.target_type),
-        matcher=str((getattr(group, "matcher", None) or {}).get("HttpCode", "200")),
     )
 
 

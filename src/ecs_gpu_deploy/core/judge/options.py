@@ -1,0 +1,39 @@
+"""What somebody asked of a wait: how long, how often, and what to do where we end it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+LeaveOrRollBack = Literal["leave", "rollback"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitOptions:
+    """How long to wait. `…_given` says that somebody chose the value, so that it is not adapted."""
+
+    timeout: float
+    timeout_given: bool
+    poll_interval: float
+    poll_interval_given: bool
+    placement_timeout: float
+    placement_timeout_given: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutOptions:
+    """How a rollout is watched, and what to do with it where we end the wait.
+
+    `settle` are the seconds for which it must stay up after AWS calls it complete; None: as long as its
+    failed tasks took to fail.
+    """
+
+    wait: WaitOptions
+    on_timeout: LeaveOrRollBack
+    on_failure: Literal["leave", "rollback", "rollback-all"]
+    on_cancel: LeaveOrRollBack
+    phase_deadlines: Mapping[str, float]
+    crash_loop_threshold: int | None
+    settle: float | None
+    allow_desired_zero: bool

@@ -113,12 +113,21 @@ class Phase:
     deadline: float
 
 
+class InEcr(StrEnum):
+    """Whether an image of the past can be pulled from ECR."""
+
+    YES = "yes"
+    GONE = "gone"
+    ARCHIVED = "archived"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastDeployment:
     """A deployment of the past, as history shows it.
 
-    `role` is current, previous (what ran before it) or ""; `in_ecr` is yes, gone, archived or
-    unknown; `created_at` is in epoch seconds, `seconds` None while it goes on or where nothing tells.
+    `role` is current, previous (what ran before it) or ""; `created_at` is in epoch seconds, `seconds` None
+    while it goes on or where nothing tells.
     """
 
     task_definition_arn: str
@@ -133,28 +142,38 @@ class PastDeployment:
     seconds: float | None = None
     by: str = ""
     run_url: str = ""
-    in_ecr: str = "unknown"
+    in_ecr: InEcr = InEcr.UNKNOWN
+
+
+class Judgement(StrEnum):
+    """How a batch task or a container of it ended, as far as one can know."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    RUNNING = "running"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerEnd:
-    """How a container of a batch task ended; `judgement` is succeeded, failed, stopped or unknown."""
+    """How a container of a batch task ended: never RUNNING."""
 
     name: str
     exit_code: int | None
-    judgement: str
+    judgement: Judgement
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEnd:
-    """How a batch task ended: `judgement` is succeeded, failed, running, or unknown where AWS forgot it.
+    """How a batch task ended: UNKNOWN where AWS forgot it, never STOPPED.
 
     `reason` says why it failed, `stopped_reason` is AWS's own text. Times are epoch seconds.
     """
 
     task_arn: str
-    judgement: str
+    judgement: Judgement
     reason: str = ""
     stopped_reason: str = ""
     started_at: float | None = None

@@ -9,6 +9,7 @@ from ecs_gpu_deploy.core.judge.pace import (
     LookTimes,
     instances_are_due,
     is_calm,
+    seconds_to_look_again,
     seconds_to_next_look,
     service_is_due,
     tasks_are_due,
@@ -291,3 +292,11 @@ def test_in_a_calm_all_views_are_read_less_and_less(quiet, factor):
     assert not tasks_are_due(
         replace(just, tasks_at=now - 45.0 * factor + 1.5), now, ended=False, changed=False, calm=True
     )
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds"),
+    [(0.0, 5.0), (94.9, 5.0), (97.0, 3.0), (99.9, 0.2), (100.0, 0.2), (200.0, 0.2)],
+)
+def test_an_end_that_we_only_wait_for_is_looked_for_to_the_second_of_our_own(now, seconds):
+    assert seconds_to_look_again(5.0, now=now, until=100.0) == pytest.approx(seconds)

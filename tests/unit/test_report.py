@@ -217,7 +217,9 @@ INVALID = replace(
     cluster=HOSTILE,
     service=HOSTILE,
     diagnoses=(Diagnosis(code="unknown", message=HOSTILE, hint=HOSTILE, evidence=(HOSTILE, "`````")),),
-    findings=(Finding(code="x", severity=Severity.ERROR, message=HOSTILE, hint=HOSTILE, is_reason=True),),
+    findings=(
+        Finding(code="unknown", severity=Severity.ERROR, message=HOSTILE, hint=HOSTILE, is_reason=True),
+    ),
 )
 
 

@@ -20,7 +20,7 @@ from ecs_gpu_deploy.ecs_model.state import (
     ServiceDeployment,
     ServiceRevision,
 )
-from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus
+from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, EndedBy
 from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
 # The settings that belong to a service revision: changing one starts a deployment, and a rollback brings them
@@ -132,7 +132,7 @@ def settle(model: Model, service: Service) -> None:
                 _set(model, record, ServiceDeploymentStatus.STOPPED)
                 record.stopped_at = record.finished_at = model.now
             case ServiceDeploymentStatus.ROLLBACK_REQUESTED:
-                roll_back(model, service, record, USER_ROLLBACK)
+                roll_back(model, service, record, EndedBy.USER, USER_ROLLBACK)
             case _ if record.status.is_terminal:
                 # Newest first: behind an ended one there is nothing open but what was superseded.
                 if arn != service.current_service_deployment:
@@ -155,7 +155,7 @@ def watch_breaker(model: Model, service: Service, record: ServiceDeployment | No
         return
     record.breaker_status = BreakerStatus.TRIGGERED
     if settings.rollback:
-        roll_back(model, service, record, BREAKER_REASON, cause=FAILED_START)
+        roll_back(model, service, record, EndedBy.BREAKER, BREAKER_REASON, cause=FAILED_START)
     else:
         _fail(model, service, deployment, TASKS_FAILED, cause=FAILED_START)
         _stop(model, service, record, BREAKER_STOPPED)
@@ -172,7 +172,8 @@ def watch_alarms(model: Model, service: Service, record: ServiceDeployment | Non
     record.triggered_alarms = names
     listed = ", ".join(names)
     if alarms.settings_of(service).get("rollback"):
-        roll_back(model, service, record, ALARM_ROLLBACK.format(listed), cause=ALARM_DETECTED)
+        reason = ALARM_ROLLBACK.format(listed)
+        roll_back(model, service, record, EndedBy.ALARM, reason, cause=ALARM_DETECTED)
     else:
         deployment = model.deployments[record.deployment_id]
         _fail(model, service, deployment, f"ECS deployment failed: {ALARM_DETECTED}", cause=ALARM_DETECTED)
@@ -180,7 +181,13 @@ def watch_alarms(model: Model, service: Service, record: ServiceDeployment | Non
 
 
 def roll_back(
-    model: Model, service: Service, record: ServiceDeployment, reason: str, *, cause: str = ""
+    model: Model,
+    service: Service,
+    record: ServiceDeployment,
+    ended_by: EndedBy,
+    reason: str,
+    *,
+    cause: str = "",
 ) -> None:
     """Return to the most recent COMPLETED deployment, or stall where there is none.
 
@@ -188,7 +195,7 @@ def roll_back(
     """
     failed = model.deployments[record.deployment_id]
     candidate = service.last_completed
-    by_breaker = reason == BREAKER_REASON
+    by_breaker = ended_by is EndedBy.BREAKER
     _fail(model, service, failed, TASKS_FAILED if by_breaker else reason, cause=cause or reason)
     if candidate is None or candidate is failed:
         record.rollback = None

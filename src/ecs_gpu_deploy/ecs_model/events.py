@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from ecs_gpu_deploy.core.capacity.fit import Shortfall
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import Event, Service
+from ecs_gpu_deploy.ecs_model.statuses import Topic
 
 # "Duplicate service event messages are omitted until the cause is resolved, or six hours pass".
 SUPPRESSED_SECONDS = 6 * 3600.0
@@ -36,21 +37,22 @@ def say(model: Model, service: Service, text: str) -> None:
     _add(model, service, f"(service {service.name}) {text}")
 
 
-def say_once(model: Model, service: Service, cause: str, message: str) -> None:
-    """Add a message unless the same cause was told less than six hours ago and is not resolved.
+def say_once(model: Model, service: Service, topic: Topic, message: str, *, about: str = "") -> None:
+    """Add a message unless one of the same *topic* and *about* was told within six hours and is not resolved.
 
     Source: docs/aws-facts.md#service-events.
     """
-    told = service.spoken.get(cause)
+    told = service.spoken.get((topic, about))
     if told is not None and model.now - told < SUPPRESSED_SECONDS:
         return
-    service.spoken[cause] = model.now
+    service.spoken[topic, about] = model.now
     _add(model, service, message)
 
 
-def resolve(service: Service, cause: str) -> None:
-    """Forget a cause, so that its message is told again when it returns."""
-    service.spoken.pop(cause, None)
+def resolve(service: Service, topic: Topic) -> None:
+    """Forget all of a topic, so that its messages are told again when they return."""
+    for told in [each for each in service.spoken if each[0] is topic]:
+        del service.spoken[told]
 
 
 def no_room(service: Service, instance_id: str, lacking: Shortfall) -> str:

@@ -13,7 +13,7 @@ from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.placement import Candidates, candidates_for, no_placement_reason
 from ecs_gpu_deploy.ecs_model.refusals import InvalidParameter
 from ecs_gpu_deploy.ecs_model.state import Deployment, Service, Task
-from ecs_gpu_deploy.ecs_model.statuses import TaskStatus
+from ecs_gpu_deploy.ecs_model.statuses import TaskStatus, Topic
 
 # A placement that found no room is tried again when room is freed, and by itself after these delays.
 PLACEMENT_RETRY = 15.0
@@ -136,17 +136,18 @@ def tell_unplaced(model: Model, service: Service, result: Launch) -> None:
     """Say in the service's events why tasks were not placed."""
     candidates = result.candidates
     if result.limit_exceeded:
-        events.say_once(model, service, "placement", events.provisioning_limit(service))
+        events.say_once(model, service, Topic.PLACEMENT, events.provisioning_limit(service))
     elif candidates is not None and candidates.empty:
         where = "capacity provider" if service.config.get("capacityProviderStrategy") else "cluster"
-        events.say_once(model, service, "placement", events.no_instances(service, where))
+        events.say_once(model, service, Topic.PLACEMENT, events.no_instances(service, where))
     elif candidates is not None:
         closest, lacking = candidates.lacks()[0]
         events.say_once(
             model,
             service,
-            f"placement:{lacking}",
+            Topic.PLACEMENT,
             events.no_room(service, closest.instance_id, lacking),
+            about=lacking,
         )
 
 

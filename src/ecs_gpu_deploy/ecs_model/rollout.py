@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ecs_gpu_deploy.ecs_model import breaker, deployments, events, launch, stages, task_life
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import Deployment, Service, ServiceDeployment, Task
-from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus
+from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus, Topic
 from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
 
@@ -98,7 +98,7 @@ def _start(model: Model, service: Service, limits: Limits, replaced: Sequence[Ta
             continue
         if model.now < deployment.launch_after:
             model.at(deployment.launch_after, _wake, service)
-            events.say_once(model, service, "inconsistent", events.inconsistent_starts(service))
+            events.say_once(model, service, Topic.INCONSISTENT, events.inconsistent_starts(service))
             continue
         number = min(wanted, room)
         if number <= 0:
@@ -135,8 +135,7 @@ def _launch(model: Model, service: Service, deployment: Deployment, number: int)
     if not result.unplaced:
         deployment.placement_blocked = False
         deployment.placement_tries = 0
-        for cause in [each for each in service.spoken if each.startswith("placement")]:
-            events.resolve(service, cause)
+        events.resolve(service, Topic.PLACEMENT)
         return result
     if not deployment.placement_blocked and not result.tasks:
         deployment.placement_tries = 0
@@ -233,7 +232,7 @@ def _stop_tasks(model: Model, service: Service, deployment: Deployment, tasks: S
             task_life.stop(model, task, StopCode.SERVICE_SCHEDULER_INITIATED, reason)
     if protected:
         message = events.under_protection(service, deployment.id, len(protected))
-        events.say_once(model, service, "protection", message)
+        events.say_once(model, service, Topic.PROTECTION, message)
         model.at(min(task.protected_until or model.now for task in protected), _wake, service)
     return len(tasks) - len(protected)
 
@@ -287,9 +286,9 @@ def _watch_deadlock(model: Model, service: Service, limits: Limits, *, moved: bo
         and all(task.live and task.healthy for task in tasks)
     )
     if stuck:
-        events.say_once(model, service, "deadlock", events.deadlock(service))
+        events.say_once(model, service, Topic.DEADLOCK, events.deadlock(service))
     elif moved:
-        events.resolve(service, "deadlock")
+        events.resolve(service, Topic.DEADLOCK)
 
 
 def _conclude(model: Model, service: Service, limits: Limits, record: ServiceDeployment | None) -> None:
@@ -340,11 +339,11 @@ def _baked(model: Model, service: Service, record: ServiceDeployment | None) -> 
 def _say_steady(model: Model, service: Service) -> None:
     events.say(model, service, "has reached a steady state.")
     model.after(events.STEADY_REPEAT_SECONDS, _repeat_steady, service, model.now)
-    service.spoken["steady"] = model.now
+    service.spoken[Topic.STEADY, ""] = model.now
 
 
 def _repeat_steady(model: Model, service: Service, told: float) -> None:
-    if service.steady and service.spoken.get("steady") == told and service.status == "ACTIVE":
+    if service.steady and service.spoken.get((Topic.STEADY, "")) == told and service.status == "ACTIVE":
         _say_steady(model, service)
 
 

@@ -16,6 +16,7 @@ from ecs_gpu_deploy.ecs_model import deployments
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.refusals import InvalidParameter
 from ecs_gpu_deploy.ecs_model.state import LifecycleHook, Service, ServiceDeployment
+from ecs_gpu_deploy.ecs_model.statuses import EndedBy
 from ecs_gpu_deploy.model import (
     CANARY_BAKE_MINUTES,
     CANARY_PERCENT,
@@ -99,7 +100,7 @@ def answer_hook(model: Model, service: Service, record: ServiceDeployment, hook_
         raise InvalidParameter("The specified lifecycle hook is not awaiting an action.")
     if action == "ROLLBACK":
         hook.status = "FAILED"
-        deployments.roll_back(model, service, record, _hook_failed(hook))
+        deployments.roll_back(model, service, record, EndedBy.HOOK, _hook_failed(hook))
     elif action in {"", "CONTINUE"}:
         hook.status = "SUCCEEDED"
     else:
@@ -139,7 +140,7 @@ def _hooks_done(model: Model, service: Service, record: ServiceDeployment) -> bo
     hooks = [each for each in record.hooks if each.stage == record.lifecycle_stage]
     bad = next((each for each in hooks if each.status in {"FAILED", "TIMED_OUT"}), None)
     if bad is not None and not (bad.status == "TIMED_OUT" and bad.timeout_action == "CONTINUE"):
-        deployments.roll_back(model, service, record, _hook_failed(bad))
+        deployments.roll_back(model, service, record, EndedBy.HOOK, _hook_failed(bad))
         return False
     return all(each.status in {"SUCCEEDED", "TIMED_OUT"} for each in hooks)
 

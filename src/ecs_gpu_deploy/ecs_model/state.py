@@ -13,7 +13,14 @@ from typing import Any
 
 from ecs_gpu_deploy.core.capacity.fit import Allocation, Requirement, Room
 from ecs_gpu_deploy.ecs_model.scripts import ContainerScript
-from ecs_gpu_deploy.ecs_model.statuses import BreakerStatus, HealthStatus, StopCode, TargetState, TaskStatus
+from ecs_gpu_deploy.ecs_model.statuses import (
+    BreakerStatus,
+    HealthStatus,
+    StopCode,
+    TargetState,
+    TaskStatus,
+    Topic,
+)
 from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
 MAX_EVENTS = 100
@@ -330,7 +337,7 @@ class Service:
     last_completed: Deployment | None = None
     reconcile_at: float | None = None
     steady: bool = False
-    spoken: dict[str, float] = field(default_factory=dict)
+    spoken: dict[tuple[Topic, str], float] = field(default_factory=dict)
     notices: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     @property

@@ -46,6 +46,26 @@ class BreakerStatus(StrEnum):
     DISABLED = "DISABLED"
 
 
+class EndedBy(StrEnum):
+    """What makes a service deployment roll back."""
+
+    BREAKER = "breaker"
+    ALARM = "alarm"
+    HOOK = "hook"
+    USER = "user"
+
+
+class Topic(StrEnum):
+    """What a service's event is about: one that repeats is left out (docs/aws-facts.md#service-events)."""
+
+    PLACEMENT = "placement"
+    START = "start"
+    PROTECTION = "protection"
+    DEADLOCK = "deadlock"
+    INCONSISTENT = "inconsistent"
+    STEADY = "steady"
+
+
 class TargetState(StrEnum):
     """The state of a target in DescribeTargetHealth."""
 

@@ -24,7 +24,7 @@ from ecs_gpu_deploy.ecs_model.state import (
     NetworkInterface,
     Task,
 )
-from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus
+from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus, Topic
 
 # How long the agent takes to see a new task, and ECS to attach or detach a network interface.
 AGENT_SECONDS = 1.0
@@ -111,8 +111,8 @@ def fail_to_start(model: Model, task: Task, reason: str, container: Container | 
     breaker.task_failed(model, task)
     service = model.service_of(task)
     if service is not None:
-        cause = f"start:{reason.partition(':')[0]}"
-        events.say_once(model, service, cause, events.unable_to_place(service, reason))
+        message = events.unable_to_place(service, reason)
+        events.say_once(model, service, Topic.START, message, about=reason.partition(":")[0])
     stop(model, task, StopCode.TASK_FAILED_TO_START, reason, drain=False, notice="")
 
 
@@ -279,7 +279,7 @@ def _running(model: Model, task: Task) -> None:
     health.begin(model, task)
     service = model.service_of(task)
     if service is not None:
-        events.resolve(service, "inconsistent")
+        events.resolve(service, Topic.INCONSISTENT)
         model.touch(service)
 
 

@@ -16,7 +16,8 @@ from ecs_gpu_deploy.core.image.image_tags import all_tags, check_movable
 from ecs_gpu_deploy.core.image.layers import LayerDelta, layer_delta, size_text
 from ecs_gpu_deploy.core.image.lifecycle_policy import rules_of, taken_away
 from ecs_gpu_deploy.core.image.repository import Repository, is_ecr
-from ecs_gpu_deploy.core.image.stored_image import ARCHIVED, StoredImage
+from ecs_gpu_deploy.core.image.stored_image import ARCHIVED, StoredImage, archived_sentence
+from ecs_gpu_deploy.core.judge.pace import IMAGE_SECONDS, RESTORE_SECONDS
 from ecs_gpu_deploy.edges.aws.ecr import fetch_all_images, fetch_tagged
 from ecs_gpu_deploy.edges.aws.ecr_repository import (
     create_repository,
@@ -46,8 +47,6 @@ SCANNED = frozenset({"COMPLETE", "ACTIVE"})
 UNSCANNABLE = frozenset(
     {"FAILED", "UNSUPPORTED_IMAGE", "FINDINGS_UNAVAILABLE", "IMAGE_ARCHIVED", "IMAGE_SIZE_EXCEEDED"}
 )
-POLL_SECONDS = 5.0
-RESTORE_SECONDS = 1800.0
 LEAST_FREE_BYTES = 4_000_000_000
 UNPACKED_FACTOR = 3
 
@@ -148,7 +147,7 @@ def _restored(
 ) -> StoredImage:
     if not restores:
         raise InvalidInput(
-            f"The image {repository.name}:{tag} is archived in ECR, and an archived image cannot be pulled.",
+            archived_sentence(f"{repository.name}:{tag}"),
             hint="Set restore-archived to true (it then stays restored for 90 days at least), or rebuild to "
             "true.",
         )
@@ -163,7 +162,7 @@ def _restored(
                 f"ECR has not restored {repository.name}:{tag} within {RESTORE_SECONDS / 60:.0f} minutes.",
                 hint="Run the job again later, or set rebuild to true.",
             )
-        context.clock.sleep(POLL_SECONDS)
+        context.clock.sleep(IMAGE_SECONDS)
         image = fetch_tagged(context.aws, repository, tag) or image
     return image
 
@@ -313,7 +312,7 @@ def _scanned(
             return status, counts
         if status in UNSCANNABLE:
             break
-        context.clock.sleep(POLL_SECONDS)
+        context.clock.sleep(IMAGE_SECONDS)
     told = f"its status is {status}" if status else "there is none"
     raise Refused(
         f"ECR's scan of {repository.name} has no result ({told}), and fail-on-severity is "

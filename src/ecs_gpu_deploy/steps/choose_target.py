@@ -33,6 +33,7 @@ from ecs_gpu_deploy.edges.aws.revisions import (
 )
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.result import InEcr
 from ecs_gpu_deploy.steps.context import Context
 
 _NEWEST = 20
@@ -254,7 +255,7 @@ def _newest_there(context: Context, service: Service, revisions: Sequence[Revisi
     stored = find_images(context.aws, [(image, "") for r in others for image in r.images.values()])
     for revision in sorted(others, key=lambda revision: revision.number, reverse=True):
         seen = [whether_in_ecr(stored, image) for image in revision.images.values() if image in stored]
-        if seen and all(there == "yes" for there in seen):
+        if seen and all(there is InEcr.YES for there in seen):
             return revision
     return None
 
@@ -267,7 +268,7 @@ def runnable(context: Context, past: Past, *, but: str) -> str:
 
     def is_there(known: Known) -> bool:
         keys = [known.digests.get(name) or image for name, image in known.images.items()]
-        return bool(keys) and all(whether_in_ecr(stored, key) in {"yes", "unknown"} for key in keys)
+        return bool(keys) and all(whether_in_ecr(stored, key) in {InEcr.YES, InEcr.UNKNOWN} for key in keys)
 
     names = dict.fromkeys(k.told for k in good if is_there(k))
     return ", ".join(list(names)[:3])

@@ -6,6 +6,7 @@ revision, nothing is deregistered.
 
 from __future__ import annotations
 
+from ecs_gpu_deploy.core.judge.pace import DEREGISTRATION_SECONDS, DEREGISTRATIONS_AT_ONCE
 from ecs_gpu_deploy.core.past.retention import superfluous
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, one_line
@@ -18,8 +19,6 @@ from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.follow_rollout import Plan
 
 _MOST = 1000
-_AT_ONCE = 15
-"""AWS lets an account (de)register 20 at once, then one a second (docs/aws-facts.md#request-throttling)."""
 
 
 def clean_up_revisions(context: Context, plan: Plan, *, keep: int | None) -> None:
@@ -42,8 +41,8 @@ def clean_up_revisions(context: Context, plan: Plan, *, keep: int | None) -> Non
             keep=keep,
         )
         for number, arn in enumerate(doomed):
-            if number >= _AT_ONCE:
-                context.clock.sleep(1.0)
+            if number >= DEREGISTRATIONS_AT_ONCE:
+                context.clock.sleep(DEREGISTRATION_SECONDS)
             deregister(context.aws, arn)
             done.append(short_id(arn))
     except (AwsError, DeployError) as error:

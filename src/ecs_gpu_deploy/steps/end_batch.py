@@ -6,6 +6,7 @@ import shlex
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
+from ecs_gpu_deploy.core.judge.pace import CANCEL_LOOK_SECONDS, CANCEL_SECONDS
 from ecs_gpu_deploy.core.judge.task_end import Stage, exited_non_zero, stage_of
 from ecs_gpu_deploy.core.judge.update_sent import CANCELLED_PAUSES
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -22,9 +23,6 @@ from ecs_gpu_deploy.steps.facts import BatchEnded, NextCommand
 from ecs_gpu_deploy.steps.watch_batch import BatchWatcher
 
 _NAMED = 20
-_FIND_SECONDS = 2.0
-_CANCEL_SECONDS = 4.0
-"""Wall seconds that a cancelled job looks for tasks, and has to stop them: SIGKILL comes 10 s after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ def watch_batch_to_end(
     except (Cancelled, Unclear) as end:
         if isinstance(end, Unclear):
             _find_lost(context, watcher, started_by, end)
-        option, wish, limit = "on-cancel", options.on_cancel, context.aws.bounded(_CANCEL_SECONDS)
+        option, wish, limit = "on-cancel", options.on_cancel, context.aws.bounded(CANCEL_SECONDS)
         verdict = _cancelled(watcher, is_known=isinstance(end, Cancelled))
     goes_on = bool(watcher.live)
     if verdict.ours and (waits or verdict.outcome == Outcome.CANCELLED):
@@ -89,7 +87,7 @@ def _find_lost(context: Context, watcher: BatchWatcher, started_by: StartedBy, l
     if not is_cancelled():
         raise Refused(finding.message, hint=finding.hint) from lost
     edge = EcsTasks(context.aws, context.ecs.cluster)
-    with suppress(AwsError, DeployError), context.aws.bounded(_FIND_SECONDS):
+    with suppress(AwsError, DeployError), context.aws.bounded(CANCEL_LOOK_SECONDS):
         for pause in CANCELLED_PAUSES if started_by.is_ours else ():
             context.clock.sleep(pause)
             if arns := edge.started_by(started_by.text):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ecs_gpu_deploy.core.judge.observed import is_ours
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.own_rollback import REFUSED_STOP_SECONDS, rollback_seconds, rollback_sentence
+from ecs_gpu_deploy.core.judge.pace import CANCEL_FIND_SECONDS, CANCEL_SECONDS
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.past.ongoing import stop_command
 from ecs_gpu_deploy.core.text import count
@@ -20,10 +21,6 @@ from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import NextCommand, RollbackSent
 from ecs_gpu_deploy.steps.watch_rollout import Ending, Watcher
-
-CANCEL_SECONDS = 4.0
-"""How long a rollback may take to be sent on cancel: SIGKILL comes 10 s after the first signal."""
-_FIND_SECONDS = 1.5
 
 
 def leave_or_roll_back(
@@ -38,7 +35,7 @@ def leave_or_roll_back(
     option, wish = _asked(options, ending.verdict.outcome)
     arn = watcher.arn
     if not arn:
-        with suppress(CutShort), at_most(_FIND_SECONDS):
+        with suppress(CutShort), at_most(CANCEL_FIND_SECONDS):
             arn = _found(context, before, watcher)
     if wish == "leave":
         context.record(still_running(context, before, watcher, arn=arn, why=f"{option}: leave"))

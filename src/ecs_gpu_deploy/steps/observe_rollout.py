@@ -20,6 +20,7 @@ from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook
 from ecs_gpu_deploy.core.judge.evidence import SETTLE_SECONDS, is_failure, is_unplaced_event
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot
 from ecs_gpu_deploy.core.judge.pace import (
+    LATE_LINES_SECONDS,
     LookTimes,
     instances_are_due,
     is_calm,
@@ -49,8 +50,6 @@ T = TypeVar("T")
 
 _STOPS = frozenset({ServiceDeploymentStatus.STOPPED, ServiceDeploymentStatus.STOP_REQUESTED})
 _LOG_TAILS = 12
-LATE_LINES_SECONDS = 30.0
-"""How late CloudWatch Logs may show a line: a bound of ours, AWS names none."""
 SILENT_SECONDS = 120.0
 """After so long without an answer about service deployments the classic ones decide, until there is one."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.definition.service_fit import misfit
+from ecs_gpu_deploy.core.judge.pace import CANCEL_LOOK_SECONDS, seconds_to_look_again
 from ecs_gpu_deploy.core.judge.update_sent import CANCELLED_PAUSES, LOOK_PAUSES, deployment_made
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
@@ -31,8 +32,6 @@ from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
 _UPDATE_ATTEMPTS = 3
-_CANCEL_SECONDS = 2.0
-"""Seconds that a cancelled job looks for what its UpdateService made."""
 
 
 def wait_for_others(context: Context, service: Service, request: DeployRequest) -> Service:
@@ -70,7 +69,7 @@ def wait_for_others(context: Context, service: Service, request: DeployRequest) 
         if not announced:
             context.reporter.say(f"{what}; waiting for its end")
             announced = True
-        clock.sleep(wait.poll_interval)
+        clock.sleep(seconds_to_look_again(wait.poll_interval, now=clock.now(), until=began + wait.timeout))
         service = context.ecs.fetch_service(service.name)
     return service
 
@@ -172,7 +171,7 @@ def _look_for(context: Context, service: Service, arn: str, *, why: str) -> Upda
 
 def _look_in_haste(context: Context, service: Service, arn: str, *, why: str) -> Update:
     """Look a few times more: a cancelled job has seconds, and may have to roll back."""
-    with suppress(CutShort), at_most(_CANCEL_SECONDS):
+    with suppress(CutShort), at_most(CANCEL_LOOK_SECONDS):
         for pause in CANCELLED_PAUSES:
             context.clock.sleep(pause)
             seen = _seen(context, service)

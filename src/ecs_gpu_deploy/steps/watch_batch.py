@@ -24,7 +24,12 @@ from ecs_gpu_deploy.core.judge.batch import (
 )
 from ecs_gpu_deploy.core.judge.batch_phases import batch_seconds
 from ecs_gpu_deploy.core.judge.options import WaitOptions
-from ecs_gpu_deploy.core.judge.pace import seconds_to_next_batch_look
+from ecs_gpu_deploy.core.judge.pace import (
+    HEARTBEAT_SECONDS,
+    LAST_LOOK_SECONDS,
+    LATE_LINES_PAUSES,
+    seconds_to_next_batch_look,
+)
 from ecs_gpu_deploy.core.judge.task_end import Stage
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.batch_view import end_line
@@ -33,20 +38,14 @@ from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.aws.logs import LogFollower
 from ecs_gpu_deploy.edges.machine.signals import heed_held, held_signals
 from ecs_gpu_deploy.model import LogTail, Task
-from ecs_gpu_deploy.result import Diagnosis, Outcome, Phase, TaskEnd
+from ecs_gpu_deploy.result import Diagnosis, Judgement, Outcome, Phase, TaskEnd
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.observe_batch import BatchLooker
 from ecs_gpu_deploy.steps.start_batch import BatchStarter
 
-_HEARTBEAT = 60.0
 _PROVISIONING_SECONDS = 60.0
 """After so long in PROVISIONING it is said what the instances lack."""
-_LATE_LINES = (3.0, 7.0, 20.0)
-"""Log lines are ingested 2 to 30 s after they were written: so long we wait for them, one wait after the
-other, and after the first one only where nothing else tells why a task failed."""
 _SHOWN_ENDS = 20
-_LAST_LOOK = 2.0
-"""Seconds for the look that the timeout's verdict takes, however slow the network is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +180,7 @@ class BatchWatcher:
             self._sleep(now)
 
     def _seconds_left(self, now: float) -> float:
-        return max(self._watched.began + self._watched.timeout - now, _LAST_LOOK)
+        return max(self._watched.began + self._watched.timeout - now, LAST_LOOK_SECONDS)
 
     def _sleep(self, now: float) -> None:
         next_try = self._starter.next_try if self._starter else now
@@ -237,10 +236,10 @@ class BatchWatcher:
         self._history = observed_batch(self._watched, self._history, look)
 
     def _look_at_late_lines(self, verdict: Verdict) -> None:
-        """Give the last lines a moment to arrive, and ask for them once more."""
+        """Give the last lines a moment to arrive; a longer one where nothing else tells why a task failed."""
         if not any(task.started_at for task in self.tasks):
             return
-        for seconds in _LATE_LINES:
+        for seconds in LATE_LINES_PAUSES:
             self._context.clock.sleep(seconds)
             self._show_lines(to_the_end=True)
             failed = failed_tasks(self._watched, self._history)
@@ -254,13 +253,13 @@ class BatchWatcher:
     def _show(self, now: float) -> None:
         self._show_lines(to_the_end=False)
         for end in self.ends:
-            if end.judgement != "running" and end.task_arn not in self._shown_ends:
+            if end.judgement is not Judgement.RUNNING and end.task_arn not in self._shown_ends:
                 self._shown_ends.add(end.task_arn)
-                if end.judgement != "succeeded" or len(self._shown_ends) <= _SHOWN_ENDS:
+                if end.judgement is not Judgement.SUCCEEDED or len(self._shown_ends) <= _SHOWN_ENDS:
                     self._say(end_line(end), now)
         text = progress_text(self._watched, self._history)
         last, at = self._last
-        if text != last or now - at >= _HEARTBEAT:
+        if text != last or now - at >= HEARTBEAT_SECONDS:
             self._last = (text, now)
             self._say(text, now)
 

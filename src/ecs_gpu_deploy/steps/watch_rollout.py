@@ -17,7 +17,14 @@ from ecs_gpu_deploy.core.judge.observed import (
     observed,
     ours_of,
 )
-from ecs_gpu_deploy.core.judge.pace import seconds_to_next_look
+from ecs_gpu_deploy.core.judge.pace import (
+    LAST_LOOK_SECONDS,
+    LATE_LINES_SECONDS,
+    LATE_LINES_STEP_SECONDS,
+    LONGEST_LOOK_SECONDS,
+    seconds_to_look_again,
+    seconds_to_next_look,
+)
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.rollout import by_aws, judge
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
@@ -31,7 +38,7 @@ from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.model import Event, LogTail, Service
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Phase, Severity
-from ecs_gpu_deploy.steps.observe_rollout import LATE_LINES_SECONDS, Looker
+from ecs_gpu_deploy.steps.observe_rollout import Looker
 
 __all__ = ["Ending", "Watch", "Watcher"]
 
@@ -139,13 +146,13 @@ class Watcher:
                 return answer
             shown = progress_of(watched, watch.facts, self.history, snapshot, answer, service=self.service)
             self._shower.show_progress(shown)
-            self._clock.sleep(min(watch.poll_interval, until - now))
+            self._clock.sleep(seconds_to_look_again(watch.poll_interval, now=now, until=until))
 
     def explained(self, verdict: Verdict) -> Ending:
         """Return the ending with *verdict*, after a last look at what may explain a bad one."""
         if verdict.outcome != Outcome.SUCCEEDED:
             late = verdict.outcome == Outcome.TIMED_OUT
-            with self._aws.bounded(_LAST_LOOK if late else None):
+            with self._aws.bounded(LAST_LOOK_SECONDS if late else None):
                 self._wait_for_late_lines(verdict, 0.0 if late else LATE_LINES_SECONDS)
                 self._looker.look_at_instances_of((*self.history.live, *self.history.since_healthy))
         return self.ending(verdict)
@@ -157,7 +164,7 @@ class Watcher:
             now = self._clock.now()
             if not self._looker.tail_again(failures_of(self.history), self.history, now) or now >= until:
                 return
-            self._clock.sleep(_LATE_LINES_STEP)
+            self._clock.sleep(LATE_LINES_STEP_SECONDS)
 
     def _is_explained(self, verdict: Verdict) -> bool:
         """Say whether the cause is known without the lines that have not come yet."""
@@ -176,9 +183,9 @@ class Watcher:
     def _look_seconds(self, now: float) -> float:
         """Return how many seconds a look may take: until the timeout, but where AWS rolls back."""
         if self._goes_back:
-            return _LONGEST_LOOK
+            return LONGEST_LOOK_SECONDS
         left = self.watched.started_at + self.watched.timeout - now
-        return min(max(left, _LAST_LOOK), _LONGEST_LOOK)
+        return min(max(left, LAST_LOOK_SECONDS), LONGEST_LOOK_SECONDS)
 
     def ending(self, verdict: Verdict) -> Ending:
         """Return what is known now, with *verdict* over it. Asks AWS for nothing more."""
@@ -245,10 +252,6 @@ def _knowing_events(watched: Watched, service: Service) -> Watched:
     return replace(watched, known_events=watched.known_events | frozenset(old))
 
 
-_LONGEST_LOOK = 300.0
-_LAST_LOOK = 2.0
-"""Seconds for each of the two looks that the timeout's verdict takes, however slow the network is."""
-_LATE_LINES_STEP = 5.0
 _UNEXPLAINED = frozenset({"container-exit", "unknown", "no-rollback-candidate"})
 _SHOWN_EVENTS = 160
 _ROUTINE = (

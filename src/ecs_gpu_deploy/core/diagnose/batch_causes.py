@@ -11,7 +11,7 @@ from ecs_gpu_deploy.core.judge.batch import BatchHistory, BatchWatched, ends_of
 from ecs_gpu_deploy.core.judge.culprit import side_containers
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.model import LogTail, Task
-from ecs_gpu_deploy.result import Diagnosis, Outcome
+from ecs_gpu_deploy.result import Diagnosis, Judgement, Outcome
 
 _UNEXPLAINED = frozenset({"container-exit", "unknown"})
 
@@ -19,7 +19,7 @@ _UNEXPLAINED = frozenset({"container-exit", "unknown"})
 def failed_tasks(watched: BatchWatched, history: BatchHistory) -> tuple[Task, ...]:
     """Return the tasks that ended and failed."""
     return tuple(
-        history.tasks[end.task_arn] for end in ends_of(watched, history) if end.judgement == "failed"
+        history.tasks[end.task_arn] for end in ends_of(watched, history) if end.judgement is Judgement.FAILED
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from ecs_gpu_deploy.core.image.layers import INDEX_TYPES
 from ecs_gpu_deploy.model import epoch, number_in, text_in
+from ecs_gpu_deploy.result import InEcr
 
 ARCHIVED: Final = "ARCHIVED"
 _OUT_OF_REACH: Final = frozenset({ARCHIVED, "ACTIVATING"})
@@ -62,13 +63,20 @@ def findings_in(api: Mapping[str, Any]) -> Mapping[str, int]:
     return {severity.lower(): number_in(counts, severity) for severity in counts}
 
 
-def whether_in_ecr(images: Mapping[str, StoredImage | None], *keys: str) -> str:
-    """Return yes, archived or gone for the first of *keys* that *images* has, unknown where it has none.
+def archived_sentence(image: str) -> str:
+    """Return why *image*, a reference or name with tag, is of no use (docs/aws-facts.md#image-lifecycle)."""
+    return f"The image {image} is archived in ECR, and an archived image cannot be pulled."
+
+
+def whether_in_ecr(images: Mapping[str, StoredImage | None], *keys: str) -> InEcr:
+    """Return what ECR has of the first of *keys* that *images* has; UNKNOWN where it has none.
 
     *images* are what ECR answered by digest or reference: None is an image that it does not have.
     """
     known = next((key for key in keys if key in images), None)
     if known is None:
-        return "unknown"
+        return InEcr.UNKNOWN
     image = images[known]
-    return "gone" if image is None else "archived" if image.is_archived else "yes"
+    if image is None:
+        return InEcr.GONE
+    return InEcr.ARCHIVED if image.is_archived else InEcr.YES

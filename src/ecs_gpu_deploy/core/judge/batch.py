@@ -18,7 +18,7 @@ from ecs_gpu_deploy.core.judge.task_end import MISSING, Stage, stage_of, task_en
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import count, span
 from ecs_gpu_deploy.model import Task
-from ecs_gpu_deploy.result import Outcome, TaskEnd
+from ecs_gpu_deploy.result import Judgement, Outcome, TaskEnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,14 +167,14 @@ def _ended(watched: BatchWatched, history: BatchHistory) -> Verdict | None:
 
 def verdict_of(ends: Sequence[TaskEnd]) -> Verdict:
     """Return the verdict over a batch that has ended."""
-    failed = [end for end in ends if end.judgement != "succeeded"]
+    failed = [end for end in ends if end.judgement is not Judgement.SUCCEEDED]
     if not failed:
         those = "The task" if len(ends) == 1 else f"All {len(ends)} tasks"
         return Verdict(outcome=Outcome.SUCCEEDED, reason=f"{those} ended well (exit code 0).")
     whys = Counter(end.reason for end in failed)
     shown = "; ".join(f"{why}" if n == 1 else f"{why} ({n} tasks)" for why, n in whys.most_common(3))
     what = "The task failed" if len(ends) == 1 else f"{len(failed)} of {len(ends)} tasks failed"
-    if all(end.judgement == "unknown" for end in failed):
+    if all(end.judgement is Judgement.UNKNOWN for end in failed):
         what = what.replace("failed", "vanished")
     return Verdict(outcome=Outcome.FAILED, reason=f"{what}: {shown}.")
 

@@ -36,6 +36,31 @@ STILL_SECONDS: Final = 600.0
 QUIET_SECONDS: Final = 40.0
 """After so many seconds without a change of the deployment, service and tasks are read half as often."""
 
+HEARTBEAT_SECONDS: Final = 60.0
+"""A log without news gets a line so often, so that nobody takes the job for dead."""
+LAST_LOOK_SECONDS: Final = 2.0
+"""For each look that the timeout's verdict takes, however slow the network is."""
+LONGEST_LOOK_SECONDS: Final = 300.0
+"""For a look while AWS rolls back, which no timeout of ours bounds."""
+LATE_LINES_SECONDS: Final = 30.0
+LATE_LINES_STEP_SECONDS: Final = 5.0
+"""How late CloudWatch Logs may show a line (a bound of ours, AWS names none), and how often it is asked."""
+LATE_LINES_PAUSES: Final = (3.0, 7.0, 20.0)
+"""The same for a batch, one pause after the other: most lines are there after the first one."""
+IMAGE_SECONDS: Final = 5.0
+"""ECR is asked so often while it scans an image or restores one: both take from seconds to many minutes."""
+RESTORE_SECONDS: Final = 1800.0
+"""An archived image that is not there after so long is waited for no more: a bound of ours."""
+DEREGISTRATIONS_AT_ONCE: Final = 15
+DEREGISTRATION_SECONDS: Final = 1.0
+"""AWS takes 20 at once, then one a second (docs/aws-facts.md#request-throttling)."""
+CANCEL_SECONDS: Final = 4.0
+"""A cancelled job has so long to roll back or stop its tasks: SIGKILL comes 10 s after the first signal."""
+CANCEL_LOOK_SECONDS: Final = 2.0
+"""Of these 10 s, for the look at what a request whose answer was lost has made."""
+CANCEL_FIND_SECONDS: Final = 1.5
+"""Of these 10 s, for the look at which service deployment there is to roll back."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookTimes:
@@ -121,6 +146,11 @@ def seconds_to_next_look(
     if (limit := facts.given.get(history.phase)) is not None:
         ends.append(max(history.phase_since, history.progress_at) + limit)
     return max(SHORTEST_SECONDS, min(seconds, *(end - snapshot.at for end in ends)))
+
+
+def seconds_to_look_again(interval: float, *, now: float, until: float) -> float:
+    """Return the seconds to the next look while we only wait for an end, no later than *until* (epoch)."""
+    return max(SHORTEST_SECONDS, min(interval, until - now))
 
 
 def seconds_to_next_batch_look(

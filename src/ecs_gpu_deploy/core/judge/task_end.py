@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ecs_gpu_deploy.core.judge.culprit import culprit_of, is_out_of_memory, side_containers, was_stopped
 from ecs_gpu_deploy.model import Container, Task
-from ecs_gpu_deploy.result import ContainerEnd, TaskEnd
+from ecs_gpu_deploy.result import ContainerEnd, Judgement, TaskEnd
 
 MISSING: Final = "MISSING"
 """The status that we give a task which AWS no longer knows: AWS's own reason in `failures[]`."""
@@ -55,10 +55,12 @@ def task_end(task: Task, definition: Mapping[str, Any], *, named: str = "") -> T
     unknown: nobody can say how it ended.
     """
     if stage_of(task) != Stage.ENDED:
-        return TaskEnd(task_arn=task.arn, judgement="running", started_at=task.started_at)
+        return TaskEnd(task_arn=task.arn, judgement=Judgement.RUNNING, started_at=task.started_at)
     if task.last_status == MISSING:
         reason = f"AWS no longer knows it ({MISSING}), so nobody can say how it ended"
-        return TaskEnd(task_arn=task.arn, judgement="unknown", reason=reason, started_at=task.started_at)
+        return TaskEnd(
+            task_arn=task.arn, judgement=Judgement.UNKNOWN, reason=reason, started_at=task.started_at
+        )
     side = side_containers(definition, named={named, *task.overridden})
     interrupted = task.stop_code in _INTERRUPTED
     ends = tuple(
@@ -71,10 +73,11 @@ def task_end(task: Task, definition: Mapping[str, Any], *, named: str = "") -> T
         for container in task.containers
     )
     judged = [end.judgement for end in ends if end.name not in side]
-    well = "succeeded" in judged and not {"failed", "unknown"} & set(judged) and not interrupted
+    bad = {Judgement.FAILED, Judgement.UNKNOWN}
+    well = Judgement.SUCCEEDED in judged and not bad & set(judged) and not interrupted
     return TaskEnd(
         task_arn=task.arn,
-        judgement="succeeded" if well else "failed",
+        judgement=Judgement.SUCCEEDED if well else Judgement.FAILED,
         reason="" if well else _why(task, ends, side),
         stopped_reason=task.stopped_reason,
         started_at=task.started_at,
@@ -86,7 +89,7 @@ def task_end(task: Task, definition: Mapping[str, Any], *, named: str = "") -> T
 def exited_non_zero(ends: Sequence[TaskEnd]) -> bool:
     """Say whether a container failed by its own exit code, which is exit code 7 of ours."""
     return any(
-        end.judgement == "failed" and container.judgement == "failed" and container.exit_code
+        end.judgement is container.judgement is Judgement.FAILED and container.exit_code
         for end in ends
         for container in end.containers
     )
@@ -94,21 +97,23 @@ def exited_non_zero(ends: Sequence[TaskEnd]) -> bool:
 
 def _judgement(
     container: Container, containers: Sequence[Container], side: Collection[str], *, interrupted: bool
-) -> str:
+) -> Judgement:
     if is_out_of_memory(container):
-        return "failed"
+        return Judgement.FAILED
+    if interrupted:
+        return Judgement.STOPPED
     if container.exit_code is None:
-        return "stopped" if interrupted else "unknown"
+        return Judgement.UNKNOWN
     if container.exit_code == 0:
-        return "stopped" if interrupted else "succeeded"
-    return "stopped" if interrupted or was_stopped(container, containers, side) else "failed"
+        return Judgement.SUCCEEDED
+    return Judgement.STOPPED if was_stopped(container, containers, side) else Judgement.FAILED
 
 
 def _why(task: Task, ends: Sequence[ContainerEnd], side: Collection[str]) -> str:
     culprit = culprit_of(task.containers, side)
     failed = next((end for end in ends if culprit is not None and end.name == culprit.name), None)
-    if failed is not None and failed.judgement == "failed":
+    if failed is not None and failed.judgement is Judgement.FAILED:
         reason = f" ({failed.reason.rstrip('.')})" if failed.reason else ""
         return f"container {failed.name} exited with {failed.exit_code}{reason}"
-    first = next((end.reason for end in ends if end.reason and end.judgement != "succeeded"), "")
+    first = next((end.reason for end in ends if end.reason and end.judgement is not Judgement.SUCCEEDED), "")
     return (first or task.stopped_reason or "it was stopped without a reason").rstrip(".")

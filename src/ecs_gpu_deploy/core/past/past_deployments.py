@@ -10,7 +10,7 @@ from ecs_gpu_deploy.core.image.stored_image import StoredImage, whether_in_ecr
 from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, commit_of_image, lineage_of
 from ecs_gpu_deploy.core.text import markdown, plain, span, table_code
 from ecs_gpu_deploy.model import ServiceDeploymentStatus, short_id
-from ecs_gpu_deploy.result import PastDeployment
+from ecs_gpu_deploy.result import InEcr, PastDeployment
 
 _OUTCOMES: Final[Mapping[ServiceDeploymentStatus, str]] = {
     ServiceDeploymentStatus.SUCCESSFUL: "succeeded",
@@ -101,7 +101,7 @@ def _row(
     outcome: str,
     created_at: float,
     seconds: float | None,
-    in_ecr: str,
+    in_ecr: InEcr,
     reason: str,
 ) -> PastDeployment:
     commit = (revision.commit if revision else "") or commit_of_image(image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.model import short_id
-from ecs_gpu_deploy.result import TaskEnd
+from ecs_gpu_deploy.result import Judgement, TaskEnd
 
 
 def end_line(end: TaskEnd) -> str:
@@ -16,6 +16,6 @@ def end_line(end: TaskEnd) -> str:
     )
     ran = end.stopped_at - end.started_at if end.stopped_at and end.started_at else None
     took = f" after {span(ran)}" if ran is not None else ""
-    why = (end.stopped_reason or end.reason) if end.judgement != "succeeded" else ""
+    why = (end.stopped_reason or end.reason) if end.judgement is not Judgement.SUCCEEDED else ""
     listed = f" ({codes})" if codes else ""
     return f"task {short_id(end.task_arn)[:8]} {end.judgement}{took}{listed}" + (f": {why}" if why else "")

@@ -227,8 +227,8 @@ def _commands(finding: Finding) -> str:
 
 def _own_hints(result: Result) -> list[str]:
     """Return what to turn where the verdict itself is the finding, unless a diagnosis says it."""
-    said = {diagnosis.hint for diagnosis in result.diagnoses}
-    return [f.hint for f in result.findings if f.is_reason and f.hint and f.hint not in said]
+    said = {diagnosis.code for diagnosis in result.diagnoses}
+    return [f.hint for f in result.findings if f.is_reason and f.hint and f.code not in said]
 
 
 def _pointed(sign: str, hint: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.pull_through_cache import caching_prefix
 from ecs_gpu_deploy.core.image.repository import Repository
-from ecs_gpu_deploy.core.image.stored_image import StoredImage
+from ecs_gpu_deploy.core.image.stored_image import StoredImage, archived_sentence
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Denied, Unsupported, needed_to, reading
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import InvalidInput
@@ -64,7 +64,7 @@ def fetch_image(aws: Aws, reference: ImageReference) -> tuple[StoredImage, Findi
         return StoredImage(digest=reference.digest), _before_first_pull(aws, reference, repository, None)
     if image.is_archived:
         raise InvalidInput(
-            f"The image {reference} is archived in ECR, and an archived image cannot be pulled.",
+            archived_sentence(str(reference)),
             hint="Restore it: aws ecr update-image-storage-class --target-storage-class STANDARD "
             f"--repository-name {reference.repository} --image-id "
             f"{'imageDigest=' + reference.digest if reference.digest else 'imageTag=' + reference.tag}",

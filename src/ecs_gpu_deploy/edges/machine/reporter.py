@@ -12,12 +12,12 @@ import sys
 from collections.abc import Iterator
 from typing import Protocol, TextIO
 
+from ecs_gpu_deploy.core.judge.pace import HEARTBEAT_SECONDS
 from ecs_gpu_deploy.core.show.progress import Progress
 from ecs_gpu_deploy.core.show.progress_view import event_line, hook_lines, progress_line
 from ecs_gpu_deploy.core.text import harmless, indented, span
 from ecs_gpu_deploy.edges.machine.clock import Clock
 
-HEARTBEAT_SECONDS = 60.0
 _INDENT = " " * 9
 
 

@@ -332,3 +332,27 @@ def said(found: tuple[Diagnosis, ...]) -> str:
 def test_what_is_said_and_what_proves_it() -> None:
     golden = (Path(__file__).parent / "golden" / "diagnoses.txt").read_text(encoding="utf-8")
     assert "\n".join(f"{name}\n{said(ask())}\n" for name, ask in CASES.items()) == golden
+
+
+def test_a_line_that_calls_itself_a_warning_is_no_failure() -> None:
+    assert [found.code for found in explanation_of("WARNING: cache: failed to open, going on")] == ["unknown"]
+    assert explanation_of("cache: failed to open")[0].code == "container-exit"
+    assert explanation_of("ERROR: no warning, cache: failed to open")[0].code == "container-exit"
+
+
+def test_an_ordinary_line_hides_no_failure_beside_it() -> None:
+    lines = "INFO cache: failed to open, going on\ncache: failed to open"
+    assert [found.code for found in explanation_of(lines)] == ["container-exit"]
+    assert explanation_of(lines)[0].evidence == ("cache: failed to open",)
+
+
+def test_what_a_deployment_tool_prints_around_its_failure_is_its_own() -> None:
+    told = "##[error]Waiter ServicesStable failed: Max attempts exceeded\nProcess failed with exit code 255"
+    assert explanation_of(told)[0].code == "unknown"
+    assert explanation_of(f"{told}\nTraceback (most recent call last)\nCUDA out of memory")[0].code == (
+        "cuda-out-of-memory"
+    )
+
+
+def test_normal_work_beside_a_failure_is_not_what_is_told() -> None:
+    assert explanation_of(f"{STARTED}\ncache: failed to open")[0].code == "container-exit"

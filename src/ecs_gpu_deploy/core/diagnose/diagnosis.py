@@ -184,8 +184,8 @@ def explanation_of(text: str, looked_for: Sequence[Pattern] | None = None) -> tu
     if not found:
         return (diagnosis("unknown", evidence=[line for line in lines if line.strip()][-1:]),)
     groups = _grouped(found)
-    if len(groups) > 1:
-        groups.pop("unknown", None)
+    if next(iter(groups)) != "unknown" or not groups["unknown"].cause.is_symptom:
+        _leave_out_unknown(groups)
     return tuple(group.diagnosis() for group in groups.values())
 
 
@@ -235,6 +235,12 @@ def _rank(found: Sequence[Hit]) -> int:
 def _is_bare_kill(hit: Hit) -> bool:
     """Say whether *hit* knows of a SIGKILL only, which need not be a memory limit."""
     return hit.cause.code == "out-of-memory" and hit.cause.is_symptom
+
+
+def _leave_out_unknown(groups: dict[str, _Group]) -> None:
+    """Drop what has no code where something else is known, but never the last group."""
+    if len(groups) > 1:
+        groups.pop("unknown", None)
 
 
 def _grouped(found: Iterable[Hit]) -> dict[str, _Group]:

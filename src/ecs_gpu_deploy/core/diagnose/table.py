@@ -21,7 +21,7 @@ SYMPTOM_RANK = 800
 LOGGED_RANK = 880
 """From this rank on a line tells of trouble that need not have ended anything."""
 
-NORMAL_RANK = 920
+NORMAL_RANK = 940
 """The rank of events that report normal work."""
 
 _HITS_PER_PATTERN = 20
@@ -62,6 +62,7 @@ class Cause:
     source: str
     in_logs: bool
     patterns: Mapping[str, tuple[str, ...]]
+    unless: str = ""
 
     @classmethod
     def from_entry(cls, code: str, entry: Mapping[str, Any]) -> Self:
@@ -74,6 +75,7 @@ class Cause:
             source=entry["source"],
             in_logs=entry.get("in_logs", False),
             patterns={source: tuple(patterns) for source, patterns in entry["match"].items()},
+            unless=entry.get("unless", ""),
         )
 
     @property
@@ -149,7 +151,10 @@ def hits(text: str | Sequence[str], looked_for: Iterable[Pattern]) -> tuple[Hit,
     for pattern in looked_for:
         for match in _some(pattern.regex.finditer(lowered)):
             number = bisect_right(starts, match.start()) - 1
-            if number not in best or pattern.cause.rank < best[number].rank:
+            if number in best and best[number].rank <= pattern.cause.rank:
+                continue
+            unless = pattern.cause.unless
+            if not (unless and re.compile(unless).match(lowered, starts[number])):
                 best[number] = pattern.cause
     return tuple(Hit(cause=best[number], number=number, line=lines[number]) for number in sorted(best))
 

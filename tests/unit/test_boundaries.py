@@ -39,6 +39,14 @@ def is_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
 
 
+def called_import(node: ast.Call) -> str:
+    """Return what a call imports ("?" where only the run tells), "" where it imports nothing."""
+    if ast.unparse(node.func).rpartition(".")[2] not in {"import_module", "__import__"}:
+        return ""
+    first = node.args[0] if node.args else None
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else "?"
+
+
 def imports_of(tree: ast.AST, *, at_start: bool = False) -> Iterator[str]:
     """Yield what is imported when the program runs; *at_start*: not what a function imports when called."""
     for node in ast.iter_child_nodes(tree):
@@ -46,6 +54,8 @@ def imports_of(tree: ast.AST, *, at_start: bool = False) -> Iterator[str]:
             continue
         if at_start and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
+        if isinstance(node, ast.Call) and (name := called_import(node)):
+            yield name
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -58,7 +68,14 @@ def imports_of(tree: ast.AST, *, at_start: bool = False) -> Iterator[str]:
 
 
 def sdk_imports(tree: ast.AST) -> list[str]:
-    return [name for name in imports_of(tree) if name.partition(".")[0] in SDK]
+    """Return what of the SDK *tree* imports, by a call too, or takes out of one of our modules."""
+    found = [name for name in imports_of(tree) if name.partition(".")[0] in {*SDK, "?"}]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ecs_gpu_deploy"):
+            found += [f"{node.module}.{alias.name}" for alias in node.names if alias.name in SDK]
+        if isinstance(node, ast.Attribute) and node.attr in SDK:
+            found.append(ast.unparse(node))
+    return found
 
 
 @pytest.mark.parametrize("module", ABOVE_THE_EDGES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -131,6 +148,16 @@ def test_a_file_is_short_enough_to_have_one_reason(module: Path) -> None:
     [
         pytest.param("import botocore.exceptions", ["botocore.exceptions"], id="a plain import"),
         pytest.param("def f():\n    from boto3 import Session", ["boto3"], id="inside a function"),
+        pytest.param(
+            "importlib.import_module('botocore.errors')", ["botocore.errors"], id="by a call in an expression"
+        ),
+        pytest.param("x = [import_module(name)]", ["?"], id="nobody knows what"),
+        pytest.param(
+            "from ecs_gpu_deploy.edges.aws.answers import botocore",
+            ["ecs_gpu_deploy.edges.aws.answers.botocore"],
+            id="out of an edge",
+        ),
+        pytest.param("answers.botocore.session", ["answers.botocore"], id="through an edge"),
         pytest.param("if TYPE_CHECKING:\n    import botocore", [], id="for types only"),
         pytest.param("import botocorelike", [], id="another package"),
     ],

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,18 @@ FACTS = "docs/aws-facts.md"
 # Verbatim messages and locks of others are no citations of ours.
 NOT_OURS = re.compile(r"^tests/data/|package-lock\.json$|/?locks/|^LICENSE$|^tests/unit/test_citations\.py$")
 PAPERS = re.compile(
-    r"\bDESIGN\b(\.md|,? ?§? ?\d)"  # a design document
+    r"\bDESIGN\b"  # a design document
     r"|\b[Ii]ssues? \d+\b"  # an issue without its address
-    r"|aws-facts [A-Z]?\d|aws-facts [A-Z]\b"  # sections of notes
-    r"|\bsection [A-Z]\d"
+    r"|aws-facts(?!\\?\.md)"  # notes: the page has its ending
+    r"|\b[Ss]ection [A-Z]?\d|\b[Pp]art [A-Z]\b"
     r"|\.\./shared\b"
 )
 # A page's sections are cited as `docs/aws-facts.md#id`, further ones of the same sentence as ` #id`.
 CITED = re.compile(r"aws-facts\.md((?:(?:,|,?\s+and|\s*\()?[\s#*]*#[a-z][a-z0-9-]*)+)")
 
 
-def _files() -> list[str]:
+@cache
+def _tracked() -> list[str]:
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -29,7 +31,11 @@ def _files() -> list[str]:
         text=True,
         check=True,
     ).stdout.splitlines()
-    return [name for name in names if not NOT_OURS.search(name) and (ROOT / name).is_file()]
+    return [name for name in names if (ROOT / name).is_file()]
+
+
+def _files() -> list[str]:
+    return [name for name in _tracked() if not NOT_OURS.search(name)]
 
 
 def _texts() -> dict[str, str]:
@@ -82,6 +88,29 @@ def test_sections_of_the_facts_have_anchors_of_their_own() -> None:
     assert sorted(anchors) == sorted(set(anchors))
 
 
+DOCUMENT = re.compile(r"(?<![\w.\\])[A-Za-z0-9_][A-Za-z0-9_-]*\.(?:md|txt)\b")
+WRITTEN = {"queries.txt", "summary.md", "survivors.txt"}
+"""Files that a run writes."""
+
+
+def unknown_documents(text: str) -> set[str]:
+    """Return the documents that *text* names and the repository has not."""
+    here = {Path(name).name for name in _tracked()}
+    return {name for name in DOCUMENT.findall(text) if name not in here | WRITTEN}
+
+
+def test_each_document_that_is_named_is_here() -> None:
+    texts = {name: text for name, text in _texts().items() if "tests/" not in name}
+    assert {name: found for name, text in texts.items() if (found := unknown_documents(text))} == {}
+
+
+def test_a_document_that_is_not_here_is_found() -> None:
+    assert unknown_documents("as house-moves.txt and docs/aws-facts.md say, not x-summary.md") == {
+        "house-moves.txt",
+        "x-summary.md",
+    }
+
+
 @pytest.mark.parametrize(
     ("line", "is_paper"),
     [
@@ -91,6 +120,9 @@ def test_sections_of_the_facts_have_anchors_of_their_own() -> None:
         ("aws-facts A1", True),
         ("aws-facts C; botocore's", True),
         ("section A4", True),
+        ("DESIGN, section 3", True),
+        ("see section 3", True),
+        ("aws-facts, part B", True),
         ("docs/aws-facts.md#circuit-breaker", False),
         ("https://github.com/aws/containers-roadmap/issues/1206", False),
     ],

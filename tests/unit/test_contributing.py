@@ -77,17 +77,39 @@ def _may_import() -> Iterator[tuple[str, set[str] | None]]:
         yield from ((name, rooms) for name in _code(names))
 
 
-def _imported(path: Path) -> set[str]:
-    """Return the rooms (folders or modules at the top of the package) that a file imports from."""
-    nodes = [
-        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)
-    ]
-    ours = [node for node in nodes if (node.module or "").partition(".")[0] == "ecs_gpu_deploy"]
+def _imported(source: str) -> set[str]:
+    """Return the rooms (folders or modules at the top of the package) that *source* imports from.
+
+    Any form counts: `import a.b`, `from a import b`, and a module's name as text, for a call imports it.
+    """
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"ecs_gpu_deploy(\.\w+)+", str(node.value)):
+            names.append(str(node.value))
+    parts = [name.split(".") for name in names]
     return {
-        room
-        for node in ours
-        for room in ((node.module or "").split(".")[1:2] or [alias.name for alias in node.names])
+        part[1] if len(part) > 1 else "the whole package" for part in parts if part[0] == "ecs_gpu_deploy"
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "rooms"),
+    [
+        ("from ecs_gpu_deploy.steps.context import Context", {"steps"}),
+        ("from ecs_gpu_deploy import steps, model", {"steps", "model"}),
+        ("import ecs_gpu_deploy.steps.context", {"steps"}),
+        ("import ecs_gpu_deploy.steps.context as context, os", {"steps"}),
+        ("import_module('ecs_gpu_deploy.steps.context')", {"steps"}),
+        ("import ecs_gpu_deploy", {"the whole package"}),
+        ("import os\nx = 'ecs_gpu_deploy'", set()),
+    ],
+)
+def test_the_reading_of_imports_itself(source: str, rooms: set[str]) -> None:
+    assert _imported(source) == rooms
 
 
 def test_the_map_has_a_line_for_each_folder_and_each_file_above_them() -> None:
@@ -107,7 +129,9 @@ def test_a_room_imports_what_the_map_allows(name: str, rooms: set[str] | None) -
         return
     allowed = {*rooms, "errors", "__version__", name.partition("/")[0]}
     found = {
-        path: _imported(path) - allowed for path in paths if str(path.relative_to(PACKAGE)) not in OWN_FACES
+        path: _imported(path.read_text("utf-8")) - allowed
+        for path in paths
+        if str(path.relative_to(PACKAGE)) not in OWN_FACES
     }
     assert {str(path): extra for path, extra in found.items() if extra} == {}
 

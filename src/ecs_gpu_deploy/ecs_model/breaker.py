@@ -14,8 +14,8 @@ from ecs_gpu_deploy.model import CircuitBreaker, RolloutState
 
 # The delay grows to at most 27 minutes (AWS page "Amazon ECS service throttle logic"). The steps up to there
 # are not documented; these fit the times seen in the field (docs/aws-facts.md#back-off).
-FIRST_DELAY = 240.0
-LONGEST_DELAY = 27 * 60.0
+FIRST_DELAY_SECONDS = 240.0
+LONGEST_DELAY_SECONDS = 27 * 60.0
 
 
 def settings_of(service: Service) -> CircuitBreaker:
@@ -36,7 +36,7 @@ def launch_delay(failed_batches: int) -> float:
     """
     if failed_batches < 2:
         return 0.0
-    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failed_batches - 2)))
+    return float(min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** (failed_batches - 2)))
 
 
 def task_running(model: Model, task: Task) -> None:

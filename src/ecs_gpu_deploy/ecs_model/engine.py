@@ -223,7 +223,10 @@ class Scheduler:
         return health.target_health(self._model, target_group_arn)
 
     def revision_counts(self, revision_arn: str) -> tuple[int, int, int]:
-        """Give requested, running and pending task counts of a service revision; zeros for an unknown one."""
+        """Give how many tasks of a revision are requested, running and pending; zeros for an unknown one.
+
+        Source: API Reference, ServiceRevisionSummary.
+        """
         revision = self.service_revisions.get(revision_arn)
         if revision is None:
             return 0, 0, 0

@@ -1,4 +1,8 @@
-"""Start tasks: make them, choose their capacity, and tell why when there is none."""
+"""Start tasks: make them, choose their capacity, and tell why when there is none.
+
+Sources: docs/aws-facts.md#provisioning, #service-events and #gpu-free-at-stopping; API Reference, Service (its
+scheduling strategy DAEMON).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,8 @@ from ecs_gpu_deploy.ecs_model.state import Deployment, Service, Task
 from ecs_gpu_deploy.ecs_model.statuses import TaskStatus, Topic
 
 # A placement that found no room is tried again when room is freed, and by itself after these delays.
-PLACEMENT_RETRY = 15.0
-LONGEST_PLACEMENT_RETRY = 900.0
+PLACEMENT_RETRY_SECONDS = 15.0
+LONGEST_PLACEMENT_RETRY_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +160,7 @@ def placement_retry(tries: int) -> float:
 
     Source: docs/aws-facts.md#back-off; the steps are unconfirmed.
     """
-    return float(min(LONGEST_PLACEMENT_RETRY, PLACEMENT_RETRY * 2 ** min(tries, 10)))
+    return float(min(LONGEST_PLACEMENT_RETRY_SECONDS, PLACEMENT_RETRY_SECONDS * 2 ** min(tries, 10)))
 
 
 def new_task(

@@ -22,7 +22,7 @@ PROVISIONING_SECONDS = 30 * 60.0
 # The metric that scaling follows, CapacityProviderReservation, comes once a minute.
 EVALUATION_SECONDS = 60.0
 # "When scaling out from zero instances, two are launched".
-FIRST_LAUNCH = 2
+INSTANCES_AT_FIRST = 2
 FARGATE = frozenset({"FARGATE", "FARGATE_SPOT"})
 
 
@@ -183,7 +183,7 @@ def _evaluate(model: Model, provider: CapacityProvider) -> None:
     needed = packed(provider.template, fitting) or 0
     running = instances_of(model, provider)
     if needed and not running and not provider.launching:
-        needed = max(needed, FIRST_LAUNCH)
+        needed = max(needed, INSTANCES_AT_FIRST)
     if needed:
         busy = sum(1 for instance in running if instance.tasks)
         wanted = math.ceil((busy + needed) * 100 / max(1, provider.target_capacity))

@@ -1,4 +1,7 @@
-"""CreateService, UpdateService, DeleteService and the requests about service deployments."""
+"""CreateService, UpdateService, DeleteService and the requests about service deployments.
+
+Source: API Reference, the pages of these operations; docs/aws-facts.md#stopping-a-deployment.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ AGENT_SECONDS = 1.0
 INTERFACE_SECONDS = 5.0
 # Setting up secrets and log drivers fails within moments, before the pull.
 INIT_SECONDS = 2.0
-FARGATE_BANDWIDTH = 100_000_000.0
+FARGATE_BYTES_A_SECOND = 100_000_000.0
 # "Stopped tasks currently appear in the returned results for at least one hour" (page "DescribeTasks").
 KEPT_SECONDS = 3600.0
 SIGKILL_CODE = 137
@@ -182,7 +182,7 @@ def _pulled_at(model: Model, task: Task, instance: Instance | None) -> float:
         for digest, size in container.script.layers
     }
     if instance is None:
-        return model.now + sum(layers.values()) / FARGATE_BANDWIDTH
+        return model.now + sum(layers.values()) / FARGATE_BYTES_A_SECOND
     missing = {digest: size for digest, size in layers.items() if digest not in instance.cached_layers}
     ready = model.now
     if missing:

@@ -1,7 +1,8 @@
 """What differs between two task definitions, in words a person can read and without a secret.
 
 Two task definitions are compared as ECS understands them: containers, variables, secrets, volumes and tags
-by name and not by position, without the read-only members and without the defaults that ECS fills in.
+by name and not by position, without the read-only members and without the defaults that ECS fills in
+(docs/aws-facts.md#registered-defaults).
 """
 
 from __future__ import annotations

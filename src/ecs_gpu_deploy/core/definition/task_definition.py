@@ -62,7 +62,8 @@ def read_task_definition(text: str, *, name: str) -> dict[str, Any]:
     """Parse the text of a task-definition file, JSON or YAML, and check what must be there.
 
     `name` is the file's name, for messages and for its ending. Raise `InvalidInput` with one sentence.
-    A whole number as the task's `cpu` or `memory` becomes text, as ECS wants it.
+    A whole number as the task's `cpu` or `memory` becomes text, as ECS wants it (API Reference,
+    RegisterTaskDefinition).
     """
     value = document(text, name=name)
     if not isinstance(value, dict):

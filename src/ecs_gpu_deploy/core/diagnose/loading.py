@@ -58,7 +58,8 @@ def loading_message(kill: Kill, timing: HealthTiming) -> str:
     """Return the arithmetic when *kill* came while the task was still loading, else "".
 
     Conditions: the task never was healthy, its lifetime is about what the check allows, nothing says that
-    the server already answered, and a known load time is longer than the allowance.
+    the server already answered, and a known load time is longer than the allowance
+    (docs/aws-facts.md#load-time).
     """
     lifetime = _lifetime(kill.task)
     allowed = timing.elb_allowed if kill.by_load_balancer else timing.container_allowed

@@ -9,7 +9,7 @@ from typing import Final
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.result import Finding, Severity
 
-_SHORT_DURATION: Final = 1800
+_SHORT_SECONDS: Final = 1800
 _ROLE: Final = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]{1,576}")
 _SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 
@@ -62,7 +62,7 @@ class RoleWish:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what is worth a warning: credentials too short to be renewed in peace."""
-        if not self.roles or self.duration >= _SHORT_DURATION:
+        if not self.roles or self.duration >= _SHORT_SECONDS:
             return ()
         return (
             Finding(

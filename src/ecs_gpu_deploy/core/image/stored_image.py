@@ -35,7 +35,7 @@ class StoredImage:
 
     @classmethod
     def from_api(cls, api: Mapping[str, Any]) -> Self:
-        """Read ImageDetail."""
+        """Read ImageDetail (API Reference of Amazon ECR)."""
         return cls(
             digest=text_in(api, "imageDigest"),
             tags=tuple(api.get("imageTags") or ()),

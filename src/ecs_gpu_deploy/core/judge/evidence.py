@@ -98,7 +98,7 @@ def was_placed(task: Task) -> bool:
 
 
 def is_leaving(task: Task) -> bool:
-    """Say whether ECS has told a task to stop and it has not stopped yet."""
+    """Say whether ECS has told a task to stop and it has not stopped yet (API Reference, Task)."""
     return task.desired_status == "STOPPED" and task.last_status != "STOPPED"
 
 
@@ -106,8 +106,8 @@ def waits_for_old_container(task: Task, leaving: Collection[str]) -> bool:
     """Say whether a task has its instance and waits there for an old container to stop.
 
     ECS gives a GPU, CPU or port away when the old task enters STOPPING; the agent begins with the new task
-    when the old container is gone (What's New of 2023-06-30, amazon-ecs-agent #4106). *leaving* are the
-    container instances on which a task of the service is on its way out.
+    when the old container is gone (docs/aws-facts.md#gpu-free-at-stopping). *leaving* are the container
+    instances on which a task of the service is on its way out.
     """
     return (
         task.last_status == "PENDING" and not task.pull_started_at and task.container_instance_arn in leaving
@@ -125,7 +125,7 @@ def passes_checks(task: Task, checked: Collection[str]) -> bool:
 
 
 def fails_checks(task: Task, checked: Collection[str]) -> bool:
-    """Say whether a container of *task* that has a health check is UNHEALTHY."""
+    """Say whether a container of *task* that has a health check is UNHEALTHY (API Reference, Container)."""
     shown = {container.name: container.health_status for container in task.containers}
     return any((shown.get(name) or task.health_status) == "UNHEALTHY" for name in checked)
 

@@ -82,7 +82,8 @@ class LookTimes:
 def is_calm(deployment: ServiceDeployment | None, history: History) -> bool:
     """Say whether AWS only waits, for hours perhaps: it bakes, or a hook awaits somebody's action.
 
-    Not while a new task of ours that was seen is not healthy yet.
+    Not while a new task of ours that was seen is not healthy yet. Sources: docs/aws-facts.md#pause-hooks and
+    #deployment-strategies.
     """
     if deployment is None or history.healthy < len(history.live):
         return False

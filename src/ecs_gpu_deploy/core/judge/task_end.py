@@ -34,7 +34,7 @@ class Stage(StrEnum):
 
 
 def stage_of(task: Task) -> Stage:
-    """Return where *task* is."""
+    """Return where *task* is (docs/aws-facts.md#task-timeline)."""
     if task.last_status in {"STOPPED", "DELETED", MISSING}:
         return Stage.ENDED
     if task.started_at is not None or task.last_status == "RUNNING":

@@ -183,7 +183,8 @@ def gpus_of(
 
     Where the rollout is over, tasks that run on held them for it until *finished_at* (AWS's clock).
 
-    *gpus_per_task* is what the task definition asks for; the ids that a task got count where AWS shows more.
+    *gpus_per_task* is what the task definition asks for; the ids that a task got count where AWS shows more
+    (API Reference, Container, gpuIds).
     """
     tasks = sorted((*history.stopped, *history.live), key=lambda task: _placed_at(task) or 0.0)
     return tuple(

@@ -64,14 +64,12 @@ Documented = ast.Module | ast.ClassDef | ast.FunctionDef
 
 
 def functions_of(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, str]]:
-    """Give public functions and public classes' methods, each with what the texts around it say."""
-    module = ast.get_docstring(tree) or ""
+    """Give public functions and public classes' methods, each with its class's docstring."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name[0] != "_":
-            around = f"{module}\n{ast.get_docstring(node) or ''}"
-            inside = [(each, around) for each in node.body]
+            inside = [(each, ast.get_docstring(node) or "") for each in node.body]
         else:
-            inside = [(node, module)]
+            inside = [(node, "")]
         yield from (
             (each, text) for each, text in inside if isinstance(each, ast.FunctionDef) and each.name[0] != "_"
         )
@@ -116,7 +114,7 @@ def unnamed_in(tree: ast.Module) -> list[str]:
 
 
 def unsourced_in(tree: ast.Module) -> list[str]:
-    """Return the public functions that decide by AWS's words, where no text of theirs names a source."""
+    """Return the public functions that decide by AWS's words and name no source; the module's is too far."""
     found = []
     for function, around in functions_of(tree):
         words = {
@@ -179,7 +177,7 @@ def test_what_needs_no_source_is_still_there_and_still_has_none() -> None:
         (unsourced_in, "def f(s):\n    match s:\n        case 'LINEAR':\n            f()", ["f: LINEAR"]),
         (unsourced_in, "def f(s):\n    return 'launchType' in s", ["f: launchType"]),
         (unsourced_in, "def f(s):\n    'Say (API Reference, Task).'\n    return s == 'STOPPED'", []),
-        (unsourced_in, "'Page \"X\" and page \"Y\".'\ndef f(s):\n    return s == 'STOPPED'", []),
+        (unsourced_in, "'The page \"X\".'\ndef f(s):\n    return s == 'STOPPED'", ["f: STOPPED"]),
         (unsourced_in, "def f(s):\n    return s == 'rollback'", []),
     ],
 )  # fmt: skip

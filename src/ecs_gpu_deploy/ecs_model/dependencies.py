@@ -22,7 +22,10 @@ class StartPlan:
 
 
 def start_plan(containers: Sequence[Container]) -> StartPlan:
-    """Work out the starts of a task's containers, and the first dependency that ends it."""
+    """Work out the starts of a task's containers, and the first dependency that ends it.
+
+    Source: API Reference, ContainerDependency.
+    """
     by_name = {container.name: container for container in containers}
     starts: dict[str, float | None] = {}
     failures: list[tuple[float, str, str]] = []

@@ -68,7 +68,10 @@ def set_agent_connected(model: Model, instance: Instance, *, connected: bool) ->
 
 
 def set_status(model: Model, instance: Instance, status: str) -> None:
-    """Set an instance ACTIVE or DRAINING; draining moves its service tasks elsewhere."""
+    """Set an instance ACTIVE or DRAINING; draining moves its service tasks elsewhere.
+
+    Source: API Reference, UpdateContainerInstancesState.
+    """
     if status not in {"ACTIVE", "DRAINING"}:
         raise InvalidParameter("The status must be ACTIVE or DRAINING.")
     instance.status = status

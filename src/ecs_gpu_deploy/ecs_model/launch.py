@@ -1,7 +1,6 @@
 """Start tasks: make them, choose their capacity, and tell why when there is none.
 
-Sources: docs/aws-facts.md#provisioning, #service-events and #gpu-free-at-stopping; API Reference, Service (its
-scheduling strategy DAEMON).
+Sources: docs/aws-facts.md#provisioning, #service-events and #gpu-free-at-stopping.
 """
 
 from __future__ import annotations
@@ -115,7 +114,10 @@ def wait_for_capacity(model: Model, task: Task) -> None:
 
 
 def offer_room(model: Model) -> None:
-    """Give free room to the waiting tasks first, then let the services try that had found none."""
+    """Give free room to the waiting tasks first, then let the services try that had found none.
+
+    Sources: docs/aws-facts.md#provisioning; that a DAEMON waits for no room, API Reference, Service.
+    """
     pools: dict[tuple[str | None, str, str], Candidates] = {}
     full: set[tuple[str | None, str, str]] = set()
     for task in scaling.waiting_tasks(model):

@@ -45,7 +45,10 @@ def limits_of(model: Model, service: Service) -> Limits:
 
 
 def reconcile(model: Model, service: Service) -> None:
-    """Look at a service: settle its deployments, replace, start and stop tasks, see whether it is done."""
+    """Look at a service: settle its deployments, replace, start and stop tasks, see whether it is done.
+
+    Source: docs/aws-facts.md#deployment-strategies and #rounding.
+    """
     events.tell_notices(model, service)
     if service.status != "ACTIVE":
         _drain(model, service)
@@ -149,7 +152,7 @@ def _launch(model: Model, service: Service, deployment: Deployment, number: int)
 
 
 def order_of(model: Model, service: Service, deployment: Deployment) -> launch.LaunchOrder:
-    """Describe what a deployment starts."""
+    """Describe what a deployment starts (API Reference, CreateService)."""
     config = service.config
     vpc = (deployment.config.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
     strategy = tuple(config.get("capacityProviderStrategy") or ())

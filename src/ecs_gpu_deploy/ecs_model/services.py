@@ -26,7 +26,7 @@ _REQUEST_ONLY = frozenset({"cluster", "service", "clientToken", "forceNewDeploym
 
 
 def create(model: Model, config: Mapping[str, Any]) -> Service:
-    """Create a service and start its first deployment."""
+    """Create a service and start its first deployment (API Reference, CreateService)."""
     name = str(config.get("serviceName") or "")
     if not name:
         raise InvalidParameter("Service name can not be empty.")
@@ -93,7 +93,10 @@ def delete(model: Model, name: str, *, force: bool) -> Service:
 
 
 def stop_deployment(model: Model, arn: str, stop_type: str) -> ServiceDeployment:
-    """Stop a service deployment, rolling back (the only way that AWS's page gives) or not."""
+    """Stop a service deployment, rolling back (the only way that AWS's page gives) or not.
+
+    Source: docs/aws-facts.md#stopping-a-deployment.
+    """
     service, record = _deployment(model, arn)
     if stop_type not in {"", "ROLLBACK", "ABORT"}:
         raise InvalidParameter("The stopType must be ROLLBACK or ABORT.")
@@ -124,7 +127,7 @@ def continue_deployment(model: Model, arn: str, hook_id: str, action: str) -> Se
 
 
 def active(model: Model, name: str) -> Service:
-    """Give an ACTIVE service by name."""
+    """Give an ACTIVE service by name (API Reference, UpdateService, "Errors")."""
     service = model.services.get(name)
     if service is None:
         if name in model.inactive_services:

@@ -43,7 +43,7 @@ STAGE_SECONDS = 5.0
 
 
 def staged(service: Service) -> bool:
-    """Tell whether the service deploys in stages instead of rolling."""
+    """Tell whether the service deploys in stages instead of rolling (docs/aws-facts.md#deployment-strategies)."""
     configuration = service.config.get("deploymentConfiguration") or {}
     return configuration.get("strategy", "ROLLING") in {"BLUE_GREEN", "LINEAR", "CANARY"}
 
@@ -59,7 +59,7 @@ def bake_of(service: Service) -> float:
 
 
 def finished(record: ServiceDeployment) -> bool:
-    """Tell whether no stage stands in the way of the deployment's end."""
+    """Tell whether no stage stands in the way of the deployment's end (API Reference, ServiceDeployment)."""
     forward = record.status is ServiceDeploymentStatus.IN_PROGRESS
     return not forward or record.lifecycle_stage in {None, "CLEAN_UP", "BAKE_TIME"}
 
@@ -75,7 +75,10 @@ def scales_up(service: Service, record: ServiceDeployment) -> bool:
 
 
 def step(model: Model, service: Service, record: ServiceDeployment, desired: int) -> bool:
-    """Go on to the stage that is due and tell whether old tasks may be stopped."""
+    """Go on to the stage that is due and tell whether old tasks may be stopped.
+
+    Source: docs/aws-facts.md#deployment-strategies.
+    """
     if not staged(service) or record.status is not ServiceDeploymentStatus.IN_PROGRESS:
         return True
     if record.lifecycle_stage is None:

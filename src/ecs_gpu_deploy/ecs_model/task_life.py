@@ -39,7 +39,7 @@ RESOURCE_INITIALIZATION = "ResourceInitializationError"
 
 
 def place(model: Model, task: Task, instance: Instance | None) -> None:
-    """Put a task on an instance (None: Fargate) that has room for it."""
+    """Put a task on an instance (None: Fargate) that has room for it (docs/aws-facts.md#task-timeline)."""
     if instance is not None:
         task.allocation = allocate(task.requirement, instance.room)
         task.instance_arn = instance.arn
@@ -89,7 +89,10 @@ def stop(
 
 
 def lose(model: Model, task: Task, code: StopCode, reason: str) -> None:
-    """End a task at once together with its instance; nobody saw its exit codes."""
+    """End a task at once together with its instance; nobody saw its exit codes.
+
+    Source: docs/aws-facts.md#stopped-tasks.
+    """
     if task.last_status is TaskStatus.STOPPED:
         return
     if task.live:

@@ -32,7 +32,7 @@ class Compute:
 
     @property
     def is_spot(self) -> bool:
-        """Say whether Fargate's Spot capacity is the only one that is asked."""
+        """Say whether Fargate's Spot capacity is all that is asked (API Reference, CreateService)."""
         return set(self.capacity_providers) == {"FARGATE_SPOT"}
 
     @property
@@ -53,7 +53,7 @@ def compute_of(
     """Return what tasks run on, by the launch types and capacity providers that were asked or seen.
 
     *compatibilities* are the task definition's `requiresCompatibilities`; they decide where nothing else
-    does.
+    does (API Reference, RegisterTaskDefinition).
     """
     names = tuple(dict.fromkeys(name for name in providers if name))
     asked = {launch for launch in launch_types if launch} or set(compatibilities)

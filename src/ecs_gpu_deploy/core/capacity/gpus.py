@@ -46,7 +46,7 @@ class GpuRequest:
         """Read "1", "0.25", "ALL", 0, or a mapping of MPS's settings, bare or inside `sharingStrategy`.
 
         "1.0" is 1 and ".5" is 0.5. Raises ValueError with one sentence for anything else, "1.5" too: more
-        than one GPU comes in whole ones.
+        than one GPU comes in whole ones (docs/aws-facts.md#gpu-request).
         """
         if isinstance(value, Mapping):
             return cls._from_mapping(value)
@@ -111,7 +111,7 @@ def gpu_request_of(requirement: Mapping[str, Any]) -> GpuRequest:
 
 
 def gpu_requests_of(container: Mapping[str, Any]) -> Iterable[GpuRequest]:
-    """Give what one raw containerDefinition asks; nothing where it asks for 0."""
+    """Give what one raw containerDefinition asks; nothing for 0 (docs/aws-facts.md#gpu-request)."""
     for requirement in container.get("resourceRequirements") or ():
         if requirement.get("type") == "GPU":
             request = gpu_request_of(requirement)

@@ -24,7 +24,10 @@ class StsError:
 def web_identity_refusal(
     error: StsError, role: str, claims: Mapping[str, Any], *, duration: int, now: float
 ) -> DeployError:
-    """Return the error for *role* (an ARN): what STS said, what the token says, what would admit it."""
+    """Return the error for *role* (an ARN): what STS said, what the token says, what would admit it.
+
+    Source: STS API Reference, AssumeRoleWithWebIdentity, "Errors".
+    """
     code, text, audience = error.code, error.text, claims.get("aud", "")
     partition, account = role.split(":")[1], role.split(":")[4]
     issuer = str(claims.get("iss", "")).removeprefix("https://") or GITHUB_ISSUER
@@ -72,7 +75,7 @@ def web_identity_refusal(
 
 
 def chain_refusal(error: StsError, *, role: str) -> DeployError:
-    """Return the error for a *role* (an ARN) of a chain."""
+    """Return the error for a *role* (an ARN) of a chain (STS API Reference, AssumeRole, "Errors")."""
     code, text = error.code, error.text
     if code == "ValidationError" and "duration" in text.lower():
         return InvalidInput(

@@ -24,7 +24,7 @@ class Mutability:
     filters: tuple[str, ...] = ()
 
     def may_move(self, tag: str) -> bool:
-        """May the tag, once there, be moved to another image?"""
+        """May the tag, once there, be moved to another image (API Reference of Amazon ECR, PutImageTagMutability)?"""
         excepted = any(fnmatchcase(tag, pattern.replace("[", "[[]")) for pattern in self.filters)
         match self.setting:
             case "IMMUTABLE":

@@ -19,7 +19,8 @@ def threshold(breaker: CircuitBreaker, desired_count: int) -> int:
     """Return the number of failed tasks at which *breaker* trips, on or off, for the latest *desired_count*.
 
     COUNT is the number itself; a percentage is of the desired count, rounded up. A type that this version
-    does not know is read as the default one. It is never below 1: nothing trips without a failure.
+    does not know is read as the default one. It is never below 1: nothing trips without a failure. Source:
+    docs/aws-facts.md#circuit-breaker.
     """
     value = breaker.threshold_value
     share = value if breaker.threshold_type == "COUNT" else -(-desired_count * value // 100)

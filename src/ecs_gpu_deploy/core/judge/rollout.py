@@ -75,7 +75,7 @@ def judge(
 def by_aws(
     watched: Watched, snapshot: Snapshot, history: History, now: float, facts: PhaseFacts | None
 ) -> Verdict | Waiting:
-    """Return what AWS's own answers say."""
+    """Return what AWS's own answers say (docs/aws-facts.md#service-deployment-states)."""
     service = snapshot.service
     if service is None:
         return _vanished(watched, history, now)

@@ -18,7 +18,7 @@ CANCELLED_PAUSES: Final = (0.0, 0.2, 0.4, 0.8)
 def deployment_made(before: Service, now: Service, task_definition: str) -> Deployment | None:
     """Return the deployment of *task_definition* that is in *now* and was not in *before*, if any.
 
-    It may be superseded already, so it need not be the PRIMARY one.
+    It may be superseded already, so it need not be the PRIMARY one (docs/aws-facts.md#classic-deployments).
     """
     known = {deployment.id for deployment in before.deployments}
     new = [d for d in now.deployments if d.id not in known and d.task_definition == task_definition]

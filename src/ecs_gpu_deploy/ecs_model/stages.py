@@ -43,7 +43,7 @@ STAGE_SECONDS = 5.0
 
 
 def staged(service: Service) -> bool:
-    """Tell whether the service deploys in stages instead of rolling (docs/aws-facts.md#deployment-strategies)."""
+    """Tell whether the service deploys in stages, not rolling (docs/aws-facts.md#deployment-strategies)."""
     configuration = service.config.get("deploymentConfiguration") or {}
     return configuration.get("strategy", "ROLLING") in {"BLUE_GREEN", "LINEAR", "CANARY"}
 

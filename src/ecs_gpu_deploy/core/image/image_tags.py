@@ -24,7 +24,10 @@ class Mutability:
     filters: tuple[str, ...] = ()
 
     def may_move(self, tag: str) -> bool:
-        """May the tag, once there, be moved to another image (API Reference of Amazon ECR, PutImageTagMutability)?"""
+        """May the tag, once there, be moved to another image?
+
+        Source: API Reference of Amazon ECR, PutImageTagMutability.
+        """
         excepted = any(fnmatchcase(tag, pattern.replace("[", "[[]")) for pattern in self.filters)
         match self.setting:
             case "IMMUTABLE":

@@ -16,6 +16,7 @@ The text says what happened and what was probably meant; the hint names the knob
 
 from __future__ import annotations
 
+import copy
 import traceback
 from typing import ClassVar, Self
 
@@ -30,6 +31,12 @@ class DeployError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def with_message(self, message: str) -> Self:
+        """Return the same error with another sentence."""
+        other = copy.copy(self)
+        other.message = message
+        return other
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

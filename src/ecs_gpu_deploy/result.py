@@ -38,6 +38,18 @@ _CODES: Final = {
     Outcome.SUPERSEDED: 9,
     Outcome.CANCELLED: 10,
 }
+WORST_FIRST: Final = (
+    Outcome.FAILED,
+    Outcome.TIMED_OUT,
+    Outcome.NO_CAPACITY,
+    Outcome.REFUSED,
+    Outcome.INVALID,
+    Outcome.SUPERSEDED,
+    Outcome.ROLLED_BACK,
+    Outcome.CANCELLED,
+    Outcome.SUCCEEDED,
+)
+"""Which outcome counts where several services end differently: what may run badly, then what runs well."""
 OUR_BUG: Final = 1
 TASK_FAILED: Final = 7
 EXIT_CODES: Final[Mapping[int, str]] = {

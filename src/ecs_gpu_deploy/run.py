@@ -190,7 +190,7 @@ def _result(options: RunOptions, known: Known, verdict: Verdict) -> Result:
         diagnoses=ending.diagnoses if ending else batch.diagnoses if batch else (),
         findings=(*known.findings, *(ending.findings if ending else ())),
         phases=ending.phases if ending else batch.phases if batch else (),
-        services=known.services,
+        services=tuple(known.services.values()),
         tasks=batch.tasks if batch else (),
         history=known.history,
     )

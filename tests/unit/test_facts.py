@@ -15,7 +15,6 @@ from ecs_gpu_deploy.steps.facts import (
     RolloutShown,
     Section,
     ServiceSeen,
-    ServicesEnded,
     known_from,
 )
 
@@ -24,7 +23,9 @@ FINDING = Finding(code="x", severity=Severity.INFO, message="Seen.")
 SHOWN = RolloutShown(links={"Tasks": "https://example.com"})
 BATCH = BatchEnded(verdict=ENDED, tasks=(), phases=(), diagnoses=(), exit_code=7)
 PAST = (PastDeployment(task_definition_arn="a"),)
-ENDS = (ServiceEnd(service="s", outcome=Outcome.SUCCEEDED, reason="It runs."),)
+BEGAN = ServiceEnd(service="s", outcome=Outcome.CANCELLED, reason="It goes on.")
+ENDED_WELL = ServiceEnd(service="s", outcome=Outcome.SUCCEEDED, reason="It runs.")
+NOT_BEGUN = ServiceEnd(service="u", outcome=Outcome.CANCELLED, reason="It was not deployed.")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,11 @@ ENDS = (ServiceEnd(service="s", outcome=Outcome.SUCCEEDED, reason="It runs."),)
             {"sections": {"A": "3", "B": "2"}},
             id="parts of the summary",
         ),
-        pytest.param([ServicesEnded(services=ENDS)], {"services": ENDS}, id="several services"),
+        pytest.param(
+            [BEGAN, NOT_BEGUN, ENDED_WELL],
+            {"services": {"s": ENDED_WELL, "u": NOT_BEGUN}},
+            id="several services, of each the later end",
+        ),
         pytest.param([BATCH], {"batch": BATCH}, id="a batch"),
         pytest.param([HistoryRead(deployments=PAST)], {"history": PAST}, id="the past"),
         pytest.param(

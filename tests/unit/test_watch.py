@@ -9,7 +9,7 @@ from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, phase_facts
 from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
 from ecs_gpu_deploy.core.judge.watch import timeout_of, watch_of
-from ecs_gpu_deploy.model import Deployment, Service, TargetGroup
+from ecs_gpu_deploy.model import Deployment, Event, Service, TargetGroup
 
 WAIT = WaitOptions(
     timeout=1200.0,
@@ -178,11 +178,21 @@ def watch(**rest):
             Deployment(id="ecs-svc/2", status="PRIMARY", task_definition="rag:2"),
         ),
         placement_constraints=({"type": "memberOf", "expression": "attribute:gpu == l4"},),
+        events=tuple(
+            Event(id=name, created_at=at, message="") for name, at in (("new", 1050.0), ("old", 950.0))
+        ),
     )
-    deployment = Deployment(id="ecs-svc/2", status="PRIMARY", task_definition="rag:2")
     definition = {"containerDefinitions": [RAG, {"name": "side"}], **rest.pop("definition", {})}
     return watch_of(
-        before, deployment, definition, OPTIONS, FACTS, digests={"rag": "sha256:1"}, began=1000.0, **rest
+        before,
+        definition,
+        OPTIONS,
+        FACTS,
+        deployment_id="ecs-svc/2",
+        task_definition="rag:2",
+        digests={"rag": "sha256:1"},
+        began=1000.0,
+        **rest,
     )
 
 
@@ -203,6 +213,7 @@ def test_what_is_watched():
     )
     assert (watched.checked_containers, watched.digests) == (frozenset({"rag"}), {"rag": "sha256:1"})
     assert watched.drain_seconds == 0.0 + 30.0 + 60.0
+    assert watched.known_events == {"new", "old"}, "all that stood there before the update"
     assert (found.poll_interval, found.keeps_interval, found.deployment_arn) == (5.0, True, "")
     assert found.requirement is not None
     assert found.requirement.expressions == ("attribute:gpu == l4",)
@@ -212,6 +223,7 @@ def test_what_is_watched():
 def test_the_timeout_of_a_watch_counts_from_when_it_was_attached():
     watched = watch(attached_at=1100.0, deployment_arn="arn:d").watched
     assert (watched.started_at, watched.watched_from, watched.timeout) == (1000.0, 1100.0, 1660.0)
+    assert watched.known_events == {"old"}, "those from before the deployment"
     assert watch(attached_at=900.0).watched.timeout == 1560.0, "a clock that is behind AWS's"
 
 

@@ -14,7 +14,7 @@ from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.deploy_several import deploy_several
 from ecs_gpu_deploy.steps.facts import ServiceSeen
-from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out
+from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out, verdict_of
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, under_way, wait_for_others
@@ -40,13 +40,15 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     arn = register_rendering(context, rendering, service, commit=request.commit)
     plan = Plan(
         service=service,
-        rendering=rendering,
         arn=arn,
+        definition=rendering.definition,
         options=request.rollout,
+        changes=rendering.changes,
+        digests=rendering.digests,
         to_pull=to_pull,
         force_new_deployment=request.force_new_deployment,
     )
-    verdict = roll_out(context, plan)
+    verdict = verdict_of(roll_out(context, plan))
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up_revisions(context, plan, keep=request.keep_revisions)
     return verdict

@@ -20,7 +20,7 @@ from ecs_gpu_deploy.steps.choose_target import Chosen, Past, choose_target, fetc
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import RevisionChosen, Section, ServiceSeen
-from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out
+from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out, verdict_of
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run
 from ecs_gpu_deploy.steps.render_target import register_target, render_target
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit
@@ -64,8 +64,16 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     if ongoing is None and arn != target.raw.arn and _runs(service, there, past) and not request.force:
         return _left_alone(there, past)
     context.record(_section(now, arn, chosen, request.reason))
-    plan = Plan(service=service, rendering=target.rendering, arn=arn, options=request.rollout, urgent=True)
-    verdict = roll_out(context, plan)
+    plan = Plan(
+        service=service,
+        arn=arn,
+        definition=target.rendering.definition,
+        options=request.rollout,
+        changes=target.rendering.changes,
+        digests=target.rendering.digests,
+        urgent=True,
+    )
+    verdict = verdict_of(roll_out(context, plan))
     if request.reason or left:
         with held_signals():
             _tag(context, request.reason, arn, left)

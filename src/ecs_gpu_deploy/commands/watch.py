@@ -12,7 +12,7 @@ from ecs_gpu_deploy.steps.attach_rollout import attach
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_batch import StartedBy, watch_batch_to_end
 from ecs_gpu_deploy.steps.facts import RevisionChosen, ServiceSeen
-from ecs_gpu_deploy.steps.follow_rollout import watch_to_end
+from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
 
@@ -27,7 +27,7 @@ def run(context: Context, request: WatchRequest) -> Verdict:
     attached = attach(context, request.rollout, service, arn)
     context.record(RevisionChosen(arn=attached.task_definition))
     context.record(attached.image)
-    return watch_to_end(context, request.rollout, attached.rollout).verdict
+    return verdict_of(watch_to_end(context, request.rollout, attached.rollout))
 
 
 def _newest(context: Context, service: Service) -> str:

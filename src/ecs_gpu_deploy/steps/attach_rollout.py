@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ecs_gpu_deploy.core.definition.task_definition import images
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
@@ -13,10 +13,11 @@ from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, needed_to, refused
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.model import Deployment, Service, ServiceDeployment, short_id
+from ecs_gpu_deploy.model import Service, ServiceDeployment, short_id
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import ImageSeen, PreviousRevision, RevisionChosen, RolloutShown
-from ecs_gpu_deploy.steps.follow_rollout import Begun, fetch_target_groups, watch_to_end
+from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups, verdict_of, watch_to_end
+from ecs_gpu_deploy.steps.watch_rollout import Begun
 
 _ABSENT = frozenset({"ServiceDeploymentNotFoundException", "InvalidParameterException"})
 
@@ -46,19 +47,13 @@ def attach(context: Context, options: RolloutOptions, service: Service, arn: str
     context.record(PreviousRevision(arn=source.task_definition if source else ""))
     context.record(RolloutShown(links=console_links(context.aws.region, service, containers)))
 
-    identifier = f"ecs-svc/{short_id(found.target_revision_arn)}"
-    deployment = Deployment(id=identifier, status="PRIMARY", task_definition=target.task_definition)
-    before = replace(
-        service,
-        task_definition=source.task_definition if source else service.task_definition,
-        events=tuple(event for event in service.events if event.created_at < found.created_at),
-    )
     watch = watch_of(
-        before,
-        deployment,
+        service,
         raw.body,
         options,
         phase_facts(service, containers, fetch_target_groups(context.aws, service), options),
+        deployment_id=f"ecs-svc/{short_id(found.target_revision_arn)}",
+        task_definition=target.task_definition,
         digests=target.digests,
         began=found.created_at or now,
         attached_at=now,
@@ -67,8 +62,11 @@ def attach(context: Context, options: RolloutOptions, service: Service, arn: str
     image = ImageSeen(
         image=next(iter(images(raw.body).values()), ""), digest=next(iter(target.digests.values()), "")
     )
+    previous = source.task_definition if source else service.task_definition
     return Attached(
-        rollout=Begun(before=before, watch=watch), task_definition=target.task_definition, image=image
+        rollout=Begun(service=service, previous=previous, watch=watch),
+        task_definition=target.task_definition,
+        image=image,
     )
 
 
@@ -78,7 +76,7 @@ def watch_under_way(context: Context, options: RolloutOptions, service: Service,
     attached = attach(context, options, service, arn)
     context.record(RevisionChosen(arn=attached.task_definition))
     context.record(attached.image)
-    return watch_to_end(context, options, attached.rollout).verdict
+    return verdict_of(watch_to_end(context, options, attached.rollout))
 
 
 def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployment:

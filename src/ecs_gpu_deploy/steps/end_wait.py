@@ -14,37 +14,37 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.past.ongoing import stop_command
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, Unclear, one_line
-from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most, heeded_signals
-from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most
+from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import NextCommand, RollbackSent
-from ecs_gpu_deploy.steps.watch_rollout import Ending, Watcher
+from ecs_gpu_deploy.steps.facts import Ending, NextCommand, RollbackSent
+from ecs_gpu_deploy.steps.watch_rollout import Begun, Later, Watcher
 
 
 def leave_or_roll_back(
-    context: Context, options: RolloutOptions, ending: Ending, before: Service, watcher: Watcher
+    context: Context, options: RolloutOptions, rollout: Begun, ending: Ending, watcher: Watcher
 ) -> Ending:
     """Do what the option for the verdict of *ending* says, and return how it ended.
 
     A rollback is watched to its end; where AWS refuses it because it has ended the deployment itself, its
-    verdict is the one that counts. How to roll back by hand is recorded, unless we did. *before* is the
-    service as it was before the deployment.
+    verdict is the one that counts. How to roll back by hand is recorded, unless we did.
     """
     option, wish = _asked(options, ending.verdict.outcome)
-    arn = watcher.arn
-    if not arn:
+    if not ending.service_deployment_arn:
         with suppress(CutShort), at_most(CANCEL_FIND_SECONDS):
-            arn = _found(context, before, watcher)
+            ending = replace(ending, service_deployment_arn=_found(context, rollout))
+            context.record(ending)
+    arn = ending.service_deployment_arn
     if wish == "leave":
-        context.record(still_running(context, before, watcher, arn=arn, why=f"{option}: leave"))
+        context.record(still_running(context, rollout, ending, why=f"{option}: leave"))
     else:
-        request = _Request(context=context, before=before, arn=arn, option=option, watcher=watcher)
+        request = _Request(context=context, rollout=rollout, arn=arn, option=option, watcher=watcher)
         ended = request.roll_back(ending)
         if ended is not None:
             return ended
-    context.record(NextCommand(command=_rollback_command(context, before, arn)))
+    context.record(NextCommand(command=_rollback_command(context, rollout, arn)))
     return ending
 
 
@@ -58,7 +58,7 @@ def end_unclear(
     """
     what = f"Whether AWS carried out UpdateService ({short_id(arn)}) is not known: {why}."
     place = f"--cluster {shlex.quote(context.ecs.cluster)} --services {shlex.quote(before.name)}"
-    back = _rollback_command(context, before, "")
+    back = stop_command(context.ecs.cluster, before.name, arn="", before=before.task_definition)
     steps = (
         NextStep(purpose="To look", command=f"aws ecs describe-services {place}"),
         NextStep(purpose="To roll it back", command=back),
@@ -109,40 +109,40 @@ def _asked(options: RolloutOptions, outcome: Outcome) -> tuple[str, str]:
             return "on-failure", options.on_failure
 
 
-def still_running(context: Context, before: Service, watcher: Watcher, *, why: str, arn: str = "") -> Finding:
+def still_running(context: Context, rollout: Begun, ending: Ending, *, why: str) -> Finding:
     """Return what still runs in AWS, and the commands to go on watching it and to roll it back."""
-    arn = arn or watcher.arn
-    deployments = watcher.service.deployments
-    ours = next((d for d in deployments if is_ours(watcher.watched, d)), None)
-    old = sum(d.running_count for d in deployments if not is_ours(watcher.watched, d))
+    arn, watched = ending.service_deployment_arn, rollout.watch.watched
+    deployments = ending.service.deployments
+    ours = next((d for d in deployments if is_ours(watched, d)), None)
+    old = sum(d.running_count for d in deployments if not is_ours(watched, d))
     running = (
         f"{ours.running_count} of {count(ours.desired_count, 'new task')} and {count(old, 'old task')} run"
         if ours
         else f"{count(old, 'task')} of the service run"
     )
-    steps = [NextStep(purpose="To go on watching", command=_watch_command(context, before, arn))]
+    steps = [NextStep(purpose="To go on watching", command=_watch_command(context, rollout, arn))]
     if arn:
         describe = f"aws ecs describe-service-deployments --service-deployment-arns {arn}"
         steps.append(NextStep(purpose="or", command=describe))
-    steps.append(NextStep(purpose="To roll it back", command=_rollback_command(context, before, arn)))
+    steps.append(NextStep(purpose="To roll it back", command=_rollback_command(context, rollout, arn)))
     return Finding(
         code="still-running",
         severity=Severity.WARNING,
-        message=f"The deployment goes on in AWS ({why}): phase {watcher.history.phase}, {running}.",
+        message=f"The deployment goes on in AWS ({why}): phase {ending.history.phase}, {running}.",
         hint="\n".join(f"{step.purpose}: {step.command}" for step in steps),
         next_steps=tuple(steps),
     )
 
 
-def _watch_command(context: Context, before: Service, arn: str) -> str:
-    cluster, name = shlex.quote(context.ecs.cluster), shlex.quote(before.name)
+def _watch_command(context: Context, rollout: Begun, arn: str) -> str:
+    cluster, name = shlex.quote(context.ecs.cluster), shlex.quote(rollout.service.name)
     if arn:
         return f"ecs-gpu-deploy watch --cluster {cluster} --service {name} --service-deployment {arn}"
     return f"aws ecs describe-services --cluster {cluster} --services {name}"
 
 
-def _rollback_command(context: Context, before: Service, arn: str) -> str:
-    return stop_command(context.ecs.cluster, before.name, arn=arn, before=before.task_definition)
+def _rollback_command(context: Context, rollout: Begun, arn: str) -> str:
+    return stop_command(context.ecs.cluster, rollout.service.name, arn=arn, before=rollout.previous)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,14 +150,14 @@ class _Request:
     """The rollback that *option* asks for, of the service deployment `arn` ("" where it is unknown)."""
 
     context: Context
-    before: Service
+    rollout: Begun
     arn: str
     option: str
     watcher: Watcher
 
     def roll_back(self, ending: Ending) -> Ending | None:
         """Send the rollback and watch it; return the ending with its end, None where it did not begin."""
-        previous = short_id(self.before.task_definition)
+        previous = short_id(self.rollout.previous)
         began = self.context.clock.now()
         is_ours = True
         try:
@@ -183,19 +183,19 @@ class _Request:
         if is_ours:
             self.context.record(RollbackSent())
             self.context.reporter.say(f"{self.option}: rollback to {previous} requested")
-        answer, unseen = self._watched(began)
-        if isinstance(answer, Verdict) and (answer.outcome == Outcome.SUCCEEDED or not is_ours):
-            return self._by_aws(answer)
-        return self._told(ending, answer, unseen, began=began)
+        later = self._watched(ending, began)
+        if isinstance(later.answer, Verdict) and (later.answer.outcome == Outcome.SUCCEEDED or not is_ours):
+            return self._by_aws(later.answer)
+        return self._told(ending, later, began=began)
 
     def _send(self) -> None:
         """Stop our service deployment with a rollback; where it is unknown, update to the revision before."""
-        ecs, before = self.context.ecs, self.before
+        ecs, rollout = self.context.ecs, self.rollout
         if self.arn:
             ecs.stop_deployment(self.arn)
         else:
             ecs.update_service(
-                before.name, task_definition=before.task_definition, force_new_deployment=False
+                rollout.service.name, task_definition=rollout.previous, force_new_deployment=False
             )
 
     def _answer_to_refused_stop(self, error: Exception, *, until: float) -> Verdict | Waiting | None:
@@ -206,43 +206,41 @@ class _Request:
         if not self.arn or self.option == "on-cancel" or isinstance(error, Denied | Refused | InvalidInput):
             return None
         self.context.reporter.say(f"AWS does not stop the deployment: {one_line(error)}")
-        with suppress(Refused):
-            return self.watcher.wait_for_aws(until)
-        return None
+        later = self.watcher.wait_for_aws(until)
+        return None if later.unseen else later.answer
 
-    def _watched(self, began: float) -> tuple[Verdict | Waiting, str]:
+    def _watched(self, ending: Ending, began: float) -> Later:
         """Return the end of the rollback as AWS shows it, or why it was not seen."""
+        watch = self.rollout.watch
         if self.option == "on-cancel":
-            return Waiting(rolling_back=True), "a cancelled job is given no time for it"
-        watched, watcher = self.watcher.watched, self.watcher
-        until = max(began + rollback_seconds(watcher.facts), watched.started_at + watched.timeout)
-        try:
-            with heeded_signals():
-                back = "" if self.arn else self.before.task_definition
-                return watcher.wait_for_aws(until, going_back_to=back), ""
-        except Cancelled:
-            return Waiting(rolling_back=True), "the job was cancelled meanwhile"
-        except Refused as error:
-            return Waiting(rolling_back=True), error.message.rstrip(".")
+            return Later(
+                answer=Waiting(rolling_back=True),
+                service=ending.service,
+                history=ending.history,
+                gpus=ending.gpus,
+                unseen="a cancelled job is given no time for it",
+            )
+        until = max(began + rollback_seconds(watch.facts), watch.watched.started_at + watch.watched.timeout)
+        return self.watcher.wait_for_aws(until, going_back_to="" if self.arn else self.rollout.previous)
 
     def _by_aws(self, verdict: Verdict) -> Ending:
         ending = self.watcher.explained(verdict)
         self.context.record(ending)
         return ending
 
-    def _told(self, ending: Ending, answer: Verdict | Waiting, unseen: str, *, began: float) -> Ending:
+    def _told(self, ending: Ending, later: Later, *, began: float) -> Ending:
         """Record how the rollback went, and return the ending whose reason says it."""
-        watcher, before = self.watcher, self.before
+        rollout, answer = self.rollout, later.answer
         known = {event.id for event in ending.history.events}
         said = rollback_sentence(
-            watcher.watched,
-            watcher.service,
+            rollout.watch.watched,
+            later.service,
             answer,
-            asked_for=short_id(before.task_definition),
+            asked_for=short_id(rollout.previous),
             option=self.option,
             seconds=self.context.clock.now() - began,
-            events=[event for event in watcher.history.events if event.id not in known],
-            unseen=unseen,
+            events=[event for event in later.history.events if event.id not in known],
+            unseen=later.unseen,
         )
         well = isinstance(answer, Waiting) or answer.outcome == Outcome.ROLLED_BACK
         self.context.record(
@@ -250,16 +248,16 @@ class _Request:
                 code="rollback-requested",
                 severity=Severity.WARNING if well else Severity.ERROR,
                 message=said,
-                hint="" if isinstance(answer, Verdict) else _watch_command(self.context, before, self.arn),
+                hint="" if isinstance(answer, Verdict) else _watch_command(self.context, rollout, self.arn),
             )
         )
         verdict = replace(ending.verdict, reason=f"{ending.verdict.reason} {said}")
-        told = replace(ending, verdict=verdict, gpus=watcher.ending(verdict).gpus)
+        told = replace(ending, verdict=verdict, gpus=later.gpus)
         self.context.record(told)
         return told
 
     def _record_unsent(self, why: str) -> None:
-        previous = short_id(self.before.task_definition)
+        previous = short_id(self.rollout.previous)
         self.context.record(
             Finding(
                 code="rollback-not-started",
@@ -270,11 +268,11 @@ class _Request:
         )
 
 
-def _found(context: Context, before: Service, watcher: Watcher) -> str:
+def _found(context: Context, rollout: Begun) -> str:
     """Return the ARN of our service deployment, "" where AWS does not show it: we may be early, or denied."""
-    number = short_id(watcher.watched.deployment_id)
-    with suppress(AwsError):
-        for brief in context.ecs.fetch_deployments(before.name):
+    number = short_id(rollout.watch.watched.deployment_id)
+    with suppress(AwsError, DeployError):
+        for brief in context.ecs.fetch_deployments(rollout.service.name):
             if short_id(brief.target_revision_arn) == number:
                 return brief.arn
     return ""

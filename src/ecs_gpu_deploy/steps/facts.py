@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from ecs_gpu_deploy.core.definition.diff import Change
+from ecs_gpu_deploy.core.judge.observed import History
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.model import LogTail, short_id
+from ecs_gpu_deploy.core.show.progress import TaskGpus
+from ecs_gpu_deploy.errors import DeployError
+from ecs_gpu_deploy.model import LogTail, Service, short_id
 from ecs_gpu_deploy.result import Diagnosis, Finding, PastDeployment, Phase, ServiceEnd, TaskEnd
-from ecs_gpu_deploy.steps.watch_rollout import Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,26 @@ class RolloutShown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How the wait for a rollout ended, with everything that explains it.
+
+    `service` is the service as it was last seen, `service_deployment_arn` "" while it is unknown. `error` is
+    what took our sight of a rollout that goes on in AWS.
+    """
+
+    verdict: Verdict
+    diagnoses: tuple[Diagnosis, ...]
+    findings: tuple[Finding, ...]
+    phases: tuple[Phase, ...]
+    service: Service
+    service_deployment_arn: str
+    history: History
+    log_tails: tuple[LogTail, ...] = ()
+    gpus: tuple[TaskGpus, ...] = ()
+    error: DeployError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NextCommand:
     """What somebody may want to type now."""
 
@@ -82,13 +104,6 @@ class Section:
 
     title: str
     text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServicesEnded:
-    """How the deployment of each of several services ended."""
-
-    services: Sequence[ServiceEnd]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +136,7 @@ Fact = (
     | Ending
     | NextCommand
     | Section
-    | ServicesEnded
+    | ServiceEnd
     | BatchEnded
     | HistoryRead
     | Finding
@@ -145,7 +160,7 @@ class Known:
     batch: BatchEnded | None = None
     next_command: str = ""
     sections: Mapping[str, str] = field(default_factory=dict)
-    services: Sequence[ServiceEnd] = ()
+    services: Mapping[str, ServiceEnd] = field(default_factory=dict)
     history: Sequence[PastDeployment] = ()
     findings: Sequence[Finding] = ()
 
@@ -189,8 +204,8 @@ def _with(known: Known, fact: Fact) -> Known:
             return replace(known, next_command=fact.command)
         case Section():
             return replace(known, sections={**known.sections, fact.title: fact.text})
-        case ServicesEnded():
-            return replace(known, services=fact.services)
+        case ServiceEnd():
+            return replace(known, services={**known.services, fact.service: fact})
         case BatchEnded():
             return replace(known, batch=fact)
         case HistoryRead():

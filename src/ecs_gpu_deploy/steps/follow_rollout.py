@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from ecs_gpu_deploy.core.definition.diff import Change
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.image.moved_tag import moved_tag
@@ -13,68 +16,74 @@ from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.phases import phase_facts
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.judge.watch import Watch, watch_of
+from ecs_gpu_deploy.core.judge.watch import watch_of
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecr import tag_names_now
 from ecs_gpu_deploy.edges.aws.load_balancer import fetch_target_group
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals, held_signals
-from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.model import Service, TargetGroup, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, still_running
-from ecs_gpu_deploy.steps.facts import RolloutShown
+from ecs_gpu_deploy.steps.facts import Ending, RolloutShown
 from ecs_gpu_deploy.steps.register_revision import mark_succeeded
-from ecs_gpu_deploy.steps.render_revision import Rendering
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
-from ecs_gpu_deploy.steps.watch_rollout import Ending, Watcher
+from ecs_gpu_deploy.steps.watch_rollout import Begun, Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The rollout that is to begin: of the revision `arn`, to `service` as it was seen before.
 
-    Where it is `urgent`, what only the deadlines need is asked after the update.
+    `definition` is the raw task definition, `changes` its difference to what runs, `digests` maps containers
+    to the digest that their tasks must report. Where it is `urgent`, what only the deadlines need is asked
+    after the update.
     """
 
     service: Service
-    rendering: Rendering
     arn: str
+    definition: Mapping[str, Any]
     options: RolloutOptions
+    changes: tuple[Change, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
     to_pull: LayerDelta | None = None
     force_new_deployment: bool = True
     urgent: bool = False
 
 
-def roll_out(context: Context, plan: Plan) -> Verdict:
-    """Update the service to the revision, watch, and return the verdict.
+def roll_out(context: Context, plan: Plan) -> Ending | Verdict:
+    """Update the service to the revision, watch, and return how it ended.
 
-    A job that is cancelled after the update does what on-cancel says, whenever the signal comes.
+    A verdict alone where AWS made no deployment that could be watched. A job that is cancelled after the
+    update does what on-cancel says, whenever the signal comes.
     """
     with held_signals():
         rollout = begin_rollout(context, plan)
         if isinstance(rollout, Verdict):
             return rollout
-        return follow_rollout(context, plan, rollout)
+        ending = watch_to_end(context, plan.options, rollout)
+        mark_where_good(context, plan, ending)
+        return ending
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
-    """A rollout that goes on in AWS. `before` is the service before it; `cancelled`: the job was since."""
-
-    before: Service
-    watch: Watch
-    cancelled: bool = False
+def verdict_of(end: Ending | Verdict) -> Verdict:
+    """Return the verdict; raise the error that took our sight of the rollout."""
+    if isinstance(end, Verdict):
+        return end
+    if end.error is not None:
+        raise end.error
+    return end.verdict
 
 
 def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
     """Start a rollout, with signals held; a verdict where AWS made no deployment that could be watched."""
-    service, rendering, arn = plan.service, plan.rendering, plan.arn
-    containers = tuple(rendering.definition["containerDefinitions"])
+    service, definition, arn = plan.service, plan.definition, plan.arn
+    containers = tuple(definition["containerDefinitions"])
     links = console_links(context.aws.region, service, containers)
-    context.record(RolloutShown(changes=rendering.changes, links=links))
+    context.record(RolloutShown(changes=plan.changes, links=links))
     with heeded_signals():
         groups = () if plan.urgent else fetch_target_groups(context.aws, service)
     began = context.clock.now()
@@ -87,55 +96,48 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
     context.reporter.say(f"deployment {deployment.id} of {short_id(arn)} began")
     if plan.urgent and not cancelled:
         try:
-            with heeded_signals():
+            # Without credentials the watch says what goes on; here that would be lost.
+            with suppress(DeployError), heeded_signals():
                 groups = fetch_target_groups(context.aws, service)
         except Cancelled:
             cancelled = True
     pull = plan.to_pull.pull_seconds if plan.to_pull else 0.0
     watch = watch_of(
         service,
-        deployment,
-        rendering.definition,
+        definition,
         plan.options,
         phase_facts(service, containers, groups, plan.options, pull_seconds=pull),
-        digests=rendering.digests,
+        deployment_id=deployment.id,
+        task_definition=deployment.task_definition,
+        digests=plan.digests,
         began=began,
     )
-    return Begun(before=service, watch=watch, cancelled=cancelled)
+    return Begun(service=service, previous=service.task_definition, watch=watch, cancelled=cancelled)
 
 
-def follow_rollout(context: Context, plan: Plan, rollout: Begun) -> Verdict:
-    """Wait for the verdict over a rollout, and mark the revision where it is good to go back to."""
-    verdict = watch_to_end(context, plan.options, rollout).verdict
+def mark_where_good(context: Context, plan: Plan, ending: Ending) -> None:
+    """Mark the revision of *plan* where it is good to go back to."""
+    verdict = ending.verdict
     if verdict.outcome == Outcome.SUCCEEDED and verdict.stable and plan.service.desired_count:
         mark_succeeded(context, plan.arn, service=plan.service.name)
-    return verdict
 
 
 def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> Ending:
-    """Wait for the verdict; do what on-timeout, on-failure and on-cancel say where we end the wait."""
-    before = rollout.before
-    watcher = Watcher(
-        context.aws, context.ecs, context.clock, context.reporter, watch=rollout.watch, service=before
-    )
-    try:
-        if rollout.cancelled:
-            raise Cancelled  # noqa: TRY301 - one place says what a cancelled job does
-        with heeded_signals():
-            ending = watcher.wait()
-    except Cancelled:
-        verdict = Verdict(
-            outcome=Outcome.CANCELLED, reason="The job was cancelled while the rollout went on.", ours=True
-        )
-        ending = watcher.ending(verdict)
-    except Refused:
-        context.record(watcher.ending(Verdict(outcome=Outcome.REFUSED, reason="")))
-        context.record(still_running(context, before, watcher, why="we cannot see it any more"))
-        raise
+    """Wait for the verdict; do what on-timeout, on-failure and on-cancel say where we end the wait.
+
+    Where we cannot see the rollout any more, the ending has the error.
+    """
+    watcher = Watcher(context, rollout)
+    ending = watcher.wait(cancelled=rollout.cancelled)
     context.record(ending)
+    if ending.error is not None:
+        context.record(still_running(context, rollout, ending, why="we cannot see it any more"))
+        return ending
     if ending.verdict.outcome != Outcome.CANCELLED:
         _tell_moved_tags(context, rollout.watch.watched, ending)
-    return leave_or_roll_back(context, options, ending, before, watcher) if ending.verdict.ours else ending
+    if not ending.verdict.ours:
+        return ending
+    return leave_or_roll_back(context, options, rollout, ending, watcher)
 
 
 def _tell_moved_tags(context: Context, watched: Watched, ending: Ending) -> None:
@@ -143,7 +145,7 @@ def _tell_moved_tags(context: Context, watched: Watched, ending: Ending) -> None
     tasks = (*ending.history.live, *ending.history.stopped)
     other = {each.container: each for each in reversed(other_images(watched, tasks)) if "@" not in each.image}
     for each in other.values():
-        with suppress(InvalidInput):
+        with suppress(DeployError):
             now = tag_names_now(context.aws, ImageReference.from_text(each.image))
             context.record(
                 moved_tag(

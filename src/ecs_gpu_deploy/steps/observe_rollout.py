@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -54,6 +54,18 @@ SILENT_SECONDS = 120.0
 """After so long without an answer about service deployments the classic ones decide, until there is one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known of the rollout: what was last seen, the service deployment's ARN, what cannot be seen.
+
+    `arn` is "" while it is unknown.
+    """
+
+    last: LastLook
+    arn: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
 class Looker:
     """What one asks of AWS, and what one remembers of it between two looks."""
 
@@ -76,30 +88,28 @@ class Looker:
         self._cluster_tasks: tuple[Task, ...] | None = None
         self._requirement = watch.requirement
         self._knows_attributes = "requiresAttributes" in watch.definition
-        self.service = service
-        self.deployment: ServiceDeployment | None = None
+        self._service = service
+        self._deployment: ServiceDeployment | None = None
         self._heard_at = max(began, watch.watched.watched_from or began)
-        self.instances: tuple[ContainerInstance, ...] = ()
-        self.log_tails: dict[str, LogTail] = {}
-        self.arn = watch.deployment_arn
+        self._instances: tuple[ContainerInstance, ...] = ()
+        self._log_tails: dict[str, LogTail] = {}
+        self._arn = watch.deployment_arn
 
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """Return what could not be seen."""
-        return tuple(self._closed.values())
-
-    @property
-    def last(self) -> LastLook:
-        """Return what was last seen."""
-        return LastLook(
-            service=self.service,
-            deployment=self.deployment,
-            instances=self.instances,
-            log_tails=tuple(self.log_tails.values()),
+    def seen(self) -> Seen:
+        """Return what is known now, also where a look was cut short."""
+        return Seen(
+            last=LastLook(
+                service=self._service,
+                deployment=self._deployment,
+                instances=self._instances,
+                log_tails=tuple(self._log_tails.values()),
+            ),
+            arn=self._arn,
+            findings=tuple(self._closed.values()),
         )
 
-    def look(self, history: History, now: float, *, whole: bool = False) -> Snapshot:
-        """Return one look at AWS at *now*; *history* is what was seen before.
+    def look(self, history: History, now: float, *, whole: bool = False) -> tuple[Snapshot, Seen]:
+        """Return one look at AWS at *now*, and what is known after it; *history* is what was seen before.
 
         A *whole* look asks for everything, stopped tasks and their logs included: a verdict hangs on it.
         """
@@ -108,10 +118,10 @@ class Looker:
         self._look_at_deployment(now)
         if self._deployment_key != before:
             self._times = replace(self._times, changed_at=now)
-        ended = self.deployment is not None and self.deployment.status.is_terminal
+        ended = self._deployment is not None and self._deployment.status.is_terminal
         whole = whole or ended
-        calm = is_calm(self.deployment, history)
-        news = self.deployment is None or self._deployment_key != before or whole or self._stale
+        calm = is_calm(self._deployment, history)
+        news = self._deployment is None or self._deployment_key != before or whole or self._stale
         chosen = self._watch.keeps_interval
         news = news or history.unplaced_since is not None or chosen
         if service_is_due(self._times, now, news=news, calm=calm):
@@ -125,10 +135,10 @@ class Looker:
             tasks = self._look_at_tasks(now, with_stopped=whole or changed or leaving)
             targets = self._look_at_targets(tasks)
         silent = now - self._heard_at > SILENT_SECONDS
-        return Snapshot(
+        snapshot = Snapshot(
             at=now,
             service=self._present,
-            deployment=None if silent else self.deployment,
+            deployment=None if silent else self._deployment,
             api_closed=silent or "service-deployments" in self._closed,
             stale=self._stale,
             tasks=tasks,
@@ -139,23 +149,24 @@ class Looker:
             is_whole=whole,
             unseen=tuple(sorted(self._unseen)),
         )
+        return snapshot, self.seen()
 
     def _instances_seen(self, now: float) -> frozenset[str] | None:
         """Return the container instances, None where this look did not ask for them."""
-        return frozenset(i.arn for i in self.instances) if self._times.instances_at == now else None
+        return frozenset(i.arn for i in self._instances) if self._times.instances_at == now else None
 
     # The deployment and the service
 
     def _look_at_deployment(self, now: float) -> None:
         if "service-deployments" in self._closed:
             return
-        if not self.arn:
-            self.find_deployment(now)
-            if not self.arn:
+        if not self._arn:
+            self._find_deployment(now)
+            if not self._arn:
                 return
-        found = self._try("service-deployments", lambda: self._ecs.observe_deployment(self.arn))
+        found = self._try("service-deployments", lambda: self._ecs.observe_deployment(self._arn))
         if found is not None:
-            self.deployment, self._heard_at = found, now
+            self._deployment, self._heard_at = found, now
             self._deployment_key = (
                 found.status,
                 found.running_tasks,
@@ -164,9 +175,9 @@ class Looker:
                 found.breaker_status,
             )
         elif "service-deployments" in self._closed:
-            self.deployment = None
+            self._deployment = None
 
-    def find_deployment(self, now: float) -> None:
+    def _find_deployment(self, now: float) -> None:
         """Find the service deployment whose target revision carries the N of `ecs-svc/N`.
 
         The Terraform provider does the same; right after UpdateService the newest may still be the previous
@@ -181,7 +192,7 @@ class Looker:
             self._heard_at = now
         for brief in briefs or ():
             if short_id(brief.target_revision_arn) == number:
-                self.arn = brief.arn
+                self._arn = brief.arn
                 return
         if briefs is not None and now - watched.started_at > SETTLE_SECONDS:
             self._close(
@@ -191,11 +202,11 @@ class Looker:
             )
 
     def _list_deployments(self) -> tuple[ServiceDeployment, ...]:
-        return self._ecs.fetch_deployments(self.service.name, once=True)
+        return self._ecs.fetch_deployments(self._service.name, once=True)
 
     def _look_for_newer(self) -> ServiceDeployment | None:
         """Return the service deployment that began after ours, where AWS has stopped ours."""
-        ours = self.deployment
+        ours = self._deployment
         if ours is None or ours.status not in _STOPS:
             return None
         briefs = self._try("service-deployments", self._list_deployments)
@@ -203,7 +214,7 @@ class Looker:
         return max(later, key=lambda each: each.created_at, default=None)
 
     def _look_at_service(self, now: float) -> None:
-        name = self.service.name
+        name = self._service.name
         missing = object()
         self._stale = True
         found = self._try("service", lambda: self._ecs.observe_service(name) or missing)
@@ -216,7 +227,7 @@ class Looker:
             return
         if not isinstance(found, Service):
             return
-        self._present = self.service = found
+        self._present = self._service = found
         self._service_key = (
             found.running_count,
             found.pending_count,
@@ -230,14 +241,15 @@ class Looker:
 
     def _look_at_tasks(self, now: float, *, with_stopped: bool) -> tuple[Task, ...] | None:
         known = self._known_stopped
-        tasks = self._try(
+        seen = self._try(
             "tasks",
             lambda: self._ecs.observe_tasks(
-                self.service.name, known_stopped=known, with_stopped=with_stopped
+                self._service.name, known_stopped=known, with_stopped=with_stopped
             ),
         )
-        if tasks is None:
+        if seen is None:
             return None
+        tasks = seen.tasks
         self._times = replace(self._times, tasks_at=now)
         self._seen_key = self._service_key
         ours = self._watch.watched.deployment_id
@@ -245,7 +257,7 @@ class Looker:
         if with_stopped:
             # Of what AWS lists as stopped, some still stop: those are looked at again.
             ended = self._known_stopped | {task.arn for task in stopped}
-            self._known_stopped = self._ecs.stopped_arns & ended
+            self._known_stopped = seen.stopped_arns & ended
         for task in stopped:
             if task.started_by == ours and is_failure(task) and task.id not in self._tailed:
                 self._tail_logs(task, now)
@@ -257,7 +269,7 @@ class Looker:
         if tasks is None or not any(t.last_status == "RUNNING" and t.started_by == ours for t in tasks):
             return None if tasks is None else ()
         found: list[TargetHealth] = []
-        for arn in self.service.target_group_arns:
+        for arn in self._service.target_group_arns:
             found += self._try("targets", partial(observe_targets, self._aws, arn)) or ()
         return tuple(found)
 
@@ -268,10 +280,10 @@ class Looker:
         self._tailed[task.id] = now
         for container in self._watch.containers:
             tail = fetch_log_tail(self._aws, container, task.id, once=True)
-            self.log_tails[f"{task.id}/{tail.container}"] = tail
+            self._log_tails[f"{task.id}/{tail.container}"] = tail
 
-    def tail_again(self, tasks: Sequence[Task], history: History, now: float) -> bool:
-        """Read again the lines of *tasks* whose last ones may have come since; say whether none came.
+    def tail_again(self, tasks: Sequence[Task], history: History, now: float) -> tuple[Seen, bool]:
+        """Read again the lines of *tasks* whose last ones may have come since; say whether some may come yet.
 
         Lines arrive up to `LATE_LINES_SECONDS` after the container has ended.
         """
@@ -280,10 +292,11 @@ class Looker:
             ended = (task.stopped_at or now) - (history.offset or 0.0)
             if self._tailed.get(task.id, 0.0) < ended + LATE_LINES_SECONDS:
                 self._tail_logs(task, now)
-        if any(tail.lines for tail in self.log_tails.values()):
-            return False
-        ids = {task.id for task in started}
-        return any(tail.may_come for tail in self.log_tails.values() if tail.task_id in ids)
+        seen, ids = self.seen(), {task.id for task in started}
+        tails = seen.last.log_tails
+        if any(tail.lines for tail in tails):
+            return seen, False
+        return seen, any(tail.may_come for tail in tails if tail.task_id in ids)
 
     # Container instances
 
@@ -305,26 +318,26 @@ class Looker:
         if not provisioning and history.unplaced_since is None and not refused_now:
             self._shortage = self._cluster_tasks = None
             return None
-        if self._requirement is None or self.service.launch_type == "FARGATE":
+        if self._requirement is None or self._service.launch_type == "FARGATE":
             return None
         requirement = self._with_attributes(self._requirement)
         if fresh or instances_are_due(self._times, now):
             found = self._try("instances", self._ecs.observe_instances)
             self._times = replace(self._times, instances_at=now)
             if found is not None:
-                self.instances = found
+                self._instances = found
         if "instances" in self._closed:
             return None
         compute = compute_of(
-            launch_types=[self.service.launch_type, *(task.launch_type for task in mine)],
-            providers=self.service.capacity_providers,
+            launch_types=[self._service.launch_type, *(task.launch_type for task in mine)],
+            providers=self._service.capacity_providers,
             compatibilities=self._watch.definition.get("requiresCompatibilities") or (),
         )
         self._shortage = shortage_of(
             requirement,
-            self.instances,
+            self._instances,
             compute=compute,
-            service=self.service,
+            service=self._service,
             provisioning=provisioning,
             old_tasks=others,
             other_tasks=self._others_in_cluster(fresh=fresh),
@@ -349,16 +362,17 @@ class Looker:
             seen = self._try("cluster-tasks", self._ecs.observe_cluster_tasks)
             self._unseen.discard("cluster-tasks")  # only names: no verdict waits for them
             self._cluster_tasks = seen if seen is not None else self._cluster_tasks or ()
-        mine = f"service:{self.service.name}"
+        mine = f"service:{self._service.name}"
         return tuple(task for task in self._cluster_tasks if task.group != mine)
 
-    def look_at_instances_of(self, tasks: Sequence[Task]) -> None:
+    def look_at_instances_of(self, tasks: Sequence[Task]) -> Seen:
         """Add the container instances of *tasks* to those known: is their agent connected, their GPU well?"""
-        known = {instance.arn for instance in self.instances}
+        known = {instance.arn for instance in self._instances}
         arns = sorted({task.container_instance_arn for task in tasks if task.container_instance_arn} - known)
         if arns:
             found = self._try("instances", lambda: self._ecs.observe_instances(arns[:100]))
-            self.instances = (*self.instances, *(found or ()))
+            self._instances = (*self._instances, *(found or ()))
+        return self.seen()
 
     # What AWS does not answer
 

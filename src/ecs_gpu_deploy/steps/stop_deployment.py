@@ -20,7 +20,7 @@ from ecs_gpu_deploy.steps.attach_rollout import attach
 from ecs_gpu_deploy.steps.choose_target import Chosen
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import ImageSeen, RevisionChosen, RollbackSent
-from ecs_gpu_deploy.steps.follow_rollout import watch_to_end
+from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
 
 
 def rolls_back_to(context: Context, ongoing: Rollout, target: str) -> bool:
@@ -46,8 +46,9 @@ def stop_and_watch(
     context.reporter.say(f"the ongoing deployment of {short_id(ongoing.task_definition)} is rolled back")
     attached = attach(context, options, service, ongoing.arn)
     ending = watch_to_end(context, options, attached.rollout)
-    if ending.verdict.outcome != Outcome.ROLLED_BACK:
-        return ending.verdict
+    verdict = verdict_of(ending)
+    if verdict.outcome != Outcome.ROLLED_BACK:
+        return verdict
     # That the stopped deployment did not finish is what was asked for, and needs no cause.
     context.record(replace(ending, diagnoses=()))
     return Verdict(outcome=Outcome.SUCCEEDED, reason="The ongoing deployment was stopped for it.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.capacity.shortage import Answer
@@ -15,7 +17,6 @@ from ecs_gpu_deploy.core.judge.observed import (
     history_at_start,
     is_ours,
     observed,
-    ours_of,
 )
 from ecs_gpu_deploy.core.judge.pace import (
     LAST_LOOK_SECONDS,
@@ -25,87 +26,100 @@ from ecs_gpu_deploy.core.judge.pace import (
     seconds_to_look_again,
     seconds_to_next_look,
 )
-from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
+from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.core.judge.rollout import by_aws, judge
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.judge.watch import Watch
 from ecs_gpu_deploy.core.show.failures_view import failure_lines
 from ecs_gpu_deploy.core.show.progress import Progress, TaskGpus, gpus_of, progress_of
 from ecs_gpu_deploy.core.text import count, span
-from ecs_gpu_deploy.edges.aws.client import Aws
-from ecs_gpu_deploy.edges.aws.ecs import Ecs
-from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
-from ecs_gpu_deploy.model import Event, LogTail, Service
-from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Phase, Severity
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals
+from ecs_gpu_deploy.errors import DeployError
+from ecs_gpu_deploy.model import Event, Service
+from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Severity
+from ecs_gpu_deploy.steps.context import Context
+from ecs_gpu_deploy.steps.facts import Ending
 from ecs_gpu_deploy.steps.observe_rollout import Looker
-
-__all__ = ["Ending", "Watch", "Watcher"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How the wait ended, with everything that explains it."""
+class Begun:
+    """A rollout that goes on in AWS. `cancelled`: the job was since it began.
 
-    verdict: Verdict
-    diagnoses: tuple[Diagnosis, ...]
-    findings: tuple[Finding, ...]
-    phases: tuple[Phase, ...]
+    `service` is the service as it was seen before the watch, `previous` the ARN of the revision before it.
+    """
+
     service: Service
-    service_deployment_arn: str
+    previous: str
+    watch: Watch
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """What AWS showed of a rollout after the end of our wait: its own verdict, or that it goes on.
+
+    `unseen` says why that was not seen to its end, "" where it was.
+    """
+
+    answer: Verdict | Waiting
+    service: Service
     history: History
-    log_tails: tuple[LogTail, ...] = ()
     gpus: tuple[TaskGpus, ...] = ()
+    unseen: str = ""
 
 
 class Watcher:
-    """The loop."""
+    """The loop. What it has seen leaves it as a value: an `Ending`, or what AWS did `Later`."""
 
-    def __init__(
-        self, aws: Aws, ecs: Ecs, clock: Clock, reporter: Reporter, *, watch: Watch, service: Service
-    ) -> None:
-        watch = self._watch = replace(watch, watched=_knowing_events(watch.watched, service))
-        self._aws, self._clock = aws, clock
+    def __init__(self, context: Context, rollout: Begun) -> None:
+        watch = self._watch = rollout.watch
+        self._aws, self._clock = context.aws, context.clock
         self._goes_back = False
-        self._looker = Looker(aws, ecs, reporter, watch=watch, service=service)
-        self._shower = Shower(reporter, service)
+        self._looker = Looker(
+            context.aws, context.ecs, context.reporter, watch=watch, service=rollout.service
+        )
+        self._seen = self._looker.seen()
+        self._shower = Shower(context.reporter, watch.watched.known_events)
         self._key: tuple[object, ...] = ()
         self._changed_at = watch.watched.started_at
-        self.history = history_at_start(watch.watched)
+        self._history = history_at_start(watch.watched)
 
-    @property
-    def arn(self) -> str:
-        """Return the ARN of our service deployment, "" while it is unknown."""
-        return self._looker.arn
+    def wait(self, *, cancelled: bool) -> Ending:
+        """Look at AWS until there is a verdict, or the job is cancelled, or we cannot see it any more.
 
-    @property
-    def watched(self) -> Watched:
-        """Return what is waited for."""
-        return self._watch.watched
+        The `error` of the ending says why: the credentials ended, or AWS says no.
+        """
+        verdict = Verdict(
+            outcome=Outcome.CANCELLED, reason="The job was cancelled while the rollout went on.", ours=True
+        )
+        if cancelled:
+            return self._ending(verdict)
+        try:
+            with heeded_signals():
+                return self._waited()
+        except Cancelled:
+            self._seen = self._looker.seen()
+            return self._ending(verdict)
+        except DeployError as error:
+            self._seen = self._looker.seen()
+            unseen = Verdict(outcome=Outcome(error.outcome), reason=error.message)
+            return replace(self._ending(unseen), error=error)
 
-    @property
-    def facts(self) -> PhaseFacts:
-        """Return the settings from which deadlines follow."""
-        return self._watch.facts
-
-    @property
-    def service(self) -> Service:
-        """Return the service as it was last seen."""
-        return self._looker.service
-
-    def wait(self) -> Ending:
-        """Look at AWS until there is a verdict. Refused where the credentials end or AWS says no."""
+    def _waited(self) -> Ending:
         watch = self._watch
         while True:
             now = self._clock.now()
             snapshot, answer = self._judged(now)
             if isinstance(answer, Waiting) and answer.closer:
                 snapshot, answer = self._judged(now, whole=True)
-            self._shower.show_seen(self.history, self.service, now)
+            service = self._seen.last.service
+            self._shower.show_seen(self._history, service, now)
             if isinstance(answer, Verdict):
                 return self.explained(answer)
             progress = progress_of(
-                watch.watched, watch.facts, self.history, snapshot, answer, service=self.service
+                watch.watched, watch.facts, self._history, snapshot, answer, service=service
             )
             if progress.key != self._key:
                 self._key, self._changed_at = progress.key, now
@@ -114,7 +128,7 @@ class Watcher:
                 seconds_to_next_look(
                     watch.watched,
                     watch.facts,
-                    self.history,
+                    self._history,
                     snapshot,
                     interval=watch.poll_interval,
                     given=watch.keeps_interval,
@@ -122,61 +136,87 @@ class Watcher:
                 )
             )
 
-    def wait_for_aws(self, until: float, *, going_back_to: str = "") -> Verdict | Waiting:
+    def wait_for_aws(self, until: float, *, going_back_to: str = "") -> Later:
         """Look at AWS until its own verdict comes, or *until* (epoch seconds): we have ended our wait.
 
         *going_back_to* is the revision to which we go back with a deployment of our own: then no service
         deployment tells of it, and a deployment of that revision is none that supersedes.
         """
-        watch, watched, whole = self._watch, self.watched, False
+        answer: Verdict | Waiting = Waiting(rolling_back=True)
+        unseen = ""
+        try:
+            with heeded_signals():
+                answer = self._answer_of_aws(until, going_back_to)
+        except Cancelled:
+            unseen = "the job was cancelled meanwhile"
+        except DeployError as error:
+            unseen = error.message.rstrip(".")
+        self._seen = self._looker.seen()
+        return Later(
+            answer=answer,
+            service=self._seen.last.service,
+            history=self._history,
+            gpus=self._gpus(),
+            unseen=unseen,
+        )
+
+    def _answer_of_aws(self, until: float, going_back_to: str) -> Verdict | Waiting:
+        watch, watched, whole = self._watch, self._watch.watched, False
         while True:
             now = self._clock.now()
-            snapshot = self._looker.look(self.history, now, whole=whole)
+            snapshot, self._seen = self._looker.look(self._history, now, whole=whole)
             if going_back_to:
                 snapshot = replace(snapshot, deployment=None, api_closed=True)
                 watched = _with_ours_to(going_back_to, watched, snapshot)
-            self.history = observed(watched, self.history, snapshot)
-            answer = by_aws(watched, snapshot, self.history, now, watch.facts)
+            self._history = observed(watched, self._history, snapshot)
+            answer = by_aws(watched, snapshot, self._history, now, watch.facts)
             if isinstance(answer, Waiting) and answer.closer and not whole:
                 whole = True
                 continue
             whole = False
-            self._shower.show_seen(self.history, self.service, now)
+            service = self._seen.last.service
+            self._shower.show_seen(self._history, service, now)
             if isinstance(answer, Verdict) or now >= until:
                 return answer
-            shown = progress_of(watched, watch.facts, self.history, snapshot, answer, service=self.service)
+            shown = progress_of(watched, watch.facts, self._history, snapshot, answer, service=service)
             self._shower.show_progress(shown)
             self._clock.sleep(seconds_to_look_again(watch.poll_interval, now=now, until=until))
 
     def explained(self, verdict: Verdict) -> Ending:
-        """Return the ending with *verdict*, after a last look at what may explain a bad one."""
+        """Return the ending with *verdict*, after a last look at what may explain a bad one.
+
+        The verdict stands where AWS does not let us look for its cause.
+        """
         if verdict.outcome != Outcome.SUCCEEDED:
             late = verdict.outcome == Outcome.TIMED_OUT
-            with self._aws.bounded(LAST_LOOK_SECONDS if late else None):
+            with suppress(DeployError), self._aws.bounded(LAST_LOOK_SECONDS if late else None):
                 self._wait_for_late_lines(verdict, 0.0 if late else LATE_LINES_SECONDS)
-                self._looker.look_at_instances_of((*self.history.live, *self.history.since_healthy))
-        return self.ending(verdict)
+                tasks = (*self._history.live, *self._history.since_healthy)
+                self._seen = self._looker.look_at_instances_of(tasks)
+        return self._ending(verdict)
 
     def _wait_for_late_lines(self, verdict: Verdict, seconds: float) -> None:
         """Ask for the log of failed tasks once more; for a while, where none of them has shown a line yet."""
         until = self._clock.now() + seconds
         while not self._is_explained(verdict):
             now = self._clock.now()
-            if not self._looker.tail_again(failures_of(self.history), self.history, now) or now >= until:
+            failed = failures_of(self._history)
+            self._seen, may_come = self._looker.tail_again(failed, self._history, now)
+            if not may_come or now >= until:
                 return
             self._clock.sleep(LATE_LINES_STEP_SECONDS)
 
     def _is_explained(self, verdict: Verdict) -> bool:
         """Say whether the cause is known without the lines that have not come yet."""
-        found = diagnoses_at_end(verdict, self._watch, self.history, self._looker.last)
+        found = diagnoses_at_end(verdict, self._watch, self._history, self._seen.last)
         return bool(found) and found[0].code not in _UNEXPLAINED
 
     def _judged(self, now: float, *, whole: bool = False) -> tuple[Snapshot, Verdict | Waiting]:
         watch = self._watch
         with self._aws.bounded(self._look_seconds(now)):
-            snapshot = self._looker.look(self.history, now, whole=whole)
-        self.history = observed(watch.watched, self.history, snapshot)
-        answer = judge(watch.watched, snapshot, self.history, now, watch.facts)
+            snapshot, self._seen = self._looker.look(self._history, now, whole=whole)
+        self._history = observed(watch.watched, self._history, snapshot)
+        answer = judge(watch.watched, snapshot, self._history, now, watch.facts)
         self._goes_back = isinstance(answer, Waiting) and answer.rolling_back
         return snapshot, answer
 
@@ -184,32 +224,35 @@ class Watcher:
         """Return how many seconds a look may take: until the timeout, but where AWS rolls back."""
         if self._goes_back:
             return LONGEST_LOOK_SECONDS
-        left = self.watched.started_at + self.watched.timeout - now
+        left = self._watch.watched.started_at + self._watch.watched.timeout - now
         return min(max(left, LAST_LOOK_SECONDS), LONGEST_LOOK_SECONDS)
 
-    def ending(self, verdict: Verdict) -> Ending:
+    def _ending(self, verdict: Verdict) -> Ending:
         """Return what is known now, with *verdict* over it. Asks AWS for nothing more."""
-        looker, history = self._looker, self.history
-        diagnoses = diagnoses_at_end(verdict, self._watch, history, looker.last)
+        seen, history = self._seen, self._history
+        diagnoses = diagnoses_at_end(verdict, self._watch, history, seen.last)
         findings = self._shower.findings
         if verdict.outcome == Outcome.SUCCEEDED:
             diagnoses = _of_failures(diagnoses, history)
             findings = _failures_before_success(verdict, diagnoses, history)
-        requirement = self._watch.requirement
         return Ending(
             verdict=verdict,
             diagnoses=diagnoses,
-            findings=(*looker.findings, *findings),
+            findings=(*seen.findings, *findings),
             phases=phases_at_end(self._watch.facts, history),
-            service=looker.service,
-            service_deployment_arn=looker.arn,
+            service=seen.last.service,
+            service_deployment_arn=seen.arn,
             history=history,
-            log_tails=looker.last.log_tails,
-            gpus=gpus_of(
-                history,
-                requirement.gpu_count if requirement else 0.0,
-                finished_at=looker.deployment.finished_at if looker.deployment else None,
-            ),
+            log_tails=seen.last.log_tails,
+            gpus=self._gpus(),
+        )
+
+    def _gpus(self) -> tuple[TaskGpus, ...]:
+        requirement, deployment = self._watch.requirement, self._seen.last.deployment
+        return gpus_of(
+            self._history,
+            requirement.gpu_count if requirement else 0.0,
+            finished_at=deployment.finished_at if deployment else None,
         )
 
 
@@ -245,13 +288,6 @@ def _with_ours_to(revision: str, watched: Watched, snapshot: Snapshot) -> Watche
     return replace(watched, baseline=watched.baseline | back)
 
 
-def _knowing_events(watched: Watched, service: Service) -> Watched:
-    """Return *watched* with the events of *service* that are older than our deployment, by AWS's clock."""
-    ours = ours_of(watched, service)
-    old = (e.id for e in service.events if ours is None or e.created_at < ours.created_at)
-    return replace(watched, known_events=watched.known_events | frozenset(old))
-
-
 _UNEXPLAINED = frozenset({"container-exit", "unknown", "no-rollback-candidate"})
 _SHOWN_EVENTS = 160
 _ROUTINE = (
@@ -278,9 +314,9 @@ _LATE = {
 class Shower:
     """What has been said already, so that it is said once."""
 
-    def __init__(self, reporter: Reporter, service: Service) -> None:
+    def __init__(self, reporter: Reporter, known_events: Collection[str]) -> None:
         self._reporter = reporter
-        self._events: set[str] = {event.id for event in service.events}
+        self._events = set(known_events)
         self._most_events = len(self._events) + _SHOWN_EVENTS
         self._tasks: set[str] = set()
         self._answer: Answer | None = None

@@ -11,7 +11,7 @@ from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
 from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, leaving_seconds
-from ecs_gpu_deploy.model import Deployment, Service
+from ecs_gpu_deploy.model import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +39,13 @@ class Watch:
 
 
 def watch_of(
-    before: Service,
-    deployment: Deployment,
+    service: Service,
     definition: Mapping[str, Any],
     options: RolloutOptions,
     facts: PhaseFacts,
     *,
+    deployment_id: str,
+    task_definition: str,
     digests: Mapping[str, str],
     began: float,
     attached_at: float | None = None,
@@ -52,16 +53,19 @@ def watch_of(
 ) -> Watch:
     """Return what to wait for.
 
-    *before* is the service before *deployment*, *definition* the raw task definition that it deploys. *began*
-    and *attached_at*, when somebody else's deployment was found, are epoch seconds; the timeout counts from
-    the later one.
+    *deployment_id* is that of the classic deployment, *task_definition* the ARN of the revision that it
+    deploys and *definition* its raw JSON. *began* and *attached_at*, when somebody else's deployment was
+    found, are epoch seconds; the timeout counts from the later one. *service* is as it was seen before that.
     """
     wait = options.wait
     late = 0.0 if attached_at is None else max(attached_at - began, 0.0)
     watched = Watched(
-        deployment_id=deployment.id,
-        task_definition=deployment.task_definition,
-        baseline=frozenset(d.id for d in before.deployments if d.id != deployment.id),
+        deployment_id=deployment_id,
+        task_definition=task_definition,
+        baseline=frozenset(d.id for d in service.deployments if d.id != deployment_id),
+        known_events=frozenset(
+            event.id for event in service.events if attached_at is None or event.created_at < began
+        ),
         digests=digests,
         started_at=began,
         watched_from=attached_at,
@@ -80,7 +84,7 @@ def watch_of(
         watched=watched,
         facts=facts,
         definition=definition,
-        requirement=_requirement(definition, before),
+        requirement=_requirement(definition, service),
         poll_interval=wait.poll_interval,
         keeps_interval=wait.poll_interval_given,
         deployment_arn=deployment_arn,

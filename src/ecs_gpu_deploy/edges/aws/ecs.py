@@ -53,13 +53,23 @@ class RawTaskDefinition:
         return str(self.body.get("taskDefinitionArn", ""))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTasks:
+    """The tasks of a service; `stopped_arns` are all that AWS lists as stopped: those of about the last hour.
+
+    It is empty where they were not asked for.
+    """
+
+    tasks: tuple[Task, ...]
+    stopped_arns: frozenset[str] = frozenset()
+
+
 class Ecs:
     """One cluster of Amazon ECS."""
 
     def __init__(self, aws: Aws, cluster: str) -> None:
         self._aws = aws
         self.cluster = cluster
-        self.stopped_arns: frozenset[str] = frozenset()
         self._raw_answer: bytes = b""
         self._raw_request: Mapping[str, Any] | None = None
         events = aws.client("ecs").meta.events
@@ -277,20 +287,13 @@ class Ecs:
 
     def observe_tasks(
         self, service: str, *, known_stopped: Iterable[str] = (), with_stopped: bool = True
-    ) -> tuple[Task, ...]:
-        """Return the service's tasks, running and lately stopped, without those in *known_stopped* (ARNs).
-
-        `stopped_arns` then holds all that AWS lists as stopped: those of about the last hour.
-        """
-        known = set(known_stopped)
-        arns = [*self._task_arns(service, "RUNNING")]
-        if with_stopped:
-            stopped = frozenset(self._task_arns(service, "STOPPED"))
-            arns += sorted(stopped - known)
-        tasks = self._tasks(arns)
-        if with_stopped:
-            self.stopped_arns = stopped
-        return tasks
+    ) -> ServiceTasks:
+        """Return the service's tasks, running and lately stopped, without those in *known_stopped* (ARNs)."""
+        running = list(self._task_arns(service, "RUNNING"))
+        stopped = frozenset(self._task_arns(service, "STOPPED") if with_stopped else ())
+        return ServiceTasks(
+            tasks=self._tasks([*running, *sorted(stopped - set(known_stopped))]), stopped_arns=stopped
+        )
 
     def _tasks(self, arns: Iterable[str]) -> tuple[Task, ...]:
         tasks: list[Task] = []

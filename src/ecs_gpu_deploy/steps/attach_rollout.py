@@ -10,7 +10,7 @@ from ecs_gpu_deploy.core.judge.phases import phase_facts
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import watch_of
 from ecs_gpu_deploy.core.show.console import console_links
-from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, needed_to, refused
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Missing, needed_to, refused
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.model import Service, ServiceDeployment, short_id
@@ -18,8 +18,6 @@ from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import ImageSeen, PreviousRevision, RevisionChosen, RolloutShown
 from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups, verdict_of, watch_to_end
 from ecs_gpu_deploy.steps.watch_rollout import Begun
-
-_ABSENT = frozenset({"ServiceDeploymentNotFoundException", "InvalidParameterException"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +80,9 @@ def watch_under_way(context: Context, options: RolloutOptions, service: Service,
 def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployment:
     try:
         found = context.ecs.observe_deployment(arn)
-    except HalfAnswer as error:
+    except Missing as error:
         raise _absent(arn) from error
     except AwsError as error:
-        if error.code in _ABSENT and not isinstance(error, Passing):
-            raise _absent(arn) from error
         raise refused(error, "describe the service deployment") from error
     if f"/{service.name}/" not in found.arn:
         raise InvalidInput(

@@ -28,7 +28,7 @@ from ecs_gpu_deploy.core.judge.pace import (
     tasks_are_due,
 )
 from ecs_gpu_deploy.core.judge.watch import Watch
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, refused
+from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Missing, Passing, refused
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.aws.load_balancer import observe_targets
@@ -164,7 +164,7 @@ class Looker:
             self._find_deployment(now)
             if not self._arn:
                 return
-        found = self._try("service-deployments", lambda: self._ecs.observe_deployment(self._arn))
+        found = self._try("service-deployments", self._described)
         if found is not None:
             self._deployment, self._heard_at = found, now
             self._deployment_key = (
@@ -176,6 +176,13 @@ class Looker:
             )
         elif "service-deployments" in self._closed:
             self._deployment = None
+
+    def _described(self) -> ServiceDeployment:
+        """Return our service deployment; a view of AWS that lags behind may not know it yet."""
+        try:
+            return self._ecs.observe_deployment(self._arn)
+        except Missing as error:
+            raise HalfAnswer(error.text, code=error.code, request=error.request) from error
 
     def _find_deployment(self, now: float) -> None:
         """Find the service deployment whose target revision carries the N of `ecs-svc/N`.

@@ -18,6 +18,7 @@ from ecs_gpu_deploy.edges.aws.answers import (
     AwsError,
     Denied,
     HalfAnswer,
+    Missing,
     OddAnswer,
     Passing,
     Rejected,
@@ -169,17 +170,22 @@ class Ecs:
         return tuple(sorted(briefs, key=lambda brief: brief.created_at, reverse=True))
 
     def observe_deployment(self, arn: str) -> ServiceDeployment:
-        """Return the service deployment as it is now; one call, raises AwsError."""
-        answer = self._aws.once("ecs", "describe_service_deployments", {"serviceDeploymentArns": [arn]})
-        with reading("ecs.DescribeServiceDeployments"):
+        """Return the service deployment as it is now; one call, raises AwsError, also Missing."""
+        request = "ecs.DescribeServiceDeployments"
+        try:
+            answer = self._aws.once("ecs", "describe_service_deployments", {"serviceDeploymentArns": [arn]})
+        except Rejected as error:
+            if error.code != "InvalidParameterException":
+                raise
+            raise Missing(error.text, code=error.code, request=request) from error
+        with reading(request):
             for item in answer.get("serviceDeployments") or ():
                 found = ServiceDeployment.from_api(item)
                 if found.arn in {arn, ""}:
                     return found
-        raise HalfAnswer(
-            "DescribeServiceDeployments answered without the deployment",
-            request="ecs.DescribeServiceDeployments",
-        )
+            if any(failure.get("reason") == "MISSING" for failure in answer.get("failures") or ()):
+                raise Missing("AWS does not know the service deployment", request=request)
+        raise HalfAnswer("DescribeServiceDeployments answered without the deployment", request=request)
 
     def stop_deployment(self, arn: str) -> None:
         """Ask AWS to stop the service deployment and roll back; raises AwsError.

@@ -28,7 +28,7 @@ def test_an_example_sets_only_inputs_of_its_command(workflow, job, inputs):
         for name, value in inputs.items()
     }
     settings = settings_from(command, inputs=values)
-    assert settings.values["cluster"] == "ki-cluster"
+    assert settings.values.cluster == "ki-cluster"
     assert set(values) - {"command"} <= {option.name for option in OPTIONS if command in option.commands}
 
 

@@ -10,7 +10,7 @@ from ecs_gpu_deploy.inputs.settings import required, settings_from
 
 
 def _value(name, text):
-    return settings_from("deploy", argv={name: [text]}).values[name.replace("-", "_")]
+    return getattr(settings_from("deploy", argv={name: [text]}).values, name.replace("-", "_"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_gpu_requests_that_nobody_knows(text):
 def test_several_images_one_a_line_and_one_a_flag():
     lines = settings_from("deploy", inputs={"image": "rag=repo/rag:1\n\notel=repo/otel:2\n"})
     flags = settings_from("deploy", argv={"image": ["rag=repo/rag:1", "otel=repo/otel:2"]})
-    assert lines.values["image"] == flags.values["image"] == {"rag": "repo/rag:1", "otel": "repo/otel:2"}
+    assert lines.values.image == flags.values.image == {"rag": "repo/rag:1", "otel": "repo/otel:2"}
 
 
 def test_an_image_twice_for_one_container_is_refused():
@@ -81,12 +81,12 @@ def test_an_image_twice_for_one_container_is_refused():
 
 def test_values_keep_their_equal_signs_and_their_emptiness():
     settings = settings_from("deploy", inputs={"environment": "LABEL=^a=b=c\nEMPTY=\nGONE"})
-    assert settings.values["environment"] == {"LABEL": "^a=b=c", "EMPTY": "", "GONE": None}
+    assert settings.values.environment == {"LABEL": "^a=b=c", "EMPTY": "", "GONE": None}
 
 
 def test_command_words_keep_empty_ones():
-    assert _value("command-override", '["--suffix", ""]') == ["--suffix", ""]
-    assert _value("command-override", "serve --name 'a b'") == ["serve", "--name", "a b"]
+    assert _value("command-override", '["--suffix", ""]') == ("--suffix", "")
+    assert _value("command-override", "serve --name 'a b'") == ("serve", "--name", "a b")
 
 
 def test_a_command_that_is_no_list_of_texts_is_refused():
@@ -96,7 +96,7 @@ def test_a_command_that_is_no_list_of_texts_is_refused():
 
 def test_argv_wins_over_inputs_over_the_file_over_the_default():
     def timeout(**sources):
-        return settings_from("deploy", **sources).values["timeout"]
+        return settings_from("deploy", **sources).values.timeout
 
     assert timeout() == 3600
     assert timeout(config={"timeout": 10}) == 10
@@ -105,7 +105,7 @@ def test_argv_wins_over_inputs_over_the_file_over_the_default():
 
 
 def test_an_empty_input_of_the_action_counts_as_not_set_and_an_empty_flag_as_a_mistake():
-    assert settings_from("deploy", inputs={"timeout": "", "cluster": "  "}).values["timeout"] == 3600
+    assert settings_from("deploy", inputs={"timeout": "", "cluster": "  "}).values.timeout == 3600
     with pytest.raises(InvalidInput, match="--cluster is empty"):
         settings_from("deploy", argv={"cluster": [""]})
 
@@ -121,11 +121,11 @@ def test_yaml_values_of_the_file_come_through():
             "set": {"containerDefinitions[0].stopTimeout": 120},
         },
     )
-    assert settings.values["image"] == {"rag": "repo/rag:1"}
-    assert settings.values["environment"] == {"A": "1"}
-    assert settings.values["command_override"] == ["serve", ""]
-    assert settings.values["force_new_deployment"] is False
-    assert settings.values["set"] == {"containerDefinitions[0].stopTimeout": 120}
+    assert settings.values.image == {"rag": "repo/rag:1"}
+    assert settings.values.environment == {"A": "1"}
+    assert settings.values.command_override == ("serve", "")
+    assert settings.values.force_new_deployment is False
+    assert settings.values.set == {"containerDefinitions[0].stopTimeout": 120}
 
 
 @pytest.mark.parametrize("source", ["inputs", "config"])
@@ -138,18 +138,19 @@ def test_an_unknown_name_is_answered_with_the_nearest(source):
 
 def test_what_is_required_is_named():
     with pytest.raises(InvalidInput, match="The cluster is missing"):
-        required(settings_from("deploy"), "cluster", "service")
+        required(settings_from("deploy").values.cluster, "cluster")
+    assert required("ki", "cluster") == "ki"
 
 
 def test_every_default_is_valid_and_every_kind_has_a_reader():
     settings = settings_from("deploy")
     for option in OPTIONS:
         assert option.kind in READERS
-        assert option.field in settings.values
+        assert hasattr(settings.values, option.field)
 
 
 def test_the_three_endings_default_to_leave():
     settings = settings_from("deploy")
     for option in ("on_timeout", "on_failure", "on_cancel"):
-        assert settings.values[option] == "leave"
-    assert settings.values["force_new_deployment"] is True
+        assert getattr(settings.values, option) == "leave"
+    assert settings.values.force_new_deployment is True

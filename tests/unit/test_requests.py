@@ -1,10 +1,11 @@
 """The requests of the commands: typed, complete, and refused with the input's name before anything else."""
 
+import json
 import sys
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
 import mypy.api
 import pytest
@@ -51,7 +52,7 @@ MOST = {
     "role-chain": "arn:aws:iam::123456789012:role/deploy",
     "allowed-account-ids": "123456789012",
     "task": "1, 2",
-    "secrets": "A=arn:b",
+    "secrets": "B=arn:b",
     "set": "a.b: 1",
     "health-check": "retries: 3",
     "service-deployment": "arn:aws:ecs:eu-central-1:123456789012:service-deployment/c/s/d",
@@ -66,6 +67,8 @@ def _given(command):
 @pytest.fixture(autouse=True)
 def _folder_with_a_dockerfile(tmp_path, monkeypatch):
     (tmp_path / "Dockerfile").touch()
+    container = {"name": "rag", "image": "x:1"}
+    (tmp_path / "td.json").write_text(json.dumps({"family": "f", "containerDefinitions": [container]}))
     monkeypatch.chdir(tmp_path)
 
 
@@ -95,9 +98,50 @@ def wrong_types(value, wanted, where=""):
             for field in fields(wanted)
             for wrong in wrong_types(getattr(value, field.name), hints[field.name], f"{where}.{field.name}")
         ]
-    if wanted is typing.Any or (wanted is float and type(value) is int):
+    if wanted is float and type(value) is int:
         return []
     return [] if type(value) is wanted or (wanted is str and isinstance(value, str)) else [where]
+
+
+def dataclasses_in(wanted):
+    """Give every dataclass that a type is made of, with the fields' types, down to the last."""
+    for part in typing.get_args(wanted):
+        yield from dataclasses_in(part)
+    if is_dataclass(wanted):
+        hints = typing.get_type_hints(wanted, vars(sys.modules[wanted.__module__]))
+        yield wanted, hints
+        for hint in hints.values():
+            yield from dataclasses_in(hint)
+
+
+def loose_parts(wanted):
+    """Name the dataclasses that can change, and the fields that may be anything."""
+    found = {kind.__name__ for kind, _ in dataclasses_in(wanted) if not kind.__dataclass_params__.frozen}
+    for kind, hints in dataclasses_in(wanted):
+        found |= {f"{kind.__name__}.{name}" for name, hint in hints.items() if "typing.Any" in repr(hint)}
+    return found
+
+
+@pytest.mark.parametrize("check", [*CHECKS.values(), checks.run_options, checks.check_role, settings_from])
+def test_nothing_in_a_request_changes_or_is_of_any_type(check):
+    wanted = typing.get_type_hints(check)["return"]
+    assert len(list(dataclasses_in(wanted))) > 0
+    assert loose_parts(wanted) == set()
+
+
+@dataclass
+class Loose:
+    commit: typing.Any
+    values: Mapping[str, list[typing.Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    inner: tuple[Loose | None, ...]
+
+
+def test_what_is_loose_is_found_however_deep():
+    assert loose_parts(Request) == {"Loose", "Loose.commit", "Loose.values"}
 
 
 @pytest.mark.parametrize("command", CHECKS)
@@ -133,6 +177,26 @@ def test_every_field_has_the_type_that_is_written(command, given):
         ("run-task", {"capacity-providers": "gpu=x"}, "capacity-providers"),
         ("run-task", {"capacity-providers": "gpu", "launch-type": "ec2"}, "launch-type"),
         ("watch", {"service-deployment": "42"}, "service-deployment"),
+        ("deploy", {"tags": "aws:x=1"}, "aws:x"),
+        ("run-task", {"tags": "AWS:x=1"}, "AWS:x"),
+        ("deploy", {"set": "'x[?name==': 1"}, "The path 'x[?name=='"),
+        ("deploy", {"set": "revision: 1"}, "revision"),
+        ("deploy", {"health-check": "intervall: 3"}, "intervall"),
+        ("deploy", {"environment": "A=1", "secrets": "A=arn"}, "'A'"),
+        ("deploy", {"task-definition": "td.json", "container": "nope"}, "'nope'"),
+        ("deploy", {"task-definition": "td.json", "log-options": "foo=bar"}, "logConfiguration"),
+        ("deploy", {"task-definition": "td.json", "health-check": "interval: 3"}, "health check"),
+        ("deploy", {"task-definition": "td.json", "set": "volumes[3].name: a"}, "volumes"),
+        ("deploy", {"cluster": ""}, "The cluster is missing"),
+        ("deploy", {"service": ""}, "The service is missing"),
+        ("rollback", {"cluster": ""}, "The cluster is missing"),
+        ("rollback", {"service": ""}, "The service is missing"),
+        ("history", {"cluster": ""}, "The cluster is missing"),
+        ("history", {"service": ""}, "The service is missing"),
+        ("watch", {"cluster": ""}, "The cluster is missing"),
+        ("watch", {"service": ""}, "The service is missing"),
+        ("run-task", {"cluster": ""}, "The cluster is missing"),
+        ("push", {"repository": ""}, "The repository is missing"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_name(command, inputs, name):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import Any
 
-from ecs_gpu_deploy.core.definition.overrides import Overrides
+from ecs_gpu_deploy.core.definition.overrides import Overrides, check_overrides, check_tag_names, rendered
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
 from ecs_gpu_deploy.core.definition.task_definition import read_task_definition
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
@@ -26,6 +25,7 @@ from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.requests import (
     BatchOptions,
     BuildOptions,
+    CapacityShare,
     DefinitionSource,
     DeployRequest,
     HistoryRequest,
@@ -34,9 +34,11 @@ from ecs_gpu_deploy.inputs.requests import (
     RunOptions,
     RunTaskRequest,
     TaskOverrides,
+    TaskVolume,
     WatchRequest,
 )
 from ecs_gpu_deploy.inputs.settings import Settings, required
+from ecs_gpu_deploy.inputs.values import Values
 
 _ALL_DEPLOYMENTS = 1000
 _DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
@@ -47,107 +49,115 @@ _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
 
 def check_deploy(settings: Settings) -> DeployRequest:
     """Return what deploy is asked to do."""
-    required(settings, "cluster", "service")
     values = settings.values
+    required(values.cluster, "cluster")
+    required(values.service, "service")
+    overrides, source = _overrides(values), _source(values.task_definition)
+    if source.document is not None:
+        rendered(source.document, overrides)
     return DeployRequest(
-        cluster=values["cluster"],
-        services=values["services"],
-        overrides=_overrides(values),
-        source=_source(values["task_definition"] or ""),
-        build=_build(values) if values["context"] or values["repository"] else None,
-        pin=values["pin"],
-        platform=values["platforms"].split(",")[0].strip(),
-        ongoing=values["ongoing"],
-        force_new_deployment=values["force_new_deployment"],
-        parallel=values["parallel"],
-        commit=values["commit"] or "",
-        keep_revisions=values["keep_revisions"],
+        cluster=values.cluster,
+        services=values.services,
+        overrides=overrides,
+        source=source,
+        build=_build(values) if values.context or values.repository else None,
+        pin=values.pin,
+        platform=values.platforms.split(",")[0].strip(),
+        ongoing=values.ongoing,
+        force_new_deployment=values.force_new_deployment,
+        parallel=values.parallel,
+        commit=values.commit,
+        keep_revisions=values.keep_revisions,
         rollout=_rollout(settings),
     )
 
 
 def check_rollback(settings: Settings) -> RollbackRequest:
     """Return what rollback is asked to do."""
-    required(settings, "cluster", "service")
     values = settings.values
+    required(values.cluster, "cluster")
+    required(values.service, "service")
     return RollbackRequest(
-        cluster=values["cluster"],
-        service=values["service"],
-        target=target_from(values["to"]),
-        reason=values["reason"] or "",
-        supersede=values["supersede"],
-        force=values["force"],
-        keep_revisions=values["keep_revisions"],
+        cluster=values.cluster,
+        service=values.service,
+        target=target_from(values.to),
+        reason=values.reason,
+        supersede=values.supersede,
+        force=values.force,
+        keep_revisions=values.keep_revisions,
         rollout=_rollout(settings),
     )
 
 
 def check_run_task(settings: Settings) -> RunTaskRequest:
     """Return what run-task is asked to do."""
-    required(settings, "cluster")
     values = settings.values
+    required(values.cluster, "cluster")
     _check_what_to_run(values)
-    if values["count"] > MOST:
-        raise InvalidInput(f"count is {values['count']}, and a batch has at most {MOST} tasks.")
-    if values["capacity_providers"] and values["launch_type"]:
+    if values.count > MOST:
+        raise InvalidInput(f"count is {values.count}, and a batch has at most {MOST} tasks.")
+    if values.capacity_providers and values.launch_type:
         raise InvalidInput("launch-type and capacity-providers exclude each other.", hint="Leave one out.")
-    strategy = tuple(_capacity_provider(line) for line in values["capacity_providers"] or ())
-    if values["security_groups"] and not values["subnets"] and not values["service"]:
+    strategy = tuple(_capacity_share(line) for line in values.capacity_providers)
+    if values.security_groups and not values.subnets and not values.service:
         raise InvalidInput("security-groups without subnets.", hint="Give subnets as well, or service.")
     overrides = _task_overrides(values)
-    tags = _assigned(values["tags"] or {}, "tags")
-    volume = _volume(values["volume"]) if values["volume"] else None
-    if values["started_by"] and not _STARTED_BY.fullmatch(values["started_by"]):
+    check_tag_names(values.tags)
+    tags = _assigned(values.tags, "tags")
+    volume = _volume(values.volume) if values.volume else None
+    if values.started_by and not _STARTED_BY.fullmatch(values.started_by):
         raise InvalidInput(
-            f"started-by is {values['started_by'][:60]!r}.",
+            f"started-by is {values.started_by[:60]!r}.",
             hint="At most 128 letters, digits, hyphens, slashes and underscores are meant.",
         )
     return RunTaskRequest(
-        cluster=values["cluster"],
-        service=values["service"] or "",
-        task_definition=values["task_definition"] or "",
-        count=values["count"],
-        waits=values["wait"],
+        cluster=values.cluster,
+        service=values.service,
+        task_definition=values.task_definition,
+        count=values.count,
+        waits=values.wait,
         overrides=overrides,
-        subnets=values["subnets"] or (),
-        security_groups=values["security_groups"] or (),
-        assign_public_ip=values["assign_public_ip"],
-        launch_type=(values["launch_type"] or "").upper(),
+        subnets=values.subnets,
+        security_groups=values.security_groups,
+        assign_public_ip=values.assign_public_ip,
+        launch_type=(values.launch_type or "").upper(),
         strategy=strategy,
         tags=tags,
         volume=volume,
-        started_by=values["started_by"] or "",
-        client_token=values["client_token"] or "",
+        started_by=values.started_by,
+        client_token=values.client_token,
         batch=BatchOptions(
-            wait=_wait(settings), on_timeout=values["on_timeout"], on_cancel=values["on_cancel"]
+            wait=_wait(settings),
+            on_timeout="stop" if values.on_timeout == "stop" else "leave",
+            on_cancel="stop" if values.on_cancel == "stop" else "leave",
         ),
     )
 
 
 def check_push(settings: Settings) -> PushRequest:
     """Return what push is asked to do."""
-    required(settings, "repository")
+    required(settings.values.repository, "repository")
     return PushRequest(build=_build(settings.values))
 
 
 def check_watch(settings: Settings) -> WatchRequest:
     """Return what watch is asked to do."""
-    required(settings, "cluster")
     values = settings.values
-    arn = values["service_deployment"] or ""
-    if not values["task"] and not values["started_by"]:
-        required(settings, "service")
+    required(values.cluster, "cluster")
+    arn = values.service_deployment
+    if not values.task and not values.started_by:
+        required(values.service, "service")
         if arn and not _SERVICE_DEPLOYMENT.fullmatch(arn):
             raise InvalidInput(
                 f"service-deployment is {arn[:100]!r}, which is no ARN of one.",
                 hint="It is …:service-deployment/CLUSTER/SERVICE/ID.",
             )
     return WatchRequest(
-        cluster=values["cluster"],
-        service=values["service"] or "",
+        cluster=values.cluster,
+        service=values.service,
         service_deployment=arn,
-        tasks=values["task"] or (),
-        started_by=values["started_by"] or "",
+        tasks=values.task,
+        started_by=values.started_by,
         rollout=_rollout(settings),
         # on-timeout and on-cancel of watch are about a deployment: tasks that it did not start are left.
         batch=BatchOptions(wait=_wait(settings), on_timeout="leave", on_cancel="leave"),
@@ -156,13 +166,14 @@ def check_watch(settings: Settings) -> WatchRequest:
 
 def check_history(settings: Settings) -> HistoryRequest:
     """Return what history is asked to show."""
-    required(settings, "cluster", "service")
     values = settings.values
+    required(values.cluster, "cluster")
+    required(values.service, "service")
     return HistoryRequest(
-        cluster=values["cluster"],
-        service=values["service"],
-        limit=_ALL_DEPLOYMENTS if values["all"] else values["limit"],
-        output=values["output"],
+        cluster=values.cluster,
+        service=values.service,
+        limit=_ALL_DEPLOYMENTS if values.all else values.limit,
+        output=values.output,
     )
 
 
@@ -171,14 +182,14 @@ def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
     values = settings.values
     return RunOptions(
         command=settings.command,
-        cluster=values["cluster"] or "",
-        service=values["service"] or "",
-        region=values["region"] or "",
-        result_file=values["result_file"] or result_file,
-        debug=values["debug"],
-        gpu_hourly_cost=values["gpu_hourly_cost"],
-        timeout=values["timeout"],
-        prints_document=settings.command == "history" and values["output"] == "json",
+        cluster=values.cluster,
+        service=values.service,
+        region=values.region,
+        result_file=values.result_file or result_file,
+        debug=values.debug,
+        gpu_hourly_cost=values.gpu_hourly_cost,
+        timeout=values.timeout,
+        prints_document=settings.command == "history" and values.output == "json",
     )
 
 
@@ -186,27 +197,27 @@ def check_role(settings: Settings) -> RoleWish:
     """Return whose credentials are wanted, checked as far as that goes without STS."""
     values = settings.values
     wish = RoleWish(
-        role_arn=values["role_to_assume"] or "",
-        chain=values["role_chain"] or (),
-        session_name=values["role_session_name"],
-        duration=int(values["role_duration"]),
-        external_id=values["role_external_id"] or "",
-        session_policy=values["role_session_policy"] or "",
-        audience=values["audience"] or "",
-        allowed_accounts=values["allowed_account_ids"] or (),
+        role_arn=values.role_to_assume,
+        chain=values.role_chain,
+        session_name=values.role_session_name,
+        duration=int(values.role_duration),
+        external_id=values.role_external_id,
+        session_policy=values.role_session_policy,
+        audience=values.audience,
+        allowed_accounts=values.allowed_account_ids,
     )
-    wish.check(values["region"] or "")
+    wish.check(values.region)
     return wish
 
 
 def _wait(settings: Settings) -> WaitOptions:
     values = settings.values
     return WaitOptions(
-        timeout=values["timeout"],
+        timeout=values.timeout,
         timeout_given="timeout" in settings.given,
-        poll_interval=values["poll_interval"],
+        poll_interval=values.poll_interval,
         poll_interval_given="poll-interval" in settings.given,
-        placement_timeout=values["placement_timeout"],
+        placement_timeout=values.placement_timeout,
         placement_timeout_given="placement-timeout" in settings.given,
     )
 
@@ -215,58 +226,56 @@ def _rollout(settings: Settings) -> RolloutOptions:
     values = settings.values
     return RolloutOptions(
         wait=_wait(settings),
-        on_timeout=values["on_timeout"],
-        on_failure=values["on_failure"],
-        on_cancel=values["on_cancel"],
-        phase_deadlines=values["phase_deadlines"] or {},
-        crash_loop_threshold=values["crash_loop_threshold"],
-        settle=values["settle"],
-        allow_desired_zero=values["allow_desired_zero"],
+        on_timeout="rollback" if values.on_timeout == "rollback" else "leave",
+        on_failure=values.on_failure,
+        on_cancel="rollback" if values.on_cancel == "rollback" else "leave",
+        phase_deadlines=values.phase_deadlines,
+        crash_loop_threshold=values.crash_loop_threshold,
+        settle=values.settle,
+        allow_desired_zero=values.allow_desired_zero,
     )
 
 
 # The task definition
 
 
-def _check_sizes(values: Mapping[str, Any]) -> None:
+def _check_sizes(values: Values) -> None:
     for option, size, read, wanted in (
-        ("task-cpu", values["task_cpu"], cpu_units, "CPU units (4096) or vCPU (4 vCPU)"),
-        ("task-memory", values["task_memory"], memory_mib, "MiB (16384) or GB (16 GB)"),
+        ("task-cpu", values.task_cpu, cpu_units, "CPU units (4096) or vCPU (4 vCPU)"),
+        ("task-memory", values.task_memory, memory_mib, "MiB (16384) or GB (16 GB)"),
     ):
-        if size is not None and not read(size):
+        if size and not read(size):
             raise InvalidInput(f"{option} is {size[:60]!r}.", hint=f"{wanted} are meant.")
 
 
-def _overrides(values: Mapping[str, Any]) -> Overrides:
+def _overrides(values: Values) -> Overrides:
     _check_sizes(values)
-    gpu, sharing = values["gpu"], values["gpu_sharing"]
+    gpu, sharing = values.gpu, values.gpu_sharing
     if gpu is not None and sharing is not None:
         raise InvalidInput("gpu and gpu-sharing exclude each other.", hint="Leave one of them out.")
-    return Overrides(
-        container=values["container"] or "",
-        images=values["image"] or {},
-        environment=values["environment"] or {},
-        secrets=values["secrets"] or {},
-        command=_tuple(values["command_override"]),
-        entry_point=_tuple(values["entry_point"]),
-        container_cpu=values["cpu"],
-        container_memory=values["memory"],
-        container_memory_reservation=values["memory_reservation"],
+    overrides = Overrides(
+        container=values.container,
+        images=values.image,
+        environment=values.environment,
+        secrets=values.secrets,
+        command=values.command_override,
+        entry_point=values.entry_point,
+        container_cpu=values.cpu,
+        container_memory=values.memory,
+        container_memory_reservation=values.memory_reservation,
         gpu=gpu if sharing is None else sharing,
-        health_check=values["health_check"] or {},
-        log_options=values["log_options"] or {},
-        docker_labels=values["docker_labels"] or {},
-        cpu=values["task_cpu"],
-        memory=values["task_memory"],
-        task_role_arn=values["task_role_arn"],
-        execution_role_arn=values["execution_role_arn"],
-        tags=values["tags"] or {},
-        assignments=values["set"] or {},
+        health_check=values.health_check,
+        log_options=values.log_options,
+        docker_labels=values.docker_labels,
+        cpu=values.task_cpu or None,
+        memory=values.task_memory or None,
+        task_role_arn=values.task_role_arn or None,
+        execution_role_arn=values.execution_role_arn or None,
+        tags=values.tags,
+        assignments=values.set,
     )
-
-
-def _tuple(words: Iterable[str] | None) -> tuple[str, ...] | None:
-    return None if words is None else tuple(words)
+    check_overrides(overrides)
+    return overrides
 
 
 def _is_file(source: str) -> bool:
@@ -292,50 +301,50 @@ def _source(source: str) -> DefinitionSource:
 # The image
 
 
-def _build(values: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> BuildOptions:
+def _build(values: Values, environment: Mapping[str, str] = os.environ) -> BuildOptions:
     """Return what to build, as far as that shows without AWS and Docker."""
-    if values["image"]:
+    if values.image:
         raise InvalidInput(
             "image is given, and so is something to build it from.",
             hint="Leave out image to build, or context and repository to deploy the image as it is.",
         )
-    if values["image_tag"]:
-        checked_tag(values["image_tag"], option="image-tag")
-    for tag in values["extra_tags"] or ():
+    if values.image_tag:
+        checked_tag(values.image_tag, option="image-tag")
+    for tag in values.extra_tags:
         checked_tag(tag, option="extra-tags")
-    if values["repository"]:
-        Repository.of_input(values["repository"], region="")
-    folder = values["context"] or "."
-    _check_dockerfile(folder, values["dockerfile"])
-    secret_files = values["build_secret_files"] or {}
+    if values.repository:
+        Repository.of_input(values.repository, region="")
+    folder = values.context or "."
+    _check_dockerfile(folder, values.dockerfile)
+    secret_files = values.build_secret_files
     for path in secret_files.values():
         if not Path(path).is_file():
             raise InvalidInput(f"There is no file {path!r} for build-secret-files.", hint="Check its path.")
     return BuildOptions(
-        repository=values["repository"] or "",
-        image_tag=values["image_tag"] or "",
-        extra_tags=values["extra_tags"] or (),
-        push_latest=values["push_latest"],
+        repository=values.repository,
+        image_tag=values.image_tag,
+        extra_tags=values.extra_tags,
+        push_latest=values.push_latest,
         folder=folder,
-        dockerfile=values["dockerfile"] or "",
-        target=values["target"] or "",
-        platforms=tuple(part.strip() for part in values["platforms"].split(",") if part.strip()),
-        arguments=values["build_args"] or {},
-        secrets=_secret_values(values["build_secrets"] or {}, environment),
+        dockerfile=values.dockerfile,
+        target=values.target,
+        platforms=tuple(part.strip() for part in values.platforms.split(",") if part.strip()),
+        arguments=values.build_args,
+        secrets=_secret_values(values.build_secrets, environment),
         secret_files=secret_files,
-        network=values["build_network"] or "",
-        cache=values["cache"],
-        cache_image=values["cache_image"] or "",
-        provenance=values["provenance"],
-        rebuild=values["rebuild"],
-        create_repository=values["create_repository"],
-        restore_archived=values["restore_archived"],
-        fail_on_severity=values["fail_on_severity"],
-        scan_timeout=values["scan_timeout"],
+        network=values.build_network,
+        cache=values.cache,
+        cache_image=values.cache_image,
+        provenance=values.provenance,
+        rebuild=values.rebuild,
+        create_repository=values.create_repository,
+        restore_archived=values.restore_archived,
+        fail_on_severity=values.fail_on_severity,
+        scan_timeout=values.scan_timeout,
     )
 
 
-def _check_dockerfile(folder: str, given: str | None) -> None:
+def _check_dockerfile(folder: str, given: str) -> None:
     if "://" in folder:
         return
     if not Path(folder).is_dir():
@@ -364,9 +373,9 @@ def _secret_values(secrets: Mapping[str, str | None], environment: Mapping[str, 
 # A batch
 
 
-def _check_what_to_run(values: Mapping[str, Any]) -> None:
-    name = values["task_definition"] or ""
-    if not name and not values["service"]:
+def _check_what_to_run(values: Values) -> None:
+    name = values.task_definition
+    if not name and not values.service:
         raise InvalidInput(
             "Neither task-definition nor service says what to run.",
             hint="Give task-definition (a family means its newest revision), or service.",
@@ -378,29 +387,29 @@ def _check_what_to_run(values: Mapping[str, Any]) -> None:
         )
 
 
-def _capacity_provider(line: str) -> dict[str, str | int]:
+def _capacity_share(line: str) -> CapacityShare:
     name, equals, weight = line.partition("=")
     if not name.strip() or (equals and not re.fullmatch(r"\s*\d{1,4}\s*", weight, re.ASCII)):
         raise InvalidInput(
             f"capacity-providers has the line {line[:60]!r}.", hint="NAME or NAME=WEIGHT is meant."
         )
-    return {"capacityProvider": name.strip(), "weight": int(weight) if equals else 1}
+    return CapacityShare(capacity_provider=name.strip(), weight=int(weight) if equals else 1)
 
 
-def _task_overrides(values: Mapping[str, Any]) -> TaskOverrides:
+def _task_overrides(values: Values) -> TaskOverrides:
     _check_sizes(values)
     return TaskOverrides(
-        container=values["container"] or "",
-        command=_tuple(values["command_override"]),
-        environment=_assigned(values["environment"] or {}, "environment"),
-        container_cpu=values["cpu"],
-        container_memory=values["memory"],
-        container_memory_reservation=values["memory_reservation"],
-        gpu=values["gpu"],
-        cpu=str(cpu_units(values["task_cpu"]) or ""),
-        memory=str(memory_mib(values["task_memory"]) or ""),
-        task_role_arn=values["task_role_arn"] or "",
-        execution_role_arn=values["execution_role_arn"] or "",
+        container=values.container,
+        command=values.command_override,
+        environment=_assigned(values.environment, "environment"),
+        container_cpu=values.cpu,
+        container_memory=values.memory,
+        container_memory_reservation=values.memory_reservation,
+        gpu=values.gpu,
+        cpu=str(cpu_units(values.task_cpu) or ""),
+        memory=str(memory_mib(values.task_memory) or ""),
+        task_role_arn=values.task_role_arn,
+        execution_role_arn=values.execution_role_arn,
     )
 
 
@@ -417,13 +426,13 @@ def _assigned(assignments: Mapping[str, str | None], option: str) -> dict[str, s
     return values
 
 
-def _volume(given: Mapping[str, Any]) -> dict[str, object]:
-    rest = dict(given)
-    name = rest.pop("name", None)
-    if not isinstance(name, str) or not name or "roleArn" not in rest:
+def _volume(given: Mapping[str, object]) -> TaskVolume:
+    name, role = given.get("name"), given.get("roleArn")
+    if not isinstance(name, str) or not name or not isinstance(role, str):
         raise InvalidInput(
             "volume needs name and roleArn.",
             hint="name is the volume's in the task definition (configuredAtLaunch), roleArn the role with "
             "which ECS manages EBS volumes.",
         )
-    return {"name": name, "managedEBSVolume": rest}
+    settings = {key: value for key, value in given.items() if key not in {"name", "roleArn"}}
+    return TaskVolume(name=name, role_arn=role, settings=settings)

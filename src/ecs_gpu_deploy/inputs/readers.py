@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from ecs_gpu_deploy.core.capacity.gpus import HINT, GpuRequest
 from ecs_gpu_deploy.core.document import document
@@ -192,11 +192,11 @@ def _images(_option: Option, texts: tuple[str, ...]) -> dict[str, str]:
     return result
 
 
-def _words(option: Option, texts: tuple[str, ...]) -> list[str]:
+def _words(option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
     text = texts[-1].strip()
     if not text.startswith("["):
         try:
-            return shlex.split(text)
+            return tuple(shlex.split(text))
         except ValueError as error:
             raise _invalid(option, texts[-1], f"splittable as a shell does ({error})") from error
     try:
@@ -205,10 +205,10 @@ def _words(option: Option, texts: tuple[str, ...]) -> list[str]:
         raise _invalid(option, texts[-1], "a JSON list of texts") from error
     if not all(isinstance(word, str) for word in words):
         raise _invalid(option, texts[-1], "a JSON list of texts")
-    return cast("list[str]", words)
+    return tuple(words)
 
 
-def _mapping(option: Option, texts: tuple[str, ...]) -> dict[str, Any]:
+def _mapping(option: Option, texts: tuple[str, ...]) -> dict[str, object]:
     value = document(texts[-1], name=option.name)
     if not isinstance(value, dict):
         raise _invalid(option, texts[-1], "a mapping in YAML or JSON")
@@ -238,3 +238,12 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "words": _words,
     "mapping": _mapping,
 }
+
+
+ABSENT: Mapping[str, object] = {
+    **dict.fromkeys(("text", "policy"), ""),
+    **dict.fromkeys(("boolean", "flag"), False),
+    **{kind: {} for kind in ("deadlines", "assignments", "images", "pairs", "mapping")},
+    **dict.fromkeys(("lines", "names", "accounts"), ()),
+}
+"""What an option of a kind is where nobody gave it; None for the kinds that are not here."""

@@ -133,8 +133,28 @@ class TaskOverrides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityShare:
+    """A capacity provider and its weight among those of a batch."""
+
+    capacity_provider: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskVolume:
+    """An EBS volume that RunTask makes for the volume `name` of the task definition, in ECS's `role_arn`.
+
+    `settings` are the other members of `managedEBSVolume`, as the API has them.
+    """
+
+    name: str
+    role_arn: str
+    settings: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunTaskRequest:
-    """Run `count` tasks as a batch. `strategy` and `volume` are members of RunTask as the API has them."""
+    """Run `count` tasks as a batch."""
 
     cluster: str
     service: str
@@ -146,9 +166,9 @@ class RunTaskRequest:
     security_groups: tuple[str, ...]
     assign_public_ip: bool
     launch_type: str
-    strategy: tuple[Mapping[str, str | int], ...]
+    strategy: tuple[CapacityShare, ...]
     tags: Mapping[str, str]
-    volume: Mapping[str, object] | None
+    volume: TaskVolume | None
     started_by: str
     client_token: str
     batch: BatchOptions

@@ -16,18 +16,19 @@ from typing import Any
 
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import BY_NAME, OPTIONS, Option
-from ecs_gpu_deploy.inputs.readers import READERS
+from ecs_gpu_deploy.inputs.readers import ABSENT, READERS
+from ecs_gpu_deploy.inputs.values import Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every option with its checked value: text, number, bool, mapping or tuple; absent is None.
+    """Every option with its checked value.
 
     `given` names the options whose value somebody chose, other than the default.
     """
 
     command: str
-    values: Mapping[str, Any]
+    values: Values
     given: frozenset[str] = frozenset()
 
 
@@ -55,13 +56,13 @@ def settings_from(
         batch = command == "run-task" and known_option.batch_choices
         option = replace(known_option, choices=known_option.batch_choices) if batch else known_option
         texts = _texts_of(option, argv, inputs, config)
-        values[option.field] = READERS[option.kind](option, texts) if texts else None
+        values[option.field] = READERS[option.kind](option, texts) if texts else ABSENT.get(option.kind)
         # The action hands over the defaults of its inputs as if somebody had written them.
         if texts and (option.name in argv or texts != (option.default,)):
             chosen.add(option.name)
-    values["services"] = values["service"] or ()
-    values["service"] = next(iter(values["services"]), None)
-    return Settings(command=command, values=values, given=frozenset(chosen))
+    values["services"] = values["service"]
+    values["service"] = next(iter(values["services"]), "")
+    return Settings(command=command, values=Values(**values), given=frozenset(chosen))
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
@@ -76,15 +77,15 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     )
 
 
-def required(settings: Settings, *names: str) -> None:
-    """Raise InvalidInput for the first of the options *names* that has no value."""
-    for name in names:
-        if settings.values[BY_NAME[name].field] is None:
-            raise InvalidInput(
-                f"The {name} is missing.",
-                hint=f"Set the input {name} (flag --{name}); an input from an empty variable or secret "
-                "counts as not set.",
-            )
+def required(value: str, name: str) -> str:
+    """Return the *value* of the option *name*; InvalidInput where nobody gave it."""
+    if not value:
+        raise InvalidInput(
+            f"The {name} is missing.",
+            hint=f"Set the input {name} (flag --{name}); an input from an empty variable or secret "
+            "counts as not set.",
+        )
+    return value
 
 
 def _texts_of(

@@ -30,13 +30,20 @@ def run_task_parameters(
     if request.tags:
         parameters["tags"] = [{"key": key, "value": value} for key, value in request.tags.items()]
     if request.volume:
-        parameters["volumeConfigurations"] = [request.volume]
+        volume = request.volume
+        managed = {"roleArn": volume.role_arn, **volume.settings}
+        parameters["volumeConfigurations"] = [{"name": volume.name, "managedEBSVolume": managed}]
     return parameters
 
 
 def _placement(request: RunTaskRequest, launch: LaunchSettings | None) -> dict[str, Any]:
     if request.strategy:
-        return {"capacityProviderStrategy": list(request.strategy)}
+        return {
+            "capacityProviderStrategy": [
+                {"capacityProvider": share.capacity_provider, "weight": share.weight}
+                for share in request.strategy
+            ]
+        }
     if request.launch_type:
         return {"launchType": request.launch_type}
     if launch is None:

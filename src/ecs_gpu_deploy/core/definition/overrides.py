@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
-from ecs_gpu_deploy.core.definition.paths import Member, assign, path_from_text
+from ecs_gpu_deploy.core.defaults import HEALTH_CHECK
+from ecs_gpu_deploy.core.definition.paths import Member, Path, assign, path_from_text
 from ecs_gpu_deploy.core.definition.task_definition import READ_ONLY, container_definition, container_named
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.errors import InvalidInput
@@ -39,7 +40,7 @@ class Overrides:
     container_memory: int | None = None
     container_memory_reservation: int | None = None
     gpu: GpuRequest | None = None
-    health_check: Mapping[str, Any] = field(default_factory=dict)
+    health_check: Mapping[str, object] = field(default_factory=dict)
     log_options: Mapping[str, str | None] = field(default_factory=dict)
     docker_labels: Mapping[str, str | None] = field(default_factory=dict)
     cpu: str | None = None
@@ -47,7 +48,37 @@ class Overrides:
     task_role_arn: str | None = None
     execution_role_arn: str | None = None
     tags: Mapping[str, str | None] = field(default_factory=dict)
-    assignments: Mapping[str, Any] = field(default_factory=dict)
+    assignments: Mapping[str, object] = field(default_factory=dict)
+
+
+def check_overrides(overrides: Overrides) -> None:
+    """Raise `InvalidInput` for what is wrong in itself, whatever the task definition is."""
+    check_tag_names(overrides.tags)
+    _check_environment(overrides)
+    unknown = [name for name in overrides.health_check if name not in {"command", *HEALTH_CHECK}]
+    if unknown:
+        raise InvalidInput(
+            f"health-check has {unknown[0]!r}, which no health check has.",
+            hint=f"It has {', '.join(('command', *HEALTH_CHECK))}.",
+        )
+    for image in overrides.images.values():
+        ImageReference.from_text(image)
+    for text in overrides.assignments:
+        _path(text)
+
+
+def check_tag_names(tags: Mapping[str, object]) -> None:
+    """Raise `InvalidInput` for a tag that nobody may set (API Reference, Tag)."""
+    for name in tags:
+        if name.lower().startswith("aws:"):
+            raise InvalidInput(f"The tag {name!r} cannot be set: aws: is AWS's own name space.")
+
+
+def _path(text: str) -> Path:
+    path = path_from_text(text)
+    if isinstance(path[0], Member) and path[0].name in READ_ONLY:
+        raise InvalidInput(f"The path {text!r} leads to {path[0].name}, which only AWS sets.")
+    return path
 
 
 def rendered(task_definition: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
@@ -67,15 +98,26 @@ def rendered(task_definition: Mapping[str, Any], overrides: Overrides) -> dict[s
         "executionRoleArn": overrides.execution_role_arn,
     }
     result.update({member: value for member, value in sizes_and_roles.items() if value is not None})
+    check_tag_names(overrides.tags)
     _merge_list(result, "tags", "key", "value", overrides.tags)
     for text, value in overrides.assignments.items():
-        path = path_from_text(text)
-        if isinstance(path[0], Member) and path[0].name in READ_ONLY:
-            raise InvalidInput(f"The path {text!r} leads to {path[0].name}, which only AWS sets.")
+        path = _path(text)
         if text in {"cpu", "memory"} and _is_whole(value):
             value = str(value)  # noqa: PLW2901  (the task's sizes are text in the API)
         assign(result, path, value)
     return result
+
+
+def _check_environment(overrides: Overrides) -> None:
+    both = sorted(
+        name
+        for name, value in overrides.environment.items()
+        if value is not None and overrides.secrets.get(name) is not None
+    )
+    if both:
+        raise InvalidInput(
+            f"{both[0]!r} is given as an environment variable and as a secret; ECS allows one."
+        )
 
 
 def _set_images(task_definition: dict[str, Any], overrides: Overrides) -> None:
@@ -114,15 +156,7 @@ def _touches_a_container(overrides: Overrides) -> bool:
 
 
 def _set_container(container: dict[str, Any], overrides: Overrides) -> None:
-    both = sorted(
-        name
-        for name, value in overrides.environment.items()
-        if value is not None and overrides.secrets.get(name) is not None
-    )
-    if both:
-        raise InvalidInput(
-            f"{both[0]!r} is given as an environment variable and as a secret; ECS allows one."
-        )
+    _check_environment(overrides)
     # A name is a variable or a secret, never both: what is set here leaves the other list.
     moved_to_secrets = {name: None for name, source in overrides.secrets.items() if source is not None}
     moved_to_environment = {name: None for name, value in overrides.environment.items() if value is not None}
@@ -196,8 +230,6 @@ def _merge_list(
     for name in changes:
         if not name:
             raise InvalidInput(f"A name in {member} is empty.")
-        if member == "tags" and name.lower().startswith("aws:"):
-            raise InvalidInput(f"The tag {name!r} cannot be set: aws: is AWS's own name space.")
     present = owner.get(member) or []
     merged: list[Any] = []
     done: set[str] = set()

@@ -1,0 +1,196 @@
+"""The typed values of the options: of the types that the readers give, each in its own field of a request."""
+
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+
+import mypy.api
+import pytest
+
+from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
+from ecs_gpu_deploy.core.past.revisions import Target
+from ecs_gpu_deploy.inputs import checks
+from ecs_gpu_deploy.inputs.options import BUILD, OPTIONS
+from ecs_gpu_deploy.inputs.readers import ABSENT, READERS
+from ecs_gpu_deploy.inputs.settings import settings_from
+from ecs_gpu_deploy.inputs.values import Values
+
+CHECKS = {
+    "deploy": checks.check_deploy,
+    "history": checks.check_history,
+    "push": checks.check_push,
+    "rollback": checks.check_rollback,
+    "run-task": checks.check_run_task,
+    "watch": checks.check_watch,
+}
+
+
+def read_type(option):
+    """Return the type of an option's value: its reader's, its choices, with None where it may be absent."""
+    if option.name == "service":
+        return str
+    kind = typing.get_type_hints(READERS[option.kind])["return"]
+    if option.kind == "choice":
+        kind = typing.Literal[tuple(dict.fromkeys(option.choices + option.batch_choices))]
+    if typing.get_origin(kind) is dict:
+        kind = Mapping[typing.get_args(kind)]
+    return kind if option.default or option.kind in ABSENT else kind | None
+
+
+def test_each_option_has_its_field_and_its_type():
+    wanted = {option.field: read_type(option) for option in OPTIONS} | {"services": tuple[str, ...]}
+    assert typing.get_type_hints(Values) == wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("commit: str = values.comit", "attr-defined"),
+        ('pin: Literal["tag", "digest"] = values.ongoing', "assignment"),
+        ("wait: bool = values.timeout", "assignment"),
+    ],
+)
+def test_a_misspelt_or_swapped_option_is_a_type_error(tmp_path, line, error):
+    snippet = tmp_path / "snippet.py"
+    snippet.write_text(
+        "from typing import Literal\nfrom ecs_gpu_deploy.inputs.values import Values\n"
+        f"def check(values: Values) -> None:\n    {line}\n",
+        encoding="utf-8",
+    )
+    told, _, status = mypy.api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(snippet)])
+    assert status == 1
+    assert f"[{error}]" in told
+
+
+LEAST = {
+    "deploy": {"cluster": "c", "service": "s\nt"},
+    "history": {"cluster": "c", "service": "s"},
+    "push": {"repository": "rag", "context": "."},
+    "rollback": {"cluster": "c", "service": "s"},
+    "run-task": {"cluster": "c", "task-definition": "family"},
+    "watch": {"cluster": "c", "service": "s"},
+}
+BESIDE = {
+    **{option.name: {"repository": "rag", "context": "."} for option in OPTIONS if option.commands == BUILD},
+    "security-groups": {"subnets": "subnet-1"},
+    "role-external-id": {"role-chain": "arn:aws:iam::123456789012:role/first"},
+}
+"""What else is given with an option, so that it means something."""
+TEXTS = {
+    "accounts": "210987654321",
+    "assignments": "NAME=other",
+    "boolean": None,
+    "flag": None,
+    "deadlines": "pull=7m",
+    "duration": "77s",
+    "duration_or_zero": "77s",
+    "gpu": "2",
+    "gpu_sharing": "memory: 512",
+    "images": "repo/other:1",
+    "integer": "77",
+    "lines": "other",
+    "mapping": "retries: 7",
+    "names": "other",
+    "number": "7.5",
+    "pairs": "NAME=other",
+    "policy": '{"Statement": [{"Effect": "Allow"}]}',
+    "positive_integer": "7",
+    "text": "other",
+    "words": "other words",
+}
+OWN_TEXTS = {
+    "allowed-account-ids": "210987654321",
+    "build-secrets": "NAME=other",
+    "build-secret-files": "NAME=other",
+    "context": "folder",
+    "service": "other",
+    "service-deployment": "arn:aws:ecs:eu-central-1:123456789012:service-deployment/c/s/d",
+    "role-chain": "arn:aws:iam::123456789012:role/other",
+    "role-to-assume": "arn:aws:iam::123456789012:role/other",
+    "role-duration": "30m",
+    "role-external-id": "other",
+    "task-cpu": "2048",
+    "task-memory": "2048",
+    "to": "family:7",
+    "volume": "{name: other, roleArn: arn}",
+    "platforms": "linux/arm64",
+}
+LANDS_IN = {
+    "all": {"limit"},
+    "allowed-account-ids": {"allowed_accounts"},
+    "build-args": {"arguments"},
+    "build-network": {"network"},
+    "build-secrets": {"secrets"},
+    "build-secret-files": {"secret_files"},
+    "capacity-providers": {"strategy"},
+    "command-override": {"command"},
+    "context": {"folder"},
+    "cpu": {"container_cpu"},
+    "gpu-sharing": {"gpu"},
+    "image": {"images"},
+    "memory": {"container_memory"},
+    "memory-reservation": {"container_memory_reservation"},
+    "placement-timeout": {"placement_timeout", "placement_timeout_given"},
+    "poll-interval": {"poll_interval", "poll_interval_given"},
+    "role-chain": {"chain"},
+    "role-duration": {"duration"},
+    "role-external-id": {"external_id"},
+    "role-session-name": {"session_name"},
+    "role-session-policy": {"session_policy"},
+    "role-to-assume": {"role_arn"},
+    "set": {"assignments"},
+    "task": {"tasks"},
+    "task-cpu": {"cpu"},
+    "task-memory": {"memory"},
+    "timeout": {"timeout", "timeout_given"},
+    "to": {"target"},
+    "volume": {"volume", "name", "role_arn", "settings"},
+    "wait": {"waits"},
+}
+"""Fields of a request that are named otherwise than the option."""
+LANDS_IN_OF = {
+    ("deploy", "platforms"): {"platform", "platforms"},
+    ("deploy", "service"): {"service", "services"},
+    ("deploy", "task-definition"): {"name"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    for name in ("Dockerfile", "folder/Dockerfile", "other"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+
+
+def text_of(option, command):
+    choices = option.batch_choices if command == "run-task" and option.batch_choices else option.choices
+    if option.name in OWN_TEXTS:
+        return OWN_TEXTS[option.name]
+    if option.kind == "choice":
+        return next(choice for choice in choices if choice != option.default)
+    return TEXTS[option.kind] or ("false" if option.default == "true" else "true")
+
+
+def leaves(value, name=""):
+    """Give the fields of a request and of what is in it, by the name of the innermost one."""
+    if not is_dataclass(value) or isinstance(value, GpuRequest | Target):
+        return {(name, repr(value))}
+    return {leaf for each in fields(value) for leaf in leaves(getattr(value, each.name), each.name)}
+
+
+def asked(command, inputs):
+    settings = settings_from(command, inputs=inputs)
+    parts = (CHECKS[command](settings), checks.run_options(settings), checks.check_role(settings))
+    return {leaf for part in parts for leaf in leaves(part)}
+
+
+ROWS = [(command, option) for option in OPTIONS for command in CHECKS if command in option.commands]
+
+
+@pytest.mark.parametrize(("command", "option"), ROWS, ids=[f"{c} {o.name}" for c, o in ROWS])
+def test_an_option_lands_in_its_own_field_and_in_no_other(command, option):
+    inputs = {**LEAST[command], **BESIDE.get(option.name, {})}
+    changed = asked(command, inputs) ^ asked(command, {**inputs, option.name: text_of(option, command)})
+    wanted = LANDS_IN_OF.get((command, option.name)) or LANDS_IN.get(option.name) or {option.field}
+    assert {name for name, _ in changed} == wanted

@@ -85,6 +85,42 @@ def test_it_is_refused_with_one_sentence_and_nothing_changes(sandbox, tmp_path, 
         assert run.result["reason"]
 
 
+BEFORE_AWS = {
+    "a set path that is none": (["--set", "'x[?name==': 1"], "cannot be read from"),
+    "a set path to what only AWS sets": (["--set", "revision: 3"], "only AWS sets"),
+    "a tag in AWS's name space": (["--tags", "aws:x=1"], "'aws:x'"),
+    "a misspelt member of the health check": (["--health-check", "intervall: 3"], "'intervall'"),
+    "a size in a unit that ECS does not know": (["--task-memory", "16 GiB"], "task-memory is '16 GiB'"),
+    "a container that the file has not": (["--task-definition", "td.json", "--container", "nope"], "'nope'"),
+    "log options without a log driver": (
+        ["--task-definition", "td.json", "--log-options", "foo=bar"],
+        "logConfiguration",
+    ),
+    "a health check without a command": (
+        ["--task-definition", "td.json", "--health-check", "interval: 3"],
+        "no health check to change",
+    ),
+    "a secret file that is a pipe": (
+        ["--repository", "rag", "--dockerfile", "td.json", "--build-secret-files", "T=/dev/stdin"],
+        "'/dev/stdin' is no regular file",
+    ),
+    "a Dockerfile that is a pipe": (
+        ["--repository", "rag", "--dockerfile", "/dev/stdin"],
+        "'/dev/stdin' is no regular file",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE_AWS)
+def test_what_needs_no_answer_of_aws_is_refused_before_it_is_asked(sandbox, tmp_path, case):
+    flags, sentence = BEFORE_AWS[case]
+    _file(tmp_path, "td.json", GOOD_FILE)
+    run = deploy(sandbox, tmp_path, *flags)
+    assert run.exit_code == 2, run.shown
+    assert sentence in run.shown
+    assert run.operations == ()
+
+
 FILES = {
     "text that is neither JSON nor YAML": ("td.json", "{family: [", "td.json"),
     "YAML with a list on top": ("td.yml", "- a\n- b\n", "a list"),

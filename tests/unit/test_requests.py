@@ -1,6 +1,7 @@
 """The requests of the commands: typed, complete, and refused with the input's name before anything else."""
 
 import json
+import os
 import sys
 import types
 import typing
@@ -67,6 +68,7 @@ def _given(command):
 @pytest.fixture(autouse=True)
 def _folder_with_a_dockerfile(tmp_path, monkeypatch):
     (tmp_path / "Dockerfile").touch()
+    os.mkfifo(tmp_path / "pipe")
     container = {"name": "rag", "image": "x:1"}
     (tmp_path / "td.json").write_text(json.dumps({"family": "f", "containerDefinitions": [container]}))
     monkeypatch.chdir(tmp_path)
@@ -163,6 +165,10 @@ def test_every_field_has_the_type_that_is_written(command, given):
         ("deploy", {"repository": "rag", "image-tag": "a b"}, "image-tag"),
         ("deploy", {"repository": "rag", "build-secrets": "NOBODY_SETS_THIS"}, "build-secrets"),
         ("deploy", {"repository": "rag", "build-secret-files": "A=none"}, "build-secret-files"),
+        ("deploy", {"repository": "rag", "build-secret-files": "A=pipe"}, "'pipe' is no regular file"),
+        ("deploy", {"repository": "rag", "dockerfile": "pipe"}, "'pipe' is no regular file"),
+        ("deploy", {"repository": "rag", "dockerfile": "."}, "'.' is no regular file"),
+        ("deploy", {"repository": "rag", "dockerfile": "none"}, "There is no Dockerfile 'none'"),
         ("deploy", {"task-definition": "none.json"}, "task definition"),
         ("deploy", {"task-definition": "td.ts"}, "task definition"),
         ("push", {"repository": "rag:v1"}, "repository"),

@@ -20,7 +20,7 @@ from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.judge.batch_request import MOST
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import target_from
-from ecs_gpu_deploy.edges.machine.files import read_text
+from ecs_gpu_deploy.edges.machine.files import is_no_regular_file, read_text
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.requests import (
     BatchOptions,
@@ -318,6 +318,7 @@ def _build(values: Values, environment: Mapping[str, str] = os.environ) -> Build
     _check_dockerfile(folder, values.dockerfile)
     secret_files = values.build_secret_files
     for path in secret_files.values():
+        _check_for_docker(path)
         if not Path(path).is_file():
             raise InvalidInput(f"There is no file {path!r} for build-secret-files.", hint="Check its path.")
     return BuildOptions(
@@ -350,11 +351,20 @@ def _check_dockerfile(folder: str, given: str) -> None:
     if not Path(folder).is_dir():
         raise InvalidInput(f"There is no folder {folder!r} to build from.", hint="Check the context.")
     dockerfile = Path(given or Path(folder) / "Dockerfile")
+    _check_for_docker(str(dockerfile))
     if not dockerfile.is_file():
         raise InvalidInput(
             f"There is no Dockerfile {str(dockerfile)!r}.",
             hint="Set dockerfile (from the working directory) or context; in a workflow run actions/checkout "
             "before.",
+        )
+
+
+def _check_for_docker(path: str) -> None:
+    if is_no_regular_file(path):
+        raise InvalidInput(
+            f"{path!r} is no regular file, and Docker reads it by itself.",
+            hint="A folder or a pipe such as <(…) cannot be handed on to it: name a file.",
         )
 
 

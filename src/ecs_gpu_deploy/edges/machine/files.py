@@ -34,6 +34,14 @@ def read_text(path: str, *, what: str) -> str:
     return text
 
 
+def is_no_regular_file(path: str) -> bool:
+    """Say whether *path* is there and yet no file that others can open by its name: a pipe, a folder."""
+    try:
+        return Path(path).exists() and not Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def check_writable(path: str, *, what: str) -> None:
     """Raise InvalidInput unless *path* can be written, before anything else happens."""
     folder = Path(path).absolute().parent

@@ -157,7 +157,6 @@ class Deployment:
     rollout_state: RolloutState | None = None
     rollout_state_reason: str = ""
     created_at: float = 0.0
-    updated_at: float = 0.0
 
     @classmethod
     def from_api(cls, api: Api) -> Self:
@@ -174,7 +173,6 @@ class Deployment:
             rollout_state=RolloutState(state) if state else None,
             rollout_state_reason=text_in(api, "rolloutStateReason"),
             created_at=epoch(api.get("createdAt")) or 0.0,
-            updated_at=epoch(api.get("updatedAt")) or 0.0,
         )
 
 
@@ -226,7 +224,6 @@ class Service:
     health_check_grace_period: int = 0
     early_success_percent: int | None = None
     deployment_controller: str = "ECS"
-    current_service_deployment: str = ""
     traffic_shift_seconds: float = 0.0
     pause_seconds: float = 0.0
     alarms: tuple[str, ...] = ()
@@ -269,7 +266,6 @@ class Service:
             health_check_grace_period=number_in(api, "healthCheckGracePeriodSeconds"),
             early_success_percent=number_in(early, "healthyPercent", 100) if early.get("enable") else None,
             deployment_controller=(api.get("deploymentController") or {}).get("type", "ECS"),
-            current_service_deployment=text_in(api, "currentServiceDeployment"),
             traffic_shift_seconds=_traffic_shift_seconds(configuration),
             pause_seconds=_pause_seconds(configuration.get("lifecycleHooks") or ()),
             alarms=_alarms(configuration.get("alarms") or {}),
@@ -344,7 +340,6 @@ class LifecycleHook:
     """A lifecycle hook of a service deployment, Lambda or PAUSE (ServiceDeployment.lifecycleHookDetails)."""
 
     id: str
-    target_type: str = ""
     target_arn: str = ""
     status: str = ""
     expires_at: float | None = None
@@ -360,7 +355,6 @@ class LifecycleHook:
         """Read ServiceDeploymentLifecycleHookDetail."""
         return cls(
             id=text_in(api, "hookId"),
-            target_type=text_in(api, "targetType"),
             target_arn=text_in(api, "targetArn"),
             status=text_in(api, "status"),
             expires_at=epoch(api.get("expiresAt")),
@@ -442,7 +436,6 @@ class Container:
     exit_code: int | None = None
     reason: str = ""
     health_status: str = ""
-    runtime_id: str = ""
     gpu_ids: tuple[str, ...] = ()
 
     @classmethod
@@ -456,7 +449,6 @@ class Container:
             exit_code=api.get("exitCode"),
             reason=text_in(api, "reason"),
             health_status=text_in(api, "healthStatus"),
-            runtime_id=text_in(api, "runtimeId"),
             gpu_ids=tuple(api.get("gpuIds") or ()),
         )
 

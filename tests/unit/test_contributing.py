@@ -51,6 +51,25 @@ def test_a_row_names_files_and_tests_that_exist(change: str, touched: str, tests
     assert [name for name in files + tested if not (ROOT / name).exists()] == []
 
 
+def test_a_new_field_of_awss_has_all_its_places() -> None:
+    touched = next(files for change, files, _ in CHANGES if change == "a new AWS field")
+    readers = {
+        f"src/ecs_gpu_deploy/{path.relative_to(PACKAGE)}"
+        for path in PACKAGE.rglob("*.py")
+        if "def from_api(" in path.read_text("utf-8")
+    }
+    assert readers - set(_named(touched)) == set()
+    assert "…/ecs_model/state.py" in touched
+
+
+def test_a_new_diagnosis_goes_into_the_list_that_the_table_is_compared_with() -> None:
+    touched = next(files for change, files, _ in CHANGES if change == "a diagnosis")
+    assert "`CONTRACT` of `tests/unit/test_diagnosis_table.py`" in touched
+    assert re.search(
+        "^CONTRACT = ", (ROOT / "tests/unit/test_diagnosis_table.py").read_text("utf-8"), re.MULTILINE
+    )
+
+
 def test_what_the_rest_of_the_guide_names_exists() -> None:
     text = GUIDE.partition("## To change X")[0]
     assert [name for name in _named(text) if not (ROOT / name).exists()] == []

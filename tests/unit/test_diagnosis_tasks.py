@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis, headline
+from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
 from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
 from ecs_gpu_deploy.model import Container, Deployment, Event, LogTail, Service, TargetHealth, Task
 from ecs_gpu_deploy.result import Diagnosis
@@ -60,7 +60,7 @@ def test_three_tasks_with_one_cause_are_one_group() -> None:
     reason = "OutOfMemoryError: Container killed due to memory usage"
     found = diagnoses_of(tasks=[task(name, code=137, container_reason=reason) for name in ("a", "b", "c")])
     assert codes(found) == ["out-of-memory"]
-    assert headline(found[0]) == "3 tasks: out-of-memory"
+    assert (found[0].code, len(found[0].tasks)) == ("out-of-memory", 3)
     assert found[0].message.startswith("3 tasks: the container was killed")
     assert found[0].tasks == ("a", "b", "c")
     assert reason in found[0].evidence

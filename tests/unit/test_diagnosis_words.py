@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis, explanation_of, headline
+from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis, explanation_of
 from ecs_gpu_deploy.core.diagnose.table import causes
 from ecs_gpu_deploy.core.judge.timing import HealthTiming, LoadBalancerCheck
 from ecs_gpu_deploy.model import Container, Deployment, Event, LogTail, Service, TargetHealth, Task
@@ -315,6 +315,11 @@ CASES = {
         diagnosis("throttled", evidence=["x", "x", " ", "y"], tasks=["a", "b"], message="It waits."),
     ),
 }
+
+
+def headline(found: Diagnosis) -> str:
+    number = len(found.tasks)
+    return f"{number} {'task' if number == 1 else 'tasks'}: {found.code}" if number else found.code
 
 
 def said(found: tuple[Diagnosis, ...]) -> str:

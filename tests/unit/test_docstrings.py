@@ -28,7 +28,6 @@ ROOMS = (
 )
 RULES = [path for path in PURE if str(path.parent.relative_to(PACKAGE)) in ROOMS]
 OURS = {
-    "core/definition/overrides.py": "what our inputs change",
     "core/definition/paths.py": "our own notation",
     "core/diagnose/batch_causes.py": "which causes a batch shows",
     "core/diagnose/diagnosis.py": "how the table is asked; its entries have their sources",

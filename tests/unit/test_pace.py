@@ -243,7 +243,7 @@ def test_while_aws_only_waits_it_is_asked_less_and_less(deployment, service, qui
 PAUSED = replace(
     LOADING,
     lifecycle_stage="POST_SCALE_UP",
-    hooks=(LifecycleHook(id="h", target_type="PAUSE", status="AWAITING_ACTION", expires_at=5000.0),),
+    hooks=(LifecycleHook(id="h", status="AWAITING_ACTION", expires_at=5000.0),),
 )
 
 

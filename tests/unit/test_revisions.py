@@ -439,4 +439,4 @@ def test_only_what_nothing_needs_is_superfluous(in_use, keep, rollouts, gone):
 
 
 def test_a_revision_is_data_only():
-    assert Revision(arn=f"{ARN}:1", family="rag", number=1).commit == ""
+    assert Revision(arn=f"{ARN}:1", number=1).commit == ""

@@ -31,7 +31,7 @@ from ecs_gpu_deploy.core.text import excerpt, lines_of
 from ecs_gpu_deploy.model import Container, Event, LogTail, Service, TargetHealth, Task
 from ecs_gpu_deploy.result import Diagnosis
 
-__all__ = ["Instance", "diagnoses_of", "diagnosis", "explanation_of", "headline"]
+__all__ = ["Instance", "diagnoses_of", "diagnosis", "explanation_of"]
 
 MAX_EVIDENCE = 5
 _MAX_WRAPPED = 30
@@ -459,12 +459,6 @@ def _add_instances(groups: dict[str, _Group], tasks: Sequence[Task], instances: 
     group = groups.setdefault(cause.code, _Group(cause=cause))
     group.add(cause, (f"{arn}: agentConnected false" for arn in sorted(lost)))
     group.tasks += [task.id for task in ours if task.id not in group.tasks]
-
-
-def headline(found: Diagnosis) -> str:
-    """Return the short form of a diagnosis: `3 tasks: out-of-memory`, or the code alone."""
-    number = len(found.tasks)
-    return f"{number} {'task' if number == 1 else 'tasks'}: {found.code}" if number else found.code
 
 
 def _lower_first(text: str) -> str:

@@ -36,7 +36,6 @@ class Revision:
     """One revision of a task definition, with where it came from. `commit` is "" where nothing tells it."""
 
     arn: str
-    family: str
     number: int
     status: str = "ACTIVE"
     images: Mapping[str, str] = field(default_factory=dict)
@@ -419,10 +418,9 @@ def _digests(known: Known) -> tuple[str, ...]:
 
 def revision_told(arn: str, about: Mapping[str, str]) -> Revision:
     """Return a revision of which only ARN and provenance tags (*about*, by short key) are known."""
-    family, _, number = short_id(arn).rpartition(":")
+    number = short_id(arn).rpartition(":")[2]
     return Revision(
         arn=arn,
-        family=family,
         number=int(number) if number.isdigit() else 0,
         commit=about.get("commit", ""),
         digest=about.get("digest", ""),

@@ -6,9 +6,11 @@ import os
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
+from ecs_gpu_deploy.core.definition.task_request import TaskRequest
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.batch_request import batch_mark
 from ecs_gpu_deploy.core.judge.task_end import Stage, stage_of
@@ -26,7 +28,7 @@ from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_batch import StartedBy, watch_batch_to_end
 from ecs_gpu_deploy.steps.facts import ImageSeen, RevisionChosen
-from ecs_gpu_deploy.steps.request_batch import run_task_parameters
+from ecs_gpu_deploy.steps.request_batch import request_tasks
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
 
@@ -35,18 +37,17 @@ def run(context: Context, request: RunTaskRequest) -> Verdict:
     edge = EcsTasks(context.aws, request.cluster)
     launch = _launch_settings(context, request, edge)
     definition = _definition(context, request.task_definition or (launch.task_definition if launch else ""))
-    parameters = run_task_parameters(request, launch, definition.body)
+    asked = request_tasks(request, launch, definition)
     _look_at_image(context, definition.body, request.overrides.container)
 
     names = _names(request)
-    mark = batch_mark(names, parameters)
-    known = _left_by_earlier_attempt(context, request, edge, names, parameters)
+    mark = batch_mark(names, asked.to_api())
+    known = _left_by_earlier_attempt(context, request, edge, names, asked)
     started_by = StartedBy(text=request.started_by or _own_mark(mark), is_ours=not request.started_by)
-    parameters["startedBy"] = started_by.text
     what = f"{count(request.count, 'task')} of {short_id(definition.arn)}"
-    context.reporter.say(f"run {what} ({_where(parameters)})")
+    context.reporter.say(f"run {what} ({_where(asked)})")
     batch = Batch(
-        request=parameters,
+        request=replace(asked, started_by=started_by.text),
         definition=definition.body,
         wanted=request.count,
         mark=mark,
@@ -105,7 +106,7 @@ def _left_by_earlier_attempt(
     request: RunTaskRequest,
     edge: EcsTasks,
     names: tuple[str, ...],
-    parameters: Mapping[str, Any],
+    asked: TaskRequest,
 ) -> tuple[Task, ...]:
     """Return the tasks of an earlier attempt of this run that still go on: they are watched, not doubled."""
     attempt = os.environ.get("GITHUB_RUN_ATTEMPT", "1") if os.environ.get("GITHUB_RUN_ID") else ""
@@ -115,7 +116,7 @@ def _left_by_earlier_attempt(
     with suppress(AwsError):
         for earlier in range(1, min(int(attempt), 20)):
             before = (*names[:-2], str(earlier), names[-1])
-            arns += edge.started_by(_own_mark(batch_mark(before, parameters)))
+            arns += edge.started_by(_own_mark(batch_mark(before, asked.to_api())))
     found = edge.observe(arns)[: request.count] if arns else ()
     live = tuple(task for task in found if stage_of(task) != Stage.ENDED)
     if live:
@@ -134,8 +135,5 @@ def _own_mark(mark: str) -> str:
     return f"ecs-gpu-deploy/{mark[:24]}"
 
 
-def _where(parameters: Mapping[str, Any]) -> str:
-    strategy = parameters.get("capacityProviderStrategy")
-    if strategy:
-        return ", ".join(item["capacityProvider"] for item in strategy)
-    return str(parameters.get("launchType") or "the cluster's default")
+def _where(asked: TaskRequest) -> str:
+    return ", ".join(asked.providers) or asked.launch_type or "the cluster's default"

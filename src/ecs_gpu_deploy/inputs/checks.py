@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from ecs_gpu_deploy.core.definition.overrides import Overrides, check_overrides, check_tag_names, rendered
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
 from ecs_gpu_deploy.core.definition.task_definition import read_task_definition
+from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.image.image_tags import checked_tag
 from ecs_gpu_deploy.core.image.repository import Repository
@@ -25,7 +26,6 @@ from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.requests import (
     BatchOptions,
     BuildOptions,
-    CapacityShare,
     DefinitionSource,
     DeployRequest,
     HistoryRequest,
@@ -33,8 +33,6 @@ from ecs_gpu_deploy.inputs.requests import (
     RollbackRequest,
     RunOptions,
     RunTaskRequest,
-    TaskOverrides,
-    TaskVolume,
     WatchRequest,
 )
 from ecs_gpu_deploy.inputs.settings import Settings, required

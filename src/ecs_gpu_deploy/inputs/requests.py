@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.overrides import Overrides
+from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import Target
 
@@ -110,46 +110,6 @@ class RollbackRequest:
     force: bool
     keep_revisions: int | None
     rollout: RolloutOptions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOverrides:
-    """What RunTask replaces in the task definition; None or empty leaves it as it is.
-
-    The container's sizes are CPU units and MiB; the task's are texts, as the API has them.
-    """
-
-    container: str
-    command: tuple[str, ...] | None
-    environment: Mapping[str, str]
-    container_cpu: int | None
-    container_memory: int | None
-    container_memory_reservation: int | None
-    gpu: GpuRequest | None
-    cpu: str
-    memory: str
-    task_role_arn: str
-    execution_role_arn: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CapacityShare:
-    """A capacity provider and its weight among those of a batch."""
-
-    capacity_provider: str
-    weight: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskVolume:
-    """An EBS volume that RunTask makes for the volume `name` of the task definition, in ECS's `role_arn`.
-
-    `settings` are the other members of `managedEBSVolume`, as the API has them.
-    """
-
-    name: str
-    role_arn: str
-    settings: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,14 +13,14 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Unclear
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
-from ecs_gpu_deploy.edges.machine.signals import Cancelled, is_cancelled
+from ecs_gpu_deploy.edges.machine.signals import is_cancelled
 from ecs_gpu_deploy.errors import DeployError, Refused
 from ecs_gpu_deploy.inputs.requests import BatchOptions, LeaveOrStop
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import TASK_FAILED, Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.facts import BatchEnded, NextCommand
-from ecs_gpu_deploy.steps.watch_batch import BatchWatcher
+from ecs_gpu_deploy.steps.watch_batch import BatchSeen, BatchWatcher
 
 _NAMED = 20
 
@@ -47,23 +47,23 @@ def watch_batch_to_end(
     """
     option, wish = "on-timeout", options.on_timeout
     limit: AbstractContextManager[None] = nullcontext()
-    try:
-        verdict = watcher.wait() if waits else watcher.start_all()
-    except (Cancelled, Unclear) as end:
-        if isinstance(end, Unclear):
-            _find_lost(context, watcher, started_by, end)
+    wait = watcher.wait() if waits else watcher.start_all()
+    seen, verdict = wait.seen, wait.verdict
+    if verdict is None:
+        if wait.lost is not None:
+            seen = _with_lost(context, seen, started_by, wait.lost)
         option, wish, limit = "on-cancel", options.on_cancel, context.aws.bounded(CANCEL_SECONDS)
-        verdict = _cancelled(watcher, is_known=isinstance(end, Cancelled))
-    goes_on = bool(watcher.live)
+        verdict = _cancelled(seen, is_known=wait.lost is None)
+    goes_on = bool(seen.live)
     if verdict.ours and (waits or verdict.outcome == Outcome.CANCELLED):
         with limit:
-            goes_on = _leave_or_stop(context, watcher, verdict, wish, option=option, started_by=started_by)
-    _record(context, watcher, verdict, started_by, goes_on=goes_on)
+            goes_on = _leave_or_stop(context, seen, verdict, wish, option=option, started_by=started_by)
+    _record(context, seen, verdict, started_by, goes_on=goes_on)
     return verdict
 
 
-def _cancelled(watcher: BatchWatcher, *, is_known: bool) -> Verdict:
-    if watcher.tasks:
+def _cancelled(seen: BatchSeen, *, is_known: bool) -> Verdict:
+    if seen.tasks:
         reason = "The job was cancelled while the tasks ran."
     elif is_known:
         reason = "The job was cancelled before a task was started: nothing was changed."
@@ -72,8 +72,11 @@ def _cancelled(watcher: BatchWatcher, *, is_known: bool) -> Verdict:
     return Verdict(outcome=Outcome.CANCELLED, reason=reason, ours=True)
 
 
-def _find_lost(context: Context, watcher: BatchWatcher, started_by: StartedBy, lost: Unclear) -> None:
-    """Look for the tasks of a RunTask whose answer was lost, and say how to; Refused unless cancelled."""
+def _with_lost(context: Context, seen: BatchSeen, started_by: StartedBy, lost: Unclear) -> BatchSeen:
+    """Return the batch with the tasks of a RunTask whose answer was lost, or say how to look for them.
+
+    Refused unless the job was cancelled.
+    """
     mark = shlex.quote(started_by.text)
     look = f"aws ecs list-tasks --cluster {shlex.quote(context.ecs.cluster)} --started-by {mark}"
     step = NextStep(purpose="To look for its tasks", command=look)
@@ -91,38 +94,38 @@ def _find_lost(context: Context, watcher: BatchWatcher, started_by: StartedBy, l
         for pause in CANCELLED_PAUSES if started_by.is_ours else ():
             context.clock.sleep(pause)
             if arns := edge.started_by(started_by.text):
-                watcher.take(edge.observe(arns))
-                return
+                return seen.with_tasks(edge.observe(arns), at=context.clock.now())
     context.record(finding)
+    return seen
 
 
 def _record(
-    context: Context, watcher: BatchWatcher, verdict: Verdict, started_by: StartedBy, *, goes_on: bool
+    context: Context, seen: BatchSeen, verdict: Verdict, started_by: StartedBy, *, goes_on: bool
 ) -> None:
     """Record how the batch ended; with *goes_on* the command to go on watching."""
-    failed = verdict.outcome == Outcome.FAILED and exited_non_zero(watcher.ends)
+    failed = verdict.outcome == Outcome.FAILED and exited_non_zero(seen.ends)
     needs_no_cause = verdict.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED}
     context.record(
         BatchEnded(
             verdict=verdict,
-            tasks=watcher.ends,
-            phases=watcher.phases,
-            diagnoses=() if needs_no_cause else watcher.diagnoses(verdict),
-            log_tails=() if needs_no_cause else watcher.log_tails,
+            tasks=seen.ends,
+            phases=seen.phases,
+            diagnoses=() if needs_no_cause else seen.diagnoses(verdict),
+            log_tails=() if needs_no_cause else seen.log_tails,
             exit_code=TASK_FAILED if failed else None,
         )
     )
-    for problem in watcher.problems:
+    for problem in seen.problems:
         context.record(
             Finding(code="no-log-lines", severity=Severity.INFO, message=f"No log lines: {problem}.")
         )
     if goes_on:
-        context.record(NextCommand(command=_watch_command(context, watcher, started_by)))
+        context.record(NextCommand(command=_watch_command(context, seen, started_by)))
 
 
 def _leave_or_stop(
     context: Context,
-    watcher: BatchWatcher,
+    seen: BatchSeen,
     verdict: Verdict,
     wish: LeaveOrStop,
     *,
@@ -131,7 +134,7 @@ def _leave_or_stop(
 ) -> bool:
     """Stop the tasks or leave them; return whether some go on."""
     edge = EcsTasks(context.aws, context.ecs.cluster)
-    arns = dict.fromkeys(watcher.live)
+    arns = dict.fromkeys(seen.live)
     stop = wish == "stop"
     if stop and started_by.is_ours:
         # A RunTask that was cut off may have started tasks that nobody has told us about.
@@ -139,7 +142,7 @@ def _leave_or_stop(
             arns |= dict.fromkeys(edge.started_by(started_by.text))
     if not stop and verdict.outcome == Outcome.NO_CAPACITY:
         # What waits for room would begin some time after everybody was told that it did not run.
-        arns = dict.fromkeys(t.arn for t in watcher.tasks if stage_of(t) == Stage.PLACEMENT)
+        arns = dict.fromkeys(t.arn for t in seen.tasks if stage_of(t) == Stage.PLACEMENT)
         stop, option = bool(arns), "no place found"
     if stop and arns:
         left = edge.stop(arns, reason=f"ecs-gpu-deploy: {verdict.outcome} ({option})")
@@ -155,22 +158,22 @@ def _leave_or_stop(
             )
         )
         return bool(left)
-    if watcher.live:
-        step = NextStep(purpose="To go on watching", command=_watch_command(context, watcher, started_by))
+    if seen.live:
+        step = NextStep(purpose="To go on watching", command=_watch_command(context, seen, started_by))
         context.record(
             Finding(
                 code="still-running",
                 severity=Severity.WARNING,
-                message=f"{count(len(watcher.live), 'task')} go on in AWS ({option}: leave).",
+                message=f"{count(len(seen.live), 'task')} go on in AWS ({option}: leave).",
                 hint=f"{step.purpose}: {step.command}",
                 next_steps=(step,),
             )
         )
-    return bool(watcher.live)
+    return bool(seen.live)
 
 
-def _watch_command(context: Context, watcher: BatchWatcher, started_by: StartedBy) -> str:
+def _watch_command(context: Context, seen: BatchSeen, started_by: StartedBy) -> str:
     cluster = f"ecs-gpu-deploy watch --cluster {shlex.quote(context.ecs.cluster)}"
-    if len(watcher.live) > _NAMED:
+    if len(seen.live) > _NAMED:
         return f"{cluster} --started-by {shlex.quote(started_by.text)}"
-    return " ".join([cluster, *(f"--task {short_id(arn)}" for arn in watcher.live)])
+    return " ".join([cluster, *(f"--task {short_id(arn)}" for arn in seen.live)])

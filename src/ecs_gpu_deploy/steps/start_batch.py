@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from ecs_gpu_deploy.core.definition.task_request import TaskRequest
 from ecs_gpu_deploy.core.judge.batch_request import A_CALL, client_token, retry_wait
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks, Started
 
@@ -12,7 +12,7 @@ from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks, Started
 class BatchStarter:
     """What is started again and when; the client tokens make a repeated call harmless."""
 
-    def __init__(self, edge: EcsTasks, request: Mapping[str, Any], *, mark: str) -> None:
+    def __init__(self, edge: EcsTasks, request: TaskRequest, *, mark: str) -> None:
         self._edge, self._request, self._mark = edge, request, mark
         self._round = 0
         self.tries = 0
@@ -32,7 +32,7 @@ class BatchStarter:
         while left > 0:
             number = min(A_CALL, left)
             token = client_token(self._mark, self._round, call)
-            started = self._edge.run(self._request, count=number, token=token)
+            started = self._edge.run(self._request.to_api(), count=number, token=token)
             left -= len(started.tasks)
             call += 1
             yield started

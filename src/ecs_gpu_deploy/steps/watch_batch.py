@@ -6,11 +6,12 @@ holds a place: those make room when they end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.compute import Compute, compute_of
+from ecs_gpu_deploy.core.definition.task_request import TaskRequest
 from ecs_gpu_deploy.core.diagnose.batch_causes import batch_diagnoses, failed_tasks, is_explained
 from ecs_gpu_deploy.core.judge.batch import (
     BatchHistory,
@@ -34,9 +35,10 @@ from ecs_gpu_deploy.core.judge.task_end import Stage
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.batch_view import end_line
 from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.edges.aws.answers import Unclear
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.aws.logs import LogFollower
-from ecs_gpu_deploy.edges.machine.signals import heed_held, held_signals
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_held, held_signals
 from ecs_gpu_deploy.model import LogTail, Task
 from ecs_gpu_deploy.result import Diagnosis, Judgement, Outcome, Phase, TaskEnd
 from ecs_gpu_deploy.steps.context import Context
@@ -56,15 +58,76 @@ class Batch:
     `request` (None) only *known* tasks are watched.
     """
 
-    request: Mapping[str, Any] | None
+    request: TaskRequest | None
     definition: Mapping[str, Any]
     wanted: int
     mark: str = ""
     named: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSeen:
+    """What is known of a batch `at` the end of the wait; it `began` with its first task. Epoch seconds.
+
+    `log_tails` are the last lines of the first failed tasks, as they were seen at the verdict; `problems`
+    say why log lines could not be followed.
+    """
+
+    watched: BatchWatched
+    history: BatchHistory
+    began: float
+    at: float
+    log_tails: tuple[LogTail, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Return the tasks of the batch as they were last seen."""
+        return tuple(self.history.tasks.values())
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """Return the ARNs of the tasks that have not ended."""
+        return tuple(task.arn for task in self.history.live)
+
+    @property
+    def ends(self) -> tuple[TaskEnd, ...]:
+        """Return how each task ended, or that it runs."""
+        return ends_of(self.watched, self.history)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the seconds in each phase, by the tasks' own time stamps."""
+        ends = [task.stopped_at for task in self.tasks if task.stopped_at is not None]
+        goes_on = self.history.live or missing(self.watched, self.history)
+        until = self.at if goes_on else max(ends, default=self.at)
+        seconds = batch_seconds(self.tasks, began=self.began, until=max(until, self.began))
+        limits = {Stage.PLACEMENT: self.watched.placement_timeout, Stage.RUN: self.watched.timeout}
+        return tuple(
+            Phase(name=stage, seconds=seconds[stage], deadline=limits.get(stage, 0.0)) for stage in seconds
+        )
+
+    def diagnoses(self, verdict: Verdict) -> tuple[Diagnosis, ...]:
+        """Return the causes of what failed."""
+        return batch_diagnoses(self.watched, self.history, verdict, self.log_tails)
+
+    def with_tasks(self, tasks: Sequence[Task], *, at: float) -> BatchSeen:
+        """Return the batch with tasks that a RunTask started whose answer was lost, as they are *at* now."""
+        look = BatchLook(at=at, started=tasks)
+        return replace(self, history=observed_batch(self.watched, self.history, look), at=at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchWait:
+    """How a wait for a batch ended; no `verdict` where the job was cancelled, or RunTask's answer `lost`."""
+
+    verdict: Verdict | None
+    seen: BatchSeen
+    lost: Unclear | None = None
+
+
 class BatchWatcher:
-    """The loop over one batch."""
+    """The loop over one batch. What it has seen leaves it as a `BatchWait`."""
 
     def __init__(
         self, context: Context, batch: Batch, wait: WaitOptions, *, known: Sequence[Task] = ()
@@ -97,83 +160,57 @@ class BatchWatcher:
         self._last: tuple[str, float] = ("", now)
         self._asked_for_room = False
 
-    # What came of it
+    def wait(self) -> BatchWait:
+        """Start and look until every task has ended, or we end the wait."""
+        return self._until_interrupted(self._waited)
 
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """Return the tasks of the batch as they were last seen."""
-        return tuple(self._history.tasks.values())
+    def start_all(self) -> BatchWait:
+        """Start the tasks without waiting for their end."""
+        return self._until_interrupted(self._started)
 
-    @property
-    def live(self) -> tuple[str, ...]:
-        """Return the ARNs of the tasks that have not ended."""
-        return tuple(task.arn for task in self._history.live)
+    def _until_interrupted(self, run: Callable[[], Verdict]) -> BatchWait:
+        try:
+            return BatchWait(verdict=run(), seen=self._seen())
+        except Cancelled:
+            return BatchWait(verdict=None, seen=self._seen())
+        except Unclear as error:
+            return BatchWait(verdict=None, seen=self._seen(), lost=error)
 
-    @property
-    def ends(self) -> tuple[TaskEnd, ...]:
-        """Return how each task ended, or that it runs."""
-        return ends_of(self._watched, self._history)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        """Return the seconds in each phase, by the tasks' own time stamps."""
-        watched, history = self._watched, self._history
-        now = self._context.clock.now()
-        ends = [task.stopped_at for task in self.tasks if task.stopped_at is not None]
-        until = now if history.live or missing(watched, history) else max(ends, default=now)
-        seconds = batch_seconds(self.tasks, began=self._began, until=max(until, self._began))
-        limits = {Stage.PLACEMENT: watched.placement_timeout, Stage.RUN: watched.timeout}
-        return tuple(
-            Phase(name=stage, seconds=seconds[stage], deadline=limits.get(stage, 0.0)) for stage in seconds
+    def _seen(self) -> BatchSeen:
+        return BatchSeen(
+            watched=self._watched,
+            history=self._history,
+            began=self._began,
+            at=self._context.clock.now(),
+            log_tails=self._tails,
+            problems=self._logs.problems,
         )
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Return why log lines could not be followed."""
-        return self._logs.problems
-
-    @property
-    def log_tails(self) -> tuple[LogTail, ...]:
-        """Return the last lines of the first failed tasks, as they were seen at the verdict."""
-        return self._tails
-
-    def diagnoses(self, verdict: Verdict) -> tuple[Diagnosis, ...]:
-        """Return the causes of what failed."""
-        return batch_diagnoses(self._watched, self._history, verdict, self._tails)
-
-    def take(self, tasks: Sequence[Task]) -> None:
-        """Add tasks that a RunTask started whose answer was lost."""
-        look = BatchLook(at=self._context.clock.now(), started=tasks)
-        self._history = observed_batch(self._watched, self._history, look)
-
-    # The loop
-
-    def start_all(self) -> Verdict:
-        """Start the tasks without waiting for their end."""
+    def _started(self) -> Verdict:
         while True:
             now = self._context.clock.now()
             with self._context.aws.bounded(self._seconds_left(now)):
                 self._start(now)
             if not missing(self._watched, self._history):
-                reason = f"{count(len(self.tasks), 'task')} started; nobody waited."
+                reason = f"{count(len(self._history.tasks), 'task')} started; nobody waited."
                 return Verdict(outcome=Outcome.SUCCEEDED, reason=reason)
             verdict = judge_batch(self._watched, self._history, now)
             if verdict:
                 return verdict
             self._sleep(now)
 
-    def wait(self) -> Verdict:
-        """Start and look until every task has ended, or we end the wait."""
+    def _waited(self) -> Verdict:
         while True:
             now = self._context.clock.now()
             with self._context.aws.bounded(self._seconds_left(now)):
                 self._start(now)
                 self._look(now)
-                self._show(now)
             verdict = judge_batch(self._watched, self._history, now)
             if self._wants_room(verdict, now):
                 self._look_for_room(now)
                 verdict = judge_batch(self._watched, self._history, now)
+            with self._context.aws.bounded(self._seconds_left(now)):
+                self._show(now)
             if verdict:
                 self._look_at_late_lines(verdict)
                 return verdict
@@ -191,7 +228,7 @@ class BatchWatcher:
         )
 
     def _start(self, now: float) -> None:
-        starter, before = self._starter, len(self._history.tasks)
+        starter, known = self._starter, self._history.tasks
         if starter is None or not missing(self._watched, self._history) or now < starter.next_try:
             return
         with held_signals():
@@ -201,7 +238,7 @@ class BatchWatcher:
                 self._history = observed_batch(self._watched, self._history, look)
                 heed_held()
         heed_held()
-        if new := self.tasks[before:]:
+        if new := [task for arn, task in self._history.tasks.items() if arn not in known]:
             self._say(f"{count(len(new), 'task')} started: {_listed(new)}", now)
         left = missing(self._watched, self._history)
         if left and starter.tries == 1:
@@ -220,7 +257,7 @@ class BatchWatcher:
         self._asked_for_room = True
         waiting = sum(task.last_status == "PROVISIONING" for task in self._history.live)
         shortage = self._looker.look_for_room(
-            (self._request or {}).get("overrides"), self._watched.compute, provisioning=waiting
+            self._request.overrides if self._request else None, self._watched.compute, provisioning=waiting
         )
         if shortage is not None:
             known = self._history.shortage
@@ -237,7 +274,7 @@ class BatchWatcher:
 
     def _look_at_late_lines(self, verdict: Verdict) -> None:
         """Give the last lines a moment to arrive; a longer one where nothing else tells why a task failed."""
-        if not any(task.started_at for task in self.tasks):
+        if not any(task.started_at for task in self._history.tasks.values()):
             return
         for seconds in LATE_LINES_PAUSES:
             self._context.clock.sleep(seconds)
@@ -245,14 +282,15 @@ class BatchWatcher:
             failed = failed_tasks(self._watched, self._history)
             self._tails = self._looker.look_at_logs(failed)
             may_come = any(tail.may_come for tail in self._tails)
-            if verdict.outcome != Outcome.FAILED or not may_come or is_explained(self.diagnoses(verdict)):
+            found = batch_diagnoses(self._watched, self._history, verdict, self._tails)
+            if verdict.outcome != Outcome.FAILED or not may_come or is_explained(found):
                 return
 
     # Showing
 
     def _show(self, now: float) -> None:
         self._show_lines(to_the_end=False)
-        for end in self.ends:
+        for end in ends_of(self._watched, self._history):
             if end.judgement is not Judgement.RUNNING and end.task_arn not in self._shown_ends:
                 self._shown_ends.add(end.task_arn)
                 if end.judgement is not Judgement.SUCCEEDED or len(self._shown_ends) <= _SHOWN_ENDS:
@@ -264,7 +302,7 @@ class BatchWatcher:
             self._say(text, now)
 
     def _show_lines(self, *, to_the_end: bool) -> None:
-        started = [task.id for task in self.tasks if task.started_at is not None]
+        started = [task.id for task in self._history.tasks.values() if task.started_at is not None]
         several = self._watched.wanted > 1
         for line in self._logs.follow(started, to_the_end=to_the_end):
             parts = [line.task_id[:8]] * several + [line.container] * (self._names > 1)
@@ -276,12 +314,11 @@ class BatchWatcher:
 
 
 def _compute(batch: Batch, known: Sequence[Task]) -> Compute:
-    request = batch.request or {}
-    strategy = request.get("capacityProviderStrategy") or ()
+    request = batch.request
     return compute_of(
-        launch_types=[request.get("launchType") or "", *(task.launch_type for task in known)],
+        launch_types=[request.launch_type if request else "", *(task.launch_type for task in known)],
         providers=[
-            *(item["capacityProvider"] for item in strategy),
+            *(request.providers if request else ()),
             *(task.capacity_provider for task in known),
         ],
         compatibilities=batch.definition.get("requiresCompatibilities") or (),

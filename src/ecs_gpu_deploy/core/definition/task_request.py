@@ -1,0 +1,152 @@
+"""RunTask's request: how and where tasks start, and what replaces parts of the task definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
+from ecs_gpu_deploy.core.definition.task_definition import container_named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOverrides:
+    """What RunTask replaces in the task definition; None or empty leaves it as it is.
+
+    The container's sizes are CPU units and MiB; the task's are texts, as the API has them.
+    """
+
+    container: str
+    command: tuple[str, ...] | None
+    environment: Mapping[str, str]
+    container_cpu: int | None
+    container_memory: int | None
+    container_memory_reservation: int | None
+    gpu: GpuRequest | None
+    cpu: str
+    memory: str
+    task_role_arn: str
+    execution_role_arn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityShare:
+    """A capacity provider and its weight among those of a batch."""
+
+    capacity_provider: str
+    weight: int
+
+    def to_api(self) -> dict[str, Any]:
+        """Write CapacityProviderStrategyItem."""
+        return {"capacityProvider": self.capacity_provider, "weight": self.weight}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskVolume:
+    """An EBS volume that RunTask makes for the volume `name` of the task definition, in ECS's `role_arn`.
+
+    `settings` are the other members of `managedEBSVolume`, as the API has them.
+    """
+
+    name: str
+    role_arn: str
+    settings: Mapping[str, object]
+
+    def to_api(self) -> dict[str, Any]:
+        """Write TaskVolumeConfiguration."""
+        return {"name": self.name, "managedEBSVolume": {"roleArn": self.role_arn, **self.settings}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRequest:
+    """What RunTask is to start, without cluster, count and client token.
+
+    `strategy`, `network` (NetworkConfiguration) and `overrides` (TaskOverride) are as the API has them. Where
+    neither a launch type nor a strategy is given, the cluster's default counts.
+    """
+
+    task_definition: str
+    launch_type: str = ""
+    strategy: Sequence[Mapping[str, Any]] = ()
+    network: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    volume: TaskVolume | None = None
+    started_by: str = ""
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Return the capacity providers that the strategy names."""
+        return tuple(str(item["capacityProvider"]) for item in self.strategy)
+
+    def to_api(self) -> dict[str, Any]:
+        """Write RunTask's parameters."""
+        members: dict[str, Any] = {
+            "launchType": self.launch_type,
+            "capacityProviderStrategy": [dict(item) for item in self.strategy],
+            "networkConfiguration": self.network,
+            "overrides": self.overrides,
+            "tags": [{"key": key, "value": value} for key, value in self.tags.items()],
+            "volumeConfigurations": [self.volume.to_api()] if self.volume else [],
+            "startedBy": self.started_by,
+        }
+        return {
+            "taskDefinition": self.task_definition,
+            **{member: value for member, value in members.items() if value},
+        }
+
+
+def network_mode(definition: Mapping[str, Any]) -> str:
+    """Return the network mode of a raw task definition; on Linux bridge where it names none."""
+    return definition.get("networkMode") or "bridge"
+
+
+def awsvpc_of(
+    given: Mapping[str, Any] | None,
+    *,
+    subnets: Sequence[str],
+    security_groups: Sequence[str],
+    public_ip: bool,
+) -> dict[str, Any]:
+    """Return the NetworkConfiguration *given* (raw) with what replaces parts of it; empty without subnets."""
+    members = dict((given or {}).get("awsvpcConfiguration") or {})
+    if subnets:
+        members["subnets"] = list(subnets)
+    if security_groups:
+        members["securityGroups"] = list(security_groups)
+    if public_ip:
+        members["assignPublicIp"] = "ENABLED"
+    return {"awsvpcConfiguration": members} if members.get("subnets") else {}
+
+
+def overrides_of(asked: TaskOverrides, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the TaskOverride of what is *asked* over a raw task definition.
+
+    InvalidInput where it names a container that is not there.
+    """
+    container: dict[str, Any] = {}
+    if asked.command is not None:
+        container["command"] = list(asked.command)
+    if asked.environment:
+        container["environment"] = [{"name": key, "value": value} for key, value in asked.environment.items()]
+    sizes = {
+        "cpu": asked.container_cpu,
+        "memory": asked.container_memory,
+        "memoryReservation": asked.container_memory_reservation,
+    }
+    container |= {member: size for member, size in sizes.items() if size is not None}
+    if asked.gpu is not None:
+        requirement = asked.gpu.requirement
+        container["resourceRequirements"] = [requirement] if requirement else []
+    overrides: dict[str, Any] = {}
+    if container:
+        name = container_named(definition, asked.container)
+        overrides["containerOverrides"] = [{"name": name, **container}]
+    of_task = {
+        "cpu": asked.cpu,
+        "memory": asked.memory,
+        "taskRoleArn": asked.task_role_arn,
+        "executionRoleArn": asked.execution_role_arn,
+    }
+    return overrides | {member: value for member, value in of_task.items() if value}

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.cancelled import cancelled_reason
@@ -35,6 +36,7 @@ from ecs_gpu_deploy.edges.machine.live import live_frame
 from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore_signals
 from ecs_gpu_deploy.errors import DeployError, Refused, as_told
+from ecs_gpu_deploy.facts import Fact, Known, known_from
 from ecs_gpu_deploy.inputs.checks import (
     check_deploy,
     check_history,
@@ -48,8 +50,6 @@ from ecs_gpu_deploy.inputs.checks import (
 from ecs_gpu_deploy.inputs.requests import RunOptions
 from ecs_gpu_deploy.inputs.settings import Settings
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Result, Severity
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import Fact, Known, known_from
 
 Request = TypeVar("Request")
 Ready = Callable[[Context], Verdict]

@@ -3,8 +3,7 @@
 import pytest
 
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, ServiceEnd, Severity
-from ecs_gpu_deploy.steps.facts import (
+from ecs_gpu_deploy.facts import (
     BatchEnded,
     HistoryRead,
     ImageSeen,
@@ -17,6 +16,7 @@ from ecs_gpu_deploy.steps.facts import (
     ServiceSeen,
     known_from,
 )
+from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, ServiceEnd, Severity
 
 ENDED = Verdict(outcome=Outcome.FAILED, reason="It failed.")
 FINDING = Finding(code="x", severity=Severity.INFO, message="Seen.")

@@ -23,8 +23,8 @@ from ecs_gpu_deploy.core.past.retention import superfluous
 from ecs_gpu_deploy.core.past.revisions import (
     Revision,
     Rollout,
-    Target,
     TargetKind,
+    TargetWish,
     commit_of_image,
     failed_before,
     known_revisions,
@@ -75,7 +75,7 @@ def _rollout(number, status="SUCCESSFUL", *, at, tag="", digest=""):
     ],
 )
 def test_what_to_means(text, kind, value):
-    assert target_from(text) == Target(kind=kind, text=value)
+    assert target_from(text) == TargetWish(kind=kind, text=value)
 
 
 @pytest.mark.parametrize("text", ["-1", "rag:0", "sha256:xyz", "rag:latest", ".v1", "x" * 129, ""])

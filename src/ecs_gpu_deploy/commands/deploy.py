@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import diff_text
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
+from ecs_gpu_deploy.facts import ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
 from ecs_gpu_deploy.steps.build_image import compare_layers, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
-from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.deploy_several import deploy_several
-from ecs_gpu_deploy.steps.facts import ServiceSeen
 from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out, verdict_of
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision

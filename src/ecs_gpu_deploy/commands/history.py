@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.past_deployments import (
     history_markdown,
@@ -20,11 +21,10 @@ from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
 from ecs_gpu_deploy.edges.machine.reporter import emit
+from ecs_gpu_deploy.facts import HistoryRead, PreviousRevision, RevisionChosen, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import HistoryRequest
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, Severity
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import HistoryRead, PreviousRevision, RevisionChosen, Section, ServiceSeen
 
 _DESCRIBED = 10
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.inputs.requests import PushRequest
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.build_image import build_image
-from ecs_gpu_deploy.steps.context import Context
 
 
 def run(context: Context, request: PushRequest) -> Verdict:

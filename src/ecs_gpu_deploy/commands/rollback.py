@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.provenance import tag_value
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
@@ -12,14 +13,13 @@ from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.aws.revisions import revision_of, tag_revision
 from ecs_gpu_deploy.edges.machine.signals import held_signals
 from ecs_gpu_deploy.errors import Refused
+from ecs_gpu_deploy.facts import RevisionChosen, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import RollbackRequest
 from ecs_gpu_deploy.model import RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
 from ecs_gpu_deploy.steps.choose_target import Chosen, Past, choose_target, fetch_past
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import RevisionChosen, Section, ServiceSeen
 from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out, verdict_of
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run
 from ecs_gpu_deploy.steps.render_target import register_target, render_target

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
 from ecs_gpu_deploy.core.definition.task_request import TaskRequest
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
@@ -22,12 +23,11 @@ from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks, LaunchSettings
 from ecs_gpu_deploy.edges.ci.provenance import run_of_environment
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.facts import ImageSeen, RevisionChosen
 from ecs_gpu_deploy.inputs.requests import RunTaskRequest
 from ecs_gpu_deploy.model import Task, short_id
 from ecs_gpu_deploy.result import Finding, Severity
-from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_batch import StartedBy, watch_batch_to_end
-from ecs_gpu_deploy.steps.facts import ImageSeen, RevisionChosen
 from ecs_gpu_deploy.steps.request_batch import request_tasks
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Missing, Rejected, refused
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.facts import RevisionChosen, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import WatchRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.steps.attach_rollout import attach
-from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_batch import StartedBy, watch_batch_to_end
-from ecs_gpu_deploy.steps.facts import RevisionChosen, ServiceSeen
 from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 

@@ -13,7 +13,7 @@ from typing import Literal
 from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
-from ecs_gpu_deploy.core.past.revisions import Target
+from ecs_gpu_deploy.core.past.revisions import TargetWish
 
 LeaveOrStop = Literal["leave", "stop"]
 
@@ -104,7 +104,7 @@ class RollbackRequest:
 
     cluster: str
     service: str
-    target: Target
+    target: TargetWish
     reason: str
     supersede: bool
     force: bool

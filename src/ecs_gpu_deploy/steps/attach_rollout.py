@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.task_definition import images
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.phases import phase_facts
@@ -13,9 +14,8 @@ from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Missing, needed_to, refused
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.facts import ImageSeen, PreviousRevision, RevisionChosen, RolloutShown
 from ecs_gpu_deploy.model import Service, ServiceDeployment, short_id
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import ImageSeen, PreviousRevision, RevisionChosen, RolloutShown
 from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups, verdict_of, watch_to_end
 from ecs_gpu_deploy.steps.watch_rollout import Begun
 

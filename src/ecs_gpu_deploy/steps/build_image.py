@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
 from ecs_gpu_deploy.core.image.docker_output import FREE_DISK_HINT
@@ -35,11 +36,10 @@ from ecs_gpu_deploy.edges.ci.source import Source, source_of
 from ecs_gpu_deploy.edges.docker.config import DockerConfig
 from ecs_gpu_deploy.edges.docker.docker import Build, Docker
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
+from ecs_gpu_deploy.facts import Changed, ImageSeen
 from ecs_gpu_deploy.inputs.requests import BuildOptions, DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import Changed, ImageSeen
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
 SEVERITIES = ("critical", "high", "medium")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.image.stored_image import whether_in_ecr
 from ecs_gpu_deploy.core.past.revisions import (
-    Known,
+    KnownRevision,
     Lineage,
     Match,
     Revision,
     Rollout,
-    Target,
     TargetKind,
+    TargetWish,
     known_revisions,
     lineage_of,
     main_container,
@@ -34,7 +35,6 @@ from ecs_gpu_deploy.edges.aws.revisions import (
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import InEcr
-from ecs_gpu_deploy.steps.context import Context
 
 _NEWEST = 20
 _MANY = 100
@@ -75,7 +75,7 @@ class Past:
         return next((r for r in self.known if not r.status.is_terminal), None)
 
 
-def fetch_past(context: Context, service: Service, current: Revision, target: Target) -> Past:
+def fetch_past(context: Context, service: Service, current: Revision, target: TargetWish) -> Past:
     """Return as much of the past as *target* needs: for what is found by name, all that AWS keeps.
 
     *current* is the revision that the service runs.
@@ -95,7 +95,7 @@ def _fetch_past(context: Context, service: Service, current: Revision, *, most: 
 
 
 def choose_target(
-    context: Context, service: Service, current: Revision, target: Target, past: Past
+    context: Context, service: Service, current: Revision, target: TargetWish, past: Past
 ) -> Chosen:
     """Return the revision that *target* means; InvalidInput where there is none, or more than one."""
     family = short_id(service.task_definition).rpartition(":")[0]
@@ -116,7 +116,7 @@ def choose_target(
             return tagged
 
 
-def _revision(context: Context, current: Revision, target: Target, past: Past, family: str) -> Chosen:
+def _revision(context: Context, current: Revision, target: TargetWish, past: Past, family: str) -> Chosen:
     plain = target.text.isdigit()
     name = f"{family}:{target.text}" if plain else target.text
     if short_id(name).rpartition(":")[0] != family:
@@ -135,7 +135,7 @@ def _revision(context: Context, current: Revision, target: Target, past: Past, f
     return Chosen(name=name, how="as asked")
 
 
-def _commit(context: Context, target: Target, past: Past, family: str) -> Chosen:
+def _commit(context: Context, target: TargetWish, past: Past, family: str) -> Chosen:
     try:
         found = of_commit(_known(context, past, family), target.text)
     except InvalidInput:
@@ -177,7 +177,7 @@ def _of_rollout(rollout: Rollout, how: str, *, by_digest: bool = False, left: st
     )
 
 
-def _known(context: Context, past: Past, family: str) -> tuple[Known, ...]:
+def _known(context: Context, past: Past, family: str) -> tuple[KnownRevision, ...]:
     """Return all that is known of the family's revisions: their tags a hundred a call, else one by one."""
     tags = fetch_tags(context.aws)
     if tags:
@@ -266,7 +266,7 @@ def runnable(context: Context, past: Past, *, but: str) -> str:
     pairs = [(image, k.digests.get(name, "")) for k in good for name, image in k.images.items()]
     stored = find_images(context.aws, pairs)
 
-    def is_there(known: Known) -> bool:
+    def is_there(known: KnownRevision) -> bool:
         keys = [known.digests.get(name) or image for name, image in known.images.items()]
         return bool(keys) and all(whether_in_ecr(stored, key) in {InEcr.YES, InEcr.UNKNOWN} for key in keys)
 

@@ -6,6 +6,7 @@ revision, nothing is deregistered.
 
 from __future__ import annotations
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.pace import DEREGISTRATION_SECONDS, DEREGISTRATIONS_AT_ONCE
 from ecs_gpu_deploy.core.past.retention import superfluous
 from ecs_gpu_deploy.core.text import count
@@ -15,7 +16,6 @@ from ecs_gpu_deploy.edges.machine.signals import Cancelled
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import Finding, Severity
-from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.follow_rollout import Plan
 
 _MOST = 1000

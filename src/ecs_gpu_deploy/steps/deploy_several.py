@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change, diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals, is_cancelled
 from ecs_gpu_deploy.errors import DeployError
+from ecs_gpu_deploy.facts import Ending, Fact, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import WORST_FIRST, Finding, Outcome, ServiceEnd, Severity
 from ecs_gpu_deploy.steps.build_image import compare_layers, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import Ending, Fact, Section, ServiceSeen
 from ecs_gpu_deploy.steps.follow_rollout import (
     Plan,
     begin_rollout,
@@ -86,27 +86,25 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
     arn = register_rendering(context, rendering, first, commit=request.commit)
-    parts = []
-    for service, own in zip(services, changes, strict=True):
-        plan = Plan(
-            service=service,
-            arn=arn,
-            definition=rendering.definition,
-            options=request.rollout,
-            changes=own,
-            digests=rendering.digests,
-            to_pull=to_pull,
-            force_new_deployment=request.force_new_deployment,
-        )
-        parts.append(_part(context, plan))
+    plan = Plan(
+        service=first,
+        arn=arn,
+        definition=rendering.definition,
+        options=request.rollout,
+        digests=rendering.digests,
+        to_pull=to_pull,
+        force_new_deployment=request.force_new_deployment,
+    )
+    parts = [
+        _part(context, replace(plan, service=service, changes=own))
+        for service, own in zip(services, changes, strict=True)
+    ]
     for part in parts:
         _record_end(context, part, _NOT_DEPLOYED)
     with held_signals():
         ends = _together(context, parts) if request.parallel else _one_by_one(context, parts)
-        if request.rollout.on_failure == "rollback-all" and _is_to_go_back(ends):
-            after = _rolled_back(context, parts, ends)
-        else:
-            after = ends
+        goes_back = request.rollout.on_failure == "rollback-all" and _is_to_go_back(ends)
+        after = _rolled_back(context, parts, ends) if goes_back else ends
         verdict = _told(context, parts, ends, after)
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up_revisions(context, parts[0].plan, keep=request.keep_revisions)

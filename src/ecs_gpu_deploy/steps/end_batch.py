@@ -6,6 +6,7 @@ import shlex
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.pace import CANCEL_LOOK_SECONDS, CANCEL_SECONDS
 from ecs_gpu_deploy.core.judge.task_end import Stage, exited_non_zero, stage_of
 from ecs_gpu_deploy.core.judge.update_sent import CANCELLED_PAUSES
@@ -15,11 +16,10 @@ from ecs_gpu_deploy.edges.aws.answers import AwsError, Unclear
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.edges.machine.signals import is_cancelled
 from ecs_gpu_deploy.errors import DeployError, Refused
+from ecs_gpu_deploy.facts import BatchEnded, NextCommand
 from ecs_gpu_deploy.inputs.requests import BatchOptions, LeaveOrStop
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import TASK_FAILED, Finding, NextStep, Outcome, Severity
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import BatchEnded, NextCommand
 from ecs_gpu_deploy.steps.watch_batch import BatchSeen, BatchWatcher
 
 _NAMED = 20

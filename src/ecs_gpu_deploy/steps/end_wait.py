@@ -6,6 +6,7 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.observed import is_ours
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.own_rollback import REFUSED_STOP_SECONDS, rollback_seconds, rollback_sentence
@@ -16,10 +17,9 @@ from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, Unclear, one_line
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
+from ecs_gpu_deploy.facts import Ending, NextCommand, RollbackSent
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import Ending, NextCommand, RollbackSent
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Later, Watcher
 
 

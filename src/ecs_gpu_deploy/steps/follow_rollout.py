@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.layers import LayerDelta
@@ -24,11 +25,10 @@ from ecs_gpu_deploy.edges.aws.ecr import tag_names_now
 from ecs_gpu_deploy.edges.aws.load_balancer import fetch_target_group
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals, held_signals
 from ecs_gpu_deploy.errors import DeployError
+from ecs_gpu_deploy.facts import Ending, RolloutShown
 from ecs_gpu_deploy.model import Service, TargetGroup, short_id
 from ecs_gpu_deploy.result import Outcome
-from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, still_running
-from ecs_gpu_deploy.steps.facts import Ending, RolloutShown
 from ecs_gpu_deploy.steps.register_revision import mark_succeeded
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Watcher

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import identical
 from ecs_gpu_deploy.core.definition.provenance import (
     Provenance,
@@ -23,10 +24,9 @@ from ecs_gpu_deploy.edges.aws.revisions import fetch_family, tag_revision
 from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
 from ecs_gpu_deploy.edges.machine.signals import heed_held, heeded_signals, held_signals
 from ecs_gpu_deploy.errors import DeployError, Refused, TaggingDenied
+from ecs_gpu_deploy.facts import Changed, RevisionChosen
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import Changed, RevisionChosen
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
 _ATTEMPTS = 3

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change, difference, identical
 from ecs_gpu_deploy.core.definition.overrides import Overrides, rendered
 from ecs_gpu_deploy.core.definition.task_definition import (
@@ -16,10 +17,9 @@ from ecs_gpu_deploy.core.definition.task_definition import (
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.edges.aws.ecr import fetch_image
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
+from ecs_gpu_deploy.facts import ImageSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import ImageSeen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

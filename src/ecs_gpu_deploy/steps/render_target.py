@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import difference
 from ecs_gpu_deploy.core.definition.provenance import told_by
 from ecs_gpu_deploy.core.definition.task_definition import images, registrable, without_tags
@@ -15,11 +16,10 @@ from ecs_gpu_deploy.edges.aws.ecr import fetch_image
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
 from ecs_gpu_deploy.edges.aws.prerequisites import fetch_prerequisites, roles_of
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.facts import ImageSeen, RevisionChosen
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.choose_target import Chosen, Past, runnable
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import ImageSeen, RevisionChosen
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, register_revision
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
@@ -35,7 +35,7 @@ class _Images:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class RenderedTarget:
     """The revision to roll back to as AWS has it, and as it is to run."""
 
     raw: RawTaskDefinition
@@ -44,7 +44,7 @@ class Target:
 
 def render_target(
     context: Context, service: Service, current: RawTaskDefinition, chosen: Chosen, past: Past
-) -> Target:
+) -> RenderedTarget:
     """Return what is to run instead of *current*, after every named thing was seen to exist.
 
     Changes nothing in AWS.
@@ -65,10 +65,10 @@ def render_target(
         digests=found.digests,
         running_images=images(current.body),
     )
-    return Target(raw=raw, rendering=rendering)
+    return RenderedTarget(raw=raw, rendering=rendering)
 
 
-def register_target(context: Context, target: Target, *, reason: str, left: str) -> str:
+def register_target(context: Context, target: RenderedTarget, *, reason: str, left: str) -> str:
     """Return the ARN of the revision to run: the old one, or where that cannot run, registered once more.
 
     What is registered carries the commit that the old one was made from, and what is *left* (family:N).

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.revisions import Rollout
 from ecs_gpu_deploy.edges.aws.answers import needed_to
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.edges.machine.signals import heed_held, held_signals
+from ecs_gpu_deploy.facts import ImageSeen, RevisionChosen, RollbackSent
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.attach_rollout import attach
 from ecs_gpu_deploy.steps.choose_target import Chosen
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import ImageSeen, RevisionChosen, RollbackSent
 from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.capacity.compute import Compute, compute_of
 from ecs_gpu_deploy.core.definition.task_request import TaskRequest
 from ecs_gpu_deploy.core.diagnose.batch_causes import batch_diagnoses, failed_tasks, is_explained
@@ -41,7 +42,6 @@ from ecs_gpu_deploy.edges.aws.logs import LogFollower
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_held, held_signals
 from ecs_gpu_deploy.model import LogTail, Task
 from ecs_gpu_deploy.result import Diagnosis, Judgement, Outcome, Phase, TaskEnd
-from ecs_gpu_deploy.steps.context import Context
 from ecs_gpu_deploy.steps.observe_batch import BatchLooker
 from ecs_gpu_deploy.steps.start_batch import BatchStarter
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.capacity.shortage import Answer
 from ecs_gpu_deploy.core.diagnose.rollout_causes import diagnoses_at_end, phases_at_end
 from ecs_gpu_deploy.core.judge.confirm import failures_of
@@ -36,10 +37,9 @@ from ecs_gpu_deploy.core.text import count, span
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals
 from ecs_gpu_deploy.errors import DeployError
+from ecs_gpu_deploy.facts import Ending
 from ecs_gpu_deploy.model import Event, Service
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Severity
-from ecs_gpu_deploy.steps.context import Context
-from ecs_gpu_deploy.steps.facts import Ending
 from ecs_gpu_deploy.steps.observe_rollout import Looker
 
 

@@ -1,4 +1,7 @@
-"""RunTask's request: how and where tasks start, and what replaces parts of the task definition."""
+"""RunTask's request: how and where tasks start, and what replaces parts of the task definition.
+
+The members are those of the API Reference, "RunTask", "TaskOverride" and "NetworkConfiguration".
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,7 @@ class TaskRequest:
 
 
 def network_mode(definition: Mapping[str, Any]) -> str:
-    """Return the network mode of a raw task definition; on Linux bridge where it names none."""
+    """Return a raw task definition's network mode; bridge where it names none (page "TaskDefinition")."""
     return definition.get("networkMode") or "bridge"
 
 

@@ -228,14 +228,14 @@ class TargetKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class TargetWish:
     """What `--to` asks for: `text` is N, family:N or the ARN, the commit or its prefix, digest or tag."""
 
     kind: TargetKind
     text: str
 
 
-def target_from(text: str) -> Target:
+def target_from(text: str) -> TargetWish:
     """Read `--to`. Seven digits or more are a commit's prefix: no family has a million revisions.
 
     Digits alone, and a commit, may be an image's tag as well: what was deployed tells.
@@ -243,19 +243,19 @@ def target_from(text: str) -> Target:
     value = text.strip()
     lower = value.lower()
     if lower == "previous":
-        return Target(kind=TargetKind.PREVIOUS, text=lower)
+        return TargetWish(kind=TargetKind.PREVIOUS, text=lower)
     if re.fullmatch(r"[1-9][0-9]{0,5}", value, re.ASCII):
-        return Target(kind=TargetKind.REVISION, text=value)
+        return TargetWish(kind=TargetKind.REVISION, text=value)
     if ":task-definition/" in value and _REVISION.fullmatch(short_id(value)):
-        return Target(kind=TargetKind.REVISION, text=value)
+        return TargetWish(kind=TargetKind.REVISION, text=value)
     if _DIGEST.fullmatch(lower):
-        return Target(kind=TargetKind.DIGEST, text=lower)
+        return TargetWish(kind=TargetKind.DIGEST, text=lower)
     if _COMMIT.fullmatch(lower):
-        return Target(kind=TargetKind.COMMIT, text=lower)
+        return TargetWish(kind=TargetKind.COMMIT, text=lower)
     if _REVISION.fullmatch(value):
-        return Target(kind=TargetKind.REVISION, text=value)
+        return TargetWish(kind=TargetKind.REVISION, text=value)
     if _TAG.fullmatch(value):
-        return Target(kind=TargetKind.TAG, text=value)
+        return TargetWish(kind=TargetKind.TAG, text=value)
     raise nothing_named(value)
 
 
@@ -270,7 +270,7 @@ def nothing_named(value: str) -> InvalidInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownRevision:
     """A revision that the service ran or could run: from a rollout, from its tags, or from both."""
 
     task_definition: str
@@ -293,7 +293,7 @@ class Known:
         return f"{short_id(self.task_definition)}{commit}"
 
 
-def known_revisions(rollouts: Sequence[Rollout], revisions: Sequence[Revision]) -> tuple[Known, ...]:
+def known_revisions(rollouts: Sequence[Rollout], revisions: Sequence[Revision]) -> tuple[KnownRevision, ...]:
     """Join what rollouts and tags tell of each revision: those that succeeded first, then the newest.
 
     A revision that ran with different digests (its tag was moved) stands there once for each.
@@ -313,7 +313,7 @@ def known_revisions(rollouts: Sequence[Rollout], revisions: Sequence[Revision]) 
     return tuple(sorted(known, key=lambda k: (k.succeeded, k.at, k.number), reverse=True))
 
 
-def _known(rollouts: Sequence[Rollout], revision: Revision | None) -> Known:
+def _known(rollouts: Sequence[Rollout], revision: Revision | None) -> KnownRevision:
     good = next((rollout for rollout in rollouts if rollout.succeeded), None)
     seen = good or next(iter(rollouts), None)
     images = dict(seen.images if seen else {}) or dict(revision.images if revision else {})
@@ -323,7 +323,7 @@ def _known(rollouts: Sequence[Rollout], revision: Revision | None) -> Known:
     tagged = map(commit_of_image, images.values())
     commits = dict.fromkeys(c for c in (revision.commit if revision else "", *tagged) if c)
     registered = revision.registered_at if revision else None
-    return Known(
+    return KnownRevision(
         task_definition=seen.task_definition if seen else revision.arn if revision else "",
         commits=tuple(commits),
         digests=digests,
@@ -342,7 +342,7 @@ def main_container(images: Mapping[str, str]) -> str:
 class Match:
     """What ran what was asked for, in full (a commit, a digest, a tag); `others` did as well, family:N."""
 
-    known: Known
+    known: KnownRevision
     text: str
     others: tuple[str, ...] = ()
 
@@ -352,14 +352,14 @@ class Match:
         return f" ({', '.join(self.others[:3])} too)" if self.others else ""
 
 
-def _match(found: Sequence[tuple[Known, str]]) -> Match:
+def _match(found: Sequence[tuple[KnownRevision, str]]) -> Match:
     (best, text), *rest = found
     names = dict.fromkeys(short_id(k.task_definition) for k, _ in rest)
     names.pop(short_id(best.task_definition), None)
     return Match(known=best, text=text, others=tuple(names))
 
 
-def of_commit(known: Sequence[Known], commit: str) -> Match:
+def of_commit(known: Sequence[KnownRevision], commit: str) -> Match:
     """Return what ran *commit* (full or a prefix). InvalidInput where several commits, or none, match."""
     found = [(k, c) for k in known for c in k.commits if c.startswith(commit) or commit.startswith(c)]
     commits = [c for _, c in found]
@@ -383,7 +383,7 @@ def of_commit(known: Sequence[Known], commit: str) -> Match:
     )
 
 
-def of_tag(known: Sequence[Known], tag: str) -> Match | None:
+def of_tag(known: Sequence[KnownRevision], tag: str) -> Match | None:
     """Return what ran an image of this *tag*, None where nothing did."""
     found = [(k, tag) for k in known if any(_tag_of(image) == tag for image in k.images.values())]
     return _match(found) if found else None
@@ -393,7 +393,7 @@ def _tag_of(image: str) -> str:
     return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
 
 
-def of_digest(known: Sequence[Known], digest: str) -> Match:
+def of_digest(known: Sequence[KnownRevision], digest: str) -> Match:
     """Return what ran the image *digest* (full or a prefix). InvalidInput where several, or none, match."""
     found = [(k, d) for k in known for d in _digests(k) if d.startswith(digest)]
     distinct = list(dict.fromkeys(d for _, d in found))
@@ -411,7 +411,7 @@ def of_digest(known: Sequence[Known], digest: str) -> Match:
     )
 
 
-def _digests(known: Known) -> tuple[str, ...]:
+def _digests(known: KnownRevision) -> tuple[str, ...]:
     pinned = (image.partition("@")[2] for image in known.images.values())
     return tuple(dict.fromkeys(d for d in (*known.digests.values(), *pinned) if d))
 

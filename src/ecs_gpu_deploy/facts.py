@@ -1,7 +1,7 @@
-"""What a command finds out for the result: facts that it records as soon as they are known.
+"""What a run finds out for its result: facts, recorded as soon as they are known.
 
 Nobody but the owner of the record reads them, and only after the end: what one step needs of another is
-returned. So a result is written with everything known, wherever the command ends.
+returned. So a result is written with everything known, wherever the run ends.
 """
 
 from __future__ import annotations

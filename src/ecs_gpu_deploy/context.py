@@ -8,7 +8,7 @@ from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
-from ecs_gpu_deploy.steps.facts import Record
+from ecs_gpu_deploy.facts import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from ecs_gpu_deploy.core.judge.batch import (
 from ecs_gpu_deploy.core.judge.batch_phases import batch_seconds
 from ecs_gpu_deploy.core.judge.batch_request import (
     Refusal,
+    Rounds,
     batch_mark,
     client_token,
     is_lack,
@@ -144,6 +145,19 @@ def test_a_lack_of_capacity_is_told_from_what_waiting_does_not_cure(reason, lack
 def test_one_full_instance_among_unfit_ones_is_a_lack():
     assert lacks([Refusal(reason="ATTRIBUTE"), Refusal(reason="RESOURCE:GPU")])
     assert not lacks([Refusal(reason="ATTRIBUTE"), Refusal(reason="MISSING")])
+
+
+@pytest.mark.parametrize(
+    ("started", "after"),
+    [
+        pytest.param(4, Rounds(number=3, tries=0, next_try=7.0), id="all: the next one need not wait"),
+        pytest.param(1, Rounds(number=3, tries=1, next_try=105.0), id="some: the wait begins anew"),
+        pytest.param(0, Rounds(number=3, tries=3, next_try=120.0), id="none, for the third time"),
+    ],
+)
+def test_the_rounds_of_run_task(started, after):
+    rounds = Rounds(number=2, tries=2, next_try=7.0)
+    assert rounds.after(wanted=4, started=started, now=100.0) == after
 
 
 def test_waits_grow_to_a_minute():

@@ -25,6 +25,7 @@ from ecs_gpu_deploy.core.judge.batch import (
     progress_text,
 )
 from ecs_gpu_deploy.core.judge.batch_phases import batch_seconds
+from ecs_gpu_deploy.core.judge.batch_request import Rounds
 from ecs_gpu_deploy.core.judge.options import WaitOptions
 from ecs_gpu_deploy.core.judge.pace import (
     HEARTBEAT_SECONDS,
@@ -43,7 +44,7 @@ from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_held, held_sign
 from ecs_gpu_deploy.model import LogTail, Task
 from ecs_gpu_deploy.result import Diagnosis, Judgement, Outcome, Phase, TaskEnd
 from ecs_gpu_deploy.steps.observe_batch import BatchLooker
-from ecs_gpu_deploy.steps.start_batch import BatchStarter
+from ecs_gpu_deploy.steps.start_batch import start_tasks
 
 _PROVISIONING_SECONDS = 60.0
 """After so long in PROVISIONING it is said what the instances lack."""
@@ -149,7 +150,7 @@ class BatchWatcher:
         edge = EcsTasks(context.aws, context.ecs.cluster)
         reporter = context.reporter
         self._looker = BatchLooker(context.aws, context.ecs, edge, reporter, definition=batch.definition)
-        self._starter = BatchStarter(edge, batch.request, mark=batch.mark) if batch.request else None
+        self._edge, self._mark, self._rounds = edge, batch.mark, Rounds()
         began = [at for at in (task.created_at for task in known) if at is not None]
         self._began = min(began, default=now) if batch.request is None else now
         containers = batch.definition.get("containerDefinitions") or ()
@@ -220,28 +221,37 @@ class BatchWatcher:
         return max(self._watched.began + self._watched.timeout - now, LAST_LOOK_SECONDS)
 
     def _sleep(self, now: float) -> None:
-        next_try = self._starter.next_try if self._starter else now
         self._context.clock.sleep(
             seconds_to_next_batch_look(
-                self._watched, self._history, now, interval=self._interval, next_try=next_try
+                self._watched,
+                self._history,
+                now,
+                interval=self._interval,
+                next_try=self._rounds.next_try if self._request else now,
             )
         )
 
     def _start(self, now: float) -> None:
-        starter, known = self._starter, self._history.tasks
-        if starter is None or not missing(self._watched, self._history) or now < starter.next_try:
+        request, known = self._request, self._history.tasks
+        wanted, rounds = missing(self._watched, self._history), self._rounds
+        if request is None or not wanted or now < rounds.next_try:
             return
+        started = 0
         with held_signals():
             # A request that is under way ends before a signal is heeded: what it started is then known.
-            for done in starter.start(missing(self._watched, self._history), now):
+            for done in start_tasks(
+                self._edge, request, mark=self._mark, round_number=rounds.number, wanted=wanted
+            ):
                 look = BatchLook(at=now, started=done.tasks, refusals=done.refusals)
                 self._history = observed_batch(self._watched, self._history, look)
+                started += len(done.tasks)
                 heed_held()
+        self._rounds = rounds.after(wanted=wanted, started=started, now=now)
         heed_held()
         if new := [task for arn, task in self._history.tasks.items() if arn not in known]:
             self._say(f"{count(len(new), 'task')} started: {_listed(new)}", now)
         left = missing(self._watched, self._history)
-        if left and starter.tries == 1:
+        if left and self._rounds.tries == 1:
             why = ", ".join(dict.fromkeys(each.told for each in self._history.refusals)) or "no room"
             self._say(f"no room for {count(left, 'task')} ({why}); trying again", now)
             self._look_for_room(now)

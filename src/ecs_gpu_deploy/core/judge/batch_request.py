@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 A_CALL: Final = 10
@@ -62,6 +62,25 @@ def lacks(refusals: Iterable[Refusal]) -> bool:
 def retry_wait(tries: int) -> float:
     """Return the seconds before the next try after *tries* refusals: 5, 10, 20, 40, then 60."""
     return float(min(_FIRST_WAIT * 2 ** min(max(tries - 1, 0), 10), _LONGEST_WAIT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rounds:
+    """The `number` of the next round of RunTask, and how many in a row left something to start (`tries`).
+
+    `next_try` is when the next round is due, in epoch seconds.
+    """
+
+    number: int = 0
+    tries: int = 0
+    next_try: float = 0.0
+
+    def after(self, *, wanted: int, started: int, now: float) -> Rounds:
+        """Return what follows a round at *now* that started so many of those *wanted*."""
+        tries = 0 if started else self.tries
+        if started >= wanted:
+            return replace(self, number=self.number + 1, tries=tries)
+        return Rounds(number=self.number + 1, tries=tries + 1, next_try=now + retry_wait(tries + 1))
 
 
 def batch_mark(named: Sequence[str], request: Mapping[str, Any]) -> str:

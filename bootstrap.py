@@ -9,16 +9,24 @@ reads its inputs from INPUTS and gets no arguments.
 import glob
 import hashlib
 import os
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
+import time
 
 OLDEST = (3, 11)
 ROOT = os.path.dirname(os.path.abspath(__file__))
 LOCK = os.path.join(ROOT, "locks", "runtime.txt")
 SOURCE = os.path.join(ROOT, "src")
+INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_KEYRING_PROVIDER")
+WAYS_OUT = ("PIP_TRUSTED_HOST", "PIP_PROXY", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_TIMEOUT", "PIP_RETRIES")
+IMPORTING = """import importlib, importlib.util as util
+if util.find_spec("ecs_gpu_deploy.run"): importlib.import_module("ecs_gpu_deploy.run")"""
+DAY = 24 * 3600.0
 FAILED, REFUSED_INPUT, CANCELLED = 1, 2, 10
 SETUP_PYTHON = """Put these lines before the step:
   - uses: actions/setup-python@v6
@@ -43,6 +51,10 @@ def main():
             _become([_newer_python(), "-I", os.path.abspath(__file__)])
         _become([_environment(), "-I", "-X", "utf8", "-m", "ecs_gpu_deploy"])
     except Stop as stop:
+        _report(stop)
+        return stop.exit_code
+    except Exception as error:  # noqa: BLE001 - one sentence and the outputs, whatever it is
+        stop = Stop(f"The action could not be started: {type(error).__name__}: {error}.")
         _report(stop)
         return stop.exit_code
 
@@ -97,6 +109,7 @@ def _environment():
     """Give the interpreter of the environment, which is made where it is missing."""
     place = _place()
     if not _is_ready(place):
+        _remove_halves(place)
         aside = tempfile.mkdtemp(prefix=os.path.basename(place) + ".", dir=os.path.dirname(place))
         try:
             _install(aside)
@@ -106,6 +119,16 @@ def _environment():
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return _python_in(place)
+
+
+def _remove_halves(place):
+    """Remove what killed jobs have left half installed a day ago or longer."""
+    for half in glob.glob(glob.escape(place) + ".*"):
+        try:
+            if time.time() - os.stat(half).st_mtime > DAY:
+                shutil.rmtree(half, ignore_errors=True)
+        except OSError:  # another job removes it
+            continue
 
 
 def _place():
@@ -137,7 +160,10 @@ def _home():
     for place in filter(None, places):
         home = os.path.join(os.path.abspath(place), "ecs-gpu-deploy")
         try:
-            os.makedirs(home, exist_ok=True)
+            os.makedirs(home, mode=0o755, exist_ok=True)
+            if _is_another_s(home):
+                reason = f"somebody else owns {home} or can write to it"
+                continue
             with tempfile.TemporaryFile(dir=home):
                 return home
         except OSError as error:
@@ -145,8 +171,28 @@ def _home():
     raise Stop(f"The action finds no folder to install itself into: {reason}.")
 
 
+def _is_another_s(home):
+    """Tell whether somebody else could put programs there that this job would run."""
+    status = os.stat(home)
+    return status.st_uid != os.getuid() or bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
 def _is_ready(place):
-    return os.access(_python_in(place), os.X_OK)
+    """Tell whether an environment is there, with every package that the lock file names."""
+    if not os.access(_python_in(place), os.X_OK):
+        return False
+    found = glob.glob(os.path.join(glob.escape(place), "lib", "python*", "site-packages", "*.dist-info"))
+    names = {_plain(os.path.basename(path).rsplit("-", 2)[0]) for path in found}
+    return names.issuperset(_locked())
+
+
+def _locked():
+    with open(LOCK, encoding="utf-8") as file:
+        return {_plain(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", file.read(), re.MULTILINE)}
+
+
+def _plain(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _python_in(place):
@@ -171,6 +217,9 @@ def _install(place):
     packages = _run([python, "-I", "-c", code], "The new environment does not work").strip()
     with open(os.path.join(packages, "ecs_gpu_deploy.pth"), "w", encoding="utf-8") as file:
         file.write(SOURCE + "\n")
+    if not _is_ready(place):
+        raise Stop("pip said that it installed what the action needs, and it is not there.")
+    _run([python, "-I", "-c", IMPORTING], "What was installed cannot be imported")
 
 
 def _pip_reaches_out():
@@ -187,7 +236,7 @@ def _pip_reaches_out():
 def _run(command, failure):
     """Run a command and give its output; in its failure only the last lines count."""
     # pip --python starts the other interpreter without -I, and the workspace must not get in between.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {name: value for name, value in os.environ.items() if not _bends_the_install(name)}
     process = subprocess.run(  # noqa: S603  (fixed words; nothing of the user's)
         command,
         check=False,
@@ -201,6 +250,11 @@ def _run(command, failure):
         lines = [line.strip() for line in output.splitlines() if line.strip()][-4:]
         raise Stop(f"{failure}: {' | '.join(lines) or 'it said nothing'} (exit {process.returncode}).")
     return output
+
+
+def _bends_the_install(name):
+    """Tell whether a variable may send packages elsewhere or keep them from being installed (PIP_TARGET)."""
+    return name.startswith("PYTHON") or (name.startswith("PIP_") and name not in INDEXES + WAYS_OUT)
 
 
 def _report(stop):

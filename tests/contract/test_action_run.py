@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,42 @@ def test_a_second_use_finds_the_environment_ready_and_needs_no_package(
     assert (second.communicate()[1], second.returncode) == ("", 0)
     kept = os.listdir(Path(environment["RUNNER_TOOL_CACHE"], "ecs-gpu-deploy"))
     assert len(kept) == 1, "nothing half-made is left"
+
+
+@pytest.mark.parametrize("name", ["PIP_TARGET", "PIP_PREFIX", "PIP_DRY_RUN"])
+def test_what_one_job_tells_pip_does_not_spoil_the_runner_for_the_next(
+    folder: Path, environment: dict[str, str], workspace: Path, tmp_path: Path, name: str
+) -> None:
+    spoilt = {**environment, name: "1" if name == "PIP_DRY_RUN" else str(tmp_path / "elsewhere")}
+    first = bootstrapped(folder, spoilt, workspace)
+    first.communicate()
+    assert first.returncode == 0
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_an_environment_without_its_packages_is_made_anew(
+    folder: Path, environment: dict[str, str], workspace: Path
+) -> None:
+    bootstrapped(folder, environment, workspace).communicate()
+    home = Path(environment["RUNNER_TOOL_CACHE"], "ecs-gpu-deploy")
+    for place in home.glob("*/lib/python*/site-packages/stand_in*"):
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    again = bootstrapped(folder, environment, workspace)
+    again.communicate()
+    assert again.returncode == 0
+    assert list(home.glob("*/lib/python*/site-packages/stand_in.py"))
+
+
+def test_a_cache_that_others_can_write_to_is_not_used(
+    folder: Path, environment: dict[str, str], workspace: Path
+) -> None:
+    home = Path(environment["RUNNER_TOOL_CACHE"], "ecs-gpu-deploy")
+    home.mkdir(parents=True)
+    home.chmod(0o777)
+    process = bootstrapped(folder, environment, workspace)
+    process.communicate()
+    assert process.returncode == 0
+    assert os.listdir(home) == []
 
 
 def test_two_jobs_at_once_on_one_runner(folder: Path, environment: dict[str, str], workspace: Path) -> None:

@@ -118,6 +118,8 @@ def test_a_refused_login_does_not_show_the_password(docker):
             edge.login(Login(endpoint="https://r", username="AWS", password="wrong-one"))
     assert "wrong-one" not in str(caught.value)
     assert "wrong-one" not in log.read_text()
+    assert "right" not in log.read_text()
+    assert log.read_text().count("--password-stdin") == 2
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def here(tmp_path):
         "GITHUB_OUTPUT": str(tmp_path / "output"),
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
     }
-    return GitHub(environment, stream), stream, tmp_path
+    return GitHub(environment, stream, stream), stream, tmp_path
 
 
 def test_an_annotation_is_one_escaped_line(here):
@@ -39,8 +39,26 @@ def test_an_annotation_has_at_most_4096_characters(here):
 
 def test_a_secret_of_several_lines_is_masked_line_by_line(here):
     github, stream, _ = here
-    github.mask("one\ntwo%")
-    assert stream.getvalue() == "::add-mask::one\n::add-mask::two%25\n"
+    github.mask("the first\nthe second%")
+    assert stream.getvalue() == "::add-mask::the first\n::add-mask::the second%25\n"
+
+
+@pytest.mark.parametrize("secret", ["", "yes", "1234567", "a\nb\n", "   no     "])
+def test_a_word_is_not_masked(here, secret):
+    github, stream, _ = here
+    github.mask(secret)
+    assert stream.getvalue() == ""
+
+
+def test_no_mask_is_written_where_no_runner_reads_it(tmp_path):
+    masks, elsewhere = io.StringIO(), io.StringIO()
+    GitHub({}, elsewhere, masks).mask("a long secret")
+    GitHub({"GITHUB_ACTIONS": "true"}, elsewhere, masks).mask("another secret")
+    assert masks.getvalue() == "::add-mask::another secret\n"
+    with (tmp_path / "log").open("w+") as file:
+        GitHub({"GITHUB_ACTIONS": "true"}, elsewhere, file).mask("a long secret")
+        assert file.tell() == 0
+    assert elsewhere.getvalue() == ""
 
 
 def test_outputs_stand_between_delimiters_that_the_value_cannot_know(here):

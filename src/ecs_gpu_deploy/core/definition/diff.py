@@ -15,10 +15,9 @@ from typing import Any, Final
 
 from ecs_gpu_deploy.core.defaults import HEALTH_CHECK
 from ecs_gpu_deploy.core.definition.provenance import without_provenance
+from ecs_gpu_deploy.core.definition.secret_text import MASK, hidden, hidden_words
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
 from ecs_gpu_deploy.core.definition.task_definition import registrable
-
-MASK: Final = "***"
 
 _IDENTITY: Final[Mapping[str, str]] = {
     "containerDefinitions": "name",
@@ -102,7 +101,8 @@ class Change:
     """Say what one value was and is; None means that it was, or is, not there.
 
     `path` addresses containers and variables by name: `containerDefinitions[rag].environment[LOG_LEVEL]`.
-    Where `masked`, `old` and `new` hold `***` and never the value.
+    Where `masked`, `old` and `new` hold `***` and never the value; what only has a secret in it (a command, a
+    label) holds `***` in the secret's place.
     """
 
     path: str
@@ -117,10 +117,11 @@ def identical(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Give every value that differs, by path, with the values of environment variables masked."""
+    """Give every value that differs, by path, with variables masked, and in all else what looks secret."""
     changes = []
-    for steps, before, after in _changed(old, new):
-        masked = _is_secret(steps)
+    for steps, was, now in _changed(old, new):
+        before, after = _hidden(was), _hidden(now)
+        masked = _is_secret(steps) or before == after
         changes.append(
             Change(
                 path=_path_text(steps),
@@ -285,7 +286,19 @@ def _is_secret(steps: _Steps) -> bool:
     members = [name for kind, name in steps if kind == "."]
     if "driverOpts" in members or ("environment" in members and members[-1] != "name"):
         return True
-    return bool({"options", "dockerLabels"} & set(members) and _SECRET_NAME.search(steps[-1][1]))
+    named = {"options", "dockerLabels", "labels", "tags"} & set(members)
+    return bool(named and _SECRET_NAME.search(steps[-1][1]))
+
+
+def _hidden(value: Any) -> Any:
+    """Return a leaf with its secrets as `***`; the words of a command are looked at as such."""
+    match value:
+        case str():
+            return hidden(value)
+        case list():
+            return hidden_words(value)
+        case _:
+            return value
 
 
 def _path_text(steps: _Steps) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -20,23 +21,35 @@ from ecs_gpu_deploy.edges.machine.reporter import emit
 SUMMARY_LIMIT = 1024 * 1024
 ANNOTATION_LIMIT = 4096
 ANNOTATIONS_PER_LEVEL = 10
+SHORTEST_MASK = 8
 
 
 class GitHub:
     """The runner we are in, or none."""
 
-    def __init__(self, environment: Mapping[str, str] = os.environ, stream: TextIO = sys.stdout) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str] = os.environ,
+        stream: TextIO = sys.stdout,
+        masks: TextIO = sys.stderr,
+    ) -> None:
         self._environment = environment
         self._stream = stream
+        self._masks = masks
         self._annotations: Counter[str] = Counter()
         self.is_here = environment.get("GITHUB_ACTIONS") == "true"
         self.is_debug = environment.get("RUNNER_DEBUG") == "1"
 
     def mask(self, secret: str) -> None:
-        """Have the runner replace *secret* in every later line of the log."""
-        if self.is_here and secret:
+        """Have the runner replace *secret* in every later line of the log, but not its short lines: words.
+
+        Such a line holds the secret. The runner reads both streams, and standard error is not what somebody
+        pipes into another program or a file (`history --output json > runs.json`).
+        """
+        if self.is_here and not _is_file(self._masks):
             for line in secret.splitlines():
-                self._command("add-mask", line)
+                if len(line.strip()) >= SHORTEST_MASK:
+                    emit(f"::add-mask::{_data(line)}", self._masks)
 
     def annotate(self, level: str, message: str, *, title: str = "") -> None:
         """Show one annotation (notice, warning or error) on the run; of a level, GitHub shows ten a step."""
@@ -77,6 +90,14 @@ class GitHub:
 
     def _command(self, name: str, text: str) -> None:
         emit(f"::{name}::{_data(text)}", self._stream)
+
+
+def _is_file(stream: TextIO) -> bool:
+    """Say whether what is written goes into a file, where no runner reads it."""
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _output(name: str, value: str) -> str:

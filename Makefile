@@ -53,7 +53,7 @@ permissions: $(DEV)
 
 .PHONY: reliability
 reliability: $(DEV)
-	PYTHONPATH=tests $(DEV) -m tools.reliability
+	PYTHONPATH=tests:tests/scripted $(DEV) -m tools.reliability $(if $(ONLY),"$(ONLY)")
 
 docs-check: $(DEV)
 	$(DEV) -m tools.docs --check

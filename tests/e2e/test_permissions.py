@@ -12,8 +12,8 @@ from tools.record_permissions import RECORD, main
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("edges", "steps", "commands")
 METHODS = re.compile(
-    r"\.(?:call|once|pages)\(\s*\"(?P<service>[a-z0-9-]+)\",\s*\"(?P<method>[a-z_]+)\""
-    r"|_call\(\s*aws,\s*(?:repository|asked),\s*\"(?P<ecr>[a-z_]+)\""
+    r"\.(?:call|once|pages|read|change)\(\s*\"(?P<service>[a-z0-9-]+)\",\s*\"(?P<method>[a-z_]+)\""
+    r"|_(?:call|change)\(\s*aws,\s*(?:repository|asked),\s*\"(?P<ecr>[a-z_]+)\""
 )
 
 
@@ -30,7 +30,7 @@ def _called():
 
 def test_every_call_in_the_source_has_its_grant():
     session, missing, called = boto3.Session(region_name="eu-central-1"), [], sorted(set(_called()))
-    assert len(called) > 30
+    assert len(called) > 40
     for service, method in called:
         model = session._session.get_service_model(service)
         operation = next(name for name in model.operation_names if xform_name(name) == method)

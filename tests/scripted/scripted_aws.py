@@ -82,6 +82,7 @@ class ScriptedAws:
     endpoint: str = ""
     cancel_at: float | None = None
     on_cancel: Callable[[], None] = lambda: None
+    mangled: Callable[[Asked, bytes], bytes] = lambda _asked, answer: answer
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _used: Counter[int] = field(default_factory=Counter)
 
@@ -119,7 +120,8 @@ class ScriptedAws:
             self.calls.append(call)
             try:
                 body = self._body(service, operation, parameters)
-                return 200, *_written(asked, body, self.state.origin, self.state.lenient)
+                answer, content_type = _written(asked, body, self.state.origin, self.state.lenient)
+                return 200, self.mangled(asked, answer), content_type
             except Refusal as error:
                 call.error = error.code
                 return error.status, *_refused(asked.wire, error)

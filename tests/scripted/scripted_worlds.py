@@ -70,7 +70,7 @@ EXPECTED = {
     *("max_calls", "deploys", "deploys_not", "no_diagnoses", "updates", "succeeds_only_with", "phases_under"),
     "marks",
 }
-_DEFAULTS: Mapping[str, Any] = {
+DEFAULTS: Mapping[str, Any] = {
     "run": "deploy",
     "service": {"desired": 2, "min": 100, "max": 200, "lb": False, "breaker": "rollback"},
     "containers": [{"gpus": 1}],
@@ -86,7 +86,7 @@ def load() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (kind, world) of every world, whole."""
     for file in sorted(FOLDER.glob("*.yml")):
         document = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        common = merged(_DEFAULTS, document.get("common") or {})
+        common = merged(DEFAULTS, document.get("common") or {})
         for item in document["worlds"]:
             ends = item["expect"].get("either", [item["expect"]])
             unknown = set(item) - KEYS | {key for end in ends for key in end} - EXPECTED

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import boto3.session
 import botocore
@@ -17,14 +17,17 @@ import botocore.session
 import tenacity
 
 from ecs_gpu_deploy import __version__
+from ecs_gpu_deploy.edges.aws.answer_shape import check_answer
 from ecs_gpu_deploy.edges.aws.answers import (
     AwsError,
+    HalfAnswer,
     NeverSent,
     OddAnswer,
     Passing,
     Unclear,
     Unreachable,
     one_line,
+    reading,
     translated,
     was_not_carried_out,
 )
@@ -32,6 +35,8 @@ from ecs_gpu_deploy.edges.aws.clock_skew import ClockSkew
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most, heeded_signals, seen_through
 from ecs_gpu_deploy.errors import CredentialsExpired, InvalidInput, Refused
+
+T = TypeVar("T")
 
 _EXPIRED = frozenset(
     {
@@ -127,6 +132,7 @@ class Aws:
                     hint="Check region and AWS_ENDPOINT_URL.",
                 ) from error
             client.meta.events.register(f"before-call.{service}", self._count)
+            client.meta.events.register("before-parse", check_answer)
             self._skew.heed(client)
             self._clients[key] = client
         return self._clients[key]
@@ -205,9 +211,32 @@ class Aws:
         self, api: str, method: str, params: Mapping[str, Any], *, region: str | None = None
     ) -> Mapping[str, Any]:
         """Call AWS, trying again while that may help; raise as `once` does."""
-        retrying = self._retrying(lambda error: isinstance(error, Passing), self._clock.sleep)
+        return self.read(api, method, params, lambda answer: answer, region=region)
+
+    def read(
+        self,
+        api: str,
+        method: str,
+        params: Mapping[str, Any],
+        reader: Callable[[Mapping[str, Any]], T],
+        *,
+        region: str | None = None,
+        once: bool = False,
+    ) -> T:
+        """Return what *reader* makes of AWS's answer, for requests that change nothing; raise as `call` does.
+
+        An answer that it cannot read is asked for again, but *once*: with one try.
+        """
+
+        def read() -> T:
+            answer = self.once(api, method, params, region=region)
+            with reading(f"{api}.{method}"):
+                return reader(answer)
+
+        if once:
+            return read()
         with self.bounded(self._patience):
-            return retrying(self.once, api, method, params, region=region)
+            return self._retrying(lambda error: isinstance(error, Passing), self._clock.sleep)(read)
 
     def change(
         self,
@@ -217,8 +246,11 @@ class Aws:
         *,
         repeatable: bool = False,
         region: str | None = None,
+        whole: Callable[[Mapping[str, Any]], object] | None = None,
     ) -> Mapping[str, Any]:
         """Call AWS to change something; raise as `once` does, Unclear where it may have been carried out.
+
+        An answer that *whole* cannot read is one that tells nothing.
 
         What certainly was not carried out is sent again, and what is *repeatable*: AWS does that once however
         often it is asked. A signal waits for the end of a request, at most GRACE_SECONDS, and is heeded
@@ -228,7 +260,11 @@ class Aws:
         def sent() -> Mapping[str, Any]:
             with seen_through(GRACE_SECONDS) as limit:
                 try:
-                    return self.once(api, method, params, region=region)
+                    answer = self.once(api, method, params, region=region)
+                    with reading(f"{api}.{method}"):
+                        if whole is not None:
+                            whole(answer)
+                    return answer  # noqa: TRY300
                 except CutShort as cut:
                     if cut.limit is not limit:
                         raise
@@ -281,14 +317,21 @@ class Aws:
     ) -> Iterator[Any]:
         """Yield what the list *member* of the answers holds, a call a page; raise as `once` does.
 
-        OddAnswer where a page names itself as the next one.
+        OddAnswer where a page names itself as the next one, HalfAnswer where it lacks the list: AWS sends an
+        empty one where there is nothing.
 
         *following* is the member with which AWS says that there is more, *once*: no page is asked for twice.
         """
-        call, wanted = self.once if once else self.call, dict(params)
+        wanted = dict(params)
+
+        def page(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+            if answer.get(member) is None:
+                raise HalfAnswer(f"the answer has no {member}", request=f"{api}.{method}")
+            return answer
+
         while True:
-            answer = call(api, method, wanted, region=region)
-            yield from answer.get(member) or ()
+            answer = self.read(api, method, wanted, page, region=region, once=once)
+            yield from answer[member]
             token = answer.get(following)
             if not token:
                 return

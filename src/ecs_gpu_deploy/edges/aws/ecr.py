@@ -10,7 +10,15 @@ from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.pull_through_cache import caching_prefix
 from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.image.stored_image import StoredImage, archived_sentence
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Denied, Unsupported, needed_to, reading
+from ecs_gpu_deploy.edges.aws.answers import (
+    AwsError,
+    Closed,
+    Denied,
+    HalfAnswer,
+    Unsupported,
+    needed_to,
+    reading,
+)
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.result import Finding, Severity
@@ -30,6 +38,20 @@ def _images(aws: Aws, repository: Repository, **params: Any) -> Iterator[StoredI
     listed = aws.pages("ecr", "describe_images", known, "imageDetails", region=repository.region)
     with reading("ecr.DescribeImages"):
         yield from map(StoredImage.from_api, listed)
+
+
+def _image(aws: Aws, repository: Repository, wanted: Mapping[str, str]) -> StoredImage:
+    """Return the image that *wanted* names; Missing where ECR has none, and no list without it says that."""
+    params = {**named(repository), "imageIds": [wanted]}
+
+    def read(answer: Mapping[str, Any]) -> StoredImage:
+        for item in answer.get("imageDetails") or ():
+            image = StoredImage.from_api(item)
+            if image.digest:
+                return image
+        raise HalfAnswer("DescribeImages answered without the image", request="ecr.DescribeImages")
+
+    return aws.read("ecr", "describe_images", params, read, region=repository.region)
 
 
 def named(repository: Repository) -> Mapping[str, str]:
@@ -55,13 +77,11 @@ def fetch_image(aws: Aws, reference: ImageReference) -> tuple[StoredImage, Findi
         {"imageDigest": reference.digest} if reference.digest else {"imageTag": reference.tag or "latest"}
     )
     try:
-        image = next(_images(aws, repository, imageIds=[wanted]), None)
+        image = _image(aws, repository, wanted)
     except AwsError as error:
         if error.code in _NOT_THERE:
             return StoredImage(digest=reference.digest), _before_first_pull(aws, reference, repository, error)
         return StoredImage(digest=reference.digest), _not_checked(reference, error)
-    if image is None:
-        return StoredImage(digest=reference.digest), _before_first_pull(aws, reference, repository, None)
     if image.is_archived:
         raise InvalidInput(
             archived_sentence(str(reference)),
@@ -73,14 +93,14 @@ def fetch_image(aws: Aws, reference: ImageReference) -> tuple[StoredImage, Findi
 
 
 def _before_first_pull(
-    aws: Aws, reference: ImageReference, repository: Repository, error: AwsError | None
+    aws: Aws, reference: ImageReference, repository: Repository, error: AwsError
 ) -> Finding:
     """Return why an image that is not there may run all the same; InvalidInput where it cannot.
 
     Where the rules are closed to us, a repository that does not exist may be one that a rule makes (its name
     then has a prefix); an image that a repository lacks is held to be missing.
     """
-    no_repository = error is not None and error.code == _NO_REPOSITORY
+    no_repository = error.code == _NO_REPOSITORY
     prefixes = _cache_prefixes(aws, repository)
     prefix = caching_prefix(prefixes or (), repository.name)
     if prefix:
@@ -149,7 +169,7 @@ def fetch_tagged(aws: Aws, repository: Repository, tag: str) -> StoredImage | No
     """Look the image of a tag up; None where no image has it."""
     with needed_to(f"look up {repository.name}:{tag} in ECR"):
         try:
-            return next(_images(aws, repository, imageIds=[{"imageTag": tag}]), None)
+            return _image(aws, repository, {"imageTag": tag})
         except AwsError as error:
             if error.code == "ImageNotFoundException":
                 return None
@@ -162,10 +182,9 @@ def tag_names_now(aws: Aws, reference: ImageReference) -> str:
     if repository is None:
         return ""
     try:
-        image = next(_images(aws, repository, imageIds=[{"imageTag": reference.tag or "latest"}]), None)
+        return _image(aws, repository, {"imageTag": reference.tag or "latest"}).digest
     except AwsError:
         return ""
-    return image.digest if image else ""
 
 
 def fetch_all_images(aws: Aws, repository: Repository) -> tuple[StoredImage, ...]:

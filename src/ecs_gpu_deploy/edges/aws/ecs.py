@@ -11,9 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, cast
+from typing import Any
+
+from botocore.model import OperationModel
 
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
+from ecs_gpu_deploy.core.definition.references import impossible_text
+from ecs_gpu_deploy.edges.aws.answer_shape import check_answer, oddity, without_nulls
 from ecs_gpu_deploy.edges.aws.answers import (
     AwsError,
     Denied,
@@ -78,14 +82,15 @@ class Ecs:
         events.register("before-parse.ecs.RegisterTaskDefinition", self._keep_raw)
         events.register("before-call.ecs.RegisterTaskDefinition", self._send_raw)
 
-    def _keep_raw(self, response_dict: dict[str, Any], **_: Any) -> None:
+    def _keep_raw(self, operation_model: OperationModel, response_dict: dict[str, Any], **_: Any) -> None:
         """Keep the answer as it came, and hand botocore an empty one.
 
         Its parser drops members it does not know, and refuses a union that has one (sharingStrategy).
         """
         if response_dict.get("status_code") == 200:
+            check_answer(operation_model, response_dict)
             self._raw_answer = response_dict.get("body", b"")
-            response_dict["body"] = b"{}"
+            response_dict["body"] = b'{"taskDefinition": {}}'
 
     def _send_raw(self, params: dict[str, Any], **_: Any) -> None:
         if self._raw_request is not None:
@@ -96,27 +101,25 @@ class Ecs:
     def fetch_service(self, name: str) -> Service:
         """Return the service; InvalidInput where the cluster or the service does not exist."""
         try:
-            answer = self._aws.call("ecs", "describe_services", {"cluster": self.cluster, "services": [name]})
-            with reading("ecs.DescribeServices"):
-                found = [Service.from_api(item) for item in answer.get("services") or ()]
+            params = {"cluster": self.cluster, "services": [name]}
+            found = self._aws.read("ecs", "describe_services", params, _described_service)
         except AwsError as error:
             raise self._named(error, f"describe the service {name!r}") from error
-        if not found or found[0].status == "INACTIVE":
+        if found is None or found.status == "INACTIVE":
             raise InvalidInput(
                 f"There is no active service {short_id(name)!r} in the cluster {short_id(self.cluster)!r} "
                 f"({self._aws.region}){self._others()}.",
                 hint="Check service, cluster, region and the account of the credentials.",
             )
-        return found[0]
+        return found
 
     def observe_service(self, name: str) -> Service | None:
         """Return the service as it is now, None when it is gone; one call, raises AwsError."""
         answer = self._aws.once("ecs", "describe_services", {"cluster": self.cluster, "services": [name]})
         with reading("ecs.DescribeServices"):
             for item in answer.get("services") or ():
-                found = Service.from_api(item)
-                if found.name in {short_id(name), ""}:
-                    return found
+                if _needed(item, "serviceName") == short_id(name):
+                    return Service.from_api(item)
             if any(failure.get("reason") == "MISSING" for failure in answer.get("failures") or ()):
                 return None
         raise HalfAnswer("DescribeServices answered without the service", request="ecs.DescribeServices")
@@ -162,11 +165,8 @@ class Ecs:
 
         *once*: with one call, where somebody asks again anyway.
         """
-        call = self._aws.once if once else self._aws.call
         params = {"cluster": self.cluster, "service": service, "maxResults": 20}
-        answer = call("ecs", "list_service_deployments", params)
-        with reading("ecs.ListServiceDeployments"):
-            briefs = [ServiceDeployment.from_api(item) for item in answer.get("serviceDeployments") or ()]
+        briefs = self._aws.read("ecs", "list_service_deployments", params, _listed_deployments, once=once)
         return tuple(sorted(briefs, key=lambda brief: brief.created_at, reverse=True))
 
     def observe_deployment(self, arn: str) -> ServiceDeployment:
@@ -214,9 +214,8 @@ class Ecs:
     def fetch_task_definition(self, name: str) -> RawTaskDefinition:
         """Return the task definition (family, family:revision or ARN) with its tags."""
         try:
-            self._aws.call("ecs", "describe_task_definition", {"taskDefinition": name, "include": ["TAGS"]})
-            answer = self._raw("ecs.DescribeTaskDefinition")
-            return RawTaskDefinition(body=answer["taskDefinition"], tags=tuple(answer.get("tags") or ()))
+            params = {"taskDefinition": name, "include": ["TAGS"]}
+            return self._aws.read("ecs", "describe_task_definition", params, self._described)
         except AwsError as error:
             if error.code in _FAULTY and not isinstance(error, Passing):
                 raise InvalidInput(
@@ -224,6 +223,23 @@ class Ecs:
                     hint="Give task-definition as a file that exists, a family, family:revision or an ARN.",
                 ) from error
             raise refused(error, f"describe the task definition {name!r}") from error
+
+    def checked_task_definition(self, definition: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a raw task definition without its null members, as AWS's own tools send it.
+
+        InvalidInput for a member of another type than AWS documents, and for text that no request can hold;
+        what AWS's model lacks stays.
+        """
+        if wrong := impossible_text(definition):
+            raise InvalidInput(f"The task definition cannot be registered: {wrong}")
+        model = self._aws.client("ecs").meta.service_model.operation_model("RegisterTaskDefinition")
+        if odd := oddity(model.input_shape, definition):
+            raise InvalidInput(
+                f"The task definition {str(definition.get('family'))[:100]!r} cannot be registered: {odd}.",
+                hint="Correct the file of task-definition, or set.",
+            )
+        checked: Mapping[str, Any] = without_nulls(model.input_shape, definition)
+        return checked
 
     def register_task_definition(self, definition: Mapping[str, Any]) -> str:
         """Register the revision from raw JSON and return its ARN; Unclear where it may be registered."""
@@ -234,9 +250,8 @@ class Ecs:
                 "register_task_definition",
                 {"family": definition["family"], "containerDefinitions": []},
             )
-            answer = self._raw("ecs.RegisterTaskDefinition")
             with reading("ecs.RegisterTaskDefinition"):
-                return str(answer["taskDefinition"]["taskDefinitionArn"])
+                return _needed(json.loads(self._raw_answer)["taskDefinition"], "taskDefinitionArn")
         except Unclear:
             raise
         except OddAnswer as error:
@@ -254,15 +269,18 @@ class Ecs:
         finally:
             self._raw_request = None
 
-    def _raw(self, request: str) -> Mapping[str, Any]:
-        """Return the last answer about a task definition, unparsed by botocore; raises OddAnswer."""
-        with reading(request):
-            answer = json.loads(self._raw_answer)
-            definition = answer["taskDefinition"]
-            text_in(definition, "taskDefinitionArn")
-            for container in definition["containerDefinitions"]:
-                text_in(container, "name")
-            return cast("Mapping[str, Any]", answer)
+    def _described(self, _answer: object) -> RawTaskDefinition:
+        """Read the last answer about a task definition, unparsed by botocore."""
+        answer = json.loads(self._raw_answer)
+        body = answer["taskDefinition"]
+        for member in ("taskDefinitionArn", "family"):
+            _needed(body, member)
+        if not body["containerDefinitions"]:
+            raise HalfAnswer("the task definition has no containers", request="ecs.DescribeTaskDefinition")
+        for container in body["containerDefinitions"]:
+            for member in ("name", "image"):
+                _needed(container, member)
+        return RawTaskDefinition(body=body, tags=tuple(answer.get("tags") or ()))
 
     # The rollout
 
@@ -279,9 +297,11 @@ class Ecs:
             answer = self._aws.change("ecs", "update_service", params)
             with reading("ecs.UpdateService"):
                 updated = Service.from_api(answer["service"])
-                if not updated.deployments:
-                    raise HalfAnswer("the answer shows no deployment", request="ecs.UpdateService")
-                return updated
+            primary = updated.primary
+            shown = short_id(primary.task_definition) if primary is not None and primary.id else ""
+            if shown != short_id(task_definition):
+                raise HalfAnswer("the answer does not show the deployment", request="ecs.UpdateService")
+            return updated  # noqa: TRY300
         except Unclear:
             raise
         except OddAnswer as error:
@@ -341,3 +361,34 @@ class Ecs:
             with reading("ecs.DescribeContainerInstances"):
                 found += [ContainerInstance.from_api(item) for item in answer.get("containerInstances") or ()]
         return tuple(found)
+
+
+def _needed(api: Mapping[str, Any], member: str) -> str:
+    """Return the text *member*, which an answer never lacks."""
+    if not (value := text_in(api, member)):
+        raise HalfAnswer(f"the answer has no {member}")
+    return value
+
+
+def _described_service(answer: Mapping[str, Any]) -> Service | None:
+    """Read DescribeServices of one service, None where AWS says that it is not there; raises HalfAnswer."""
+    for item in answer.get("services") or ():
+        found = Service.from_api(item)
+        of_ecs = found.deployment_controller == "ECS"  # another one's service has task sets instead
+        for member in ("serviceArn", "serviceName", "status", *(("taskDefinition",) if of_ecs else ())):
+            _needed(item, member)
+        ids = [deployment.id for deployment in found.deployments]
+        if item.get("desiredCount") is None or item.get("deployments") is None or "" in ids:
+            raise HalfAnswer("the service is not shown whole", request="ecs.DescribeServices")
+        return found
+    if any(failure.get("reason") == "MISSING" for failure in answer.get("failures") or ()):
+        return None
+    raise HalfAnswer("DescribeServices answered without the service", request="ecs.DescribeServices")
+
+
+def _listed_deployments(answer: Mapping[str, Any]) -> list[ServiceDeployment]:
+    """Read ListServiceDeployments; raises HalfAnswer for one without the list, or without a status."""
+    briefs = [ServiceDeployment.from_api(item) for item in answer["serviceDeployments"]]
+    if not all(brief.status and brief.arn for brief in briefs):
+        raise HalfAnswer("a deployment is not shown whole", request="ecs.ListServiceDeployments")
+    return briefs

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.judge.batch_request import Refusal, is_lack
-from ecs_gpu_deploy.edges.aws.answers import AwsError, OddAnswer, Passing, Unclear, reading, refused
+from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, Unclear, reading, refused
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
-from ecs_gpu_deploy.model import Task
+from ecs_gpu_deploy.model import Task, short_id
 
 _DESCRIBED = 100
 _STOPPERS = 8
@@ -52,12 +52,8 @@ class EcsTasks:
     def fetch_launch_settings(self, service: str) -> LaunchSettings | None:
         """Return how *service* starts its tasks; None where there is no active service of that name."""
         try:
-            answer = self._aws.call(
-                "ecs", "describe_services", {"cluster": self._cluster, "services": [service]}
-            )
-            with reading("ecs.DescribeServices"):
-                active = (s for s in answer.get("services") or () if s.get("status") == "ACTIVE")
-                return next((_launch_settings(service) for service in active), None)
+            params = {"cluster": self._cluster, "services": [service]}
+            return self._aws.read("ecs", "describe_services", params, _launch_settings)
         except AwsError as error:
             if error.code == "ClusterNotFoundException":
                 return None
@@ -71,16 +67,9 @@ class EcsTasks:
         """
         params = {**request, "cluster": self._cluster, "count": count, "clientToken": token}
         try:
-            answer = self._aws.change("ecs", "run_task", params, repeatable=True)
-            with reading("ecs.RunTask"):
-                return Started(
-                    tasks=tuple(Task.from_api(item) for item in answer.get("tasks") or ()),
-                    refusals=tuple(Refusal.from_api(item) for item in answer.get("failures") or ()),
-                )
+            return _started(self._aws.change("ecs", "run_task", params, repeatable=True, whole=_started))
         except Unclear:
             raise
-        except OddAnswer as error:
-            raise Unclear(error.text, code=error.code, request=error.request) from error
         except AwsError as error:
             if is_lack(error.text):
                 return Started(tasks=(), refusals=(Refusal(reason=error.text),))
@@ -118,8 +107,12 @@ class EcsTasks:
             answer = self._aws.once("ecs", "describe_tasks", {"cluster": self._cluster, "tasks": batch})
             with reading("ecs.DescribeTasks"):
                 tasks += [Task.from_api(item) for item in answer.get("tasks") or ()]
-        known = {task.arn for task in tasks}
-        return SeenTasks(tasks=tuple(tasks), unknown=tuple(arn for arn in arns if arn not in known))
+                told = {task.id for task in tasks}
+                told |= {short_id(str(each.get("arn", ""))) for each in answer.get("failures") or ()}
+                if any(short_id(arn) not in told for arn in batch):
+                    raise HalfAnswer("DescribeTasks answered without a task", request="ecs.DescribeTasks")
+        known = {task.id for task in tasks}
+        return SeenTasks(tasks=tuple(tasks), unknown=tuple(arn for arn in arns if short_id(arn) not in known))
 
     def started_by(self, mark: str) -> tuple[str, ...]:
         """Return the ARNs of the tasks with this startedBy that are not to stop; raises AwsError."""
@@ -144,10 +137,28 @@ class EcsTasks:
             return tuple(arn for arn, done in zip(names, pool.map(stopped, names), strict=True) if not done)
 
 
-def _launch_settings(service: Mapping[str, Any]) -> LaunchSettings:
-    return LaunchSettings(
-        task_definition=service.get("taskDefinition", ""),
-        network=service.get("networkConfiguration"),
-        launch_type=service.get("launchType", ""),
-        strategy=tuple(service.get("capacityProviderStrategy") or ()),
-    )
+def _started(answer: Mapping[str, Any]) -> Started:
+    """Read RunTask; HalfAnswer for tasks without an ARN, and where neither tasks nor failures are told."""
+    tasks = tuple(Task.from_api(item) for item in answer.get("tasks") or ())
+    refusals = tuple(Refusal.from_api(item) for item in answer.get("failures") or ())
+    if not all(task.arn for task in tasks) or not (tasks or refusals):
+        raise HalfAnswer("the tasks are not told", request="ecs.RunTask")
+    return Started(tasks=tasks, refusals=refusals)
+
+
+def _launch_settings(answer: Mapping[str, Any]) -> LaunchSettings | None:
+    """Read DescribeServices of one service; None where it is not there, or not active; raises HalfAnswer."""
+    for service in answer.get("services") or ():
+        if not service.get("status") or not service.get("taskDefinition"):
+            raise HalfAnswer("the service is not shown whole", request="ecs.DescribeServices")
+        if service["status"] != "ACTIVE":
+            return None
+        return LaunchSettings(
+            task_definition=service["taskDefinition"],
+            network=service.get("networkConfiguration"),
+            launch_type=service.get("launchType", ""),
+            strategy=tuple(service.get("capacityProviderStrategy") or ()),
+        )
+    if not answer.get("failures"):
+        raise HalfAnswer("DescribeServices answered without the service", request="ecs.DescribeServices")
+    return None

@@ -19,7 +19,7 @@ from ecs_gpu_deploy.core.past.revisions import (
     revision_from_api,
     rollouts_of,
 )
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, needed_to, reading
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, HalfAnswer, needed_to, reading
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs, RawTaskDefinition
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
@@ -55,9 +55,15 @@ def fetch_rollouts(aws: Aws, cluster: str, service: str, *, most: int) -> tuple[
 def fetch_service_revisions(aws: Aws, arns: Iterable[str]) -> Iterator[ServiceRevision]:
     """Yield the service revisions, twenty a call; raises AwsError."""
     for batch in _batches(arns, _REVISIONS_A_CALL):
-        answer = aws.call("ecs", "describe_service_revisions", {"serviceRevisionArns": batch})
-        with reading("ecs.DescribeServiceRevisions"):
-            yield from map(ServiceRevision.from_api, answer.get("serviceRevisions") or ())
+        params = {"serviceRevisionArns": batch}
+        yield from aws.read("ecs", "describe_service_revisions", params, _service_revisions)
+
+
+def _service_revisions(answer: Mapping[str, Any]) -> list[ServiceRevision]:
+    found = [ServiceRevision.from_api(item) for item in answer.get("serviceRevisions") or ()]
+    if not all(revision.arn and revision.task_definition for revision in found):
+        raise HalfAnswer("a revision is not shown whole", request="ecs.DescribeServiceRevisions")
+    return found
 
 
 def fetch_family(aws: Aws, family: str, *, most: int, once: bool = False) -> tuple[str, ...] | None:

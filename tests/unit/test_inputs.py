@@ -4,6 +4,7 @@ import pytest
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs.checks import check_deploy, check_run_task
 from ecs_gpu_deploy.inputs.options import OPTIONS
 from ecs_gpu_deploy.inputs.readers import READERS
 from ecs_gpu_deploy.inputs.settings import required, settings_from
@@ -154,3 +155,136 @@ def test_the_three_endings_default_to_leave():
     for option in ("on_timeout", "on_failure", "on_cancel"):
         assert getattr(settings.values, option) == "leave"
     assert settings.values.force_new_deployment is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"A": "1", "B": "x=y", "GONE": null}',
+        "{A: '1', B: x=y, GONE: }",
+        '["A=1", "B=x=y", "GONE"]',
+        '[{"name": "A", "value": "1"}, {"name": "B", "value": "x=y"}, {"name": "GONE", "value": null}]',
+        "A=1\nB=x=y\nGONE",
+    ],
+)
+def test_json_that_says_what_lines_say_is_taken(text):
+    assert _value("environment", text) == {"A": "1", "B": "x=y", "GONE": None}
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "wanted"),
+    [
+        ("environment", '{"PORT": 80, "ON": true}', {"PORT": "80", "ON": "true"}),
+        ("environment", '{"KEY": "two\\nlines"}', {"KEY": "two\nlines"}),
+        ("environment", "[]", {}),
+        ("docker-labels", "traefik.domains[0].main=x", {"traefik.domains[0].main": "x"}),
+        ("tags", '[{"key": "team", "value": "ml"}]', {"team": "ml"}),
+        ("secrets", '[{"name": "T", "valueFrom": "/rag/token"}]', {"T": "/rag/token"}),
+        ("build-args", '{"VERSION": 3}', {"VERSION": "3"}),
+        ("image", '{"rag": "repo/rag:1"}', {"rag": "repo/rag:1"}),
+        ("image", '["repo/rag:1"]', {"": "repo/rag:1"}),
+        ("image", "[::1]:5000/rag:1", {"": "[::1]:5000/rag:1"}),
+        ("phase-deadlines", '{"pull": 300, "load": "5m"}', {"pull": 300, "load": 300}),
+    ],
+)
+def test_json_in_an_option_of_names_and_values(option, text, wanted):
+    assert _value(option, text) == wanted
+
+
+@pytest.mark.parametrize("option", ["environment", "secrets", "log-options", "build-args", "image"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"A": {"B": 1}}',
+        '{"A": ["b"]}',
+        '{"A": 1.10}',
+        '["A=1", 2]',
+        '[["A", "1"]]',
+        '[{"name": "A", "value": "1", "more": 2}]',
+        '{"A": "1"',
+        '{"": "1"}',
+        '{"A": 1, "A": 2}',
+        '"A": "1",',
+    ],
+)
+def test_json_that_says_something_else_is_refused_by_the_option_s_name(option, text):
+    with pytest.raises(InvalidInput) as caught:
+        _value(option, text)
+    assert option in caught.value.message
+
+
+def test_a_mapping_of_the_file_says_what_json_says():
+    config = {
+        "environment": {"ON": True, "GONE": None, "PORT": 80, "TEXT": "two\nlines"},
+        "subnets": ["subnet-1", "subnet-2"],
+        "phase-deadlines": {"pull": 300},
+        "tags": ["team=ml"],
+    }
+    values = settings_from("run-task", config=config).values
+    assert values.environment == {"ON": "true", "GONE": None, "PORT": "80", "TEXT": "two\nlines"}
+    assert values.subnets == ("subnet-1", "subnet-2")
+    assert values.tags == {"team": "ml"}
+
+
+SECRET = "hf_" + "aB3" * 12
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("secrets", SECRET),
+        ("secrets", f"a {SECRET}"),
+        ("secrets", f'{{"A": ["{SECRET}"]}}'),
+        ("environment", f"{SECRET}\nA=1"),
+        ("environment", f'"token": "{SECRET}",'),
+        ("build-args", "my own pass phrase"),
+        ("timeout", SECRET),
+        ("gpu", f"token={SECRET}"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_and_never_shown(option, text):
+    with pytest.raises(InvalidInput) as caught:
+        _value(option, text)
+    assert SECRET not in caught.value.message + caught.value.hint
+    assert "pass phrase" not in caught.value.message
+    assert option in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("task-role-arn", "arn:aws:iam::123456789012:user/x", "neither the name nor the ARN of a role"),
+        ("execution-role-arn", "arn:aws:iam::${ACCOUNT}:role/x", "'${ACCOUNT}', which nobody replaced"),
+        ("task-role-arn", "<TASK_ROLE>", "'<TASK_ROLE>', which nobody replaced"),
+        ("secrets", f"TOKEN={SECRET}", "is it the secret itself"),
+        ("secrets", "TOKEN=my pass word", "is it the secret itself"),
+        ("log-options", "awslogs-group=/ecs/${NAME}", "'${NAME}', which nobody replaced"),
+        ("log-options", "awslogs-group=/ecs/<your group>", "'<your group>', which nobody replaced"),
+    ],
+)
+def test_a_name_that_aws_can_never_take_is_refused_by_the_input_s_name(option, text, said):
+    settings = settings_from("deploy", inputs={"cluster": "c", "service": "s", option: text})
+    with pytest.raises(InvalidInput) as caught:
+        check_deploy(settings)
+    assert caught.value.message.startswith(option)
+    assert said in caught.value.message
+    assert SECRET not in caught.value.message
+    assert "pass word" not in caught.value.message
+
+
+def test_a_placeholder_may_be_allowed():
+    inputs = {"cluster": "c", "service": "s", "log-options": "Host=${HOST}", "allow-placeholders": "true"}
+    assert check_deploy(settings_from("deploy", inputs=inputs)).allow_placeholders
+
+
+def test_a_role_of_the_wrong_form_is_refused_for_a_batch_too():
+    settings = settings_from(
+        "run-task", inputs={"cluster": "c", "task-definition": "job:1", "task-role-arn": "arn:aws:iam::1:x"}
+    )
+    with pytest.raises(InvalidInput, match="task-role-arn"):
+        check_run_task(settings)
+
+
+def test_a_secret_s_value_is_no_flag_in_json_either():
+    with pytest.raises(InvalidInput, match="every process can read a command line"):
+        settings_from("push", argv={"build-secrets": ['{"TOKEN": "x"}']})

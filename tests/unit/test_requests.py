@@ -53,7 +53,7 @@ MOST = {
     "role-chain": "arn:aws:iam::123456789012:role/deploy",
     "allowed-account-ids": "123456789012",
     "task": "1, 2",
-    "secrets": "B=arn:b",
+    "secrets": "B=/rag/b",
     "set": "a.b: 1",
     "health-check": "retries: 3",
     "service-deployment": "arn:aws:ecs:eu-central-1:123456789012:service-deployment/c/s/d",

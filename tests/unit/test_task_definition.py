@@ -146,10 +146,10 @@ MINIMAL = '{"family": "f", "containerDefinitions": [{"name": "a", "image": "b"}]
         ),
         pytest.param("containerDefinitions: [{name: a}]", "t", ["no family"], id="no family"),
         pytest.param(
-            "family: f\ncontainerDefinitions: [{name: a, environment: [{name: PORT, value: 80}]}]",
+            "family: f\ncontainerDefinitions: [{name: a, environment: [{name: PORT, value: 1.10}]}]",
             "t",
             ["'PORT'", "quotes"],
-            id="a variable that is a number",
+            id="a variable that is a number with a point",
         ),
         pytest.param("taskDefinition: arn", "t", ["taskDefinition is not an object"], id="an odd wrapper"),
         pytest.param("a: &x [*x]", "t", ["contains itself"], id="an alias inside itself"),
@@ -159,7 +159,7 @@ MINIMAL = '{"family": "f", "containerDefinitions": [{"name": "a", "image": "b"}]
         pytest.param("? [a]\n: b", "t", ["key is not text"], id="a key that is a list"),
         pytest.param("a: 1\n---\nb: 2", "t", ["neither JSON nor YAML"], id="two YAML documents"),
         pytest.param("just words", "t.json", ["not JSON", "line 1, column 1"], id="words as JSON"),
-        pytest.param("[" * 5000, "t.json", ["levels deep"], id="JSON too deep"),
+        pytest.param("[" * 100_000, "t.json", ["levels deep"], id="JSON too deep"),
         pytest.param("{a: " * 3000 + "}" * 3000, "t.yml", ["levels deep"], id="YAML too deep"),
         pytest.param('{"a": NaN}', "t.json", ["NaN"], id="not a number"),
         pytest.param('{"a": 1e999}', "t.json", ["too large"], id="an infinite number"),
@@ -364,3 +364,31 @@ def test_sizes_of_a_file_become_text() -> None:
     read = read_task_definition(text, name="f.yml")
     assert (read["cpu"], read["memory"]) == ("1024", "2048")
     assert read["containerDefinitions"] == [{"name": "a", "cpu": 1, "memory": 2}]
+
+
+def test_what_yaml_reads_as_another_type_is_turned_to_what_ecs_wants() -> None:
+    text = """
+    family: f
+    cpu: 4096
+    containerDefinitions:
+      - name: a
+        image: x:1
+        memory: "512"
+        environment: [{name: PORT, value: 80}]
+        portMappings: [{containerPort: "8015"}]
+        resourceRequirements: [{type: GPU, value: 1}]
+    """
+    assert read_task_definition(text, name="f.yml") == {
+        "family": "f",
+        "cpu": "4096",
+        "containerDefinitions": [
+            {
+                "name": "a",
+                "image": "x:1",
+                "memory": 512,
+                "environment": [{"name": "PORT", "value": "80"}],
+                "portMappings": [{"containerPort": 8015}],
+                "resourceRequirements": [{"type": "GPU", "value": "1"}],
+            }
+        ],
+    }

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from ecs_gpu_deploy.core.definition.overrides import Overrides, check_overrides, check_tag_names, rendered
+from ecs_gpu_deploy.core.definition.references import log_option_problem, role_problem, secret_problem
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
 from ecs_gpu_deploy.core.definition.task_definition import read_task_definition
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
@@ -21,7 +22,7 @@ from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.judge.batch_request import MOST
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import target_from
-from ecs_gpu_deploy.edges.machine.files import is_no_regular_file, read_text
+from ecs_gpu_deploy.edges.machine.files import is_file, is_folder, is_no_regular_file, read_text
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.requests import (
     BatchOptions,
@@ -43,6 +44,7 @@ _DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
 _PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
 _SERVICE_DEPLOYMENT = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
 _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
+_NAMES_HINT = "Correct the input. What something else replaces later goes with allow-placeholders: true."
 
 
 def check_deploy(settings: Settings) -> DeployRequest:
@@ -57,6 +59,7 @@ def check_deploy(settings: Settings) -> DeployRequest:
         cluster=values.cluster,
         services=values.services,
         overrides=overrides,
+        allow_placeholders=values.allow_placeholders,
         source=source,
         build=_build(values) if values.context or values.repository else None,
         pin=values.pin,
@@ -272,8 +275,31 @@ def _overrides(values: Values) -> Overrides:
         tags=values.tags,
         assignments=values.set,
     )
+    _check_names(values)
     check_overrides(overrides)
     return overrides
+
+
+def _check_names(values: Values) -> None:
+    """Raise InvalidInput, with the input's name, for a name that AWS can never take."""
+    allowed = values.allow_placeholders
+    roles = {"task-role-arn": values.task_role_arn, "execution-role-arn": values.execution_role_arn}
+    problems = [
+        *((option, role_problem(role, allow_placeholders=allowed)) for option, role in roles.items() if role),
+        *(
+            (f"secrets: {name[:60]}", secret_problem(source, allow_placeholders=allowed))
+            for name, source in values.secrets.items()
+            if source
+        ),
+        *(
+            (f"log-options: {name[:60]}", log_option_problem(name, value))
+            for name, value in values.log_options.items()
+            if value and not allowed
+        ),
+    ]
+    for where, problem in problems:
+        if problem:
+            raise InvalidInput(f"{where} {problem}", hint=_NAMES_HINT)
 
 
 def _is_file(source: str) -> bool:
@@ -316,8 +342,8 @@ def _build(values: Values, environment: Mapping[str, str] = os.environ) -> Build
     _check_dockerfile(folder, values.dockerfile)
     secret_files = values.build_secret_files
     for path in secret_files.values():
-        _check_for_docker(path)
-        if not Path(path).is_file():
+        _check_for_docker(path, "build-secret-files")
+        if not is_file(path):
             raise InvalidInput(f"There is no file {path!r} for build-secret-files.", hint="Check its path.")
     return BuildOptions(
         repository=values.repository,
@@ -346,11 +372,11 @@ def _build(values: Values, environment: Mapping[str, str] = os.environ) -> Build
 def _check_dockerfile(folder: str, given: str) -> None:
     if "://" in folder:
         return
-    if not Path(folder).is_dir():
+    if not is_folder(folder):
         raise InvalidInput(f"There is no folder {folder!r} to build from.", hint="Check the context.")
     dockerfile = Path(given or Path(folder) / "Dockerfile")
-    _check_for_docker(str(dockerfile))
-    if not dockerfile.is_file():
+    _check_for_docker(str(dockerfile), "dockerfile")
+    if not is_file(str(dockerfile)):
         raise InvalidInput(
             f"There is no Dockerfile {str(dockerfile)!r}.",
             hint="Set dockerfile (from the working directory) or context; in a workflow run actions/checkout "
@@ -358,10 +384,10 @@ def _check_dockerfile(folder: str, given: str) -> None:
         )
 
 
-def _check_for_docker(path: str) -> None:
+def _check_for_docker(path: str, option: str) -> None:
     if is_no_regular_file(path):
         raise InvalidInput(
-            f"{path!r} is no regular file, and Docker reads it by itself.",
+            f"{option}: {path!r} is no regular file, and Docker reads it by itself.",
             hint="A folder or a pipe such as <(…) cannot be handed on to it: name a file.",
         )
 
@@ -406,6 +432,7 @@ def _capacity_share(line: str) -> CapacityShare:
 
 def _task_overrides(values: Values) -> TaskOverrides:
     _check_sizes(values)
+    _check_names(values)
     return TaskOverrides(
         container=values.container,
         command=values.command_override,

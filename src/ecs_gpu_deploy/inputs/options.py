@@ -86,7 +86,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "environment",
-        "Environment variables of the container, NAME=VALUE, one a line; NAME alone removes it.",
+        "Environment variables of the container, NAME=VALUE, one a line, or JSON; NAME alone removes it.",
         kind="assignments",
         metavar="NAME=VALUE",
         repeatable=True,
@@ -174,6 +174,14 @@ OPTIONS: tuple[Option, ...] = (
         "Anything else: YAML of path: value, such as `containerDefinitions[?name=='rag'].stopTimeout: 120`; "
         "null removes.",
         kind="mapping",
+        commands=RENDER,
+    ),
+    _option(
+        "allow-placeholders",
+        "Take `${VAR}` and `<PLACEHOLDER>` in log options, roles and secrets as they stand (FireLens "
+        "replaces `${VAR}` by itself); otherwise what nobody replaced is refused.",
+        kind="boolean",
+        default="false",
         commands=RENDER,
     ),
     _option(

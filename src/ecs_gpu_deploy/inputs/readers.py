@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.gpus import HINT, GpuRequest
+from ecs_gpu_deploy.core.definition.secret_text import hidden, looks_secret
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import Option
 
+_HOLD_SECRETS = frozenset({"secrets", "build-secrets", "build-args", "environment"})
+"""Options of which a line that is none may be a part of a secret."""
+
 
 def _invalid(option: Option, text: str, wanted: str) -> InvalidInput:
-    shown = text if len(text) <= 60 else text[:57] + "..."
+    safe = hidden(text)
+    shown = safe if len(safe) <= 60 else safe[:57] + "..."
     return InvalidInput(
         f"{option.name} is {shown!r}, which is not {wanted}.", hint=f"Set {option.name} to one."
     )
@@ -113,34 +118,90 @@ def _gpu_sharing(option: Option, texts: tuple[str, ...]) -> GpuRequest:
         raise InvalidInput(f"{option.name} cannot be used: {error}", hint=HINT) from error
 
 
+_JSON = re.compile(r"\s*(?:\{|\[\s*[\"{\]])")
+
+
 def _lines(texts: tuple[str, ...]) -> list[str]:
     return [line.strip() for text in texts for line in text.splitlines() if line.strip()]
 
 
 def _assignments(option: Option, texts: tuple[str, ...]) -> dict[str, str | None]:
-    result: dict[str, str | None] = {}
-    for line in _lines(texts):
-        name, equals, value = line.partition("=")
-        if not name.strip() or re.search(r"\s", name.strip()):
-            raise InvalidInput(
-                f"{option.name} has the line {name[:40]!r}, which is not NAME=VALUE.",
-                hint=f"Write one NAME=VALUE a line in {option.name}; NAME alone removes it.",
-            )
-        result[name.strip()] = value if equals else None
-    return result
+    hint = f"Write one NAME=VALUE a line in {option.name}; NAME alone removes it."
+    return dict(_named(option, texts, hint=hint))
 
 
 def _pairs(option: Option, texts: tuple[str, ...]) -> dict[str, str]:
+    hint = f"Write one NAME=VALUE a line in {option.name}."
     result: dict[str, str] = {}
-    for line in _lines(texts):
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip() or re.search(r"\s", name.strip()):
-            raise InvalidInput(
-                f"{option.name} has the line {name[:40]!r}, which is not NAME=VALUE.",
-                hint=f"Write one NAME=VALUE a line in {option.name}.",
-            )
-        result[name.strip()] = value
+    for name, value in _named(option, texts, hint=hint):
+        if value is None:
+            raise _not_assigned(option, name, hint)
+        result[name] = value
     return result
+
+
+def _named(option: Option, texts: tuple[str, ...], *, hint: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the names and values of lines NAME=VALUE, or of a text in JSON that says the same."""
+    for text in texts:
+        if _JSON.match(text):
+            yield from _named_in_json(option, text, hint)
+            continue
+        for line in _lines((text,)):
+            name, equals, value = line.partition("=")
+            yield _name(option, name, hint), value if equals else None
+
+
+def _name(option: Option, text: str, hint: str) -> str:
+    name = text.strip()
+    if not name or re.search(r"\s|^[{\[\"]", name):
+        raise _not_assigned(option, text, hint)
+    if looks_secret(name):
+        raise InvalidInput(f"{option.name} has a secret where a name belongs.", hint=hint)
+    return name
+
+
+def _not_assigned(option: Option, text: str, hint: str) -> InvalidInput:
+    shown = f"the line {hidden(text[:40])!r}" if option.name not in _HOLD_SECRETS else "a line"
+    return InvalidInput(f"{option.name} has {shown}, which is not NAME=VALUE.", hint=hint)
+
+
+def _named_in_json(option: Option, text: str, hint: str) -> Iterator[tuple[str, str | None]]:
+    """Yield what {"NAME": "VALUE"}, ["NAME=VALUE"] and ECS's own [{"name": …, "value": …}] say."""
+    value = document(text, name=option.name)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield _name(option, name, hint), _plain_value(option, name, item)
+        return
+    for item in value if isinstance(value, list) else ():
+        match item:
+            case str() if "\n" not in item:
+                name, equals, text = item.partition("=")
+                yield _name(option, name, hint), text if equals else None
+            case (
+                {"name": str(name), "value": given, **rest}
+                | {"name": str(name), "valueFrom": given, **rest}
+                | {"key": str(name), "value": given, **rest}
+            ) if not rest:
+                yield _name(option, name, hint), _plain_value(option, name, given)
+            case _:
+                raise InvalidInput(
+                    f"{option.name} is a JSON list whose elements are not NAME=VALUE.", hint=hint
+                )
+
+
+def _plain_value(option: Option, name: str, value: Any) -> str | None:
+    match value:
+        case None | str():
+            return value
+        case bool():
+            return str(value).lower()
+        case int():
+            return str(value)
+        case _:
+            kind = "a number with a point" if isinstance(value, float) else "no text"
+            raise InvalidInput(
+                f"{option.name} has {kind} as the value of {hidden(name)[:60]!r}.", hint="Put it in quotes."
+            )
 
 
 def _lines_of(_option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -159,11 +220,15 @@ def _accounts(option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
     return accounts
 
 
-def _policy(option: Option, texts: tuple[str, ...]) -> str:
+def _json(option: Option, text: str, wanted: str) -> Any:
     try:
-        policy = json.loads(texts[-1])
-    except ValueError as error:
-        raise _invalid(option, texts[-1], f"JSON ({error})") from error
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(option, text, f"{wanted} ({type(error).__name__})") from error
+
+
+def _policy(option: Option, texts: tuple[str, ...]) -> str:
+    policy = _json(option, texts[-1], "JSON")
     if not isinstance(policy, dict) or "Statement" not in policy:
         raise _invalid(option, texts[-1], "a policy with a Statement")
     text = json.dumps(policy, separators=(",", ":"))
@@ -172,10 +237,10 @@ def _policy(option: Option, texts: tuple[str, ...]) -> str:
     return text
 
 
-def _images(_option: Option, texts: tuple[str, ...]) -> dict[str, str]:
+def _images(option: Option, texts: tuple[str, ...]) -> dict[str, str]:
     """Return container → image; the key "" stands for the one container that is meant by default."""
     result: dict[str, str] = {}
-    for line in _lines(texts):
+    for line in _image_lines(option, texts):
         container, equals, uri = line.partition("=")
         name, reference = (container.strip(), uri.strip()) if equals else ("", line)
         if equals and not name:
@@ -192,6 +257,19 @@ def _images(_option: Option, texts: tuple[str, ...]) -> dict[str, str]:
     return result
 
 
+def _image_lines(option: Option, texts: tuple[str, ...]) -> list[str]:
+    hint = "Write one CONTAINER=URI a line."
+    return [
+        line
+        for text in texts
+        for line in (
+            [n if uri is None else f"{n}={uri}" for n, uri in _named_in_json(option, text, hint)]
+            if _JSON.match(text)
+            else _lines((text,))
+        )
+    ]
+
+
 def _words(option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
     text = texts[-1].strip()
     if not text.startswith("["):
@@ -199,10 +277,7 @@ def _words(option: Option, texts: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(shlex.split(text))
         except ValueError as error:
             raise _invalid(option, texts[-1], f"splittable as a shell does ({error})") from error
-    try:
-        words = json.loads(text)
-    except ValueError as error:
-        raise _invalid(option, texts[-1], "a JSON list of texts") from error
+    words = _json(option, text, "a JSON list of texts")
     if not all(isinstance(word, str) for word in words):
         raise _invalid(option, texts[-1], "a JSON list of texts")
     return tuple(words)

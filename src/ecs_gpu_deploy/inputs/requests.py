@@ -87,6 +87,7 @@ class DeployRequest:
     services: tuple[str, ...]
     source: DefinitionSource
     overrides: Overrides
+    allow_placeholders: bool
     pin: Literal["tag", "digest"]
     build: BuildOptions | None
     platform: str

@@ -19,6 +19,8 @@ from ecs_gpu_deploy.inputs.options import BY_NAME, OPTIONS, Option
 from ecs_gpu_deploy.inputs.readers import ABSENT, READERS
 from ecs_gpu_deploy.inputs.values import Values
 
+MOST_TEXT = 2_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -46,16 +48,21 @@ def settings_from(
     """
     known = {option.name for option in OPTIONS if command in option.commands}
     given = [name for name, text in inputs.items() if text.strip()]
-    for source, names in (("input", given), ("key of the configuration file", config)):
-        for name in names:
-            if name not in known and name not in {"command", "config"}:
-                raise unknown_name(source, name, known if name not in BY_NAME else ())
+    for name in given:
+        if name not in known and name not in {"command", "config"}:
+            raise unknown_name("input", name, known if name not in BY_NAME else ())
+    for name in config:
+        if name not in BY_NAME:
+            raise unknown_name("key of the configuration file", name, known)
+    # One file serves several commands: what is another's is none of ours.
+    config = {name: value for name, value in config.items() if name in known}
     values: dict[str, Any] = {}
     chosen: set[str] = set()
     for known_option in OPTIONS:
         batch = command == "run-task" and known_option.batch_choices
         option = replace(known_option, choices=known_option.batch_choices) if batch else known_option
         texts = _texts_of(option, argv, inputs, config)
+        _check_text(option, texts)
         values[option.field] = READERS[option.kind](option, texts) if texts else ABSENT.get(option.kind)
         # The action hands over the defaults of its inputs as if somebody had written them.
         if texts and (option.name in argv or texts != (option.default,)):
@@ -63,6 +70,20 @@ def settings_from(
     values["services"] = values["service"]
     values["service"] = next(iter(values["services"]), "")
     return Settings(command=command, values=Values(**values), given=frozenset(chosen))
+
+
+def _check_text(option: Option, texts: tuple[str, ...]) -> None:
+    """Raise InvalidInput for what no text of AWS or of a file can hold, or nobody means."""
+    for text in texts:
+        if "\0" in text:
+            raise InvalidInput(f"{option.name} has a NUL character.", hint=f"Write {option.name} as text.")
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise InvalidInput(f"{option.name} is not UTF-8 text.", hint=f"Write {option.name} in UTF-8.")
+        if len(text) > MOST_TEXT:
+            raise InvalidInput(
+                f"{option.name} has {len(text)} characters, more than {MOST_TEXT}.",
+                hint="Is it the right text?",
+            )
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
@@ -98,7 +119,7 @@ def _texts_of(
         texts = tuple(argv[option.name])
         if any(not text.strip() for text in texts):
             raise InvalidInput(f"--{option.name} is empty.", hint="Give it a value, or leave the flag out.")
-        if option.secret and any("=" in text for text in texts):
+        if option.secret and any("=" in text or text.lstrip().startswith(("{", "[")) for text in texts):
             raise InvalidInput(
                 f"--{option.name} has a value, and every process can read a command line.",
                 hint=f"Write --{option.name} NAME and set the environment variable NAME, or use the "
@@ -115,7 +136,7 @@ def _texts_of(
     return (option.default,) if option.default else ()
 
 
-_LINED = frozenset({"images", "assignments", "deadlines", "pairs", "lines", "accounts"})
+_LINED = frozenset({"images", "deadlines", "lines", "names", "accounts"})
 
 
 def _text_of_yaml(option: Option, value: Any) -> str:
@@ -124,9 +145,7 @@ def _text_of_yaml(option: Option, value: Any) -> str:
             return str(value).lower()
         case str() | int() | float():
             return str(value)
-        case list() if option.kind in _LINED:
+        case list() if option.kind in _LINED and not any(isinstance(item, list | dict) for item in value):
             return "\n".join(str(item) for item in value)
-        case dict() if option.kind in {"images", "assignments", "pairs"}:
-            return "\n".join(f"{name}={item}" for name, item in value.items())
         case _:
             return json.dumps(value)

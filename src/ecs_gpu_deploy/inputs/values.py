@@ -45,6 +45,7 @@ class Values:
     task_role_arn: str
     execution_role_arn: str
     set: Mapping[str, object]
+    allow_placeholders: bool
     pin: Literal["tag", "digest"]
     force_new_deployment: bool
     ongoing: Literal["refuse", "wait", "supersede"]

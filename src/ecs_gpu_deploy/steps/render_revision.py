@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change, difference, identical
-from ecs_gpu_deploy.core.definition.overrides import Overrides, rendered
+from ecs_gpu_deploy.core.definition.overrides import Overrides, removes_nothing, rendered
+from ecs_gpu_deploy.core.definition.references import impossible_reference
+from ecs_gpu_deploy.core.definition.secret_text import hidden
 from ecs_gpu_deploy.core.definition.task_definition import (
     container_named,
     images,
     registrable,
 )
-from ecs_gpu_deploy.core.image.image_reference import ImageReference
+from ecs_gpu_deploy.core.image.image_reference import ImageReference, with_registry_of
 from ecs_gpu_deploy.edges.aws.ecr import fetch_image
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
+from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.facts import ImageSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.result import Finding, Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,12 @@ def render_revision(
     if source.document is None and source.name:
         latest = ecs.fetch_task_definition(source.name)
     start = source.document if source.document is not None else _raw(latest or running)
-    definition = rendered(start, overrides)
+    start = ecs.checked_task_definition(start)
+    definition = ecs.checked_task_definition(rendered(start, overrides))
+    if wrong := impossible_reference(definition, allow_placeholders=request.allow_placeholders):
+        raise InvalidInput(wrong, hint="Correct the file of task-definition, or the input that names it.")
+    for finding in _oddities(start, overrides, definition, _raw(running)):
+        context.record(finding)
     seen = _look_up_images(context, definition, overrides, pin=pin)
     if pin == "digest" and seen.pinned:
         definition = rendered(definition, replace(Overrides(), images=seen.pinned))
@@ -69,6 +78,29 @@ def render_revision(
         digests=seen.digests,
         running_images=images(before),
     )
+
+
+def _oddities(
+    start: Mapping[str, Any], overrides: Overrides, definition: Mapping[str, Any], running: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Yield what is allowed, and what nobody may have meant."""
+    if unseen := removes_nothing(start, overrides):
+        yield Finding(
+            code="removes-nothing",
+            severity=Severity.WARNING,
+            message=f"A name alone removes it, and what {', '.join(map(hidden, unseen))} names is not there.",
+            hint="Write NAME=VALUE to set it; check the name, and the container.",
+        )
+    runs = images(running)
+    for container, image in images(definition).items():
+        if full := with_registry_of(image, runs.get(container, "")):
+            yield Finding(
+                code="image-without-registry",
+                severity=Severity.WARNING,
+                message=f"The image {image} of {container!r} has no registry, so that it comes from Docker "
+                f"Hub; the service runs {full.partition('/')[0]}'s.",
+                hint=f"Is {full} meant?",
+            )
 
 
 def _raw(definition: RawTaskDefinition) -> dict[str, Any]:

@@ -7,7 +7,7 @@ empty string or a zero is a value, and None means "leave it" for a field and "re
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -108,6 +108,35 @@ def rendered(task_definition: Mapping[str, Any], overrides: Overrides) -> dict[s
     return result
 
 
+def removes_nothing(task_definition: Mapping[str, Any], overrides: Overrides) -> tuple[str, ...]:
+    """Return what a NAME alone was to remove and is not there: `environment: NAME`, for each."""
+    removed = {
+        "environment": overrides.environment,
+        "secrets": overrides.secrets,
+        "docker-labels": overrides.docker_labels,
+        "log-options": overrides.log_options,
+    }
+    there: dict[str, set[str]] = {"tags": _names(task_definition.get("tags"), "key")}
+    if any(value is None for changes in removed.values() for value in changes.values()):
+        container = container_definition(task_definition, overrides.container)
+        there |= {
+            "environment": _names(container.get("environment"), "name"),
+            "secrets": _names(container.get("secrets"), "name"),
+            "docker-labels": set(container.get("dockerLabels") or ()),
+            "log-options": set((container.get("logConfiguration") or {}).get("options") or ()),
+        }
+    return tuple(
+        f"{option}: {name}"
+        for option, changes in {**removed, "tags": overrides.tags}.items()
+        for name, value in changes.items()
+        if value is None and name not in there[option]
+    )
+
+
+def _names(entries: Iterable[Mapping[str, Any]] | None, key: str) -> set[str]:
+    return {str(entry.get(key)) for entry in entries or ()}
+
+
 def _check_environment(overrides: Overrides) -> None:
     both = sorted(
         name
@@ -179,7 +208,7 @@ def _set_container(container: dict[str, Any], overrides: Overrides) -> None:
 
 
 def _set_gpu(container: dict[str, Any], gpu: GpuRequest) -> None:
-    present = container.get("resourceRequirements") or []
+    present = _present(container, "resourceRequirements", list)
     old = next((entry for entry in present if _asks_for_gpu(entry)), {"type": "GPU"})
     position = next((at for at, entry in enumerate(present) if _asks_for_gpu(entry)), len(present))
     others = [entry for entry in present if not _asks_for_gpu(entry)]
@@ -230,7 +259,7 @@ def _merge_list(
     for name in changes:
         if not name:
             raise InvalidInput(f"A name in {member} is empty.")
-    present = owner.get(member) or []
+    present = _present(owner, member, list)
     merged: list[Any] = []
     done: set[str] = set()
     for entry in present:
@@ -252,11 +281,21 @@ def _merge_list(
 def _merge_mapping(owner: dict[str, Any], member: str, changes: Mapping[str, Any]) -> None:
     if not changes:
         return
-    present = owner.get(member) or {}
+    present = _present(owner, member, dict)
     merged = {**present, **changes}
     merged = {name: value for name, value in merged.items() if value is not None or name not in changes}
     if merged != present:
         _set_or_remove(owner, member, copy.deepcopy(merged))
+
+
+def _present(owner: Mapping[str, Any], member: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
+    """Return the list or mapping that is to be changed, an empty one where there is none."""
+    present = owner.get(member)
+    if present is None:
+        return kind()
+    if not isinstance(present, kind):
+        raise InvalidInput(f"{member} of the task definition is no {'list' if kind is list else 'mapping'}.")
+    return present
 
 
 def _set_or_remove(owner: dict[str, Any], member: str, value: Any) -> None:

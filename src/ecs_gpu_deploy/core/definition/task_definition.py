@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -62,8 +63,8 @@ def read_task_definition(text: str, *, name: str) -> dict[str, Any]:
     """Parse the text of a task-definition file, JSON or YAML, and check what must be there.
 
     `name` is the file's name, for messages and for its ending. Raise `InvalidInput` with one sentence.
-    A whole number as the task's `cpu` or `memory` becomes text, as ECS wants it (API Reference,
-    RegisterTaskDefinition).
+    A whole number where ECS wants text becomes text, and digits where it wants a number become one
+    (API Reference, RegisterTaskDefinition).
     """
     value = document(text, name=name)
     if not isinstance(value, dict):
@@ -79,11 +80,32 @@ def read_task_definition(text: str, *, name: str) -> dict[str, Any]:
     _check_containers(task_definition["containerDefinitions"], name=name)
     if not isinstance(task_definition.get("family"), str) or not task_definition["family"]:
         raise InvalidInput(f"{name!r} has no family.", hint="Add family: the name that its revisions share.")
-    for member in ("cpu", "memory"):
-        size = task_definition.get(member)
-        if isinstance(size, int) and not isinstance(size, bool):
-            task_definition[member] = str(size)
+    _turn(task_definition, texts=("cpu", "memory"))
+    for container in task_definition["containerDefinitions"]:
+        _turn_container(container)
     return task_definition
+
+
+def _turn_container(container: dict[str, Any]) -> None:
+    """Turn numbers and texts of a container to what ECS wants; its environment has been checked."""
+    _turn(container, numbers=_CONTAINER_NUMBERS)
+    check = container.get("healthCheck")
+    if isinstance(check, dict):
+        _turn(check, numbers=("interval", "retries", "startPeriod", "timeout"))
+    for member, texts, numbers in _ENTRIES:
+        entries = container.get(member)
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict):
+                _turn(entry, texts=texts, numbers=numbers)
+
+
+def _turn(api: dict[str, Any], *, texts: Sequence[str] = (), numbers: Sequence[str] = ()) -> None:
+    for member in texts:
+        if isinstance(api.get(member), int) and not isinstance(api[member], bool):
+            api[member] = str(api[member])
+    for member in numbers:
+        if isinstance(api.get(member), str) and _DIGITS.fullmatch(api[member]):
+            api[member] = int(api[member])
 
 
 def container_names(task_definition: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,6 +153,15 @@ def images(task_definition: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+_DIGITS: Final = re.compile(r"\d{1,9}", re.ASCII)
+_CONTAINER_NUMBERS: Final = ("cpu", "memory", "memoryReservation", "startTimeout", "stopTimeout")
+_ENTRIES: Final = (
+    ("environment", ("value",), ()),
+    ("portMappings", (), ("containerPort", "hostPort")),
+    ("resourceRequirements", ("value",), ()),
+    ("ulimits", (), ("hardLimit", "softLimit")),
+)
+"""Lists of a container, and which members of their entries are text and which numbers in the API."""
 _MISSPELT: Final = frozenset({"containerdefinitions", "container_definitions", "containers"})
 
 
@@ -156,7 +187,7 @@ def _check_containers(containers: Any, *, name: str) -> None:
         seen.add(own)
         variables = container.get("environment")
         for variable in variables if isinstance(variables, list) else ():
-            if isinstance(variable, dict) and isinstance(variable.get("value"), bool | int | float):
+            if isinstance(variable, dict) and isinstance(variable.get("value"), bool | float):
                 raise InvalidInput(
                     f"{name!r}: the variable {variable.get('name')!r} of container {own!r} is not text.",
                     hint="Put its value in quotes.",

@@ -71,6 +71,16 @@ class ImageReference:
         return f"{self.name}{tag}{digest}"
 
 
+def with_registry_of(image: str, running: str) -> str:
+    """Return *image* with the registry of what runs, where that is its repository in ECR, else ""."""
+    try:
+        new, old = ImageReference.from_text(image), ImageReference.from_text(running)
+    except InvalidInput:
+        return ""
+    same = new.repository == old.repository and not new.registry and ".dkr.ecr" in old.registry
+    return str(replace(new, registry=old.registry)) if same else ""
+
+
 def _names_a_host(first: str) -> bool:
     return "." in first or ":" in first or first == "localhost" or first != first.lower()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,16 +12,35 @@ from pathlib import Path
 from ecs_gpu_deploy.errors import InvalidInput
 
 READ_LIMIT = 8 * 1024 * 1024
+PIPE_SECONDS = 60.0
+MOST_IN_A_NAME = 255 - 20
+"""Bytes of a file's name, less what the name of the file beside it has more (`write_text`)."""
 
 
-def read_text(path: str, *, what: str) -> str:
+def is_file(path: str) -> bool:
+    """Say whether *path* is a file; a name that no file can have (too long, with NUL) is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str) -> bool:
+    """Say whether *path* is a folder, as `is_file` does."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def read_text(path: str, *, what: str, patience: float = PIPE_SECONDS) -> str:
     """Return the text of the file *path*; InvalidInput says why it cannot be read.
 
-    A pipe (/dev/stdin, `<(…)`) gives its content once only, so nobody reads a file twice.
+    A pipe (/dev/stdin, `<(…)`) gives its content once only, so nobody reads a file twice; one into which
+    nobody writes for *patience* seconds is given up.
     """
     try:
-        with Path(path).open(encoding="utf-8-sig") as file:
-            text = file.read(READ_LIMIT + 1)
+        text = _content(path, patience=patience).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise InvalidInput(
             f"There is no file {path!r} ({what}).",
@@ -28,10 +49,26 @@ def read_text(path: str, *, what: str) -> str:
     except UnicodeDecodeError as error:
         raise InvalidInput(f"The {what} {path!r} is not UTF-8 text.") from error
     except OSError as error:
-        raise InvalidInput(f"The {what} {path!r} cannot be read: {error.strerror}.") from error
-    if len(text) > READ_LIMIT:
-        raise InvalidInput(f"The {what} {path!r} is longer than {READ_LIMIT >> 20} MiB.")
+        raise InvalidInput(f"The {what} {path[:200]!r} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise InvalidInput(f"The {what} {path[:200]!r} cannot be read: {error}.") from error
     return text
+
+
+def _content(path: str, *, patience: float) -> bytes:
+    """Return the bytes of a file or pipe; ValueError for too many, or none in time."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        waits = not stat.S_ISREG(os.fstat(handle).st_mode)
+        parts: list[bytes] = []
+        while True:
+            if waits and not select.select([handle], [], [], patience)[0]:
+                raise ValueError(f"nothing came for {patience:g} s")
+            if not (part := file.read(1024 * 1024)):
+                return b"".join(parts)
+            parts.append(part)
+            if sum(map(len, parts)) > READ_LIMIT:
+                raise ValueError(f"it is longer than {READ_LIMIT >> 20} MiB")
 
 
 def is_no_regular_file(path: str) -> bool:
@@ -45,9 +82,11 @@ def is_no_regular_file(path: str) -> bool:
 def check_writable(path: str, *, what: str) -> None:
     """Raise InvalidInput unless *path* can be written, before anything else happens."""
     folder = Path(path).absolute().parent
-    if Path(path).is_dir():
+    if is_folder(path):
         raise InvalidInput(f"The {what} {path!r} is a folder.", hint="Name a file.")
-    if not folder.is_dir():
+    if "\0" in path or len(os.fsencode(folder.joinpath(path).name)) > MOST_IN_A_NAME:
+        raise InvalidInput(f"The {what} {path[:200]!r} is a name that no file can have.")
+    if not is_folder(str(folder)):
         raise InvalidInput(f"The folder of the {what} {path!r} does not exist.", hint="Create it before.")
     if not os.access(folder, os.W_OK):
         raise InvalidInput(f"The folder of the {what} {path!r} cannot be written.")

@@ -8,7 +8,7 @@ import mypy.api
 import pytest
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
-from ecs_gpu_deploy.core.past.revisions import Target
+from ecs_gpu_deploy.core.past.revisions import TargetWish
 from ecs_gpu_deploy.inputs import checks
 from ecs_gpu_deploy.inputs.options import BUILD, OPTIONS
 from ecs_gpu_deploy.inputs.readers import ABSENT, READERS
@@ -174,7 +174,7 @@ def text_of(option, command):
 
 def leaves(value, name=""):
     """Give the fields of a request and of what is in it, by the name of the innermost one."""
-    if not is_dataclass(value) or isinstance(value, GpuRequest | Target):
+    if not is_dataclass(value) or isinstance(value, GpuRequest | TargetWish):
         return {(name, repr(value))}
     return {leaf for each in fields(value) for leaf in leaves(getattr(value, each.name), each.name)}
 

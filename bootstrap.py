@@ -2,10 +2,14 @@
 
 Standard library only, and in words that an old Python understands up to the sentence that it is too old.
 The environment lies in the runner's tool cache under a name that holds the lock file's hash, so that a
-second use finds it ready; it is built aside and renamed, so that nobody ever finds half of one. The program
-reads its inputs from INPUTS and gets no arguments.
+second use finds it ready; it is built aside and renamed, so that nobody ever finds half of one. What is found
+is used only where nobody else can have written it and no file of its packages is missing; where it cannot be
+imported all the same, it is made anew. The program reads its inputs from INPUTS and gets no arguments.
 """
 
+import ast
+import contextlib
+import csv
 import glob
 import hashlib
 import os
@@ -23,10 +27,27 @@ ROOT = os.path.dirname(os.path.abspath(__file__))
 LOCK = os.path.join(ROOT, "locks", "runtime.txt")
 SOURCE = os.path.join(ROOT, "src")
 INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_KEYRING_PROVIDER")
-WAYS_OUT = ("PIP_TRUSTED_HOST", "PIP_PROXY", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_TIMEOUT", "PIP_RETRIES")
-IMPORTING = """import importlib, importlib.util as util
-if util.find_spec("ecs_gpu_deploy.run"): importlib.import_module("ecs_gpu_deploy.run")"""
-DAY = 24 * 3600.0
+WAYS_OUT = (
+    "PIP_TRUSTED_HOST",
+    "PIP_PROXY",
+    "PIP_CERT",
+    "PIP_CLIENT_CERT",
+    "PIP_TIMEOUT",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_RETRIES",
+)
+IMPORTING = "import ecs_gpu_deploy.run"
+# Arguments: this program, with which an environment that does not import is made anew.
+STARTING = f"""import os, runpy, sys
+again, sys.argv[1:] = sys.argv[1:], []
+try:
+    {IMPORTING}
+except Exception:
+    os.execv(again[0], again)
+runpy.run_module("ecs_gpu_deploy", run_name="__main__", alter_sys=True)"""
+ANEW = "--anew"
+PATIENCE = 300.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FAILED, REFUSED_INPUT, CANCELLED = 1, 2, 10
 SETUP_PYTHON = """Put these lines before the step:
   - uses: actions/setup-python@v6
@@ -44,12 +65,13 @@ class Stop(Exception):
 
 def main():
     """Replace this process by the program, or explain in one sentence why that cannot be."""
-    signal.signal(signal.SIGTERM, _cancel)
-    signal.signal(signal.SIGINT, _cancel)
     try:
+        for number in SIGNALS:
+            signal.signal(number, _cancel)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if sys.version_info < OLDEST:
             _become([_newer_python(), "-I", os.path.abspath(__file__)])
-        _become([_environment(), "-I", "-X", "utf8", "-m", "ecs_gpu_deploy"])
+        _start(anew=ANEW in sys.argv[1:])
     except Stop as stop:
         _report(stop)
         return stop.exit_code
@@ -59,14 +81,37 @@ def main():
         return stop.exit_code
 
 
+def _start(anew):
+    """Become the program; what was found and cannot be started is made anew, once."""
+    python, is_new = _environment(anew)
+    options = ["-I", "-X", "utf8"]
+    if not is_new:
+        again = [sys.executable, "-I", os.path.abspath(__file__), ANEW]
+        try:
+            _become([python, *options, "-c", STARTING, *again])
+        except OSError:
+            python, _ = _environment(anew=True)
+    _become([python, *options, "-m", "ecs_gpu_deploy"])
+
+
 def _become(command):
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(command[0], command)  # noqa: S606  (no shell is the point)
+    """Replace this process; a signal waits until the program heeds it (signals.py), which needs a second."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        os.execv(command[0], command)  # noqa: S606  (no shell is the point)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _cancel(*_):
+    _heed_no_more()
     raise Stop("Cancelled while the action was being installed; nothing was started.", "cancelled", CANCELLED)
+
+
+def _heed_no_more():
+    """Let no later signal keep the first from cleaning up, or this from being told."""
+    for number in SIGNALS:  # not SIG_IGN: Python complains aloud of one that has come meanwhile
+        signal.signal(number, lambda *_: None)
 
 
 def _newer_python():
@@ -105,30 +150,76 @@ def _version_of(python):
     return tuple(int(number) for number in numbers) if len(numbers) == 2 else (0, 0)
 
 
-def _environment():
-    """Give the interpreter of the environment, which is made where it is missing."""
+def _environment(anew):
+    """Give the interpreter of the environment, and whether it was made just now."""
     place = _place()
-    if not _is_ready(place):
-        _remove_halves(place)
-        aside = tempfile.mkdtemp(prefix=os.path.basename(place) + ".", dir=os.path.dirname(place))
-        try:
-            _install(aside)
-            _put(aside, place)
-        except OSError as error:
-            raise Stop(f"The action could not be installed: {error}.") from None
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    return _python_in(place)
+    python = _python_in(place)
+    if not anew and _is_whole(place):
+        return python, False
+    try:
+        with _alone(os.path.dirname(place)) as lock:
+            if _is_whole(place) and (not anew or _imports(python)):  # another job has been quicker
+                return python, False
+            _make(place, lock)
+    except OSError as error:
+        raise Stop(f"The action could not be installed: {error}.") from None
+    return python, True
 
 
-def _remove_halves(place):
-    """Remove what killed jobs have left half installed a day ago or longer."""
-    for half in glob.glob(glob.escape(place) + ".*"):
+def _make(place, lock):
+    """Install aside and move it to its place."""
+    home = os.path.dirname(place)
+    if lock is not None:
+        for half in glob.glob(os.path.join(glob.escape(home), "*.*")):  # what killed jobs have left
+            _remove(half)
+    aside = tempfile.mkdtemp(prefix=os.path.basename(place) + ".", dir=home)
+    try:
+        _install(aside, lock)
+        broken = aside + ".broken"
+        if os.path.lexists(place):
+            os.rename(place, broken)
         try:
-            if time.time() - os.stat(half).st_mtime > DAY:
-                shutil.rmtree(half, ignore_errors=True)
-        except OSError:  # another job removes it
-            continue
+            os.rename(aside, place)
+        except OSError:
+            if not _is_whole(place):  # where nothing can be locked another job may have been quicker
+                raise
+        _remove(broken)
+    finally:
+        _remove(aside)
+
+
+def _remove(path):
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+@contextlib.contextmanager
+def _alone(home):
+    """Let one job at a time install; gives the lock, or None where the file system has none or it takes ages.
+
+    The lock goes when its last holder ends, however that ends, so that what lies half made is nobody's then.
+    A pip that outlives its killed job still holds it.
+    """
+    import fcntl  # noqa: PLC0415  (Windows, which is told in a sentence, lacks it)
+
+    folder = os.open(home, os.O_RDONLY)
+    until = time.monotonic() + PATIENCE
+    lock = None
+    try:
+        while lock is None and time.monotonic() < until:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock = folder
+            except BlockingIOError:
+                time.sleep(0.1)
+            except OSError:
+                break
+        yield lock
+    finally:
+        os.close(folder)
 
 
 def _place():
@@ -137,16 +228,6 @@ def _place():
         lock = file.read()
     parts = (lock, sys.version.encode(), os.path.realpath(sys.executable).encode(), ROOT.encode())
     return os.path.join(_home(), hashlib.sha256(b"\0".join(parts)).hexdigest()[:20])
-
-
-def _put(aside, place):
-    """Move a finished environment to its place; another job on this runner may have been quicker."""
-    try:
-        os.rename(aside, place)
-    except OSError:
-        if not _is_ready(place):  # what lies there is broken: its Python was removed from the machine
-            shutil.rmtree(place, ignore_errors=True)
-            os.rename(aside, place)
 
 
 def _home():
@@ -161,8 +242,9 @@ def _home():
         home = os.path.join(os.path.abspath(place), "ecs-gpu-deploy")
         try:
             os.makedirs(home, mode=0o755, exist_ok=True)
-            if _is_another_s(home):
+            if os.path.islink(home) or _is_another_s(home):
                 reason = f"somebody else owns {home} or can write to it"
+                _tell(1, f"{home} is not used: somebody else owns it or can write to it.\n")
                 continue
             with tempfile.TemporaryFile(dir=home):
                 return home
@@ -171,24 +253,50 @@ def _home():
     raise Stop(f"The action finds no folder to install itself into: {reason}.")
 
 
-def _is_another_s(home):
+def _is_another_s(folder):
     """Tell whether somebody else could put programs there that this job would run."""
-    status = os.stat(home)
+    status = os.stat(folder)
     return status.st_uid != os.getuid() or bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
-def _is_ready(place):
-    """Tell whether an environment is there, with every package that the lock file names."""
-    if not os.access(_python_in(place), os.X_OK):
+def _is_whole(place):
+    """Tell whether an environment of ours is there, with each file of every package that the lock names."""
+    if not os.access(_python_in(place), os.X_OK) or _is_another_s(place):
         return False
-    found = glob.glob(os.path.join(glob.escape(place), "lib", "python*", "site-packages", "*.dist-info"))
-    names = {_plain(os.path.basename(path).rsplit("-", 2)[0]) for path in found}
-    return names.issuperset(_locked())
+    records = glob.glob(
+        os.path.join(glob.escape(place), "lib", "python*", "site-packages", "*.dist-info", "RECORD")
+    )
+    names = {_plain(os.path.basename(os.path.dirname(path)).rsplit("-", 2)[0]) for path in records}
+    return names.issuperset(_locked()) and all(map(_has_its_files, records))
+
+
+def _has_its_files(record):
+    """Tell whether the files of a package are there in the size in which pip has installed them."""
+    packages = os.path.dirname(os.path.dirname(record))
+    try:
+        with open(record, encoding="utf-8", newline="") as file:
+            return all(
+                os.stat(os.path.join(packages, path)).st_size == int(size)
+                for path, _, size in csv.reader(file)
+                if size
+            )
+    except (OSError, ValueError, csv.Error):
+        return False
+
+
+def _imports(python):
+    try:
+        _run([python, "-I", "-c", IMPORTING], "")
+    except (Stop, OSError):
+        return False
+    return True
 
 
 def _locked():
+    """Give the names in the lock file; those of some platforms only are pip's to judge."""
     with open(LOCK, encoding="utf-8") as file:
-        return {_plain(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", file.read(), re.MULTILINE)}
+        found = re.findall(r"^([A-Za-z0-9._-]+)==[^;\n]*$", file.read(), re.MULTILINE)
+    return {_plain(name) for name in found}
 
 
 def _plain(name):
@@ -199,8 +307,9 @@ def _python_in(place):
     return os.path.join(place, "bin", "python")
 
 
-def _install(place):
+def _install(place, lock):
     options = ["--require-hashes", "--only-binary", ":all:", "--no-input", "--quiet", "-r", LOCK]
+    settings = _settings_of_pip()
     venv = [sys.executable, "-I", "-m", "venv"]
     python = _python_in(place)
     pip = [sys.executable, "-I", "-m", "pip", "--python", python]
@@ -208,16 +317,18 @@ def _install(place):
         venv.append("--without-pip")
     else:
         pip = [python, "-I", "-m", "pip"]
-    _run([*venv, place], "Python's venv module failed (Debian: python3-venv)")
+    _run([*venv, place], "Python's venv module failed (Debian: python3-venv)", lock)
     _run(
         [*pip, "install", "--disable-pip-version-check", *options],
         "pip could not install what the action needs",
+        lock,
+        settings,
     )
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = _run([python, "-I", "-c", code], "The new environment does not work").strip()
     with open(os.path.join(packages, "ecs_gpu_deploy.pth"), "w", encoding="utf-8") as file:
         file.write(SOURCE + "\n")
-    if not _is_ready(place):
+    if not _is_whole(place):
         raise Stop("pip said that it installed what the action needs, and it is not there.")
     _run([python, "-I", "-c", IMPORTING], "What was installed cannot be imported")
 
@@ -233,19 +344,42 @@ def _pip_reaches_out():
         return False
 
 
-def _run(command, failure):
+def _settings_of_pip():
+    """Give what pip's files say of index, proxy and certificates, as variables; the rest does not count."""
+    settings = {"PIP_CONFIG_FILE": os.environ.get("PIP_CONFIG_FILE", "")}
+    listed = _run(
+        [sys.executable, "-I", "-m", "pip", "config", "list"], "pip's settings cannot be read", None, settings
+    )
+    told = {}
+    for section, name, value in re.findall(r"^(global|install)\.([a-z-]+)=(.*)$", listed, re.MULTILINE):
+        variable = "PIP_" + name.upper().replace("-", "_")
+        if variable in INDEXES + WAYS_OUT and variable not in os.environ:
+            told[section, variable] = " ".join(ast.literal_eval(value).split())
+    ordered = sorted(told.items())  # what is said of install counts more than what is said of all
+    return {"PIP_CONFIG_FILE": os.devnull, **{variable: value for (_, variable), value in ordered}}
+
+
+def _run(command, failure, lock=None, settings=()):
     """Run a command and give its output; in its failure only the last lines count."""
     # pip --python starts the other interpreter without -I, and the workspace must not get in between.
     environment = {name: value for name, value in os.environ.items() if not _bends_the_install(name)}
-    process = subprocess.run(  # noqa: S603  (fixed words; nothing of the user's)
+    process = subprocess.Popen(  # noqa: S603  (fixed words; nothing of the user's)
         command,
-        check=False,
-        env=environment,
+        env={**environment, **dict(settings)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=[] if lock is None else [lock],
     )
-    output = process.stdout.decode("utf-8", "replace")
+    try:
+        output = process.communicate()[0].decode("utf-8", "replace")
+    except BaseException:
+        # pip --python is two processes, and the second would go on installing.
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     if process.returncode != 0:
         lines = [line.strip() for line in output.splitlines() if line.strip()][-4:]
         raise Stop(f"{failure}: {' | '.join(lines) or 'it said nothing'} (exit {process.returncode}).")
@@ -258,15 +392,23 @@ def _bends_the_install(name):
 
 
 def _report(stop):
-    """Tell the log, the run and later steps."""
-    print(f"error: {stop.sentence}", file=sys.stderr)
+    """Tell later steps, the run and the log; whichever of them fails."""
+    _heed_no_more()
+    sentence = " ".join(stop.sentence.split())
+    outputs = f"outcome={stop.outcome}\nexit-code={stop.exit_code}\nreason={sentence}\n"
+    _tell(os.environ.get("GITHUB_OUTPUT"), outputs)
+    _tell(2, f"error: {stop.sentence}\n")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         escaped = stop.sentence.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        print(f"::error title=ecs-gpu-deploy::{escaped}")
-    if os.environ.get("GITHUB_OUTPUT"):
-        reason = " ".join(stop.sentence.split())
-        with open(os.environ["GITHUB_OUTPUT"], "a", encoding="utf-8") as file:
-            file.write(f"outcome={stop.outcome}\nexit-code={stop.exit_code}\nreason={reason}\n")
+        _tell(1, f"::error title=ecs-gpu-deploy::{escaped}\n")
+
+
+def _tell(target, text):
+    """Write to a file or an open descriptor, unbuffered: a full or closed one must not end in a traceback."""
+    with contextlib.suppress(OSError):
+        if target:
+            with open(target, "ab", buffering=0, closefd=isinstance(target, str)) as file:
+                file.write(text.encode("utf-8", "backslashreplace"))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +86,25 @@ def runner_environment(tmp_path: Path) -> dict[str, str]:
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(tmp_path / "wheels"),
     }
+
+
+def stand_in_wheel(folder: Path, code: str = "") -> str:
+    """Make a wheel with the module stand_in, and give the lock line for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "stand_in-1.0-py3-none-any.whl"
+    members = {
+        "stand_in.py": code,
+        "stand_in-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: stand-in\nVersion: 1.0\n",
+        "stand_in-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "stand_in-1.0.dist-info/RECORD,,\n"
+    for name, text in members.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        record += f"{name},sha256={digest},{len(text)}\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in {**members, "stand_in-1.0.dist-info/RECORD": record}.items():
+            archive.writestr(name, text)
+    return f"stand-in==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
 def action_process(

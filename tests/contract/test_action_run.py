@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import ast
-import base64
-import hashlib
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
-from action_tools import ROOT, Ended, action_process, ended, runner_environment
+from action_tools import ROOT, Ended, action_process, ended, runner_environment, stand_in_wheel
 
 BOOTSTRAP = (ROOT / "bootstrap.py").read_text(encoding="utf-8")
 
 # A program in the place of ours, to see how it is started.
 PROGRAM = """
-import json, os, signal, sys
+import json, os, runpy, signal, sys, time
 import stand_in
 
 def tell(**outputs):
@@ -31,12 +27,24 @@ def tell(**outputs):
             file.write(f"{name}={value}\\n")
 
 inputs = json.loads(os.environ["INPUTS"])
+if inputs["cluster"] == "start":
+    with open(os.environ["READY"], "w") as file:
+        file.write("ready")
+    while not signal.sigpending():
+        time.sleep(0.01)
+    signals = runpy.run_path(os.environ["SIGNALS"])
+    try:
+        signals["heed_signals"]()
+    except signals["Cancelled"]:
+        tell(outcome="cancelled")
+        sys.exit(10)
 if inputs["cluster"] == "wait":
     def cancelled(number, frame):
         tell(outcome="cancelled", reason=signal.Signals(number).name)
         sys.exit(10)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, cancelled)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
     with open(os.environ["READY"], "w") as file:
         file.write("ready")
     while True:
@@ -56,25 +64,6 @@ tell(
 """
 
 
-def wheel(folder: Path) -> str:
-    """Make a wheel with one module, and give the lock line for it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "stand_in-1.0-py3-none-any.whl"
-    members = {
-        "stand_in.py": "",
-        "stand_in-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: stand-in\nVersion: 1.0\n",
-        "stand_in-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "stand_in-1.0.dist-info/RECORD,,\n"
-    for name, text in members.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        record += f"{name},sha256={digest},{len(text)}\n"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in {**members, "stand_in-1.0.dist-info/RECORD": record}.items():
-            archive.writestr(name, text)
-    return f"stand-in==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Lay out an action that differs from ours in its lock file and its program only."""
@@ -82,8 +71,9 @@ def folder(tmp_path: Path) -> Path:
     package = place / "src" / "ecs_gpu_deploy"
     package.mkdir(parents=True)
     (package / "__main__.py").write_text(PROGRAM, encoding="utf-8")
+    (package / "run.py").write_text("import stand_in", encoding="utf-8")
     (place / "locks").mkdir()
-    (place / "locks" / "runtime.txt").write_text(wheel(tmp_path / "wheels"), encoding="utf-8")
+    (place / "locks" / "runtime.txt").write_text(stand_in_wheel(tmp_path / "wheels"), encoding="utf-8")
     for name in ("action.yml", "bootstrap.py"):
         (place / name).write_bytes((ROOT / name).read_bytes())
     return place
@@ -145,59 +135,6 @@ def test_a_second_use_finds_the_environment_ready_and_needs_no_package(
     assert len(kept) == 1, "nothing half-made is left"
 
 
-@pytest.mark.parametrize("name", ["PIP_TARGET", "PIP_PREFIX", "PIP_DRY_RUN"])
-def test_what_one_job_tells_pip_does_not_spoil_the_runner_for_the_next(
-    folder: Path, environment: dict[str, str], workspace: Path, tmp_path: Path, name: str
-) -> None:
-    spoilt = {**environment, name: "1" if name == "PIP_DRY_RUN" else str(tmp_path / "elsewhere")}
-    first = bootstrapped(folder, spoilt, workspace)
-    first.communicate()
-    assert first.returncode == 0
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_an_environment_without_its_packages_is_made_anew(
-    folder: Path, environment: dict[str, str], workspace: Path
-) -> None:
-    bootstrapped(folder, environment, workspace).communicate()
-    home = Path(environment["RUNNER_TOOL_CACHE"], "ecs-gpu-deploy")
-    for place in home.glob("*/lib/python*/site-packages/stand_in*"):
-        shutil.rmtree(place) if place.is_dir() else place.unlink()
-    again = bootstrapped(folder, environment, workspace)
-    again.communicate()
-    assert again.returncode == 0
-    assert list(home.glob("*/lib/python*/site-packages/stand_in.py"))
-
-
-def test_a_cache_that_others_can_write_to_is_not_used(
-    folder: Path, environment: dict[str, str], workspace: Path
-) -> None:
-    home = Path(environment["RUNNER_TOOL_CACHE"], "ecs-gpu-deploy")
-    home.mkdir(parents=True)
-    home.chmod(0o777)
-    process = bootstrapped(folder, environment, workspace)
-    process.communicate()
-    assert process.returncode == 0
-    assert os.listdir(home) == []
-
-
-def test_two_jobs_at_once_on_one_runner(folder: Path, environment: dict[str, str], workspace: Path) -> None:
-    both = [bootstrapped(folder, environment, workspace) for _ in range(2)]
-    assert [(process.communicate()[1], process.returncode) for process in both] == [("", 0), ("", 0)]
-    assert len(os.listdir(Path(environment["RUNNER_TOOL_CACHE"], "ecs-gpu-deploy"))) == 1
-
-
-def test_an_environment_whose_python_is_gone_is_made_anew(
-    folder: Path, environment: dict[str, str], workspace: Path
-) -> None:
-    bootstrapped(folder, environment, workspace).communicate()
-    home = Path(environment["RUNNER_TOOL_CACHE"], "ecs-gpu-deploy")
-    (place,) = home.iterdir()
-    (place / "bin" / "python").unlink()
-    again = bootstrapped(folder, environment, workspace)
-    assert (again.communicate()[1], again.returncode) == ("", 0)
-
-
 def test_a_package_that_is_not_the_locked_one_is_refused_in_one_sentence(
     folder: Path, environment: dict[str, str], workspace: Path, tmp_path: Path
 ) -> None:
@@ -240,6 +177,21 @@ def test_a_signal_of_the_runner_reaches_the_program(
     result = ended(process)
     assert result.code == 10
     assert (result.outputs["outcome"], result.outputs["reason"]) == ("cancelled", number.name)
+
+
+def test_a_signal_while_the_program_starts_is_heeded_by_it(
+    folder: Path, environment: dict[str, str], workspace: Path, tmp_path: Path
+) -> None:
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    waiting = os.open(ready, os.O_RDONLY | os.O_NONBLOCK)
+    more = {"READY": str(ready), "SIGNALS": str(ROOT / "src/ecs_gpu_deploy/edges/machine/signals.py")}
+    process = action_process(folder, {"cluster": "start"}, {**environment, **more}, workspace)
+    assert select.select([waiting], [], [], 60)[0], "the program did not start"
+    os.close(waiting)
+    process.send_signal(signal.SIGTERM)
+    result = ended(process)
+    assert (result.code, result.outputs["outcome"]) == (10, "cancelled"), result.stderr
 
 
 def test_bootstrap_can_be_read_by_a_python_that_is_too_old() -> None:

@@ -65,10 +65,15 @@ _SIGNALS = _Signals()
 
 
 def heed_signals() -> None:
-    """Turn the first SIGINT or SIGTERM into Cancelled, wherever the program then is."""
+    """Turn the first SIGINT or SIGTERM into Cancelled, wherever the program then is.
+
+    As the action, also one that came since bootstrap.py: it lets them wait while Python and boto3 start.
+    """
     _SIGNALS.mode, _SIGNALS.pending = _Mode.RAISE, False
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _SIGNALS.on_signal)
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
 
 
 def ignore_signals() -> None:

@@ -27,7 +27,7 @@ from ecs_gpu_deploy.sandbox.neighbours.sessions import (
     github_token_request,
 )
 from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, serialization
-from ecs_gpu_deploy.sandbox.protocol.calls import Request, request_of
+from ecs_gpu_deploy.sandbox.protocol.calls import Request, json_of, request_of
 from ecs_gpu_deploy.sandbox.protocol.faults import Fault
 from ecs_gpu_deploy.sandbox.protocol.shapes import WrongResponse
 from ecs_gpu_deploy.sandbox.protocol.signature_time import mistimed
@@ -106,6 +106,11 @@ class Application:
             return self._answer_ecs(start_response, request, caller, body)
         if request.action == "tagging:GetResources":
             return self._answer_tagging(start_response, request, caller, body)
+        if request.protocol == "json":
+            try:
+                _document(body)
+            except ApiError as unreadable:
+                return self._refuse(start_response, request, caller, unreadable)
         return self._answer_neighbour(environ, start_response, request, caller)
 
     def _answer_ecs(
@@ -219,19 +224,23 @@ class Application:
                 kept = [(name, value) for name, value in headers if name.lower() != "date"]
                 return start_response(line, [*kept, ("Date", self._date())], exc_info)
 
+            chunks: list[bytes] = []
             try:
                 answer = sandbox.neighbours.answer(environ, started)
+                try:
+                    chunks += answer
+                finally:
+                    close = getattr(answer, "close", None)
+                    if close is not None:
+                        close()
             except NotImplementedError:
                 lacking = ApiError(
                     "NotImplemented", f"The local AWS has no {request.action}.", status=501
                 )  # 501, as SDKs would repeat a 500 for minutes
                 return self._refuse(start_response, request, caller, lacking)
-            try:
-                chunks = list(answer)
-            finally:
-                close = getattr(answer, "close", None)
-                if close is not None:
-                    close()
+            except Exception as error:  # noqa: BLE001 - moto believes that a request has its members' types
+                odd = ApiError("ValidationException", f"moto cannot read it: {type(error).__name__}: {error}")
+                return self._refuse(start_response, request, caller, odd)
         code = int(status.partition(" ")[0] or 0)
         self._log(request, caller, code, None if code < 400 else status)
         return chunks
@@ -351,8 +360,12 @@ def _parameters(request: Request, body: bytes) -> dict[str, Any]:
         raise ApiError("UnknownOperationException", "")
     if not request.access_key_id:
         raise ApiError("MissingAuthenticationTokenException", "Missing Authentication Token")
+    return _document(body)
+
+
+def _document(body: bytes) -> dict[str, Any]:
     try:
-        parameters = json.loads(body or b"{}")
+        parameters = json_of(body)
     except ValueError as error:
         raise serialization("Unable to parse the request body as JSON.") from error
     if not isinstance(parameters, dict):

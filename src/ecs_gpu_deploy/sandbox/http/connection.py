@@ -12,10 +12,12 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler
 
-from ecs_gpu_deploy.sandbox.http.door import LONGEST_BODY, BadRequest, body_length
+from ecs_gpu_deploy.sandbox.http.door import BadRequest, body_length, chunk_length
 
 Headers = list[tuple[str, str]]
-_BODY_SECONDS = 10.0
+_LONGEST_LINE = 4096
+_PART_SECONDS = 10.0
+"""How long the next part of a request that has begun may let one wait."""
 
 
 class Connection(WSGIRequestHandler):  # type: ignore[misc]
@@ -41,6 +43,22 @@ class Connection(WSGIRequestHandler):  # type: ignore[misc]
         self.open_connections.discard(self.connection)
         with contextlib.suppress(OSError):  # reset on purpose, or by the client
             super().finish()
+
+    def handle_one_request(self) -> None:
+        """Wait for a request as long as the client likes; once it has begun its parts have to follow."""
+        self.connection.settimeout(None)
+        self.rfile.peek(1)
+        self.connection.settimeout(_PART_SECONDS)
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """Read the headers; answer 400 where they end in the middle."""
+        try:
+            parsed: bool = super().parse_request()
+        except TimeoutError:
+            self.send_error(400, "The headers have no end")
+            return False
+        return parsed
 
     def run_wsgi(self) -> None:
         """Answer one request."""
@@ -81,25 +99,44 @@ class Connection(WSGIRequestHandler):  # type: ignore[misc]
 
     def _environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = self.make_environ()
-        stream = environ["wsgi.input"]
-        if environ.get("wsgi.input_terminated"):
-            body = stream.read(LONGEST_BODY)
+        if environ.pop("wsgi.input_terminated", False):  # werkzeug's reader crashes at a chunk that is cut
+            body = self._chunked_body()
+        elif "HTTP_TRANSFER_ENCODING" in environ:
+            raise BadRequest("The one Transfer-Encoding that can be read is chunked.")
         else:
-            body = self._whole_body(stream, body_length(environ))
+            body = self._whole(body_length(environ))
         environ["wsgi.input"] = BytesIO(body)
         if body:
             environ["CONTENT_LENGTH"] = str(len(body))
         return environ
 
-    def _whole_body(self, stream: Any, length: int) -> bytes:
-        """Read the body, for as long as its next part comes within seconds."""
-        self.connection.settimeout(_BODY_SECONDS)
+    def _chunked_body(self) -> bytes:
+        """Read a body in chunks (RFC 9112, section 7.1), without its trailers."""
+        body = bytearray()
+        while length := chunk_length(self._line(), already=len(body)):
+            body += self._whole(length)
+            if self._line():
+                raise BadRequest("A chunk is longer than it says.")
+        while self._line():
+            pass
+        return bytes(body)
+
+    def _line(self) -> bytes:
         try:
-            body: bytes = stream.read(length)
-        except TimeoutError as error:
-            raise BadRequest(f"Less than the {length} bytes that were announced have come.") from error
-        finally:
-            self.connection.settimeout(None)
+            line: bytes = self.rfile.readline(_LONGEST_LINE)
+        except TimeoutError:
+            line = b""
+        if not line.endswith(b"\n"):
+            raise BadRequest("The body has no end.")
+        return line.strip()
+
+    def _whole(self, length: int) -> bytes:
+        try:
+            body: bytes = self.rfile.read(length)
+        except TimeoutError:
+            body = b""
+        if len(body) < length:
+            raise BadRequest(f"Less than the {length} bytes that were announced have come.")
         return body
 
     def connection_dropped(self, error: BaseException, environ: object = None) -> None:

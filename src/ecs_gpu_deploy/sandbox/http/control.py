@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.sandbox.protocol.calls import json_of
 from ecs_gpu_deploy.sandbox.world.state import Sandbox
 from ecs_gpu_deploy.sandbox.world.world import World
 
@@ -70,7 +70,7 @@ def clock_view(sandbox: Sandbox) -> dict[str, Any]:
 
 def _document(body: bytes, *, list_member: str = "") -> dict[str, Any]:
     try:
-        document = json.loads(body or b"{}")
+        document = json_of(body)
     except ValueError as error:
         raise InvalidInput("The request body is not JSON.") from error
     if isinstance(document, list) and list_member:

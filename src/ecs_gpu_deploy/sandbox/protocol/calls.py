@@ -69,9 +69,17 @@ def request_of(environ: Mapping[str, Any], body: bytes, *, default_region: str) 
     )
 
 
+def json_of(body: bytes) -> Any:
+    """Return what a body says, an empty one being {}; ValueError where it is no JSON, or no Unicode."""
+    document = json.loads(body or b"{}")
+    if b"\\u" in body:
+        json.dumps(document, ensure_ascii=False).encode()  # half of a surrogate pair is nothing to work with
+    return document
+
+
 def _json_parameters(body: bytes) -> Mapping[str, Any]:
     try:
-        parameters = json.loads(body or b"{}")
+        parameters = json_of(body)
     except ValueError:
         return {}
     return parameters if isinstance(parameters, dict) else {}

@@ -1,5 +1,7 @@
 """Answers that never come, requests that are throttled, jobs that are cancelled in the middle of one."""
 
+import time
+
 import pytest
 
 from forked_program import forking_server
@@ -144,6 +146,19 @@ def test_what_does_not_answer_costs_one_call_a_look_and_not_the_verdict(operatio
     assert len(looks) <= 2 * len(set(looks))
 
 
+def test_a_revision_that_nobody_can_look_for_is_not_registered_again(made, place):
+    revisions = place.revisions()
+    faults(made, {"operation": "ListTaskDefinitions", "error": "ServiceUnavailable", "skip": 1})
+    ran = run(made, place, script=lambda _: once("RegisterTaskDefinition", LOST))
+    made.sandbox.ask("DELETE", "faults")
+    assert ran.exit_code == 3, ran.log
+    assert "is not known" in ran.result["reason"]
+    assert place.revisions() == revisions + 1
+    again = run(made, place, attempt=2)
+    assert again.exit_code == 0, again.log
+    assert place.revisions() == revisions + 1
+
+
 def test_the_timeout_holds_at_one_byte_a_second(server):
     with bench(server, speed=1.0) as made:
         place = made.place("deploy")
@@ -158,6 +173,15 @@ def test_the_timeout_holds_at_one_byte_a_second(server):
         took = made.sandbox.now() - made.sandbox.calls("UpdateService")[0]["at"]
     assert ran.exit_code == 6, ran.log
     assert took < 6 + 10
+
+
+@pytest.mark.parametrize("answered", [0, 3])
+def test_the_timeout_holds_at_one_byte_a_second_before_the_wait_too(answered, made, place):
+    slowly = [*[Toxic()] * answered, *[Toxic(drip=1.0)] * 100]
+    began = time.monotonic()
+    ran = run(made, place, "--timeout=4", script=lambda _: Script(numbered=slowly))
+    assert time.monotonic() - began < 4 + 10
+    assert ran.exit_code == 3, ran.log
 
 
 def test_a_rollback_to_a_deregistered_revision_registers_it_once(made):

@@ -30,6 +30,7 @@ from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
 _ATTEMPTS = 3
+_HINT = "Run the job again: a revision that is there by then is taken."
 _LOOKED_AT = 3
 """Revisions of the family that may be what a run before us registered."""
 
@@ -88,30 +89,47 @@ def _registered(
             unknown = "whether a revision was registered is not known"
             context.record(Changed(subject="revision", what=unknown))
             context.reporter.say(f"AWS did not say whether it registers the revision ({lost.text}); looking")
-            arn = _look_for(context, definition, provenance, newest=newest)
+            seen = _look_for(context, definition, provenance, newest=newest)
+            if seen is None:
+                raise Refused(
+                    f"Whether AWS registered a revision of {definition['family']} is not known "
+                    f"({lost.text}).",
+                    hint=_HINT,
+                ) from error
+            arn = seen
         if arn:
             context.record(RevisionChosen(arn=arn, registered=True))
             return arn
     raise Refused(
         f"AWS did not register the revision of {definition['family']} ({lost.text}).",
-        hint="Run the job again: a revision that is there by then is taken.",
+        hint=_HINT,
     )
 
 
-def _look_for(context: Context, definition: Mapping[str, Any], provenance: Provenance, *, newest: str) -> str:
-    """Return the ARN of the revision that a lost RegisterTaskDefinition made; "" where none shows."""
+def _look_for(
+    context: Context, definition: Mapping[str, Any], provenance: Provenance, *, newest: str
+) -> str | None:
+    """Return the ARN of the revision that a lost RegisterTaskDefinition made.
+
+    "" where none shows, None where AWS does not show the family at the end either: then nobody knows.
+    """
+    found: str | None = None
     for pause in LOOK_PAUSES:
         with heeded_signals():
             context.clock.sleep(pause)
-            if found := _registered_already(context, definition, provenance, newest=newest):
-                return found
-    return ""
+            found = _registered_already(context, definition, provenance, newest=newest)
+        if found or (found is None and context.aws.is_late):
+            break
+    return found
 
 
 def _registered_already(
     context: Context, definition: Mapping[str, Any], provenance: Provenance, *, newest: str
-) -> str:
-    """Return the ARN of the newest revision that says the same and comes from the same; "" for none."""
+) -> str | None:
+    """Return the ARN of the newest revision that says the same and comes from the same.
+
+    "" where there is none, or the list is denied; None where AWS does not answer.
+    """
     family, number = definition["family"], _number_of(newest)
     try:
         arns = fetch_family(context.aws, family, most=_LOOKED_AT, once=True) or ()
@@ -123,7 +141,7 @@ def _registered_already(
             if same and is_of(told_by(raw.tags), provenance):
                 return arn
     except (AwsError, DeployError):
-        return ""
+        return None
     return ""
 
 

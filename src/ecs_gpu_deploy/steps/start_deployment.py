@@ -164,6 +164,8 @@ def _look_for(context: Context, service: Service, arn: str, *, why: str) -> Upda
             made = deployment_made(service, seen, arn) if seen else None
             if made is not None:
                 return Update(deployment=made)
+            if seen is None and context.aws.is_late:
+                break
     except Cancelled:
         return _look_in_haste(context, service, arn, why=why)
     return Update(is_known=seen is not None, why=why)

@@ -63,6 +63,8 @@ _BAD_CREDENTIALS = frozenset(
 
 REQUEST_SECONDS = 60.0
 """How long one request may take in wall time, however slowly its answer drips."""
+LEAST_SECONDS = 2.0
+"""How long a call may take where all that AWS gets together is used up: most answer in a tenth of it."""
 GRACE_SECONDS = 3.0
 """How long a request that changes AWS may still take once the job is cancelled: SIGKILL comes 10 s later."""
 
@@ -72,7 +74,8 @@ class Aws:
 
     Retries are ours, not botocore's, so that they pass on the clock that is given: tenacity with random
     exponential waits up to 20 s, as botocore's standard mode does. The clients are boto3's, over a botocore
-    session that may hold credentials of ours. A call takes at most *patience* wall seconds, with its retries.
+    session that may hold credentials of ours. Calls that no block bounds take at most *patience* wall seconds
+    together, with their retries; beyond that each gets LEAST_SECONDS.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class Aws:
         self.calls: Counter[str] = Counter() if calls is None else calls
         self._clock = clock
         self._attempts = attempts
-        self._patience = patience
+        self._left = patience
         self._trace = trace
         self._clients: dict[tuple[str, str], Any] = {}
         self._until: float | None = None
@@ -154,6 +157,24 @@ class Aws:
             yield
         finally:
             self._until = outer
+
+    @property
+    def is_late(self) -> bool:
+        """Say whether our patience is used up: what does not answer now is not asked again."""
+        return self._left is not None and self._left <= 0
+
+    @contextmanager
+    def _patiently(self) -> Iterator[None]:
+        """Let a call with its retries take what is left of our patience, or of the block around it."""
+        if self._left is None or self._until is not None:
+            yield
+            return
+        began = time.monotonic()
+        try:
+            with self.bounded(max(self._left, LEAST_SECONDS)):
+                yield
+        finally:
+            self._left -= time.monotonic() - began
 
     def once(
         self, api: str, method: str, params: Mapping[str, Any], *, region: str | None = None
@@ -233,9 +254,9 @@ class Aws:
             with reading(f"{api}.{method}"):
                 return reader(answer)
 
-        if once:
-            return read()
-        with self.bounded(self._patience):
+        with self._patiently():
+            if once:
+                return read()
             return self._retrying(lambda error: isinstance(error, Passing), self._clock.sleep)(read)
 
     def change(
@@ -274,7 +295,7 @@ class Aws:
                     ) from cut
 
         try:
-            with self.bounded(self._patience):
+            with self._patiently():
                 return self._retrying(
                     lambda error: _helps(error, repeatable=repeatable), self._heeding_sleep
                 )(sent)

@@ -71,7 +71,11 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "ecs:ListServices": _grant(ALL, "name the services there are", "a wrong name gets no suggestion"),
     "ecs:UpdateService": _grant(SERVICE, "start the deployment"),
     "ecs:DescribeTaskDefinition": _grant(ALL, "read the revision that runs"),
-    "ecs:ListTaskDefinitions": _grant(ALL, "find revisions to roll back to"),
+    "ecs:ListTaskDefinitions": _grant(
+        ALL,
+        "find revisions to roll back to, and the one that a run before this has registered",
+        "a rollback by revision ends; a revision that a killed run has left is registered again",
+    ),
     "ecs:ListTaskDefinitionFamilies": _grant(ALL, "name the families there are"),
     "ecs:RegisterTaskDefinition": _grant(FAMILY, "register the new revision"),
     "ecs:DeregisterTaskDefinition": _grant(ALL, "tidy up old revisions (keep-revisions)"),

@@ -111,7 +111,7 @@ class Connection(WSGIRequestHandler):  # type: ignore[misc]
         return environ
 
     def _chunked_body(self) -> bytes:
-        """Read a body in chunks (RFC 9112, section 7.1), without its trailers."""
+        """Read a body in chunks (HTTP/1.1, "Chunked Transfer Coding"), without its trailers."""
         body = bytearray()
         while length := chunk_length(self._line(), already=len(body)):
             body += self._whole(length)

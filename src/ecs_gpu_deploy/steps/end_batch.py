@@ -83,7 +83,7 @@ def _with_lost(context: Context, seen: BatchSeen, started_by: StartedBy, lost: U
     finding = Finding(
         code="run-task-unclear",
         severity=Severity.WARNING,
-        message=f"Whether AWS carried out RunTask is not known: {lost.text}.",
+        message=f"Whether AWS carried out RunTask is not known: {lost.text.rstrip('.')}.",
         hint=f"{step.purpose}: {step.command}",
         next_steps=(step,),
     )

@@ -56,7 +56,7 @@ def end_unclear(
     A rollback updates to the revision before: where nothing was carried out, that changes nothing. Raises
     Refused where the job was not cancelled.
     """
-    what = f"Whether AWS carried out UpdateService ({short_id(arn)}) is not known: {why}."
+    what = f"Whether AWS carried out UpdateService ({short_id(arn)}) is not known: {why.rstrip('.')}."
     place = f"--cluster {shlex.quote(context.ecs.cluster)} --services {shlex.quote(before.name)}"
     back = stop_command(context.ecs.cluster, before.name, arn="", before=before.task_definition)
     steps = (

@@ -10,7 +10,6 @@ from dataclasses import replace
 from email.utils import formatdate
 from io import BytesIO
 from typing import Any
-from xml.sax.saxutils import escape
 
 from ecs_gpu_deploy.sandbox.ecs.operations import ecs_response
 from ecs_gpu_deploy.sandbox.ecs.tagging import tagged_resources
@@ -28,13 +27,13 @@ from ecs_gpu_deploy.sandbox.neighbours.sessions import (
 )
 from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, serialization
 from ecs_gpu_deploy.sandbox.protocol.calls import Request, json_of, request_of
+from ecs_gpu_deploy.sandbox.protocol.error_bodies import JSON_TYPE, error_body
 from ecs_gpu_deploy.sandbox.protocol.faults import Fault
 from ecs_gpu_deploy.sandbox.protocol.shapes import WrongResponse
 from ecs_gpu_deploy.sandbox.protocol.signature_time import mistimed
 from ecs_gpu_deploy.sandbox.world.state import Sandbox
 
 StartResponse = Callable[..., Any]
-JSON_TYPE = "application/x-amz-json-1.1"
 READABLE_TYPES = ("application/x-amz-json", "application/json", "application/x-www-form-urlencoded")
 REASONS: Mapping[int, str] = {
     200: "OK",
@@ -249,42 +248,9 @@ class Application:
         self, start_response: StartResponse, request: Request, caller: str, error: ApiError
     ) -> Iterable[bytes]:
         self._log(request, caller, error.status, error.code)
-        request_id = str(uuid.uuid4())
-        if request.protocol == "query" and request.service == "ec2":
-            text = (
-                f"<Response><Errors><Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}"
-                f"</Message></Error></Errors><RequestID>{request_id}</RequestID></Response>"
-            )
-            return self._respond(start_response, error.status, text, content_type="text/xml")
-        if request.protocol == "query":
-            kind = "Sender" if error.status < 500 else "Receiver"
-            text = (
-                f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(error.code)}</Code>"
-                f"<Message>{escape(error.message)}</Message></Error>"
-                f"<RequestId>{request_id}</RequestId></ErrorResponse>"
-            )
-            return self._respond(start_response, error.status, text, content_type="text/xml")
-        if request.protocol == "rest" and request.service == "s3":
-            text = (
-                f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
-                f"<RequestId>{request_id}</RequestId></Error>"
-            )
-            return self._respond(start_response, error.status, text, content_type="application/xml")
-        document = {"__type": error.code, "message": error.message, **error.members}
-        if request.protocol == "cbor":
-            return self._respond(
-                start_response,
-                error.status,
-                _cbor_map({"__type": error.code, "message": error.message}),
-                content_type="application/cbor",
-                headers=[("smithy-protocol", "rpc-v2-cbor")],
-            )
+        body = error_body(request, error, str(uuid.uuid4()))
         return self._respond(
-            start_response,
-            error.status,
-            json.dumps(document),
-            content_type=JSON_TYPE,
-            headers=[("x-amzn-ErrorType", error.code)],
+            start_response, error.status, body.content, content_type=body.content_type, headers=body.headers
         )
 
     def _respond_with_fault(
@@ -382,18 +348,3 @@ def _reset_connection(environ: Mapping[str, Any]) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
     raise ConnectionResetError("reset on purpose")
-
-
-def _cbor_map(members: Mapping[str, str]) -> bytes:
-    """Write a small map of texts in CBOR (RFC 8949): what an error of smithy-rpc-v2-cbor needs."""
-
-    def text(value: str) -> bytes:
-        content = value.encode()
-        size = len(content)
-        if size < 24:
-            return bytes([0x60 + size]) + content
-        if size < 256:
-            return bytes([0x78, size]) + content
-        return b"\x79" + size.to_bytes(2, "big") + content
-
-    return bytes([0xA0 + len(members)]) + b"".join(text(key) + text(value) for key, value in members.items())

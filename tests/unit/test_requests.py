@@ -8,8 +8,8 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 
-import mypy.api
 import pytest
+from typed_snippet import type_errors
 
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs import checks
@@ -219,16 +219,14 @@ def test_a_secret_is_not_in_the_text_of_a_request():
 
 
 def test_a_misspelt_field_is_a_type_error(tmp_path):
-    snippet = tmp_path / "snippet.py"
-    snippet.write_text(
-        "from ecs_gpu_deploy.core.judge.options import WaitOptions\n"
-        "from ecs_gpu_deploy.inputs.requests import DeployRequest\n"
-        "def seconds(request: DeployRequest) -> float:\n"
-        "    wait: WaitOptions = request.rollout.wait\n"
-        "    return wait.poll_intervall\n",
-        encoding="utf-8",
-    )
-    told, _, status = mypy.api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(snippet)])
+    lines = [
+        "from ecs_gpu_deploy.core.judge.options import WaitOptions",
+        "from ecs_gpu_deploy.inputs.requests import DeployRequest",
+        "def seconds(request: DeployRequest) -> float:",
+        "    wait: WaitOptions = request.rollout.wait",
+        "    return wait.poll_intervall",
+    ]
+    told, status = type_errors(tmp_path, lines)
     assert status == 1
     assert "snippet.py:5: error:" in told
     assert "[attr-defined]" in told

@@ -4,8 +4,8 @@ import typing
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
-import mypy.api
 import pytest
+from typed_snippet import type_errors
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.past.revisions import TargetWish
@@ -51,13 +51,13 @@ def test_each_option_has_its_field_and_its_type():
     ],
 )
 def test_a_misspelt_or_swapped_option_is_a_type_error(tmp_path, line, error):
-    snippet = tmp_path / "snippet.py"
-    snippet.write_text(
-        "from typing import Literal\nfrom ecs_gpu_deploy.inputs.values import Values\n"
-        f"def check(values: Values) -> None:\n    {line}\n",
-        encoding="utf-8",
-    )
-    told, _, status = mypy.api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(snippet)])
+    lines = [
+        "from typing import Literal",
+        "from ecs_gpu_deploy.inputs.values import Values",
+        "def check(values: Values) -> None:",
+        f"    {line}",
+    ]
+    told, status = type_errors(tmp_path, lines)
     assert status == 1
     assert f"[{error}]" in told
 

@@ -42,6 +42,8 @@ _NOTHING = 1000
 _WEAK_RANK = 600
 """From this rank on a cause is named by the beginning of a message alone."""
 
+_REASONS = re.compile(r"\s{0,8}Reason\s{2}")
+_COLUMN_END = re.compile(r"\s{2,}")
 _NORMAL_STOP = re.compile(r"scaling activity initiated by|stopped by user|user initiated", re.IGNORECASE)
 _STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
 _CAPACITY = frozenset(
@@ -193,11 +195,14 @@ def readings(lines: Sequence[str]) -> Iterator[str]:
     """Return the ways to read *lines*: as they stand, with escaped line ends as such, and joined.
 
     A JSON string holds its line ends as `\\n`; a console or a table wraps a sentence between its words,
-    a narrow column also inside of them.
+    a narrow column also inside of them. Of a table whose first column is Reason (`copilot svc status`) that
+    column is read.
     """
     yield "\n".join(lines)
     if any("\\n" in line for line in lines):
         yield re.sub(r"\\+[nr]", "\n", "\n".join(lines))
+    if any(_REASONS.match(line) for line in lines):
+        yield "".join(_COLUMN_END.split(line.strip(), maxsplit=1)[0] for line in lines)
     if _is_wrapped(lines):
         for glue in (" ", ""):
             yield glue.join(line.strip() for line in lines)

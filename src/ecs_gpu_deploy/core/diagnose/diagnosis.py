@@ -44,6 +44,7 @@ _WEAK_RANK = 600
 
 _REASONS = re.compile(r"\s{0,8}Reason\s{2}")
 _COLUMN_END = re.compile(r"\s{2,}")
+_ESCAPE = re.compile(r"\\+(?:([nrt])|u([0-9a-fA-F]{4}))")
 _NORMAL_STOP = re.compile(r"scaling activity initiated by|stopped by user|user initiated", re.IGNORECASE)
 _STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
 _CAPACITY = frozenset(
@@ -192,15 +193,15 @@ def explanation_of(text: str, looked_for: Sequence[Pattern] | None = None) -> tu
 
 
 def readings(lines: Sequence[str]) -> Iterator[str]:
-    """Return the ways to read *lines*: as they stand, with escaped line ends as such, and joined.
+    """Return the ways to read *lines*: as they stand, with escaped line ends and letters as such, and joined.
 
-    A JSON string holds its line ends as `\\n`; a console or a table wraps a sentence between its words,
+    A JSON string holds its line ends as `\\n`, its tabs and other letters so too; a console or a table wraps a sentence between its words,
     a narrow column also inside of them. Of a table whose first column is Reason (`copilot svc status`) that
     column is read.
     """
     yield "\n".join(lines)
-    if any("\\n" in line for line in lines):
-        yield re.sub(r"\\+[nr]", "\n", "\n".join(lines))
+    if any(_ESCAPE.search(line) for line in lines):
+        yield _ESCAPE.sub(_unescaped, "\n".join(lines))
     if any(_REASONS.match(line) for line in lines):
         yield "".join(_COLUMN_END.split(line.strip(), maxsplit=1)[0] for line in lines)
     if _is_wrapped(lines):
@@ -211,11 +212,22 @@ def readings(lines: Sequence[str]) -> Iterator[str]:
 def _hits_of_best_reading(lines: Sequence[str], looked_for: Sequence[Pattern]) -> tuple[Hit, ...]:
     """Return what *lines* prove as they stand or, where that is no clear cause, read in another way."""
     best: tuple[Hit, ...] = ()
-    for reading in readings(lines):
-        best = min(best, hits(reading, looked_for), key=_rank)
+    one_line = any(_ESCAPE.search(line) for line in lines)
+    for number, reading in enumerate(readings(lines)):
+        found = hits(reading, looked_for)
+        if one_line and number == 0:
+            # Several lines stand in one: whether a word of failure is a warning's is told when they are apart.
+            found = tuple(hit for hit in found if hit.cause.rank < LOGGED_RANK)
+        best = min(best, found, key=_rank)
         if _rank(best) < _WEAK_RANK:
             break
     return best
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    if escape[2]:
+        return chr(int(escape[2], 16))
+    return " " if escape[1] == "t" else "\n"
 
 
 def _is_wrapped(lines: Sequence[str]) -> bool:

@@ -42,8 +42,6 @@ _NOTHING = 1000
 _WEAK_RANK = 600
 """From this rank on a cause is named by the beginning of a message alone."""
 
-_REASONS = re.compile(r"\s{0,8}Reason\s{2}")
-_COLUMN_END = re.compile(r"\s{2,}")
 _ESCAPE = re.compile(r"\\+(?:([nrt])|u([0-9a-fA-F]{4}))")
 _NORMAL_STOP = re.compile(r"scaling activity initiated by|stopped by user|user initiated", re.IGNORECASE)
 _STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
@@ -195,15 +193,12 @@ def explanation_of(text: str, looked_for: Sequence[Pattern] | None = None) -> tu
 def readings(lines: Sequence[str]) -> Iterator[str]:
     """Return the ways to read *lines*: as they stand, with escaped line ends and letters as such, and joined.
 
-    A JSON string holds its line ends as `\\n`, its tabs and other letters so too; a console or a table wraps a sentence between its words,
-    a narrow column also inside of them. Of a table whose first column is Reason (`copilot svc status`) that
-    column is read.
+    A JSON string holds its line ends as `\\n`, its tabs and other letters so too; a console or a table wraps
+    a sentence between its words, a narrow column also inside of them.
     """
     yield "\n".join(lines)
     if any(_ESCAPE.search(line) for line in lines):
         yield _ESCAPE.sub(_unescaped, "\n".join(lines))
-    if any(_REASONS.match(line) for line in lines):
-        yield "".join(_COLUMN_END.split(line.strip(), maxsplit=1)[0] for line in lines)
     if _is_wrapped(lines):
         for glue in (" ", ""):
             yield glue.join(line.strip() for line in lines)
@@ -216,7 +211,7 @@ def _hits_of_best_reading(lines: Sequence[str], looked_for: Sequence[Pattern]) -
     for number, reading in enumerate(readings(lines)):
         found = hits(reading, looked_for)
         if one_line and number == 0:
-            # Several lines stand in one: whether a word of failure is a warning's is told when they are apart.
+            # Several lines stand in one; whether a word of failure is a warning's is told once they are apart.
             found = tuple(hit for hit in found if hit.cause.rank < LOGGED_RANK)
         best = min(best, found, key=_rank)
         if _rank(best) < _WEAK_RANK:
@@ -225,8 +220,10 @@ def _hits_of_best_reading(lines: Sequence[str], looked_for: Sequence[Pattern]) -
 
 
 def _unescaped(escape: re.Match[str]) -> str:
+    """Return what *escape* stands for; half of a surrogate pair is no letter by itself."""
     if escape[2]:
-        return chr(int(escape[2], 16))
+        letter = chr(int(escape[2], 16))
+        return "?" if "\ud800" <= letter <= "\udfff" else letter
     return " " if escape[1] == "t" else "\n"
 
 

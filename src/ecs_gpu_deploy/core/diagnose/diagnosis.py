@@ -211,7 +211,7 @@ def _hits_of_best_reading(lines: Sequence[str], looked_for: Sequence[Pattern]) -
     for number, reading in enumerate(readings(lines)):
         found = hits(reading, looked_for)
         if one_line and number == 0:
-            # Several lines stand in one; whether a word of failure is a warning's is told once they are apart.
+            # Several lines stand in one: whether a failure is only a warning's is told once they are apart.
             found = tuple(hit for hit in found if hit.cause.rank < LOGGED_RANK)
         best = min(best, found, key=_rank)
         if _rank(best) < _WEAK_RANK:

@@ -33,7 +33,7 @@ def run(context: Context, request: WatchRequest) -> Verdict:
 def _newest(context: Context, service: Service) -> str:
     """Return the service deployment that is ongoing, else the newest."""
     try:
-        briefs = context.ecs.fetch_deployments(service.name)
+        briefs = context.ecs.fetch_deployments(service.name, with_status=False)
     except AwsError as error:
         if isinstance(error, Closed):
             raise Refused(
@@ -43,7 +43,7 @@ def _newest(context: Context, service: Service) -> str:
         raise refused(error, "list the service deployments") from error
     if not briefs:
         raise InvalidInput(f"The service {service.name!r} has had no deployment in the last 90 days.")
-    ongoing = (brief for brief in briefs if not brief.status.is_terminal)
+    ongoing = (brief for brief in briefs if brief.status and not brief.status.is_terminal)
     return next(ongoing, briefs[0]).arn
 
 

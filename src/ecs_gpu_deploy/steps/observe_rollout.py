@@ -209,7 +209,7 @@ class Looker:
             )
 
     def _list_deployments(self) -> tuple[ServiceDeployment, ...]:
-        return self._ecs.fetch_deployments(self._service.name, once=True)
+        return self._ecs.fetch_deployments(self._service.name, once=True, with_status=False)
 
     def _look_for_newer(self) -> ServiceDeployment | None:
         """Return the service deployment that began after ours, where AWS has stopped ours."""

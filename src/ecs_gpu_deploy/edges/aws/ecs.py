@@ -160,13 +160,17 @@ class Ecs:
 
     # Service deployments
 
-    def fetch_deployments(self, service: str, *, once: bool = False) -> tuple[ServiceDeployment, ...]:
+    def fetch_deployments(
+        self, service: str, *, once: bool = False, with_status: bool = True
+    ) -> tuple[ServiceDeployment, ...]:
         """Return briefs of the newest service deployments, newest first; raises AwsError.
 
-        *once*: with one call, where somebody asks again anyway.
+        *once*: with one call, where somebody asks again anyway. *with_status*: an answer that lacks the
+        status of one tells nothing, and is asked for again.
         """
         params = {"cluster": self.cluster, "service": service, "maxResults": 20}
-        briefs = self._aws.read("ecs", "list_service_deployments", params, _listed_deployments, once=once)
+        read = _listed_with_status if with_status else _listed_deployments
+        briefs = self._aws.read("ecs", "list_service_deployments", params, read, once=once)
         return tuple(sorted(briefs, key=lambda brief: brief.created_at, reverse=True))
 
     def observe_deployment(self, arn: str) -> ServiceDeployment:
@@ -387,8 +391,15 @@ def _described_service(answer: Mapping[str, Any]) -> Service | None:
 
 
 def _listed_deployments(answer: Mapping[str, Any]) -> list[ServiceDeployment]:
-    """Read ListServiceDeployments; raises HalfAnswer for one without the list, or without a status."""
+    """Read ListServiceDeployments; raises HalfAnswer for one without the list, or without an ARN."""
     briefs = [ServiceDeployment.from_api(item) for item in answer["serviceDeployments"]]
-    if not all(brief.status and brief.arn for brief in briefs):
+    if not all(brief.arn for brief in briefs):
         raise HalfAnswer("a deployment is not shown whole", request="ecs.ListServiceDeployments")
+    return briefs
+
+
+def _listed_with_status(answer: Mapping[str, Any]) -> list[ServiceDeployment]:
+    briefs = _listed_deployments(answer)
+    if not all(brief.status for brief in briefs):
+        raise HalfAnswer("a deployment is shown without its status", request="ecs.ListServiceDeployments")
     return briefs

@@ -16,7 +16,7 @@ from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import Option
 
-_HOLD_SECRETS = frozenset({"secrets", "build-secrets", "build-args", "environment"})
+_HOLD_SECRETS = frozenset({"secrets", "build-secrets", "environment"})
 """Options of which a line that is none may be a part of a secret."""
 
 

@@ -173,13 +173,15 @@ class _Request:
             self._record_unsent("the job was cancelled while AWS throttled it.")
             return None
         except (AwsError, Refused, InvalidInput) as error:
-            answer = self._answer_to_refused_stop(error, until=began + REFUSED_STOP_SECONDS)
-            if isinstance(answer, Verdict):
-                return self._by_aws(answer)
-            if answer is None or not answer.rolling_back:
-                self._record_unsent(one_line(error))
-                return None
-            is_ours = isinstance(error, Passing | Unclear)
+            # An update whose answer tells nothing may have begun: what AWS shows tells.
+            if self.arn or self.option == "on-cancel" or not isinstance(error, Unclear):
+                answer = self._answer_to_refused_stop(error, until=began + REFUSED_STOP_SECONDS)
+                if isinstance(answer, Verdict):
+                    return self._by_aws(answer)
+                if answer is None or not answer.rolling_back:
+                    self._record_unsent(one_line(error))
+                    return None
+                is_ours = isinstance(error, Passing | Unclear)
         if is_ours:
             self.context.record(RollbackSent())
             self.context.reporter.say(f"{self.option}: rollback to {previous} requested")

@@ -16,7 +16,7 @@ from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import Option
 
-_HOLD_SECRETS = frozenset({"secrets", "build-secrets", "environment"})
+_HOLD_SECRETS = frozenset({"secrets", "build-secrets", "build-args", "environment"})
 """Options of which a line that is none may be a part of a secret."""
 
 
@@ -161,7 +161,9 @@ def _name(option: Option, text: str, hint: str) -> str:
 
 
 def _not_assigned(option: Option, text: str, hint: str) -> InvalidInput:
-    shown = f"the line {hidden(text[:40])!r}" if option.name not in _HOLD_SECRETS else "a line"
+    is_name = option.name == "build-args" and re.fullmatch(r"[A-Z][A-Z0-9_]*", text)  # Docker takes one alone
+    is_shown = option.name not in _HOLD_SECRETS or is_name
+    shown = f"the line {hidden(text[:40])!r}" if is_shown else "a line"
     return InvalidInput(f"{option.name} has {shown}, which is not NAME=VALUE.", hint=hint)
 
 

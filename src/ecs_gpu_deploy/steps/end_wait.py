@@ -173,15 +173,13 @@ class _Request:
             self._record_unsent("the job was cancelled while AWS throttled it.")
             return None
         except (AwsError, Refused, InvalidInput) as error:
-            # An update whose answer tells nothing may have begun: what AWS shows tells.
-            if self.arn or self.option == "on-cancel" or not isinstance(error, Unclear):
-                answer = self._answer_to_refused_stop(error, until=began + REFUSED_STOP_SECONDS)
-                if isinstance(answer, Verdict):
-                    return self._by_aws(answer)
-                if answer is None or not answer.rolling_back:
-                    self._record_unsent(one_line(error))
-                    return None
-                is_ours = isinstance(error, Passing | Unclear)
+            answer = self._answer_to_refused_stop(error, until=began + REFUSED_STOP_SECONDS)
+            if isinstance(answer, Verdict):
+                return self._by_aws(answer)
+            if answer is None or not answer.rolling_back:
+                self._record_unsent(one_line(error))
+                return None
+            is_ours = isinstance(error, Passing | Unclear)
         if is_ours:
             self.context.record(RollbackSent())
             self.context.reporter.say(f"{self.option}: rollback to {previous} requested")
@@ -191,14 +189,21 @@ class _Request:
         return self._told(ending, later, began=began)
 
     def _send(self) -> None:
-        """Stop our service deployment with a rollback; where it is unknown, update to the revision before."""
+        """Stop our service deployment with a rollback; where it is unknown, update to the revision before.
+
+        An update whose answer tells nothing may have begun: what AWS shows then tells, where there is time.
+        """
         ecs, rollout = self.context.ecs, self.rollout
         if self.arn:
             ecs.stop_deployment(self.arn)
-        else:
+            return
+        try:
             ecs.update_service(
                 rollout.service.name, task_definition=rollout.previous, force_new_deployment=False
             )
+        except Unclear:
+            if self.option == "on-cancel":
+                raise
 
     def _answer_to_refused_stop(self, error: Exception, *, until: float) -> Verdict | Waiting | None:
         """Return what AWS shows of a deployment that it refuses to stop; None where that says nothing.

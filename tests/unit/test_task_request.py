@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
+from ecs_gpu_deploy.core.definition.task_definition import network_mode
 from ecs_gpu_deploy.core.definition.task_request import (
     CapacityShare,
     TaskOverrides,
     TaskRequest,
     TaskVolume,
     awsvpc_of,
-    network_mode,
     overrides_of,
 )
 from ecs_gpu_deploy.errors import InvalidInput

@@ -31,6 +31,15 @@ _ARN = re.compile(
 )
 
 
+def unsendable(text: str) -> str:
+    """Return why no request can hold *text* (NUL, half a surrogate pair): a sentence without its subject."""
+    if "\0" in text:
+        return "has a NUL character."
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        return "is not UTF-8 text."
+    return ""
+
+
 def plain(text: str, *, limit: int = 1000) -> str:
     """Return *text* on one line, without escape sequences and control characters, at most *limit* long."""
     return indented(text.strip(), limit=limit).strip()

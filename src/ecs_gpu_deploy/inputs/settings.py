@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ecs_gpu_deploy.core.text import unsendable
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import BY_NAME, OPTIONS, Option
 from ecs_gpu_deploy.inputs.readers import ABSENT, READERS
@@ -75,10 +76,9 @@ def settings_from(
 def _check_text(option: Option, texts: tuple[str, ...]) -> None:
     """Raise InvalidInput for what no text of AWS or of a file can hold, or nobody means."""
     for text in texts:
-        if "\0" in text:
-            raise InvalidInput(f"{option.name} has a NUL character.", hint=f"Write {option.name} as text.")
-        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise InvalidInput(f"{option.name} is not UTF-8 text.", hint=f"Write {option.name} in UTF-8.")
+        if wrong := unsendable(text):
+            way = "as text" if "\0" in text else "in UTF-8"
+            raise InvalidInput(f"{option.name} {wrong}", hint=f"Write {option.name} {way}.")
         if len(text) > MOST_TEXT:
             raise InvalidInput(
                 f"{option.name} has {len(text)} characters, more than {MOST_TEXT}.",

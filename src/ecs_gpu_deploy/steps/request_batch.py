@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.core.definition.task_request import TaskRequest, awsvpc_of, network_mode, overrides_of
+from ecs_gpu_deploy.core.definition.task_definition import network_mode
+from ecs_gpu_deploy.core.definition.task_request import TaskRequest, awsvpc_of, overrides_of
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
 from ecs_gpu_deploy.edges.aws.ecs_tasks import LaunchSettings
 from ecs_gpu_deploy.errors import InvalidInput

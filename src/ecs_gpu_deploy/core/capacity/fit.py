@@ -15,6 +15,7 @@ from typing import Any
 from ecs_gpu_deploy.core.capacity.cluster_query import QuerySubject, predicate_of
 from ecs_gpu_deploy.core.capacity.gpus import GpuKind, GpuRequest, gpu_requests_of
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
+from ecs_gpu_deploy.core.definition.task_definition import network_mode
 
 # Attributes that describe what the agent can do: an instance of which none is known is taken to have all.
 CAPABILITY_PREFIXES = ("com.amazonaws.ecs.capability.", "ecs.capability.")
@@ -151,7 +152,7 @@ def requirement_of(
             int(container.get("memoryReservation") or container.get("memory") or 0)
             for container in containers
         )
-    network_mode = task_definition.get("networkMode") or "bridge"
+    mode = network_mode(task_definition)
     expressions = [
         str(constraint.get("expression"))
         for constraint in (*task_definition.get("placementConstraints", ()), *constraints)
@@ -165,10 +166,10 @@ def requirement_of(
             for container in containers
             for request in gpu_requests_of(container)
         ),
-        ports=_host_ports(containers, network_mode),
+        ports=_host_ports(containers, mode),
         attributes=required_attributes(task_definition),
         expressions=tuple(expressions),
-        network_interfaces=1 if network_mode == "awsvpc" else 0,
+        network_interfaces=1 if mode == "awsvpc" else 0,
     )
 
 
@@ -310,13 +311,13 @@ def _size(value: Any, read: Callable[[object], int | None], what: str) -> int | 
     return size
 
 
-def _host_ports(containers: Iterable[Mapping[str, Any]], network_mode: str) -> tuple[HostPort, ...]:
-    if network_mode in {"awsvpc", "none"}:
+def _host_ports(containers: Iterable[Mapping[str, Any]], mode: str) -> tuple[HostPort, ...]:
+    if mode in {"awsvpc", "none"}:
         return ()
     return tuple(
         HostPort(
             port=int(mapping.get("containerPort") or 0)
-            if network_mode == "host"
+            if mode == "host"
             else int(mapping.get("hostPort") or 0),
             protocol=str(mapping.get("protocol") or "tcp"),
             container_port=int(mapping.get("containerPort") or 0),

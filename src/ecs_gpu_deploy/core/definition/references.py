@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ecs_gpu_deploy.core.definition.secret_text import looks_secret
+from ecs_gpu_deploy.core.text import unsendable
 
 _LEFT: Final = re.compile(r"\$\{[^}]*\}?|\$\(|<[A-Za-z][\w .-]*>|\{\{")
 _LEFT_IN_OPTION: Final = re.compile(r"\$\{[^}]*\}?|<[A-Za-z][\w .-]*>")
@@ -43,10 +44,9 @@ def impossible_text(value: object, where: str = "the task definition") -> str:
     """Return a sentence about the first text that no request can hold (NUL, half a surrogate pair), or ""."""
     parts: Iterable[tuple[object, str]] = ()
     match value:
-        case str() if "\0" in value:
-            return f"{where} has a NUL character."
-        case str() if any("\ud800" <= letter <= "\udfff" for letter in value):
-            return f"{where} is not UTF-8 text."
+        case str():
+            wrong = unsendable(value)
+            return wrong and f"{where} {wrong}"
         case dict():
             parts = ((part, name) for name, item in value.items() for part in (name, item))
         case list():

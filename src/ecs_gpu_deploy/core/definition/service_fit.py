@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ecs_gpu_deploy.core.definition.task_definition import network_mode
 from ecs_gpu_deploy.model import Service
 
 
@@ -16,7 +17,7 @@ def misfit(definition: Mapping[str, Any], service: Service) -> str:
 
     Source: API Reference, UpdateService and CreateService, "networkConfiguration" and "launchType".
     """
-    mode = definition.get("networkMode") or "bridge"
+    mode = network_mode(definition)
     if mode == "awsvpc" and service.has_network is False:
         return (
             "The task definition has the network mode awsvpc, and the service has no network configuration."

@@ -145,6 +145,11 @@ def container_definition(task_definition: Mapping[str, Any], name: str = "") -> 
     return next(found for found in _containers(task_definition) if found.get("name") == wanted)
 
 
+def network_mode(definition: Mapping[str, Any]) -> str:
+    """Return a raw task definition's network mode; bridge where it names none (page "TaskDefinition")."""
+    return definition.get("networkMode") or "bridge"
+
+
 def images(task_definition: Mapping[str, Any]) -> dict[str, str]:
     """Give container name → image, as written."""
     return {

@@ -100,11 +100,6 @@ class TaskRequest:
         }
 
 
-def network_mode(definition: Mapping[str, Any]) -> str:
-    """Return a raw task definition's network mode; bridge where it names none (page "TaskDefinition")."""
-    return definition.get("networkMode") or "bridge"
-
-
 def awsvpc_of(
     given: Mapping[str, Any] | None,
     *,

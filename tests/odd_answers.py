@@ -19,8 +19,8 @@ from typing import Any
 
 import botocore.session
 from scripted_aws import CHANGING, Asked, serve
-from scripted_names import REGION, merged
-from scripted_run import arguments
+from scripted_names import merged
+from scripted_run import arguments, settings_of
 from scripted_state import State
 from scripted_worlds import DEFAULTS
 
@@ -214,18 +214,9 @@ def run(world: str, odds: Iterable[Odd] = (), *, insists: bool = False, record: 
     with tempfile.TemporaryDirectory() as folder, serve(State(written)) as aws:
         aws.mangled = record or mangler
         result = Path(folder, "result.json")
-        given = {
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_ENDPOINT_URL": aws.endpoint,
-            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": REGION,
-            "ECS_GPU_DEPLOY_CLOCK": f"{aws.endpoint}/_clock",
-        }
         random.seed(1)
         asked = [*arguments(written)[:-1], f"--result-file={result}"]
-        code, shown = run_here(asked, kept | given, Path(folder))
+        code, shown = run_here(asked, kept | settings_of(aws), Path(folder))
         told = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
         done = [c.operation for c in aws.calls if c.operation.startswith(CHANGING) and not c.error]
         return Ended(

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,18 @@ def stand_in_wheel(folder: Path, code: str = "") -> str:
         for name, text in {**members, "stand_in-1.0.dist-info/RECORD": record}.items():
             archive.writestr(name, text)
     return f"stand-in==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def lay_out(action: Path, program: str, lock: str, *, files: Sequence[str]) -> None:
+    """Lay out an action that has our *files*, and a program and a lock file of its own."""
+    package = action / "src" / "ecs_gpu_deploy"
+    package.mkdir(parents=True)
+    (package / "__main__.py").write_text(program, encoding="utf-8")
+    (package / "run.py").write_text("import stand_in", encoding="utf-8")
+    (action / "locks").mkdir()
+    (action / "locks" / "runtime.txt").write_text(lock, encoding="utf-8")
+    for name in files:
+        (action / name).write_bytes((ROOT / name).read_bytes())
 
 
 def action_process(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from action_tools import ROOT, runner_environment, stand_in_wheel
+from action_tools import lay_out, runner_environment, stand_in_wheel
 
 PROGRAM = """
 import stand_in, os, sys
@@ -97,15 +97,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Runner:
 
 def runner_in(tmp_path: Path) -> Runner:
     action = tmp_path / "action"
-    package = action / "src" / "ecs_gpu_deploy"
-    package.mkdir(parents=True)
-    (package / "__main__.py").write_text(PROGRAM, encoding="utf-8")
-    (package / "run.py").write_text("import stand_in", encoding="utf-8")
-    (action / "locks").mkdir()
-    (action / "bootstrap.py").write_bytes((ROOT / "bootstrap.py").read_bytes())
     wheels = tmp_path / "wheels"
-    lock = stand_in_wheel(wheels, "WORD = 'well'\n")
-    (action / "locks" / "runtime.txt").write_text(lock, encoding="utf-8")
+    lay_out(action, PROGRAM, stand_in_wheel(wheels, "WORD = 'well'\n"), files=["bootstrap.py"])
     return Runner(action=action, environment=runner_environment(tmp_path), wheels=wheels)
 
 

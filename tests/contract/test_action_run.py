@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from action_tools import ROOT, Ended, action_process, ended, runner_environment, stand_in_wheel
+from action_tools import ROOT, Ended, action_process, ended, lay_out, runner_environment, stand_in_wheel
 
 BOOTSTRAP = (ROOT / "bootstrap.py").read_text(encoding="utf-8")
 
@@ -68,14 +68,7 @@ tell(
 def folder(tmp_path: Path) -> Path:
     """Lay out an action that differs from ours in its lock file and its program only."""
     place = tmp_path / "the action's folder"
-    package = place / "src" / "ecs_gpu_deploy"
-    package.mkdir(parents=True)
-    (package / "__main__.py").write_text(PROGRAM, encoding="utf-8")
-    (package / "run.py").write_text("import stand_in", encoding="utf-8")
-    (place / "locks").mkdir()
-    (place / "locks" / "runtime.txt").write_text(stand_in_wheel(tmp_path / "wheels"), encoding="utf-8")
-    for name in ("action.yml", "bootstrap.py"):
-        (place / name).write_bytes((ROOT / name).read_bytes())
+    lay_out(place, PROGRAM, stand_in_wheel(tmp_path / "wheels"), files=["action.yml", "bootstrap.py"])
     return place
 
 

@@ -54,6 +54,19 @@ def arguments(world: Mapping[str, Any]) -> list[str]:
     return [command, *named, *flags, "--result-file=result.json"]
 
 
+def settings_of(aws: ScriptedAws) -> dict[str, str]:
+    """Return the variables with which the program finds the scripted AWS and its clock."""
+    return {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_ENDPOINT_URL": aws.endpoint,
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": REGION,
+        "ECS_GPU_DEPLOY_CLOCK": f"{aws.endpoint}/_clock",
+    }
+
+
 def run(aws: ScriptedAws, world: Mapping[str, Any], folder: Path) -> Ended:
     """Run the program in *folder* against the world."""
     kept = {
@@ -63,13 +76,7 @@ def run(aws: ScriptedAws, world: Mapping[str, Any], folder: Path) -> Ended:
         and name != NO_BYTECODE
     }
     environment = kept | {
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": REGION,
-        "ECS_GPU_DEPLOY_CLOCK": f"{aws.endpoint}/_clock",
+        **settings_of(aws),
         "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
         **world.get("environment", {}),
     }

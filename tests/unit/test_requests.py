@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 
 import pytest
+from command_checks import CHECKS, LEAST
 from typed_snippet import type_errors
 
 from ecs_gpu_deploy.errors import InvalidInput
@@ -16,22 +17,6 @@ from ecs_gpu_deploy.inputs import checks
 from ecs_gpu_deploy.inputs.options import OPTIONS
 from ecs_gpu_deploy.inputs.settings import settings_from
 
-CHECKS = {
-    "deploy": checks.check_deploy,
-    "history": checks.check_history,
-    "push": checks.check_push,
-    "rollback": checks.check_rollback,
-    "run-task": checks.check_run_task,
-    "watch": checks.check_watch,
-}
-LEAST = {
-    "deploy": {"cluster": "c", "service": "s\nt"},
-    "history": {"cluster": "c", "service": "s"},
-    "push": {"repository": "rag", "context": "."},
-    "rollback": {"cluster": "c", "service": "s"},
-    "run-task": {"cluster": "c", "task-definition": "family"},
-    "watch": {"cluster": "c", "service": "s"},
-}
 MOST = {
     "extra-tags": "a\nb",
     "build-args": "A=1",

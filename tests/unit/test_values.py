@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
 import pytest
+from command_checks import CHECKS, LEAST
 from typed_snippet import type_errors
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
@@ -14,15 +15,6 @@ from ecs_gpu_deploy.inputs.options import BUILD, OPTIONS
 from ecs_gpu_deploy.inputs.readers import ABSENT, READERS
 from ecs_gpu_deploy.inputs.settings import settings_from
 from ecs_gpu_deploy.inputs.values import Values
-
-CHECKS = {
-    "deploy": checks.check_deploy,
-    "history": checks.check_history,
-    "push": checks.check_push,
-    "rollback": checks.check_rollback,
-    "run-task": checks.check_run_task,
-    "watch": checks.check_watch,
-}
 
 
 def read_type(option):
@@ -62,14 +54,6 @@ def test_a_misspelt_or_swapped_option_is_a_type_error(tmp_path, line, error):
     assert f"[{error}]" in told
 
 
-LEAST = {
-    "deploy": {"cluster": "c", "service": "s\nt"},
-    "history": {"cluster": "c", "service": "s"},
-    "push": {"repository": "rag", "context": "."},
-    "rollback": {"cluster": "c", "service": "s"},
-    "run-task": {"cluster": "c", "task-definition": "family"},
-    "watch": {"cluster": "c", "service": "s"},
-}
 BESIDE = {
     **{option.name: {"repository": "rag", "context": "."} for option in OPTIONS if option.commands == BUILD},
     "security-groups": {"subnets": "subnet-1"},

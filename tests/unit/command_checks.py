@@ -1,0 +1,20 @@
+"""The check of each command, and the least that it takes."""
+
+from ecs_gpu_deploy.inputs import checks
+
+CHECKS = {
+    "deploy": checks.check_deploy,
+    "history": checks.check_history,
+    "push": checks.check_push,
+    "rollback": checks.check_rollback,
+    "run-task": checks.check_run_task,
+    "watch": checks.check_watch,
+}
+LEAST = {
+    "deploy": {"cluster": "c", "service": "s\nt"},
+    "history": {"cluster": "c", "service": "s"},
+    "push": {"repository": "rag", "context": "."},
+    "rollback": {"cluster": "c", "service": "s"},
+    "run-task": {"cluster": "c", "task-definition": "family"},
+    "watch": {"cluster": "c", "service": "s"},
+}

@@ -41,7 +41,9 @@ def test_a_draw_has_its_queries_and_enough_messages(path: Path) -> None:
     drawn = messages(path)
     assert len(drawn) >= 100
     assert len(path.with_suffix(".queries.txt").read_text(encoding="utf-8").splitlines()) >= 18
-    assert all(message["source"].startswith("https://") and message["where"] for message in drawn)
+    assert all(
+        message["source"].startswith(("https://", "http://")) and message["where"] for message in drawn
+    )
 
 
 def test_the_command_prints_each_draw_with_its_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,7 @@ OURS = {
     "core/definition/paths.py": "our own notation",
     "core/diagnose/batch_causes.py": "which causes a batch shows",
     "core/diagnose/diagnosis.py": "how the table is asked; its entries have their sources",
+    "core/diagnose/needles.py": "how regular expressions are read",
     "core/diagnose/table.py": "how the table is read",
     "core/image/repository.py": "how the input is read",
     "core/judge/options.py": "what somebody asked of a wait",

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any, Self
 
 import yaml
 
+from ecs_gpu_deploy.core.diagnose.needles import needles
 from ecs_gpu_deploy.core.text import lines_of
 
 SYMPTOM_RANK = 800
@@ -28,6 +30,10 @@ _HITS_PER_PATTERN = 20
 
 _QUOTES = str.maketrans(dict.fromkeys("\u2018\u2019\u00b4`", "'") | dict.fromkeys("\u201c\u201d", '"'))
 _ESCAPED_QUOTE = re.compile(r"\\+(?=[\"'])")
+_WARNED = re.compile(
+    r"^[^\n]{0,300}\.py:\d{1,6}: \w{0,40}warning: [^\n]*(?:\n(?! )[^\n]*){0,5}\n {1,2}(?=\S)", re.MULTILINE
+)
+"""A warning of Python: its message may have several lines, and the line of the source follows it."""
 _BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
 
 
@@ -90,6 +96,7 @@ class Pattern:
 
     cause: Cause
     regex: re.Pattern[str]
+    needles: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +140,29 @@ def patterns(sources: frozenset[Source] = EVERY_SOURCE) -> tuple[Pattern, ...]:
     """Return the patterns to look for in a text that was found in *sources*."""
     only_logs = sources == {Source.LOG}
     return tuple(
-        Pattern(cause=cause, regex=re.compile(pattern, re.MULTILINE))
+        Pattern(cause=cause, regex=re.compile(pattern, re.MULTILINE), needles=needles(pattern))
         for cause in causes()
         for source, some in cause.patterns.items()
         if (source == "any" and (cause.in_logs or not only_logs)) or source in sources
         for pattern in some
     )
+
+
+@cache
+def _words() -> frozenset[str]:
+    return frozenset().union(*(pattern.needles for pattern in patterns()))
+
+
+def matches(lowered: str, looked_for: Iterable[Pattern]) -> Iterator[tuple[Pattern, re.Match[str]]]:
+    """Return the first matches of each of the table's patterns *looked_for* in a text of `as_matched`.
+
+    A pattern is only tried where one of its words stands.
+    """
+    there = {word for word in _words() if word in lowered}
+    for pattern in looked_for:
+        if not (pattern.needles and pattern.needles.isdisjoint(there)):
+            for match in islice(pattern.regex.finditer(lowered), _HITS_PER_PATTERN):
+                yield pattern, match
 
 
 def hits(text: str | Sequence[str], looked_for: Iterable[Pattern]) -> tuple[Hit, ...]:
@@ -147,15 +171,18 @@ def hits(text: str | Sequence[str], looked_for: Iterable[Pattern]) -> tuple[Hit,
     lowered = as_matched("\n".join(lines))
     starts = [0]
     starts += [match.end() for match in re.finditer("\n", lowered)]
+    warned = [match.span() for match in _WARNED.finditer(lowered)]
     best: dict[int, Cause] = {}
-    for pattern in looked_for:
-        for match in _some(pattern.regex.finditer(lowered)):
-            number = bisect_right(starts, match.start()) - 1
-            if number in best and best[number].rank <= pattern.cause.rank:
-                continue
-            unless = pattern.cause.unless
-            if not (unless and re.compile(unless).match(lowered, starts[number])):
-                best[number] = pattern.cause
+    for pattern, match in matches(lowered, looked_for):
+        number = bisect_right(starts, match.start()) - 1
+        if number in best and best[number].rank <= pattern.cause.rank:
+            continue
+        unless = pattern.cause.unless
+        if not unless or not (
+            re.compile(unless).match(lowered, starts[number])
+            or any(start <= starts[number] < end for start, end in warned)
+        ):
+            best[number] = pattern.cause
     return tuple(Hit(cause=best[number], number=number, line=lines[number]) for number in sorted(best))
 
 
@@ -165,8 +192,3 @@ def as_matched(text: str) -> str:
     Lower case is faster than ignoring case; nothing here changes the number of lines.
     """
     return _BLANKS.sub(" ", _ESCAPED_QUOTE.sub("", text.lower().translate(_QUOTES)))
-
-
-def _some(matches: Iterator[re.Match[str]]) -> Iterator[re.Match[str]]:
-    for _, match in zip(range(_HITS_PER_PATTERN), matches, strict=False):
-        yield match

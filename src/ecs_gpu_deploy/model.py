@@ -80,6 +80,12 @@ def short_id(arn: str) -> str:
     return arn.rsplit("/", 1)[-1]
 
 
+def cluster_of(service: str) -> str:
+    """Return the cluster that the ARN of a service names; "" for a name, and for an ARN of the old format."""
+    parts = service.rpartition(":service/")[2].split("/") if ":service/" in service else []
+    return parts[0] if len(parts) == 2 else ""
+
+
 class ServiceDeploymentStatus(OpenEnum):
     """Status of a service deployment (ServiceDeployment.status)."""
 

@@ -124,6 +124,7 @@ def test_together_one_that_vanishes_does_not_end_the_wait_for_the_others(sandbox
     gone = {"services": [], "failures": [{"reason": "MISSING"}]}
     fault = {
         "operation": "DescribeServices",
+        "where": "plain",
         "body": json.dumps(gone),
         "after_seconds": 60,
         "until_seconds": 290,

@@ -13,6 +13,7 @@ from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.steps.attach_rollout import attach
 from ecs_gpu_deploy.steps.end_batch import StartedBy, watch_batch_to_end
 from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
+from ecs_gpu_deploy.steps.take_turns import waited
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
 
@@ -27,7 +28,7 @@ def run(context: Context, request: WatchRequest) -> Verdict:
     attached = attach(context, request.rollout, service, arn)
     context.record(RevisionChosen(arn=attached.task_definition))
     context.record(attached.image)
-    return verdict_of(watch_to_end(context, request.rollout, attached.rollout))
+    return verdict_of(waited(context.clock, watch_to_end(context, request.rollout, attached.rollout)))
 
 
 def _newest(context: Context, service: Service) -> str:

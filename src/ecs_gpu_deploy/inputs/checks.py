@@ -38,11 +38,13 @@ from ecs_gpu_deploy.inputs.requests import (
 )
 from ecs_gpu_deploy.inputs.settings import Settings, required
 from ecs_gpu_deploy.inputs.values import Values
+from ecs_gpu_deploy.model import cluster_of, short_id
 
 _ALL_DEPLOYMENTS = 1000
 _DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
 _PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
 _SERVICE_DEPLOYMENT = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
+_SERVICE = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service/(?:[^/]+/)?[^/]+")
 _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
 _NAMES_HINT = "Correct the input. What something else replaces later goes with allow-placeholders: true."
 
@@ -50,14 +52,14 @@ _NAMES_HINT = "Correct the input. What something else replaces later goes with a
 def check_deploy(settings: Settings) -> DeployRequest:
     """Return what deploy is asked to do."""
     values = settings.values
-    required(values.cluster, "cluster")
+    cluster = _cluster(values)
     required(values.service, "service")
     overrides, source = _overrides(values), _source(values.task_definition)
     if source.document is not None:
         rendered(source.document, overrides)
     return DeployRequest(
-        cluster=values.cluster,
-        services=values.services,
+        cluster=cluster,
+        services=_services(values),
         overrides=overrides,
         allow_placeholders=values.allow_placeholders,
         source=source,
@@ -76,10 +78,10 @@ def check_deploy(settings: Settings) -> DeployRequest:
 def check_rollback(settings: Settings) -> RollbackRequest:
     """Return what rollback is asked to do."""
     values = settings.values
-    required(values.cluster, "cluster")
+    cluster = _cluster(values)
     required(values.service, "service")
     return RollbackRequest(
-        cluster=values.cluster,
+        cluster=cluster,
         service=values.service,
         target=target_from(values.to),
         reason=values.reason,
@@ -93,7 +95,7 @@ def check_rollback(settings: Settings) -> RollbackRequest:
 def check_run_task(settings: Settings) -> RunTaskRequest:
     """Return what run-task is asked to do."""
     values = settings.values
-    required(values.cluster, "cluster")
+    cluster = _cluster(values)
     _check_what_to_run(values)
     if values.count > MOST:
         raise InvalidInput(f"count is {values.count}, and a batch has at most {MOST} tasks.")
@@ -112,7 +114,7 @@ def check_run_task(settings: Settings) -> RunTaskRequest:
             hint="At most 128 letters, digits, hyphens, slashes and underscores are meant.",
         )
     return RunTaskRequest(
-        cluster=values.cluster,
+        cluster=cluster,
         service=values.service,
         task_definition=values.task_definition,
         count=values.count,
@@ -144,7 +146,7 @@ def check_push(settings: Settings) -> PushRequest:
 def check_watch(settings: Settings) -> WatchRequest:
     """Return what watch is asked to do."""
     values = settings.values
-    required(values.cluster, "cluster")
+    cluster = _cluster(values)
     arn = values.service_deployment
     if not values.task and not values.started_by:
         required(values.service, "service")
@@ -154,7 +156,7 @@ def check_watch(settings: Settings) -> WatchRequest:
                 hint="It is …:service-deployment/CLUSTER/SERVICE/ID.",
             )
     return WatchRequest(
-        cluster=values.cluster,
+        cluster=cluster,
         service=values.service,
         service_deployment=arn,
         tasks=values.task,
@@ -168,10 +170,10 @@ def check_watch(settings: Settings) -> WatchRequest:
 def check_history(settings: Settings) -> HistoryRequest:
     """Return what history is asked to show."""
     values = settings.values
-    required(values.cluster, "cluster")
+    cluster = _cluster(values)
     required(values.service, "service")
     return HistoryRequest(
-        cluster=values.cluster,
+        cluster=cluster,
         service=values.service,
         limit=_ALL_DEPLOYMENTS if values.all else values.limit,
         output=values.output,
@@ -183,7 +185,7 @@ def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
     values = settings.values
     return RunOptions(
         command=settings.command,
-        cluster=values.cluster,
+        cluster=_named_cluster(values),
         service=values.service,
         region=values.region,
         result_file=values.result_file or result_file,
@@ -192,6 +194,37 @@ def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
         timeout=values.timeout,
         prints_document=settings.command == "history" and values.output == "json",
     )
+
+
+def _named_cluster(values: Values) -> str:
+    """Return the cluster that is meant: of one service, the one that its ARN names."""
+    one = len(_distinct(values.services, values.cluster)) == 1
+    return (cluster_of(values.services[0]) if one else "") or values.cluster
+
+
+def _cluster(values: Values) -> str:
+    cluster = _named_cluster(values)
+    required(cluster, "cluster")
+    return cluster
+
+
+def _services(values: Values) -> tuple[str, ...]:
+    """Return the services, none twice, however it is named; InvalidInput for an ARN of something else."""
+    for name in values.services:
+        if name.startswith("arn:") and not _SERVICE.fullmatch(name):
+            raise InvalidInput(
+                f"service is {name[:100]!r}, which is no ARN of a service.",
+                hint="It is arn:aws:ecs:REGION:ACCOUNT:service/CLUSTER/SERVICE; or give the name.",
+            )
+    return _distinct(values.services, values.cluster)
+
+
+def _distinct(services: tuple[str, ...], cluster: str) -> tuple[str, ...]:
+    """Return each service once, as it is named first."""
+    found: dict[tuple[str, str], str] = {}
+    for service in services:
+        found.setdefault((cluster_of(service) or short_id(cluster), short_id(service)), service)
+    return tuple(found.values())
 
 
 def check_role(settings: Settings) -> RoleWish:

@@ -17,6 +17,7 @@ from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.facts import ImageSeen, PreviousRevision, RevisionChosen, RolloutShown
 from ecs_gpu_deploy.model import Service, ServiceDeployment, short_id
 from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups, verdict_of, watch_to_end
+from ecs_gpu_deploy.steps.take_turns import waited
 from ecs_gpu_deploy.steps.watch_rollout import Begun
 
 
@@ -74,7 +75,7 @@ def watch_under_way(context: Context, options: RolloutOptions, service: Service,
     attached = attach(context, options, service, arn)
     context.record(RevisionChosen(arn=attached.task_definition))
     context.record(attached.image)
-    return verdict_of(watch_to_end(context, options, attached.rollout))
+    return verdict_of(waited(context.clock, watch_to_end(context, options, attached.rollout)))
 
 
 def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployment:

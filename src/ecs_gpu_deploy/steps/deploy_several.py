@@ -13,54 +13,73 @@ from dataclasses import dataclass, replace
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change, diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
+from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals, is_cancelled
 from ecs_gpu_deploy.errors import DeployError
-from ecs_gpu_deploy.facts import Ending, Fact, Section, ServiceSeen
+from ecs_gpu_deploy.facts import Ending, Fact, RollbackSent, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import WORST_FIRST, Finding, Outcome, ServiceEnd, Severity
 from ecs_gpu_deploy.steps.build_image import compare_layers, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
+from ecs_gpu_deploy.steps.end_wait import roll_back_left
 from ecs_gpu_deploy.steps.follow_rollout import (
     Plan,
     begin_rollout,
     mark_where_good,
-    roll_out,
     watch_to_end,
 )
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, wait_for_others
+from ecs_gpu_deploy.steps.take_turns import Wait, take_turns, waited
 from ecs_gpu_deploy.steps.watch_rollout import Begun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """One of the services, and the rollout that is to begin. `kept` is what was recorded of it."""
+    """One of the services, and the rollout that is to begin. `kept` is what was recorded of it.
 
+    `name` is what it is called in this run: with its cluster where that is not the run's.
+    """
+
+    name: str
     context: Context
     kept: list[Fact]
     plan: Plan
     service: Service
 
-    @property
-    def name(self) -> str:
-        return self.service.name
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Left:
+    """A rollout that began, as we left it when our wait ended."""
+
+    rollout: Begun
+    ending: Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _End:
-    """How a service ended; `error` is what ended it, or our sight of its rollout."""
+    """How a service ended; `error` is what ended it, or our sight of its rollout.
+
+    `left` is the rollout that began, None where none did.
+    """
 
     verdict: Verdict
     arn: str = ""
     error: DeployError | None = None
+    left: _Left | None = None
 
     @property
     def is_bad(self) -> bool:
         return self.verdict.outcome != Outcome.SUCCEEDED
+
+    @property
+    def goes_on(self) -> bool:
+        """Say whether AWS goes on with it, as far as we know: it was we who ended the wait."""
+        return self.error is not None or self.verdict.ours
 
 
 def deploy_several(context: Context, request: DeployRequest) -> Verdict:
@@ -70,7 +89,8 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     worst end is the verdict, or the error that is raised.
     """
     reporter = context.reporter
-    services = [context.ecs.fetch_service(name) for name in request.services]
+    contexts = [replace(context, ecs=context.ecs.of(name)) for name in request.services]
+    services = [own.ecs.fetch_service(name) for own, name in zip(contexts, request.services, strict=True)]
     for service in services:
         check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
     first = services[0]
@@ -81,8 +101,9 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         check_fit(rendering.definition, service)
     to_pull = compare_layers(context, rendering, platform=request.platform)
     changes = [_changes(context, service, rendering) for service in services]
-    services = [wait_for_others(context, service, request) for service in services]
-    reporter.say(f"services {', '.join(service.name for service in services)}: one revision for all")
+    services = [wait_for_others(*each, request) for each in zip(contexts, services, strict=True)]
+    names = [_name(context, *each) for each in zip(contexts, services, strict=True)]
+    reporter.say(f"services {', '.join(names)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
     arn = register_rendering(context, rendering, first, commit=request.commit)
@@ -90,21 +111,21 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         service=first,
         arn=arn,
         definition=rendering.definition,
-        options=request.rollout,
+        options=_options(request),
         digests=rendering.digests,
         to_pull=to_pull,
         force_new_deployment=request.force_new_deployment,
     )
     parts = [
-        _part(context, replace(plan, service=service, changes=own))
-        for service, own in zip(services, changes, strict=True)
+        _part(name, own, replace(plan, service=service, changes=changed))
+        for name, own, service, changed in zip(names, contexts, services, changes, strict=True)
     ]
     for part in parts:
         _record_end(context, part, _NOT_DEPLOYED)
     with held_signals():
-        ends = _together(context, parts) if request.parallel else _one_by_one(context, parts)
-        goes_back = request.rollout.on_failure == "rollback-all" and _is_to_go_back(ends)
-        after = _rolled_back(context, parts, ends) if goes_back else ends
+        ends = after = _together(context, parts) if request.parallel else _one_by_one(context, parts)
+        if request.rollout.on_failure == "rollback-all":
+            after = _rolled_back(context, parts, ends, together=request.parallel)
         verdict = _told(context, parts, ends, after)
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up_revisions(context, parts[0].plan, keep=request.keep_revisions)
@@ -117,17 +138,30 @@ def _changes(context: Context, service: Service, rendering: Rendering) -> tuple[
     return difference(registrable({"taskDefinition": running.body}), without_tags(rendering.definition))
 
 
-def _part(context: Context, plan: Plan) -> _Part:
+def _name(context: Context, own: Context, service: Service) -> str:
+    """Return what a service is called: with its cluster, where that is not the run's."""
+    cluster = short_id(own.ecs.cluster)
+    return service.name if cluster == short_id(context.ecs.cluster) else f"{cluster}/{service.name}"
+
+
+def _options(request: DeployRequest) -> RolloutOptions:
+    """Return how each rollout is watched: where all are to go back, one that times out goes at once."""
+    options = request.rollout
+    return replace(options, on_timeout="rollback") if options.on_failure == "rollback-all" else options
+
+
+def _part(name: str, context: Context, plan: Plan) -> _Part:
     """Return a service with a record of its own; what is found is told at once, with the service's name."""
     kept: list[Fact] = []
 
     def record(fact: Fact) -> None:
         if isinstance(fact, Finding):
-            context.record(replace(fact, message=f"{plan.service.name}: {fact.message}"))
+            context.record(replace(fact, message=f"{name}: {fact.message}"))
         else:
             kept.append(fact)
 
-    return _Part(context=replace(context, record=record), kept=kept, plan=plan, service=plan.service)
+    own = replace(context, record=record, reporter=context.reporter.of(name))
+    return _Part(name=name, context=own, kept=kept, plan=plan, service=plan.service)
 
 
 _NOT_DEPLOYED = _End(verdict=Verdict(outcome=Outcome.CANCELLED, reason="It was not deployed."))
@@ -148,35 +182,36 @@ def _one_by_one(context: Context, parts: Sequence[_Part]) -> list[_End]:
     ends: list[_End] = []
     for part in parts:
         begun = _begin(context, part)
-        ends.append(_follow(context, part, begun) if isinstance(begun, Begun) else begun)
+        if isinstance(begun, Begun):
+            begun = waited(context.clock, _follow(context, part, begun))
+        ends.append(begun)
         if ends[-1].is_bad:
             break
     return ends
 
 
 def _together(context: Context, parts: Sequence[_Part]) -> list[_End]:
-    """Begin all, but none after a bad end, then follow each that began to its verdict, with signals held.
+    """Begin all, but none after a bad end, then look at each in turn to its verdict, with signals held.
 
     A cancelled job is cancelled for all of them.
     """
-    begun: list[Begun | _End] = []
-    for part in parts:
-        begun.append(each := _begin(context, part))
-        if isinstance(each, _End) and each.is_bad:
-            break
-    ends: list[_End] = []
-    for part, each in zip(parts, begun, strict=False):
-        if isinstance(each, _End):
-            ends.append(each)
+    ends: dict[int, _End] = {}
+    waits: dict[int, Wait[_End]] = {}
+    for number, part in enumerate(parts):
+        begun = _begin(context, part)
+        if isinstance(begun, Begun):
+            waits[number] = _follow(context, part, begun)
             continue
-        part.context.reporter.say(f"service {part.name}: waiting for the verdict")
-        ends.append(_follow(context, part, replace(each, cancelled=each.cancelled or is_cancelled())))
-    return ends
+        ends[number] = begun
+        if begun.is_bad:
+            break
+    ends |= zip(waits, take_turns(context.clock, list(waits.values())), strict=True)
+    return [ends[number] for number in sorted(ends)]
 
 
 def _begin(context: Context, part: _Part) -> Begun | _End:
     """Update a service; its end where no deployment began, or where the job is cancelled."""
-    part.context.reporter.say(f"service {part.name}")
+    part.context.reporter.say("is updated")
     try:
         begun = _NOT_UPDATED if is_cancelled() else begin_rollout(part.context, part.plan)
     except Cancelled:
@@ -189,14 +224,19 @@ def _begin(context: Context, part: _Part) -> Begun | _End:
     return begun
 
 
-def _follow(context: Context, part: _Part, rollout: Begun) -> _End:
+def _follow(context: Context, part: _Part, rollout: Begun) -> Wait[_End]:
     """Wait for the end of a rollout that began, and mark the revision where it is good to go back to."""
-    ending = watch_to_end(part.context, part.plan.options, rollout)
-    end = _end_of(ending)
+    ending = yield from watch_to_end(part.context, part.plan.options, rollout)
+    end = replace(_end_of(ending), left=_Left(rollout=rollout, ending=ending))
     _record_end(context, part, end)
+    _say_end(part, end)
     with suppress(Cancelled):
         mark_where_good(part.context, part.plan, ending)
     return end
+
+
+def _say_end(part: _Part, end: _End) -> None:
+    part.context.reporter.say(f"{end.verdict.outcome}: {end.verdict.reason}")
 
 
 def _end_of(ending: Ending) -> _End:
@@ -219,57 +259,98 @@ def _record_end(context: Context, part: _Part, end: _End) -> None:
     )
 
 
-def _is_to_go_back(ends: Sequence[_End]) -> bool:
-    """Say whether one failed, so that what was done is taken back; a cancelled job has no time for it."""
-    return any(end.is_bad for end in ends) and not is_cancelled()
+def _rolled_back(
+    context: Context, parts: Sequence[_Part], ends: Sequence[_End], *, together: bool
+) -> list[_End]:
+    """Bring every service whose deployment began back to what it ran before, the last one first.
 
-
-def _rolled_back(context: Context, parts: Sequence[_Part], ends: Sequence[_End]) -> list[_End]:
-    """Bring the services that were done back to what they ran before, the last one first."""
+    Not one that went back already, or that somebody else has deployed to since; and none where all is well,
+    or in a cancelled job, which has no time for it.
+    """
     after = list(ends)
-    for number in reversed(range(len(ends))):
-        part = parts[number]
-        if ends[number].is_bad:
-            continue
-        why = hint = ""
-        try:
-            after[number] = _roll_back(part)
-        except Cancelled:
-            why = "the job was cancelled before."
-        except DeployError as error:
-            why, hint = error.message, error.hint
-        if why:
-            message = f"could not be rolled back: {why}"
-            part.context.record(
-                Finding(code="rollback-not-started", severity=Severity.ERROR, message=message, hint=hint)
-            )
-        _record_end(context, part, after[number])
+    if is_cancelled() or not any(end.is_bad for end in ends):
+        return after
+    numbers = [number for number in reversed(range(len(ends))) if _runs_the_new(parts[number], ends[number])]
+    waits = [_back(context, parts[number], ends[number]) for number in numbers]
+    clock = context.clock
+    ended = take_turns(clock, waits) if together else [waited(clock, wait) for wait in waits]
+    for number, end in zip(numbers, ended, strict=True):
+        after[number] = end
     return after
 
 
-def _roll_back(part: _Part) -> _End:
-    """Bring a service back to what it ran before; Cancelled and DeployError where that did not begin."""
-    if is_cancelled():
-        raise Cancelled
+def _runs_the_new(part: _Part, end: _End) -> bool:
+    """Say whether the service runs the new revision, or may come to run it, and ran another one before."""
+    if part.service.task_definition == part.plan.arn or end.left is None:
+        return False
+    is_sent = any(isinstance(fact, RollbackSent) for fact in part.kept)
+    return not is_sent and end.verdict.outcome not in {Outcome.ROLLED_BACK, Outcome.SUPERSEDED}
+
+
+def _back(context: Context, part: _Part, end: _End) -> Wait[_End]:
+    """Bring a service back to what it ran before; return its end, the old one where that did not begin."""
+    try:
+        yield 0.0
+        left = end.left if end.goes_on else None
+        after = yield from (_stopped(part, end, left) if left else _updated_back(part, end))
+    except Cancelled:
+        after, why, hint = end, "the job was cancelled before.", ""
+    except DeployError as error:
+        after, why, hint = end, error.message, error.hint
+    else:
+        why = hint = ""
+    if why:
+        message = f"could not be rolled back: {why}"
+        part.context.record(
+            Finding(code="rollback-not-started", severity=Severity.ERROR, message=message, hint=hint)
+        )
+    else:
+        _say_end(part, after)
+    _record_end(context, part, after)
+    return after
+
+
+def _stopped(part: _Part, end: _End, left: _Left) -> Wait[_End]:
+    """Roll back the deployment that goes on in AWS, whose end we did not wait for or do not see."""
+    part.context.reporter.say(f"on-failure: goes back to {short_id(part.service.task_definition)}")
+    ending = yield from roll_back_left(part.context, left.rollout, left.ending)
+    return replace(end, verdict=ending.verdict)
+
+
+def _updated_back(part: _Part, end: _End) -> Wait[_End]:
+    """Update a service to what it ran before; DeployError where that did not begin."""
     before = part.service.task_definition
-    part.context.reporter.say(f"on-failure: {part.name} goes back to {short_id(before)}")
+    part.context.reporter.say(f"on-failure: goes back to {short_id(before)}")
     raw = part.context.ecs.fetch_task_definition(before)
     plan = Plan(
-        service=part.context.ecs.fetch_service(part.name),
+        service=part.context.ecs.fetch_service(part.service.name),
         arn=before,
         definition=registrable({"taskDefinition": raw.body}),
-        options=part.plan.options,
+        # What ends our wait for the way back must not turn it round.
+        options=replace(part.plan.options, on_timeout="leave", on_failure="leave", on_cancel="leave"),
         force_new_deployment=part.plan.force_new_deployment,
     )
-    ended = roll_out(part.context, plan)
-    end = _End(verdict=ended) if isinstance(ended, Verdict) else _end_of(ended)
-    verdict = end.verdict
+    begun = begin_rollout(part.context, plan)
+    if isinstance(begun, Begun):
+        ending = yield from watch_to_end(part.context, plan.options, begun)
+        with suppress(Cancelled):
+            mark_where_good(part.context, plan, ending)
+        back = _end_of(ending)
+    else:
+        back = _End(verdict=begun)
+    verdict = back.verdict
     if verdict.outcome == Outcome.SUCCEEDED:
+        if end.is_bad:
+            reason = f"{end.verdict.reason} Then rolled back to {short_id(before)}, as on-failure asks."
+            return replace(end, verdict=replace(end.verdict, reason=reason), arn=back.arn)
         reason = f"Rolled back to {short_id(before)}, because another service failed."
-        return _End(verdict=Verdict(outcome=Outcome.ROLLED_BACK, reason=reason), arn=end.arn)
-    how = "did not succeed" if end.error is None else "goes on in AWS unseen"
+        return _End(verdict=Verdict(outcome=Outcome.ROLLED_BACK, reason=reason), arn=back.arn)
+    how = "did not succeed" if back.error is None else "goes on in AWS unseen"
     reason = f"Its rollback to {short_id(before)} {how}: {verdict.reason}"
-    return replace(end, verdict=Verdict(outcome=verdict.outcome, reason=reason))
+    if end.is_bad:
+        reason = f"{end.verdict.reason} {reason}"
+        return replace(end, verdict=replace(end.verdict, reason=reason), arn=back.arn)
+    return replace(back, verdict=Verdict(outcome=verdict.outcome, reason=reason))
 
 
 def _told(

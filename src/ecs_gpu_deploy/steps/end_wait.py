@@ -20,12 +20,13 @@ from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.facts import Ending, NextCommand, RollbackSent
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
+from ecs_gpu_deploy.steps.take_turns import Wait
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Later, Watcher
 
 
 def leave_or_roll_back(
     context: Context, options: RolloutOptions, rollout: Begun, ending: Ending, watcher: Watcher
-) -> Ending:
+) -> Wait[Ending]:
     """Do what the option for the verdict of *ending* says, and return how it ended.
 
     A rollback is watched to its end; where AWS refuses it because it has ended the deployment itself, its
@@ -41,11 +42,23 @@ def leave_or_roll_back(
         context.record(still_running(context, rollout, ending, why=f"{option}: leave"))
     else:
         request = _Request(context=context, rollout=rollout, arn=arn, option=option, watcher=watcher)
-        ended = request.roll_back(ending)
+        ended = yield from request.roll_back(ending)
         if ended is not None:
             return ended
     context.record(NextCommand(command=_rollback_command(context, rollout, arn)))
     return ending
+
+
+def roll_back_left(context: Context, rollout: Begun, ending: Ending) -> Wait[Ending]:
+    """Roll back, for on-failure, a rollout whose end we did not see; return how it ended."""
+    request = _Request(
+        context=context,
+        rollout=rollout,
+        arn=ending.service_deployment_arn,
+        option="on-failure",
+        watcher=Watcher(context, rollout),
+    )
+    return (yield from request.roll_back(ending)) or ending
 
 
 def end_unclear(
@@ -155,7 +168,7 @@ class _Request:
     option: str
     watcher: Watcher
 
-    def roll_back(self, ending: Ending) -> Ending | None:
+    def roll_back(self, ending: Ending) -> Wait[Ending | None]:
         """Send the rollback and watch it; return the ending with its end, None where it did not begin."""
         previous = short_id(self.rollout.previous)
         began = self.context.clock.now()
@@ -173,9 +186,9 @@ class _Request:
             self._record_unsent("the job was cancelled while AWS throttled it.")
             return None
         except (AwsError, Refused, InvalidInput) as error:
-            answer = self._answer_to_refused_stop(error, until=began + REFUSED_STOP_SECONDS)
+            answer = yield from self._answer_to_refused_stop(error, until=began + REFUSED_STOP_SECONDS)
             if isinstance(answer, Verdict):
-                return self._by_aws(answer)
+                return (yield from self._by_aws(answer))
             if answer is None or not answer.rolling_back:
                 self._record_unsent(one_line(error))
                 return None
@@ -183,9 +196,9 @@ class _Request:
         if is_ours:
             self.context.record(RollbackSent())
             self.context.reporter.say(f"{self.option}: rollback to {previous} requested")
-        later = self._watched(ending, began)
+        later = yield from self._watched(ending, began)
         if isinstance(later.answer, Verdict) and (later.answer.outcome == Outcome.SUCCEEDED or not is_ours):
-            return self._by_aws(later.answer)
+            return (yield from self._by_aws(later.answer))
         return self._told(ending, later, began=began)
 
     def _send(self) -> None:
@@ -205,7 +218,7 @@ class _Request:
             if self.option == "on-cancel":
                 raise
 
-    def _answer_to_refused_stop(self, error: Exception, *, until: float) -> Verdict | Waiting | None:
+    def _answer_to_refused_stop(self, error: Exception, *, until: float) -> Wait[Verdict | Waiting | None]:
         """Return what AWS shows of a deployment that it refuses to stop; None where that says nothing.
 
         It refuses what has ended or goes back already, and its views may show that later than it knows.
@@ -213,10 +226,10 @@ class _Request:
         if not self.arn or self.option == "on-cancel" or isinstance(error, Denied | Refused | InvalidInput):
             return None
         self.context.reporter.say(f"AWS does not stop the deployment: {one_line(error)}")
-        later = self.watcher.wait_for_aws(until)
+        later = yield from self.watcher.wait_for_aws(until)
         return None if later.unseen else later.answer
 
-    def _watched(self, ending: Ending, began: float) -> Later:
+    def _watched(self, ending: Ending, began: float) -> Wait[Later]:
         """Return the end of the rollback as AWS shows it, or why it was not seen."""
         watch = self.rollout.watch
         if self.option == "on-cancel":
@@ -228,10 +241,14 @@ class _Request:
                 unseen="a cancelled job is given no time for it",
             )
         until = max(began + rollback_seconds(watch.facts), watch.watched.started_at + watch.watched.timeout)
-        return self.watcher.wait_for_aws(until, going_back_to="" if self.arn else self.rollout.previous)
+        going_back_to = "" if self.arn else self.rollout.previous
+        return (yield from self.watcher.wait_for_aws(until, going_back_to=going_back_to))
 
-    def _by_aws(self, verdict: Verdict) -> Ending:
-        ending = self.watcher.explained(verdict)
+    def _by_aws(self, verdict: Verdict) -> Wait[Ending]:
+        try:
+            ending = yield from self.watcher.explained(verdict)
+        except Cancelled:
+            ending = self.watcher.ending(verdict)
         self.context.record(ending)
         return ending
 

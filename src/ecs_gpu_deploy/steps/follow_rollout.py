@@ -31,6 +31,7 @@ from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, still_running
 from ecs_gpu_deploy.steps.register_revision import mark_succeeded
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
+from ecs_gpu_deploy.steps.take_turns import Wait, waited
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Watcher
 
 
@@ -64,7 +65,7 @@ def roll_out(context: Context, plan: Plan) -> Ending | Verdict:
         rollout = begin_rollout(context, plan)
         if isinstance(rollout, Verdict):
             return rollout
-        ending = watch_to_end(context, plan.options, rollout)
+        ending = waited(context.clock, watch_to_end(context, plan.options, rollout))
         mark_where_good(context, plan, ending)
         return ending
 
@@ -122,13 +123,13 @@ def mark_where_good(context: Context, plan: Plan, ending: Ending) -> None:
         mark_succeeded(context, plan.arn, service=plan.service.name)
 
 
-def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> Ending:
+def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> Wait[Ending]:
     """Wait for the verdict; do what on-timeout, on-failure and on-cancel say where we end the wait.
 
     Where we cannot see the rollout any more, the ending has the error.
     """
     watcher = Watcher(context, rollout)
-    ending = watcher.wait(cancelled=rollout.cancelled)
+    ending = yield from watcher.wait(cancelled=rollout.cancelled)
     context.record(ending)
     if ending.error is not None:
         context.record(still_running(context, rollout, ending, why="we cannot see it any more"))
@@ -137,7 +138,7 @@ def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> E
         _tell_moved_tags(context, rollout.watch.watched, ending)
     if not ending.verdict.ours:
         return ending
-    return leave_or_roll_back(context, options, rollout, ending, watcher)
+    return (yield from leave_or_roll_back(context, options, rollout, ending, watcher))
 
 
 def _tell_moved_tags(context: Context, watched: Watched, ending: Ending) -> None:

@@ -21,6 +21,7 @@ from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.attach_rollout import attach
 from ecs_gpu_deploy.steps.choose_target import Chosen
 from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
+from ecs_gpu_deploy.steps.take_turns import waited
 
 
 def rolls_back_to(context: Context, ongoing: Rollout, target: str) -> bool:
@@ -45,7 +46,7 @@ def stop_and_watch(
     context.record(ImageSeen(image=target.image, digest=next(iter(target.digests.values()), "")))
     context.reporter.say(f"the ongoing deployment of {short_id(ongoing.task_definition)} is rolled back")
     attached = attach(context, options, service, ongoing.arn)
-    ending = watch_to_end(context, options, attached.rollout)
+    ending = waited(context.clock, watch_to_end(context, options, attached.rollout))
     verdict = verdict_of(ending)
     if verdict.outcome != Outcome.ROLLED_BACK:
         return verdict

@@ -41,6 +41,7 @@ from ecs_gpu_deploy.facts import Ending
 from ecs_gpu_deploy.model import Event, Service
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.observe_rollout import Looker
+from ecs_gpu_deploy.steps.take_turns import Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class Watcher:
         self._changed_at = watch.watched.started_at
         self._history = history_at_start(watch.watched)
 
-    def wait(self, *, cancelled: bool) -> Ending:
+    def wait(self, *, cancelled: bool) -> Wait[Ending]:
         """Look at AWS until there is a verdict, or the job is cancelled, or we cannot see it any more.
 
         The `error` of the ending says why: the credentials ended, or AWS says no.
@@ -95,48 +96,51 @@ class Watcher:
             outcome=Outcome.CANCELLED, reason="The job was cancelled while the rollout went on.", ours=True
         )
         if cancelled:
-            return self._ending(verdict)
+            return self.ending(verdict)
         try:
-            with heeded_signals():
-                return self._waited()
+            yield 0.0
+            return (yield from self._waited())
         except Cancelled:
             self._seen = self._looker.seen()
-            return self._ending(verdict)
+            return self.ending(verdict)
         except DeployError as error:
             self._seen = self._looker.seen()
             unseen = Verdict(outcome=Outcome(error.outcome), reason=error.message)
-            return replace(self._ending(unseen), error=error)
+            return replace(self.ending(unseen), error=error)
 
-    def _waited(self) -> Ending:
-        watch = self._watch
+    def _waited(self) -> Wait[Ending]:
         while True:
-            now = self._clock.now()
-            snapshot, answer = self._judged(now)
-            if isinstance(answer, Waiting) and answer.closer:
-                snapshot, answer = self._judged(now, whole=True)
-            service = self._seen.last.service
-            self._shower.show_seen(self._history, service, now)
-            if isinstance(answer, Verdict):
-                return self.explained(answer)
-            progress = progress_of(
-                watch.watched, watch.facts, self._history, snapshot, answer, service=service
-            )
-            if progress.key != self._key:
-                self._key, self._changed_at = progress.key, now
-            self._shower.show_progress(progress)
-            self._clock.sleep(
-                seconds_to_next_look(
-                    watch.watched,
-                    watch.facts,
-                    self._history,
-                    snapshot,
-                    interval=watch.poll_interval,
-                    given=watch.keeps_interval,
-                    quiet=now - self._changed_at,
-                )
-            )
+            with heeded_signals():
+                found = self._looked()
+            if isinstance(found, Verdict):
+                return (yield from self.explained(found))
+            yield found
 
-    def wait_for_aws(self, until: float, *, going_back_to: str = "") -> Later:
+    def _looked(self) -> Verdict | float:
+        """Look once and show it; return the verdict, or the seconds to the next look."""
+        watch, now = self._watch, self._clock.now()
+        snapshot, answer = self._judged(now)
+        if isinstance(answer, Waiting) and answer.closer:
+            snapshot, answer = self._judged(now, whole=True)
+        service = self._seen.last.service
+        self._shower.show_seen(self._history, service, now)
+        if isinstance(answer, Verdict):
+            return answer
+        progress = progress_of(watch.watched, watch.facts, self._history, snapshot, answer, service=service)
+        if progress.key != self._key:
+            self._key, self._changed_at = progress.key, now
+        self._shower.show_progress(progress)
+        return seconds_to_next_look(
+            watch.watched,
+            watch.facts,
+            self._history,
+            snapshot,
+            interval=watch.poll_interval,
+            given=watch.keeps_interval,
+            quiet=now - self._changed_at,
+        )
+
+    def wait_for_aws(self, until: float, *, going_back_to: str = "") -> Wait[Later]:
         """Look at AWS until its own verdict comes, or *until* (epoch seconds): we have ended our wait.
 
         *going_back_to* is the revision to which we go back with a deployment of our own: then no service
@@ -145,8 +149,8 @@ class Watcher:
         answer: Verdict | Waiting = Waiting(rolling_back=True)
         unseen = ""
         try:
-            with heeded_signals():
-                answer = self._answer_of_aws(until, going_back_to)
+            yield 0.0
+            answer = yield from self._answer_of_aws(until, going_back_to)
         except Cancelled:
             unseen = "the job was cancelled meanwhile"
         except DeployError as error:
@@ -160,8 +164,21 @@ class Watcher:
             unseen=unseen,
         )
 
-    def _answer_of_aws(self, until: float, going_back_to: str) -> Verdict | Waiting:
-        watch, watched, whole = self._watch, self._watch.watched, False
+    def _answer_of_aws(self, until: float, going_back_to: str) -> Wait[Verdict | Waiting]:
+        watched = self._watch.watched
+        while True:
+            with heeded_signals():
+                answer, watched = self._looked_at_aws(watched, until, going_back_to)
+            now = self._clock.now()
+            if isinstance(answer, Verdict) or now >= until:
+                return answer
+            yield seconds_to_look_again(self._watch.poll_interval, now=now, until=until)
+
+    def _looked_at_aws(
+        self, watched: Watched, until: float, going_back_to: str
+    ) -> tuple[Verdict | Waiting, Watched]:
+        """Look once and show it; return AWS's own verdict by now, and for whom the next look is."""
+        whole = False
         while True:
             now = self._clock.now()
             snapshot, self._seen = self._looker.look(self._history, now, whole=whole)
@@ -169,42 +186,54 @@ class Watcher:
                 snapshot = replace(snapshot, deployment=None, api_closed=True)
                 watched = _with_ours_to(going_back_to, watched, snapshot)
             self._history = observed(watched, self._history, snapshot)
-            answer = by_aws(watched, snapshot, self._history, now, watch.facts)
-            if isinstance(answer, Waiting) and answer.closer and not whole:
-                whole = True
-                continue
-            whole = False
-            service = self._seen.last.service
-            self._shower.show_seen(self._history, service, now)
-            if isinstance(answer, Verdict) or now >= until:
-                return answer
-            shown = progress_of(watched, watch.facts, self._history, snapshot, answer, service=service)
-            self._shower.show_progress(shown)
-            self._clock.sleep(seconds_to_look_again(watch.poll_interval, now=now, until=until))
+            answer = by_aws(watched, snapshot, self._history, now, self._watch.facts)
+            if whole or not isinstance(answer, Waiting) or not answer.closer:
+                break
+            whole = True
+        service = self._seen.last.service
+        self._shower.show_seen(self._history, service, now)
+        if isinstance(answer, Waiting) and now < until:
+            facts = self._watch.facts
+            self._shower.show_progress(
+                progress_of(watched, facts, self._history, snapshot, answer, service=service)
+            )
+        return answer, watched
 
-    def explained(self, verdict: Verdict) -> Ending:
+    def explained(self, verdict: Verdict) -> Wait[Ending]:
         """Return the ending with *verdict*, after a last look at what may explain a bad one.
 
         The verdict stands where AWS does not let us look for its cause.
         """
         if verdict.outcome != Outcome.SUCCEEDED:
             late = verdict.outcome == Outcome.TIMED_OUT
-            with suppress(DeployError), self._aws.bounded(LAST_LOOK_SECONDS if late else None):
-                self._wait_for_late_lines(verdict, 0.0 if late else LATE_LINES_SECONDS)
-                tasks = (*self._history.live, *self._history.since_healthy)
-                self._seen = self._looker.look_at_instances_of(tasks)
-        return self._ending(verdict)
+            with suppress(DeployError):
+                if not late:
+                    yield from self._wait_for_late_lines(verdict)
+                with heeded_signals(), self._aws.bounded(LAST_LOOK_SECONDS if late else None):
+                    if late:
+                        self._look_for_lines(verdict)
+                    tasks = (*self._history.live, *self._history.since_healthy)
+                    self._seen = self._looker.look_at_instances_of(tasks)
+        return self.ending(verdict)
 
-    def _wait_for_late_lines(self, verdict: Verdict, seconds: float) -> None:
+    def _wait_for_late_lines(self, verdict: Verdict) -> Wait[None]:
         """Ask for the log of failed tasks once more; for a while, where none of them has shown a line yet."""
-        until = self._clock.now() + seconds
-        while not self._is_explained(verdict):
-            now = self._clock.now()
-            failed = failures_of(self._history)
-            self._seen, may_come = self._looker.tail_again(failed, self._history, now)
-            if not may_come or now >= until:
+        until = self._clock.now() + LATE_LINES_SECONDS
+        while True:
+            with heeded_signals():
+                may_come = self._look_for_lines(verdict)
+            if not may_come or self._clock.now() >= until:
                 return
-            self._clock.sleep(LATE_LINES_STEP_SECONDS)
+            yield LATE_LINES_STEP_SECONDS
+
+    def _look_for_lines(self, verdict: Verdict) -> bool:
+        """Ask for the log of failed tasks once more; say whether the lines that explain it may yet come."""
+        if self._is_explained(verdict):
+            return False
+        self._seen, may_come = self._looker.tail_again(
+            failures_of(self._history), self._history, self._clock.now()
+        )
+        return may_come
 
     def _is_explained(self, verdict: Verdict) -> bool:
         """Say whether the cause is known without the lines that have not come yet."""
@@ -227,7 +256,7 @@ class Watcher:
         left = self._watch.watched.started_at + self._watch.watched.timeout - now
         return min(max(left, LAST_LOOK_SECONDS), LONGEST_LOOK_SECONDS)
 
-    def _ending(self, verdict: Verdict) -> Ending:
+    def ending(self, verdict: Verdict) -> Ending:
         """Return what is known now, with *verdict* over it. Asks AWS for nothing more."""
         seen, history = self._seen, self._history
         diagnoses = diagnoses_at_end(verdict, self._watch, history, seen.last)

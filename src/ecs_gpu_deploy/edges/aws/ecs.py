@@ -6,12 +6,13 @@ neither lost nor refused (docs/aws-facts.md#task-definitions-as-raw-json).
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from botocore.model import OperationModel
 
@@ -32,7 +33,7 @@ from ecs_gpu_deploy.edges.aws.answers import (
 )
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, TaggingDenied
-from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id, text_in
+from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, cluster_of, short_id, text_in
 
 _BATCH = 100
 _TAGGING = "ecs:TagResource"
@@ -69,18 +70,34 @@ class ServiceTasks:
     stopped_arns: frozenset[str] = frozenset()
 
 
+@dataclass(slots=True)
+class _Raw:
+    """A task definition on the wire: what is to be sent, and what came."""
+
+    request: Mapping[str, Any] | None = None
+    answer: bytes = b""
+
+
 class Ecs:
     """One cluster of Amazon ECS."""
 
     def __init__(self, aws: Aws, cluster: str) -> None:
         self._aws = aws
         self.cluster = cluster
-        self._raw_answer: bytes = b""
-        self._raw_request: Mapping[str, Any] | None = None
+        self._raw = _Raw()
         events = aws.client("ecs").meta.events
         events.register("before-parse.ecs.DescribeTaskDefinition", self._keep_raw)
         events.register("before-parse.ecs.RegisterTaskDefinition", self._keep_raw)
         events.register("before-call.ecs.RegisterTaskDefinition", self._send_raw)
+
+    def of(self, service: str) -> Self:
+        """Return the cluster of a service: this one, unless its ARN names another."""
+        cluster = cluster_of(service)
+        if cluster in {"", short_id(self.cluster)}:
+            return self
+        other = copy.copy(self)
+        other.cluster = cluster
+        return other
 
     def _keep_raw(self, operation_model: OperationModel, response_dict: dict[str, Any], **_: Any) -> None:
         """Keep the answer as it came, and hand botocore an empty one.
@@ -89,12 +106,12 @@ class Ecs:
         """
         if response_dict.get("status_code") == 200:
             check_answer(operation_model, response_dict)
-            self._raw_answer = response_dict.get("body", b"")
+            self._raw.answer = response_dict.get("body", b"")
             response_dict["body"] = b'{"taskDefinition": {}}'
 
     def _send_raw(self, params: dict[str, Any], **_: Any) -> None:
-        if self._raw_request is not None:
-            params["body"] = json.dumps(self._raw_request).encode()
+        if self._raw.request is not None:
+            params["body"] = json.dumps(self._raw.request).encode()
 
     # Services
 
@@ -247,7 +264,7 @@ class Ecs:
 
     def register_task_definition(self, definition: Mapping[str, Any]) -> str:
         """Register the revision from raw JSON and return its ARN; Unclear where it may be registered."""
-        self._raw_request = definition
+        self._raw.request = definition
         try:
             self._aws.change(
                 "ecs",
@@ -255,7 +272,7 @@ class Ecs:
                 {"family": definition["family"], "containerDefinitions": []},
             )
             with reading("ecs.RegisterTaskDefinition"):
-                return _needed(json.loads(self._raw_answer)["taskDefinition"], "taskDefinitionArn")
+                return _needed(json.loads(self._raw.answer)["taskDefinition"], "taskDefinitionArn")
         except Unclear:
             raise
         except OddAnswer as error:
@@ -271,11 +288,11 @@ class Ecs:
                 raise TaggingDenied(told.message, hint=told.hint) from error
             raise told from error
         finally:
-            self._raw_request = None
+            self._raw.request = None
 
     def _described(self, _answer: object) -> RawTaskDefinition:
         """Read the last answer about a task definition, unparsed by botocore."""
-        answer = json.loads(self._raw_answer)
+        answer = json.loads(self._raw.answer)
         body = answer["taskDefinition"]
         for member in ("taskDefinitionArn", "family"):
             _needed(body, member)

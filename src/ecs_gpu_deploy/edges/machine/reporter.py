@@ -7,10 +7,11 @@ same as a frame that is drawn anew, with the lines above it.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 from collections.abc import Iterator
-from typing import Protocol, TextIO
+from typing import Protocol, Self, TextIO
 
 from ecs_gpu_deploy.core.judge.pace import HEARTBEAT_SECONDS
 from ecs_gpu_deploy.core.show.progress import Progress
@@ -118,6 +119,13 @@ class Reporter:
         self._last_hook = ""
         self._told = ""
         self._spoke_at = self._began
+        self._about = ""
+
+    def of(self, name: str) -> Self:
+        """Return a reporter whose lines begin with *name*: of several rollouts none has the frame."""
+        other = copy.copy(self)
+        other._about = f"{name}: "
+        return other
 
     def say(self, text: str, *, now: float | None = None) -> None:
         """Write one line, with the time *now* where several lines tell of one look."""
@@ -153,7 +161,7 @@ class Reporter:
             self._last_hook = progress.hook.id
             for line in hook_lines(progress.hook, at=now):
                 self._write(line, now)
-        if self._frame is not None:
+        if self._frame is not None and not self._about:
             with self._losing_frame():
                 self._frame.show(progress)
         elif progress.key != self._last or now - self._spoke_at >= HEARTBEAT_SECONDS:
@@ -170,7 +178,7 @@ class Reporter:
 
     def _write(self, text: str, now: float) -> None:
         self._spoke_at = now
-        self._print(f"{span(now - self._began):>7}  {harmless(indented(text))}")
+        self._print(f"{span(now - self._began):>7}  {harmless(indented(self._about + text))}")
 
     def _print(self, line: str) -> None:
         if self._frame is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,10 +38,12 @@ class Fault:
 
     `signature_time` refuses only what was signed more than five minutes off the clock here.
 
-    Patterns are shell-like: `DescribeServices`, `ecs:List*`, `*`; without a service, any service.
+    Patterns are shell-like: `DescribeServices`, `ecs:List*`, `*`; without a service, any service. `where` is
+    text that the request's parameters must have, as JSON.
     """
 
     operation: str
+    where: str = ""
     error: str | None = None
     message: str | None = None
     status: int | None = None
@@ -56,7 +59,9 @@ class Fault:
 
     def names(self, request: Request) -> bool:
         """Is the request one of those that this fault is about?"""
-        return fnmatchcase(request.action if ":" in self.operation else request.operation, self.operation)
+        if not fnmatchcase(request.action if ":" in self.operation else request.operation, self.operation):
+            return False
+        return not self.where or self.where in json.dumps(request.parameters)
 
     def api_error(self) -> ApiError | None:
         """Return the error to answer with, if the fault is one."""

@@ -58,7 +58,8 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "service",
         "Name or ARN of the ECS service. deploy takes several, one a line (flag: repeat it), that share one "
-        "revision; run-task takes revision, network and launch type from it.",
+        "revision; an ARN may be of another cluster. run-task takes revision, network and launch type "
+        "from it.",
         kind="lines",
         metavar="NAME",
         repeatable=True,
@@ -278,7 +279,8 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "on-failure",
         "What to do with the deployment when we call it failed before AWS does. The end of a rollback is "
-        "waited for. Of several services, rollback-all also rolls back those that were done.",
+        "waited for. Of several services, rollback-all takes back every deployment that began where one ends "
+        "badly, also one that timed out.",
         kind="choice",
         choices=("leave", "rollback", "rollback-all"),
         default="leave",

@@ -311,9 +311,20 @@ def _back(context: Context, part: _Part, end: _End) -> Wait[_End]:
 
 
 def _stopped(part: _Part, end: _End, left: _Left) -> Wait[_End]:
-    """Roll back the deployment that goes on in AWS, whose end we did not wait for or do not see."""
+    """Roll back the deployment that goes on in AWS, whose end we did not wait for or do not see.
+
+    Where AWS does not stop it, it has ended meanwhile, and the service is updated to what it ran before.
+    """
     part.context.reporter.say(f"on-failure: goes back to {short_id(part.service.task_definition)}")
-    ending = yield from roll_back_left(part.context, left.rollout, left.ending)
+    refused: list[Fact] = []
+
+    def record(fact: Fact) -> None:
+        is_refusal = isinstance(fact, Finding) and fact.code == "rollback-not-started"
+        (refused.append if is_refusal else part.context.record)(fact)
+
+    ending = yield from roll_back_left(replace(part.context, record=record), left.rollout, left.ending)
+    if refused:
+        return (yield from _updated_back(part, end))
     return replace(end, verdict=ending.verdict)
 
 
@@ -322,8 +333,11 @@ def _updated_back(part: _Part, end: _End) -> Wait[_End]:
     before = part.service.task_definition
     part.context.reporter.say(f"on-failure: goes back to {short_id(before)}")
     raw = part.context.ecs.fetch_task_definition(before)
+    now = part.service
+    with suppress(DeployError):
+        now = part.context.ecs.fetch_service(part.service.name)
     plan = Plan(
-        service=part.context.ecs.fetch_service(part.service.name),
+        service=now,
         arn=before,
         definition=registrable({"taskDefinition": raw.body}),
         # What ends our wait for the way back must not turn it round.

@@ -117,6 +117,12 @@ class Ecs:
 
     def fetch_service(self, name: str) -> Service:
         """Return the service; InvalidInput where the cluster or the service does not exist."""
+        region = name.split(":")[3] if name.startswith("arn:") else self._aws.region
+        if region != self._aws.region:
+            raise InvalidInput(
+                f"The service {name} is of the Region {region}, and this run is in {self._aws.region}.",
+                hint="Check service and region.",
+            )
         try:
             params = {"cluster": self.cluster, "services": [name]}
             found = self._aws.read("ecs", "describe_services", params, _described_service)

@@ -1,0 +1,247 @@
+"""Twelve situations of several services: what is true of each service, of the exit code and of the time."""
+
+import json
+from contextlib import contextmanager
+
+import pytest
+
+from program import image
+from program_here import run_here
+from sandbox_process import clean_environment, sandbox_thread
+from worlds import default_world
+
+ARN = "arn:aws:ecs:eu-central-1:123456789012:service/{}"
+ROLLING = {"minimumHealthyPercent": 100, "maximumPercent": 200}
+BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+NO_ROLLBACK = {"deploymentCircuitBreaker": {"enable": True, "rollback": False}}
+
+
+def _service(name, cluster="ki-cluster", deployment=None, **more):
+    return {
+        "serviceName": name,
+        "cluster": cluster,
+        "taskDefinition": "ki-rag-api",
+        "desiredCount": 1,
+        "launchType": "EC2",
+        "deploymentConfiguration": {**ROLLING, **(deployment or {})},
+        **more,
+    }
+
+
+def _killed(name, **deployment):
+    """Return a service whose load balancer kills its tasks while they load: its grace period is 0."""
+    balancer = {"targetGroupArn": "ki-rag-api", "containerName": "ki-rag-api", "containerPort": 8000}
+    return _service(name, deployment=deployment, loadBalancers=[balancer], healthCheckGracePeriodSeconds=0)
+
+
+def _stuck(name):
+    """Return a service of a full cluster: the one GPU is held by its old task."""
+    return _service(name, "full")
+
+
+def _world(*services):
+    world = default_world()
+    clusters = sorted({service["cluster"] for service in services} | {"ki-cluster"})
+    world["clusters"] = clusters
+    world["services"] = list(services)
+    world["instances"] = [
+        {"type": "g5.xlarge", "count": 1 if cluster == "full" else 8, "cluster": cluster}
+        for cluster in clusters
+    ]
+    for each in world["images"]:
+        if each["image"].endswith(":v1"):
+            each["load_seconds"] = 10
+    return json.dumps(world)
+
+
+class _Ran:
+    def __init__(self, sandbox, folder, code, shown):
+        self.code, self.shown = code, shown
+        self.result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        self.summary = (folder / "summary.md").read_text(encoding="utf-8")
+        self.ends = {each["service"]: each["outcome"] for each in self.result["services"]}
+        self.reasons = {each["service"]: each["reason"] for each in self.result["services"]}
+        self.seconds = self.result["duration_seconds"]
+        self.sandbox = sandbox
+
+    def runs(self, name, cluster="ki-cluster"):
+        """Return the revision of the primary deployment, and its state."""
+        with self.sandbox.client() as ecs:
+            [service] = ecs.describe_services(cluster=cluster, services=[name])["services"]
+        primary = service["deployments"][0]
+        return int(primary["taskDefinition"].rpartition(":")[2]), primary["rolloutState"]
+
+
+def _deploy(sandbox, folder, *names, flags=(), tag="good", cluster="ki-cluster"):
+    arguments = ["deploy", f"--cluster={cluster}", *(f"--service={name}" for name in names)]
+    arguments += [f"--image={image(tag)}", "--result-file=result.json", *flags]
+    environment = clean_environment(sandbox, GITHUB_STEP_SUMMARY=str(folder / "summary.md"))
+    code, shown = run_here(arguments, environment, folder)
+    ran = _Ran(sandbox, folder, code, shown)
+    _is_whole(ran)
+    return ran
+
+
+def _is_whole(ran):
+    """Hold what is true of every run: each service has its row, in summary, log and result alike."""
+    assert ran.code == ran.result["exit_code"], ran.shown
+    for name, outcome in ran.ends.items():
+        assert f"| `{name}` | {outcome} |" in ran.summary, ran.summary
+        assert f"{name}: {outcome}" in ran.shown or outcome in {"cancelled", "refused", "invalid"}, ran.shown
+
+
+@contextmanager
+def _fleet(folder, services, *names, faults=(), **how):
+    """Deploy to the services of a world of their own, or to those *named*."""
+    with sandbox_thread(_world(*services)) as sandbox:
+        assert sandbox.ask("POST", "faults", list(faults))[0] == 200
+        every = [ARN.format(f"{each['cluster']}/{each['serviceName']}") for each in services]
+        yield _deploy(sandbox, folder, *(names or every), **how)
+
+
+TOGETHER = "--parallel=true"
+ALL = (TOGETHER, "--on-failure=rollback-all")
+UNSEEN = {
+    "operation": "DescribeServices",
+    "where": "two",
+    "error": "AccessDeniedException",
+    "after_seconds": 60,
+}
+
+
+def test_the_name_and_the_arn_of_a_service_are_one_service(tmp_path):
+    names = ("one", ARN.format("ki-cluster/one"), "two")
+    with _fleet(tmp_path, [_service("one"), _service("two")], *names, flags=[TOGETHER]) as ran:
+        assert (ran.code, ran.ends) == (0, {"one": "succeeded", "two": "succeeded"}), ran.shown
+        assert len(ran.sandbox.calls("UpdateService")) == 2
+        again = _deploy(ran.sandbox, tmp_path, "one", ARN.format("one"))
+        assert (again.code, again.ends) == (0, {}), again.shown
+        assert len(ran.sandbox.calls("UpdateService")) == 3
+
+
+def test_the_arn_of_another_clusters_service_is_understood(tmp_path):
+    services = [_service("one"), _service("one", "other"), _service("two", "other")]
+    arns = [ARN.format("other/one"), ARN.format("other/two")]
+    with _fleet(tmp_path, services, "one", *arns, flags=[TOGETHER]) as ran:
+        assert ran.ends == dict.fromkeys(["one", "other/one", "other/two"], "succeeded"), ran.shown
+        assert ran.runs("one") == ran.runs("one", "other") == ran.runs("two", "other") == (2, "COMPLETED")
+        alone = _deploy(ran.sandbox, tmp_path, arns[0])
+        assert (alone.code, alone.result["cluster"]) == (0, "other"), alone.shown
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("arn:aws:ecs:us-east-1:123456789012:service/ki-cluster/two", "us-east-1"),
+        ("arn:aws:ecs:eu-central-1:123456789012:cluster/ki-cluster", "no ARN of a service"),
+        (ARN.format("nowhere/two"), "There is no cluster 'nowhere'"),
+    ],
+    ids=["of another Region", "of a cluster", "of a cluster that is not there"],
+)
+def test_an_arn_that_names_no_service_here_changes_nothing(tmp_path, name, says):
+    with _fleet(tmp_path, [_service("one")], "one", name, flags=[TOGETHER]) as ran:
+        assert ran.code == 2, ran.shown
+        assert says in ran.result["reason"], ran.shown
+        assert not ran.sandbox.calls("RegisterTaskDefinition")
+
+
+def test_together_takes_as_long_as_the_slowest(tmp_path):
+    killed = _killed("two", **BREAKER)
+    with _fleet(tmp_path, [killed], flags=["--timeout=2h"]) as alone:
+        assert alone.result["outcome"] == "rolled_back", alone.shown
+    with _fleet(
+        tmp_path, [_service("one"), killed, _service("three")], flags=[TOGETHER, "--timeout=2h"]
+    ) as ran:
+        assert ran.ends == {"one": "succeeded", "two": "rolled_back", "three": "succeeded"}, ran.shown
+        assert (ran.code, ran.result["service"]) == (5, "two")
+        assert ran.seconds <= 1.1 * alone.seconds, (ran.seconds, alone.seconds)
+        assert ran.runs("one") == ran.runs("three") == (2, "COMPLETED")
+        assert ran.runs("two") == (1, "COMPLETED")
+
+
+def test_rollbacks_of_ours_go_on_together(tmp_path):
+    flags = ["--timeout=10m", "--on-timeout=rollback"]
+    with _fleet(tmp_path, [_service("one")], flags=flags, tag="never-ready") as alone:
+        assert alone.code == 6, alone.shown
+    services = [_service(name) for name in ("one", "two", "three", "four")]
+    with _fleet(tmp_path, services, flags=[TOGETHER, *flags], tag="never-ready") as ran:
+        assert set(ran.ends.values()) == {"timed_out"}, ran.shown
+        assert ran.code == 6
+        assert ran.seconds <= 1.1 * alone.seconds, (ran.seconds, alone.seconds)
+        assert len(ran.sandbox.calls("StopServiceDeployment")) == 4
+        assert {ran.runs(name) for name in ran.ends} == {(1, "COMPLETED")}
+
+
+def test_rollback_all_brings_back_what_aws_left_broken(tmp_path):
+    services = [_service("one"), _killed("two", **NO_ROLLBACK)]
+    with _fleet(tmp_path, services, flags=[*ALL, "--timeout=2h"]) as ran:
+        assert ran.ends == {"one": "rolled_back", "two": "failed"}, ran.shown
+        assert ran.code == 4
+        assert "Then rolled back to ki-rag-api:1" in ran.reasons["two"], ran.shown
+        assert ran.runs("one") == ran.runs("two") == (1, "COMPLETED")
+
+
+def test_rollback_all_brings_back_what_finds_no_place(tmp_path):
+    services = [_service("one"), _stuck("two")]
+    with _fleet(tmp_path, services, flags=[*ALL, "--placement-timeout=5m"]) as ran:
+        assert ran.ends["one"] == "rolled_back", ran.shown
+        assert ran.ends["full/two"] == ran.result["outcome"] == "no_capacity", ran.shown
+        assert ran.code == 8
+        assert "The rollback to ki-rag-api:1" in ran.reasons["full/two"], ran.shown
+        assert ran.runs("one") == ran.runs("two", "full") == (1, "COMPLETED")
+
+
+def test_rollback_all_brings_back_what_timed_out(tmp_path):
+    services = [_service("one"), _stuck("two")]
+    flags = [*ALL, "--timeout=10m", "--placement-timeout=30m"]
+    with _fleet(tmp_path, services, flags=flags) as ran:
+        assert ran.ends == {"one": "rolled_back", "full/two": "timed_out"}, ran.shown
+        assert ran.runs("one") == ran.runs("two", "full") == (1, "COMPLETED"), ran.shown
+        assert "goes on in AWS (on-timeout: leave)" not in ran.shown
+
+
+@pytest.mark.parametrize(
+    ("tag", "one", "stops", "updates"),
+    [("slow", "failed", 2, 2), ("good", "rolled_back", 1, 4)],
+    ids=["while it goes on", "after its end"],
+)
+def test_rollback_all_brings_back_what_is_not_seen_any_more(tmp_path, tag, one, stops, updates):
+    with _fleet(tmp_path, [_service("one"), _service("two")], flags=ALL, faults=[UNSEEN], tag=tag) as ran:
+        assert ran.ends == {"one": one, "two": "refused"}, ran.shown
+        assert ran.code == (4 if one == "failed" else 3)
+        assert "ollback to ki-rag-api:1" in ran.reasons["two"], ran.shown
+        assert len(ran.sandbox.calls("StopServiceDeployment")) == stops
+        assert len(ran.sandbox.calls("UpdateService")) == updates
+        ran.sandbox.ask("DELETE", "faults")
+        ran.sandbox.advance(900)
+        assert ran.runs("one") == ran.runs("two") == (1, "COMPLETED")
+
+
+def test_one_that_is_not_seen_any_more_does_not_hide_the_others(tmp_path):
+    with _fleet(tmp_path, [_service("one"), _service("two")], flags=[TOGETHER], faults=[UNSEEN]) as ran:
+        assert (ran.code, ran.ends) == (3, {"one": "succeeded", "two": "refused"}), ran.shown
+        assert ran.result["reason"].startswith("two: "), ran.shown
+
+
+def test_a_lost_answer_to_one_update_is_cleared_up(tmp_path):
+    fault = {"operation": "UpdateService", "where": "two", "error": "ServerException", "count": 1}
+    with _fleet(tmp_path, [_service("one"), _service("two")], flags=[TOGETHER], faults=[fault]) as ran:
+        assert (ran.code, ran.ends) == (0, {"one": "succeeded", "two": "succeeded"}), ran.shown
+
+
+def test_an_ongoing_deployment_of_one_leaves_all_as_they_are(tmp_path):
+    with sandbox_thread(_world(_service("one"), _service("two"))) as sandbox:
+        with sandbox.client() as ecs:
+            ecs.update_service(cluster="ki-cluster", service="two", forceNewDeployment=True)
+        ran = _deploy(sandbox, tmp_path, "one", "two", flags=[TOGETHER])
+        assert ran.code == 3, ran.shown
+        assert "'two'" in ran.result["reason"]
+        assert len(sandbox.calls("UpdateService")) == 1
+        assert not sandbox.calls("RegisterTaskDefinition")
+
+
+def test_a_revision_that_all_ran_before_is_not_gone_back_to(tmp_path):
+    services = [_service("one"), _stuck("two")]
+    with _fleet(tmp_path, services, flags=[*ALL, "--placement-timeout=5m"], tag="v1") as ran:
+        assert ran.ends == {"one": "succeeded", "full/two": "no_capacity"}, ran.shown
+        assert len(ran.sandbox.calls("UpdateService")) == 2

@@ -40,6 +40,24 @@ def client_error(code: str, text: str = "no", status: int = 400) -> botocore.exc
         pytest.param(client_error("503", status=503), answers.Passing, id="a 503 without a code"),
         pytest.param(client_error("InvalidParameterException"), answers.Rejected, id="a wrong parameter"),
         pytest.param(
+            client_error("IDPCommunicationError", "Error communicating with the identity provider."),
+            answers.Passing,
+            id="STS does not reach GitHub",
+        ),
+        pytest.param(
+            client_error(
+                "InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider"
+            ),
+            answers.Passing,
+            id="STS has no key of GitHub's",
+        ),
+        pytest.param(
+            client_error("InvalidIdentityToken", "Incorrect token audience"),
+            answers.Rejected,
+            id="a bad token",
+        ),
+        pytest.param(client_error("407", status=407), answers.NoProxy, id="a proxy that wants a password"),
+        pytest.param(
             botocore.exceptions.EndpointConnectionError(**URL, error="x"), answers.NeverSent, id="no route"
         ),
         pytest.param(

@@ -33,6 +33,40 @@ def test_a_taken_tag_that_cannot_move_is_told_with_the_command():
     assert "--repository-name rag" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("setting", "filters", "command"),
+    [
+        ("IMMUTABLE", (), "IMMUTABLE_WITH_EXCLUSION --image-tag-mutability-exclusion-filters W,filter=next"),
+        (
+            "IMMUTABLE_WITH_EXCLUSION",
+            ("latest", "dev-*"),
+            "IMMUTABLE_WITH_EXCLUSION --image-tag-mutability-exclusion-filters "
+            "W,filter=latest 'W,filter=dev-*' W,filter=next",
+        ),
+        (
+            "MUTABLE_WITH_EXCLUSION",
+            ("v*", "ne*"),
+            "MUTABLE_WITH_EXCLUSION --image-tag-mutability-exclusion-filters 'W,filter=v*'",
+        ),
+        ("MUTABLE_WITH_EXCLUSION", ("ne*",), "MUTABLE"),
+        (
+            "IMMUTABLE_WITH_EXCLUSION",
+            ("a", "b", "c", "d", "e"),
+            "IMMUTABLE_WITH_EXCLUSION --image-tag-mutability-exclusion-filters "
+            "W,filter=a W,filter=b W,filter=c W,filter=d W,filter=e W,filter=next "
+            "(AWS takes 5 filters: join some)",
+        ),
+    ],
+    ids=["no tag may move", "some may", "some may not", "none but this may not", "five may"],
+)
+def test_the_command_that_lets_a_tag_move_keeps_the_other_filters(setting, filters, command):
+    mutability = Mutability(setting=setting, filters=filters)
+    with pytest.raises(InvalidInput) as caught:
+        check_movable(("next",), {"next"}, mutability, "rag")
+    wanted = command.replace("W,", "filterType=WILDCARD,")
+    assert caught.value.hint.endswith(f"--repository-name rag --image-tag-mutability {wanted}")
+
+
 @pytest.mark.parametrize("tag", ["v1", "a" * 128, "_x", "1.2.3-rc.1"])
 def test_a_tag(tag):
     assert checked_tag(tag, option="image-tag") == tag

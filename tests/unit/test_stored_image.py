@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
+import botocore.session
 import pytest
 
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
@@ -82,6 +85,24 @@ def test_a_host_of_ecr_names_account_and_region(registry: str, region: str) -> N
         "team/rag",
         f"{registry}/team/rag",
     )
+
+
+def _partitions() -> Iterator[Any]:
+    """Yield a host of ECR in every partition of botocore, single and dual stack, and its Region."""
+    loader = botocore.session.Session().get_component("data_loader")
+    for partition in loader.load_data("partitions")["partitions"]:
+        region = next(name for name in partition["regions"] if not name.endswith("-global"))
+        outputs = partition["outputs"]
+        dual = outputs["dualStackDnsSuffix"].removeprefix("api.")
+        for host in (f"dkr.ecr.{region}.{outputs['dnsSuffix']}", f"dkr-ecr.{region}.on.{dual}"):
+            yield pytest.param(f"123456789012.{host}", region, id=f"{partition['id']}: {host[:7]}")
+
+
+@pytest.mark.parametrize(("registry", "region"), list(_partitions()))
+def test_a_host_of_ecr_is_known_in_every_partition(registry: str, region: str) -> None:
+    found = Repository.of_image(ImageReference(registry=registry, repository="rag", tag="v1"))
+    assert found is not None
+    assert found.region == region
 
 
 def test_a_repository_is_given_by_name_or_by_uri() -> None:

@@ -11,6 +11,16 @@ from ecs_gpu_deploy.result import Finding, Severity
 
 _SHORT_SECONDS: Final = 1800
 _ROLE: Final = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]{1,576}")
+_PARTITIONS: Final = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+    "eusc-": "aws-eusc",
+}
+"""How the names of a partition's Regions begin, where it is not `aws` (botocore's partitions.json)."""
 _SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 
 
@@ -79,8 +89,8 @@ def _check_partition(name: str, arn: str, region: str) -> None:
     if not arn or not region:
         return
     partition = arn.split(":")[1]
-    wanted = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else ""
-    if (wanted and partition != wanted) or (not wanted and partition in {"aws-cn", "aws-us-gov"}):
+    wanted = next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "")
+    if (wanted and partition != wanted) or (not wanted and partition in _PARTITIONS.values()):
         raise InvalidInput(
             f"{name} is of the partition {partition}, but the region {region} is of {wanted or 'aws'}.",
             hint="Roles and regions of different partitions do not know each other.",

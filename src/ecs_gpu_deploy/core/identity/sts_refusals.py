@@ -36,6 +36,10 @@ def web_identity_refusal(
     if code in {"AccessDenied", "AccessDeniedException"}:
         what = f"STS does not let this job assume the role {role} ({text.rstrip('.')})."
         hint = refusal_hint(claims)
+    elif code == "IDPCommunicationError" or "retrieve verification key" in text.lower():
+        what = f"STS could not ask {issuer} whether the job's token is genuine ({code}: {text.rstrip('.')})."
+        hint = "It is the network between AWS and the issuer: run the job again, and see githubstatus.com."
+        diagnosis_code = "credentials-expired"
     elif "no openidconnect provider" in text.lower():
         what = f"The account {account} has no identity provider for {issuer}."
         hint = (

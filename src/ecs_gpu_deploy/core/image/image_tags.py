@@ -6,6 +6,7 @@ Source: Amazon ECR User Guide, "Preventing image tags from being overwritten".
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ from typing import Final
 
 from ecs_gpu_deploy.errors import InvalidInput
 
+_MOST_FILTERS: Final = 5
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -28,7 +30,7 @@ class Mutability:
 
         Source: API Reference of Amazon ECR, PutImageTagMutability.
         """
-        excepted = any(fnmatchcase(tag, pattern.replace("[", "[[]")) for pattern in self.filters)
+        excepted = any(_matches(tag, pattern) for pattern in self.filters)
         match self.setting:
             case "IMMUTABLE":
                 return False
@@ -66,7 +68,30 @@ def check_movable(tags: Sequence[str], present: Iterable[str], mutability: Mutab
         if tag in taken and not mutability.may_move(tag):
             raise InvalidInput(
                 f"The tag {tag!r} of the ECR repository {name!r} is immutable, and another image has it.",
-                hint=f"Leave {tag} out, or let it move: aws ecr put-image-tag-mutability --repository-name "
-                f"{name} --image-tag-mutability IMMUTABLE_WITH_EXCLUSION "
-                f"--image-tag-mutability-exclusion-filters filterType=WILDCARD,filter={tag}",
+                hint=f"Leave {tag} out, or let it move: {_letting_move(tag, mutability, name)}",
             )
+
+
+def _letting_move(tag: str, mutability: Mutability, name: str) -> str:
+    """Return the command that lets *tag* move, and leaves every other tag as it is.
+
+    It replaces a repository's filters, so it names those that stay. AWS takes five of them (API Reference of
+    Amazon ECR, PutImageTagMutability).
+    """
+    setting = "IMMUTABLE_WITH_EXCLUSION"
+    filters: tuple[str, ...] = (tag,)
+    if mutability.setting == setting:
+        filters = (*mutability.filters, tag)
+    elif mutability.setting == "MUTABLE_WITH_EXCLUSION":
+        filters = tuple(each for each in mutability.filters if not _matches(tag, each))
+        setting = mutability.setting if filters else "MUTABLE"
+    given = " ".join(shlex.quote(f"filterType=WILDCARD,filter={each}") for each in filters)
+    command = f"aws ecr put-image-tag-mutability --repository-name {name} --image-tag-mutability {setting}"
+    if not given:
+        return command
+    too_many = f" (AWS takes {_MOST_FILTERS} filters: join some)" if len(filters) > _MOST_FILTERS else ""
+    return f"{command} --image-tag-mutability-exclusion-filters {given}{too_many}"
+
+
+def _matches(tag: str, pattern: str) -> bool:
+    return fnmatchcase(tag, pattern.replace("[", "[[]"))

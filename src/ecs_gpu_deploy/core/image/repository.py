@@ -10,8 +10,19 @@ from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.image_tags import Mutability
 from ecs_gpu_deploy.errors import InvalidInput
 
+_SUFFIXES: Final = (
+    *("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu"),
+    *("c2s.ic.gov", "sc2s.sgov.gov", "cloud.adc-e.uk", "csp.hci.ic.gov"),
+)
+"""The domains of AWS's partitions (botocore's partitions.json, `dnsSuffix`)."""
+_DUAL_STACK: Final = (
+    *("aws", "amazonwebservices.com.cn", "amazonwebservices.eu"),
+    *("aws.ic.gov", "aws.scloud", "cloud-aws.adc-e.uk", "aws.hci.ic.gov"),
+)
+"""Those of their dual-stack hosts, below `on.` where botocore's `dualStackDnsSuffix` has `api.`."""
 _HOST: Final = re.compile(
-    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\."
+    rf"(?:{'|'.join(map(re.escape, _SUFFIXES))}|on\.(?:{'|'.join(map(re.escape, _DUAL_STACK))}))"
 )
 
 

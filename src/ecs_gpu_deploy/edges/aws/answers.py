@@ -65,6 +65,13 @@ _UNSUPPORTED: Final = frozenset(
         "501",
     }
 )
+_IDP_UNREACHABLE: Final = "IDPCommunicationError"
+_NO_KEY: Final = "retrieve verification key"
+"""STS could not ask GitHub just now; the second comes as InvalidIdentityToken, and only the text tells.
+
+Source: STS API Reference, AssumeRoleWithWebIdentity, "Errors"
+(https://github.com/aws-actions/configure-aws-credentials/issues/299)."""
+_PROXY_WANTS_A_PASSWORD: Final = 407
 _ITS_OWN_FAULT: Final = frozenset({500, 502, 503, 504})
 
 
@@ -155,11 +162,13 @@ def kind_of(code: str, text: str, status: int) -> type[AwsError]:
     """
     if code in _DENIED:
         return Denied
+    if status == _PROXY_WANTS_A_PASSWORD:
+        return NoProxy
     if code in _UNSUPPORTED:
         return Unsupported
     if code in _THROTTLED or any(said in text.lower() for said in _THROTTLED_TEXTS):
         return Throttled
-    if status in _ITS_OWN_FAULT:
+    if status in _ITS_OWN_FAULT or code == _IDP_UNREACHABLE or _NO_KEY in text.lower():
         return Passing
     name = code.removesuffix("Exception")
     return Missing if name.endswith("NotFound") or name == "NoSuchEntity" else Rejected
@@ -172,7 +181,13 @@ def translated(error: Exception, request: str) -> AwsError:
         code, text = str(answer.get("Code", "")), str(answer.get("Message", "") or error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return kind_of(code, text, status)(text, code=code, request=request)
-    return _without_code(error)(str(error), code=type(error).__name__, request=request)
+    return _without_code(error)(_text_of(error), code=type(error).__name__, request=request)
+
+
+def _text_of(error: Exception) -> str:
+    """Return what botocore says; of a proxy it does not say why, and that stands in what it was given."""
+    cause = error.kwargs.get("error") if isinstance(error, botocore.exceptions.ProxyConnectionError) else None
+    return f"{error} ({getattr(cause, 'original_error', None) or cause})" if cause else str(error)
 
 
 def _without_code(error: Exception) -> type[AwsError]:
@@ -229,6 +244,8 @@ def refused(error: AwsError, doing: str) -> Refused:
                 hint="Run fewer deployments at once (a concurrency group), or raise poll-interval.",
                 diagnosis_code="throttled",
             )
+        case NoProxy():
+            return no_proxy(error, doing)
         case Unclear():
             return Refused(
                 f"AWS was asked to {doing}, and whether it did is not known ({error.code}: {error.text}).",
@@ -241,3 +258,18 @@ def refused(error: AwsError, doing: str) -> Refused:
             )
         case _:
             return Refused(f"AWS refused to {doing} ({error.code}: {error.text}).")
+
+
+def no_proxy(error: AwsError, doing: str) -> Refused:
+    """Return the error with which we end where the proxy does not let us *doing*."""
+    asks = f"{_PROXY_WANTS_A_PASSWORD}" in f"{error.code} {error.text}"
+    why = "it wants a user and a password, or other ones" if asks else "it lets nothing through"
+    return Refused(
+        f"The proxy did not let us {doing}: {why} ({error.text.rstrip('.')}).",
+        hint=PROXY_HINT,
+    )
+
+
+PROXY_HINT: Final = (
+    "The proxy is that of HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT); what NO_PROXY names goes past it."
+)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import boto3.session
@@ -17,6 +18,7 @@ import botocore.session
 import tenacity
 
 from ecs_gpu_deploy import __version__
+from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.edges.aws.answer_shape import check_answer
 from ecs_gpu_deploy.edges.aws.answers import (
     AwsError,
@@ -224,9 +226,29 @@ class Aws:
             raise InvalidInput(f"{method} refuses its parameters: {one_line(error)}") from error
         except (botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError) as error:
             raise translated(error, request) from error
+        except RuntimeError as error:
+            raise self._not_renewed(error) or error from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # botocore's parser does not expect a member of another type.
             raise translated(error, request) from error
+
+    def _not_renewed(self, error: RuntimeError) -> Refused | None:
+        """Return what it means that botocore renews credentials and holds them for expired: a wrong clock.
+
+        None where it is something else (RefreshableCredentials raises no error of botocore's own).
+        """
+        ends = getattr(self._session.get_credentials(), "_expiry_time", None)
+        now = datetime.now(UTC)
+        if not isinstance(ends, datetime) or ends > now:
+            return None
+        return CredentialsExpired(
+            f"The AWS credentials were renewed, and end at {ends:%Y-%m-%d %H:%M} UTC, which by the clock of "
+            f"this machine ({now:%Y-%m-%d %H:%M} UTC) was {span((now - ends).total_seconds())} ago "
+            f"({one_line(error).rstrip('.')}).",
+            hint="Set the clock: a self-hosted runner needs NTP. Where it is right, what renews them (a "
+            "credential_process, an instance role) hands out old ones.",
+            diagnosis_code="credentials-expired",
+        )
 
     def call(
         self, api: str, method: str, params: Mapping[str, Any], *, region: str | None = None

@@ -24,8 +24,9 @@ import tenacity
 from ecs_gpu_deploy.core.identity.claims import claims_of
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.identity.sts_refusals import StsError, chain_refusal, web_identity_refusal
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Passing, translated
+from ecs_gpu_deploy.edges.aws.answers import AwsError, NoProxy, Passing, no_proxy, translated
 from ecs_gpu_deploy.edges.aws.client import Aws
+from ecs_gpu_deploy.edges.aws.clock_skew import LEAST_SECONDS, ClockSkew
 from ecs_gpu_deploy.edges.ci.oidc import TokenEndpoint
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.errors import DeployError, Refused
@@ -63,6 +64,7 @@ class Surroundings:
     say: Callable[[str], None]
     calls: Counter[str]
     environment: Mapping[str, str]
+    skew: ClockSkew
 
 
 def session_for(
@@ -84,7 +86,13 @@ def session_for(
         return None
     logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)  # it prints tracebacks otherwise
     around = Surroundings(
-        region=region, clock=clock, mask=mask, say=say, calls=calls, environment=environment
+        region=region,
+        clock=clock,
+        mask=mask,
+        say=say,
+        calls=calls,
+        environment=environment,
+        skew=ClockSkew(say),
     )
     session = botocore.session.Session()
     if wish.role_arn:
@@ -148,7 +156,9 @@ def _web_identity(session: botocore.session.Session, wish: RoleWish, around: Sur
         claims, now = seen.get("claims", {}), around.clock.now()
         return web_identity_refusal(error, wish.role_arn, claims, duration=wish.duration, now=now)
 
-    return _renewed(fetcher.fetch_credentials, explained, around, "assume-role-with-web-identity")
+    return _renewed(
+        fetcher.fetch_credentials, explained, around, "assume-role-with-web-identity", wish.duration
+    )
 
 
 def _assumed(
@@ -160,7 +170,8 @@ def _assumed(
     *,
     is_last: bool,
 ) -> _Credentials:
-    extra = _extra(wish, duration=min(wish.duration, _CHAIN_LIMIT), is_last=is_last)
+    duration = min(wish.duration, _CHAIN_LIMIT)
+    extra = _extra(wish, duration=duration, is_last=is_last)
     if wish.external_id:
         extra["ExternalId"] = wish.external_id
     fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
@@ -170,7 +181,8 @@ def _assumed(
         extra_args=extra,
         cache=_Forgetful(),
     )
-    return _renewed(fetcher.fetch_credentials, partial(chain_refusal, role=arn), around, "assume-role")
+    explained = partial(chain_refusal, role=arn)
+    return _renewed(fetcher.fetch_credentials, explained, around, "assume-role", duration)
 
 
 def _extra(wish: RoleWish, *, duration: int, is_last: bool) -> dict[str, Any]:
@@ -194,6 +206,7 @@ def _client_creator(session: botocore.session.Session, around: Surroundings) -> 
             service, region_name=around.region, config=own.merge(config) if config else own, **rest
         )
         client.meta.events.register(f"before-call.{service}", count)
+        around.skew.heed(client)
         return client
 
     return create
@@ -204,7 +217,13 @@ def _renewed(
     explained: Callable[[StsError], DeployError],
     around: Surroundings,
     method: str,
+    duration: int,
 ) -> _Credentials:
+    """Return credentials that renew themselves, and are reckoned by AWS's clock, whatever ours says.
+
+    AWS's time is their end less their *duration* in seconds: by a clock that is ahead they would be called
+    expired as soon as they are there, by one that is behind they would expire unnoticed.
+    """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Passing),
         wait=tenacity.wait_random_exponential(multiplier=1, max=10),
@@ -214,15 +233,25 @@ def _renewed(
     )
 
     renewals = 0
+    ahead = 0.0
 
     def refresh() -> _Metadata:
-        nonlocal renewals
+        nonlocal renewals, ahead
         try:
-            metadata = _fetched(retrying, fetch, explained)
+            metadata = _fetched(retrying, fetch, explained, around.skew)
         except DeployError as error:
             if renewals:
                 around.say(f"the credentials could not be renewed yet: {error.message}")
             raise
+        ends = datetime.fromisoformat(str(metadata["expiry_time"])).timestamp()
+        ahead = ends - duration - around.clock.now()
+        if abs(ahead) < LEAST_SECONDS:
+            ahead = 0.0
+        elif not renewals:
+            around.say(
+                f"warning: the clock of this machine is {abs(ahead):.0f} s "
+                f"{'behind' if ahead > 0 else 'ahead of'} AWS's, so credentials are reckoned by AWS's time."
+            )
         renewals += 1
         around.mask(str(metadata["secret_key"]))
         around.mask(str(metadata["token"]))
@@ -231,7 +260,7 @@ def _renewed(
     return _Credentials(
         refresh_using=refresh,
         method=method,
-        time_fetcher=lambda: datetime.fromtimestamp(around.clock.now(), UTC),
+        time_fetcher=lambda: datetime.fromtimestamp(around.clock.now() + ahead, UTC),
     )
 
 
@@ -239,6 +268,7 @@ def _fetched(
     retrying: tenacity.Retrying,
     fetch: Callable[[], _Metadata],
     explained: Callable[[StsError], DeployError],
+    skew: ClockSkew,
 ) -> _Metadata:
     def asked() -> _Metadata:
         try:
@@ -248,10 +278,14 @@ def _fetched(
             botocore.exceptions.BotoCoreError,
             botocore.parsers.ResponseParserError,
         ) as error:
+            if isinstance(error, botocore.exceptions.ClientError) and skew.learned_from(error):
+                return asked()
             raise translated(error, "sts.AssumeRole") from error
 
     try:
         return retrying(asked)
+    except NoProxy as error:
+        raise no_proxy(error, "ask STS for credentials") from error
     except AwsError as error:
         if isinstance(error.__cause__, botocore.exceptions.ClientError):
             raise explained(StsError(code=error.code, text=error.text)) from error

@@ -20,6 +20,7 @@ NO_PERMISSION = (
 )
 _ATTEMPTS = 5
 _LONGEST_ANSWER = 256 * 1024
+_PROXY_WANTS_A_PASSWORD = 407
 
 
 class _TryAgain(Exception):
@@ -90,11 +91,14 @@ class TokenEndpoint:
             headers={"Authorization": f"bearer {self.bearer}", "Accept": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as response:  # noqa: S310
+            # urlopen would keep the proxies of its first call.
+            with urllib.request.build_opener().open(request, timeout=self.timeout) as response:
                 body = response.read(_LONGEST_ANSWER)
         except urllib.error.HTTPError as error:
             with error:
                 code = error.code
+            if code == _PROXY_WANTS_A_PASSWORD:
+                raise _stopped_by_proxy(error) from error
             if code in {408, 429} or code >= 500:
                 raise _TryAgain(f"it answered {code}") from error
             raise Refused(
@@ -105,6 +109,8 @@ class TokenEndpoint:
         except TimeoutError as error:
             raise _TryAgain(f"it did not answer within {self.timeout:g} s") from error
         except urllib.error.URLError as error:
+            if f"{_PROXY_WANTS_A_PASSWORD}" in str(error.reason):
+                raise _stopped_by_proxy(error) from error
             late = isinstance(error.reason, (TimeoutError, socket.timeout))
             why = f"it did not answer within {self.timeout:g} s" if late else f"{error.reason}"
             raise _TryAgain(why) from error
@@ -118,3 +124,13 @@ class TokenEndpoint:
         if not isinstance(token, str) or not token:
             raise _TryAgain("its answer has no token")
         return token
+
+
+def _stopped_by_proxy(error: urllib.error.URLError) -> Refused:
+    return Refused(
+        "The proxy did not let us ask GitHub for a token: it wants a user and a password, or other ones "
+        f"({error.reason}).",
+        hint="The proxy is that of HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT); what NO_PROXY names goes "
+        "past it.",
+        diagnosis_code="credentials-expired",
+    )

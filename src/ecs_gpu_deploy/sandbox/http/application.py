@@ -172,7 +172,7 @@ class Application:
     def _answer_sts(
         self, environ: dict[str, Any], start_response: StartResponse, request: Request, caller: str
     ) -> Iterable[bytes]:
-        """Answer what sessions of GitHub tokens are about; the rest of STS is moto's."""
+        """Answer what sessions of roles are about, on the clock here; the rest of STS is moto's."""
         sandbox = self._sandbox
         if request.operation == "GetCallerIdentity":
             session = sandbox.sessions.get(request.access_key_id)
@@ -183,10 +183,14 @@ class Application:
             try:
                 with sandbox.lock:
                     now = sandbox.catch_up()
-                    session = sandbox.assume_role_with_web_identity(request.parameters, now=now)
+                    session = (
+                        sandbox.assume_role(request.parameters, request.access_key_id, now=now)
+                        if request.operation == "AssumeRole"
+                        else sandbox.assume_role_with_web_identity(request.parameters, now=now)
+                    )
             except ApiError as error:
                 return self._refuse(start_response, request, caller, error)
-            text = assumed_role_xml(session)
+            text = assumed_role_xml(request.operation, session)
         self._log(request, caller, 200, None)
         return self._respond(start_response, 200, text, content_type="text/xml")
 

@@ -13,7 +13,7 @@ from ecs_gpu_deploy.sandbox.protocol.calls import Request
 from ecs_gpu_deploy.sandbox.protocol.query_xml import query_answer
 
 TOKEN_PATH = "/_sandbox/github/token"  # noqa: S105 - a path
-OWN_STS_ACTIONS = frozenset({"sts:AssumeRoleWithWebIdentity", "sts:GetCallerIdentity"})
+OWN_STS_ACTIONS = frozenset({"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sts:GetCallerIdentity"})
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 
@@ -39,23 +39,21 @@ def expired_session(request: Request) -> ApiError:
     return ApiError("ExpiredTokenException", message)
 
 
-def assumed_role_xml(session: Session) -> str:
-    """Write the answer of AssumeRoleWithWebIdentity."""
+def assumed_role_xml(operation: str, session: Session) -> str:
+    """Write the answer of AssumeRole or AssumeRoleWithWebIdentity."""
     expiration = datetime.fromtimestamp(session.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return _answer(
-        "AssumeRoleWithWebIdentity",
-        {
-            "Credentials": {
-                "AccessKeyId": session.access_key_id,
-                "SecretAccessKey": session.secret_access_key,
-                "SessionToken": session.token,
-                "Expiration": expiration,
-            },
-            "AssumedRoleUser": {"Arn": session.arn, "AssumedRoleId": session.assumed_role_id},
-            "SubjectFromWebIdentityToken": session.subject,
-            "Audience": session.audience,
+    members: dict[str, Any] = {
+        "Credentials": {
+            "AccessKeyId": session.access_key_id,
+            "SecretAccessKey": session.secret_access_key,
+            "SessionToken": session.token,
+            "Expiration": expiration,
         },
-    )
+        "AssumedRoleUser": {"Arn": session.arn, "AssumedRoleId": session.assumed_role_id},
+    }
+    if session.subject:
+        members |= {"SubjectFromWebIdentityToken": session.subject, "Audience": session.audience}
+    return _answer(operation, members)
 
 
 def caller_identity_xml(session: Session) -> str:

@@ -17,6 +17,7 @@ from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError
 
 ACTION = "sts:AssumeRoleWithWebIdentity"
 SHORTEST = 900
+CHAINED = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +30,8 @@ class Session:
     arn: str
     assumed_role_id: str
     expires_at: float
-    subject: str
-    audience: str
+    subject: str = ""
+    audience: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,33 @@ def session_of(
     )
 
 
-def _duration(request: Mapping[str, Any], role: Role) -> int:
+def session_of_role(request: Mapping[str, Any], *, role: Role | None, chained: bool, now: float) -> Session:
+    """Return the session that AssumeRole gives, or raise the error with which STS refuses.
+
+    *chained*: who asks is a session of a role itself, and gets one hour at most (IAM User Guide, "Role
+    chaining"). A role that is not declared is one of an account that is not here.
+    """
+    arn = str(request.get("RoleArn", ""))
+    name = str(request.get("RoleSessionName", "session"))
+    partition, account = (*arn.split(":"), *[""] * 5)[1], (*arn.split(":"), *[""] * 5)[4]
+    seconds = _duration(request, role)
+    if chained and seconds > CHAINED:
+        raise ApiError(
+            "ValidationError",
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role"
+            " chaining",
+        )
+    return Session(
+        access_key_id="ASIA" + secrets.token_hex(8).upper(),
+        secret_access_key=secrets.token_urlsafe(30),
+        token=secrets.token_urlsafe(60),
+        arn=f"arn:{partition}:sts::{account}:assumed-role/{arn.rpartition('/')[2]}/{name}",
+        assumed_role_id=f"AROA{secrets.token_hex(8).upper()}:{name}",
+        expires_at=float(int(now + seconds)),
+    )
+
+
+def _duration(request: Mapping[str, Any], role: Role | None) -> int:
     text = str(request.get("DurationSeconds", "3600"))
     seconds = int(text) if text.isdigit() else 0
     if seconds < SHORTEST:
@@ -103,7 +130,7 @@ def _duration(request: Mapping[str, Any], role: Role) -> int:
             f"1 validation error detected: Value '{text}' at 'durationSeconds' failed to satisfy constraint:"
             " Member must have value greater than or equal to 900",
         )
-    if seconds > role.max_session_duration:
+    if role is not None and seconds > role.max_session_duration:
         raise ApiError(
             "ValidationError",
             "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",

@@ -11,7 +11,7 @@ from ecs_gpu_deploy.sandbox.ecs.region import EcsRegion
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import ContainerRegistry
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import GithubIssuer
 from ecs_gpu_deploy.sandbox.neighbours.neighbours import Neighbours
-from ecs_gpu_deploy.sandbox.neighbours.web_identity import Session, session_of
+from ecs_gpu_deploy.sandbox.neighbours.web_identity import Session, session_of, session_of_role
 from ecs_gpu_deploy.sandbox.protocol.calls import CallLog
 from ecs_gpu_deploy.sandbox.protocol.faults import Faults, fault_from
 from ecs_gpu_deploy.sandbox.protocol.shapes import Protocol
@@ -137,6 +137,17 @@ class Sandbox:
             audiences=audiences,
             provider_arn=provider_arn,
             issuer=self.issuer,
+            now=now,
+        )
+        self.sessions[session.access_key_id] = session
+        return session
+
+    def assume_role(self, request: Mapping[str, Any], access_key_id: str, *, now: float) -> Session:
+        """Give a session of a role to whoever signed with these credentials, or raise the error of STS."""
+        session = session_of_role(
+            request,
+            role=self.neighbours.role(str(request.get("RoleArn", ""))),
+            chained=access_key_id in self.sessions,
             now=now,
         )
         self.sessions[session.access_key_id] = session

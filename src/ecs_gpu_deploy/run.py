@@ -31,7 +31,7 @@ from ecs_gpu_deploy.edges.aws.credentials import check_account, session_for
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.ci.github import GitHub
 from ecs_gpu_deploy.edges.machine.clock import Clock, WallClock, clock_from_environment
-from ecs_gpu_deploy.edges.machine.files import check_writable, write_text
+from ecs_gpu_deploy.edges.machine.files import check_file_name, write_text
 from ecs_gpu_deploy.edges.machine.live import live_frame
 from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore_signals
@@ -95,7 +95,7 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     try:
         heed_signals()
         if result_file:
-            check_writable(result_file, what="result file")
+            check_file_name(result_file, what="result file")
         clock = clock_from_environment()
         began = clock.now()
         settings = read_settings()

@@ -148,13 +148,6 @@ def test_a_wrong_file_is_refused_with_one_sentence(sandbox, tmp_path, case):
     assert run.changes == []
 
 
-def test_a_result_file_that_cannot_be_written_is_refused_first(sandbox, tmp_path):
-    run = deploy(sandbox, tmp_path, "--image", image("good"), result_file="no/such/r.json")
-    assert run.exit_code == 2
-    assert "The folder of the result file" in run.shown
-    assert run.operations == ()
-
-
 def test_a_missing_region_is_named(sandbox, tmp_path):
     run = deploy(sandbox, tmp_path, "--image", image("good"), without=["AWS_REGION", "AWS_DEFAULT_REGION"])
     assert run.exit_code == 2

@@ -221,9 +221,8 @@ def test_an_odd_file_is_refused_by_its_input_s_name(sandbox, tmp_path, flag, com
     assert "Traceback" not in ran.shown
 
 
-@pytest.mark.parametrize("path", ["x" * 300, ".", "no/such/result.json"])
-def test_an_odd_result_file_is_refused_first(sandbox, tmp_path, path):
-    ran = deploy(sandbox, tmp_path, f"--image={image('good')}", result_file=path)
+def test_a_result_file_by_a_name_that_no_file_can_have_is_refused_first(sandbox, tmp_path):
+    ran = deploy(sandbox, tmp_path, f"--image={image('good')}", result_file="x" * 300)
     assert ran.exit_code == 2, ran.shown
     assert "result file" in ran.shown
     assert ran.operations == ()

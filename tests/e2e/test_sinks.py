@@ -81,6 +81,18 @@ def test_a_sink_of_the_runner_that_fails_costs_one_warning(place, variable, sand
     assert [line.partition(":")[2].split(" could ")[0] for line in warnings_in(errors)] == [f" the {what}"]
 
 
+@pytest.mark.parametrize("place", ["no/such/result.json", ".", FULL, "pipe"])
+def test_a_result_file_that_cannot_be_written_costs_one_warning(place, sandbox, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    outputs = tmp_path / "outputs"
+    code, log, errors = deploy(sandbox, tmp_path, result_file=place, GITHUB_OUTPUT=str(outputs))
+    assert code == 0, errors
+    assert "succeeded — " in log
+    assert outputs_in(outputs)["outcome"] == "succeeded"
+    assert outputs_in(outputs)["result-file"] == ""
+    assert [line.partition(":")[2].split(" could ")[0] for line in warnings_in(errors)] == [" the result file"]
+
+
 @pytest.mark.parametrize(
     ("redirect", "warns"),
     [

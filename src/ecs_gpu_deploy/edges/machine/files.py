@@ -79,17 +79,10 @@ def is_no_regular_file(path: str) -> bool:
         return False
 
 
-def check_writable(path: str, *, what: str) -> None:
-    """Raise InvalidInput unless *path* can be written, before anything else happens."""
-    folder = Path(path).absolute().parent
-    if is_folder(path):
-        raise InvalidInput(f"The {what} {path!r} is a folder.", hint="Name a file.")
-    if "\0" in path or len(os.fsencode(folder.joinpath(path).name)) > MOST_IN_A_NAME:
+def check_file_name(path: str, *, what: str) -> None:
+    """Raise InvalidInput where no file can have the name *path*."""
+    if "\0" in path or len(os.fsencode(Path(path).absolute().name)) > MOST_IN_A_NAME:
         raise InvalidInput(f"The {what} {path[:200]!r} is a name that no file can have.")
-    if not is_folder(str(folder)):
-        raise InvalidInput(f"The folder of the {what} {path!r} does not exist.", hint="Create it before.")
-    if not os.access(folder, os.W_OK):
-        raise InvalidInput(f"The folder of the {what} {path!r} cannot be written.")
 
 
 def append_whole(path: str, data: bytes) -> None:

@@ -140,17 +140,25 @@ def patterns(sources: frozenset[Source] = EVERY_SOURCE) -> tuple[Pattern, ...]:
     """Return the patterns to look for in a text that was found in *sources*."""
     only_logs = sources == {Source.LOG}
     return tuple(
-        Pattern(cause=cause, regex=re.compile(pattern, re.MULTILINE), needles=needles(pattern))
+        pattern
+        for source, pattern in _compiled()
+        if (source == "any" and (pattern.cause.in_logs or not only_logs)) or source in sources
+    )
+
+
+@cache
+def _compiled() -> tuple[tuple[str, Pattern], ...]:
+    return tuple(
+        (source, Pattern(cause=cause, regex=re.compile(regex, re.MULTILINE), needles=needles(regex)))
         for cause in causes()
         for source, some in cause.patterns.items()
-        if (source == "any" and (cause.in_logs or not only_logs)) or source in sources
-        for pattern in some
+        for regex in some
     )
 
 
 @cache
 def _words() -> frozenset[str]:
-    return frozenset().union(*(pattern.needles for pattern in patterns()))
+    return frozenset().union(*(pattern.needles for _, pattern in _compiled()))
 
 
 def matches(lowered: str, looked_for: Iterable[Pattern]) -> Iterator[tuple[Pattern, re.Match[str]]]:

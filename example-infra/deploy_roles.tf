@@ -210,7 +210,7 @@ locals {
       {
         Sid      = "Deregister"
         Effect   = "Allow"
-        Action   = ["ecs:DeregisterTaskDefinition", "ecs:ListClusters", "ecs:ListServices", "events:ListRuleNamesByTarget", "scheduler:ListSchedules"]
+        Action   = ["ecs:DeregisterTaskDefinition", "ecs:ListClusters", "ecs:ListServices", "events:ListEventBuses", "events:ListRuleNamesByTarget", "scheduler:ListSchedules"]
         Resource = ["*"]
       },
       {

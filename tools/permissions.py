@@ -148,6 +148,9 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "logs:DescribeLogGroups": _grant(ALL, "check that the log group exists"),
     "logs:DescribeLogStreams": _grant(LOG_GROUP, "find the log of a task"),
     "ecs:ListClusters": _grant(ALL, "see who else uses a revision (keep-revisions)", "none is deregistered"),
+    "events:ListEventBuses": _grant(
+        ALL, "see which rules run a revision (keep-revisions)", "none is deregistered"
+    ),
     "events:ListRuleNamesByTarget": _grant(
         ALL, "see which rules run a revision (keep-revisions)", "none is deregistered"
     ),

@@ -245,3 +245,54 @@ def test_a_revision_that_all_ran_before_is_not_gone_back_to(tmp_path):
     with _fleet(tmp_path, services, flags=[*ALL, "--placement-timeout=5m"], tag="v1") as ran:
         assert ran.ends == {"one": "succeeded", "full/two": "no_capacity"}, ran.shown
         assert len(ran.sandbox.calls("UpdateService")) == 2
+
+
+def _needed_elsewhere(sandbox):
+    """Register revisions 2 to 8, of which a rule of a bus, two schedules and a service need some."""
+    arn = "arn:aws:ecs:eu-central-1:123456789012:{}".format
+    cluster, role = arn("cluster/ki-cluster"), "arn:aws:iam::123456789012:role/x"
+    with (
+        sandbox.client() as ecs,
+        sandbox.client("events") as events,
+        sandbox.client("scheduler") as scheduler,
+    ):
+        described = ecs.describe_task_definition(taskDefinition="ki-rag-api")["taskDefinition"]
+        members = ("family", "containerDefinitions", "networkMode", "executionRoleArn", "taskRoleArn")
+        for _ in range(7):
+            ecs.register_task_definition(**{name: described[name] for name in members})
+        events.create_event_bus(Name="orders")
+        events.put_rule(Name="ordered", EventBusName="orders", EventPattern='{"source": ["shop"]}')
+        task = {"TaskDefinitionArn": arn("task-definition/ki-rag-api:2")}
+        target = {"Id": "1", "Arn": cluster, "RoleArn": role, "EcsParameters": task}
+        events.put_targets(Rule="ordered", EventBusName="orders", Targets=[target])
+        run_task = {"Arn": "arn:aws:scheduler:::aws-sdk:ecs:runTask", "RoleArn": role}
+        run_task["Input"] = json.dumps({"Cluster": "ki-cluster", "TaskDefinition": "ki-rag-api:3"})
+        task = {"TaskDefinitionArn": arn("task-definition/ki-rag-api:4")}
+        for name, target in (
+            ("sdk", run_task),
+            ("own", {"Arn": cluster, "RoleArn": role, "EcsParameters": task}),
+        ):
+            scheduler.create_schedule(
+                Name=name,
+                ScheduleExpression="rate(1 day)",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                Target=target,
+            )
+        for number in (5, 6):
+            ecs.update_service(cluster="ki-cluster", service="two", taskDefinition=f"ki-rag-api:{number}")
+            sandbox.advance(900)
+
+
+def test_no_revision_goes_that_a_bus_a_schedule_or_a_rollback_of_another_service_needs(tmp_path):
+    with sandbox_thread(_world(_service("one"), _service("two"))) as sandbox:
+        _needed_elsewhere(sandbox)
+        ran = _deploy(sandbox, tmp_path, "one", "two", flags=[TOGETHER, "--keep-revisions=1"])
+        assert ran.code == 0, ran.shown
+        gone = "3 revisions deregistered: ki-rag-api:5, ki-rag-api:7, ki-rag-api:8."
+        assert gone in [finding["message"] for finding in ran.result["findings"]], ran.shown
+        ran = _deploy(sandbox, tmp_path, "one", tag="v1", flags=["--keep-revisions=1"])
+        assert ran.runs("one")[0] != ran.runs("two")[0]
+        with sandbox.client() as ecs:
+            arns = ecs.list_task_definitions(familyPrefix="ki-rag-api")["taskDefinitionArns"]
+        numbers = {int(arn.rpartition(":")[2]) for arn in arns}
+        assert {2, 3, 4, 6, 9} <= numbers, "6 is what two goes back to"

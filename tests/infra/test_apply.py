@@ -35,6 +35,7 @@ TERRAFORMS_OWN = {"ecr:CreateRepository", "ecr:PutLifecyclePolicy"}
 CLEANING_UP = {
     "ecs:DeregisterTaskDefinition",
     "ecs:ListClusters",
+    "events:ListEventBuses",
     "events:ListRuleNamesByTarget",
     "events:ListTargetsByRule",
     "scheduler:GetSchedule",

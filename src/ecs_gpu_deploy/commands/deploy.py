@@ -50,7 +50,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     )
     verdict = verdict_of(roll_out(context, plan))
     if verdict.outcome == Outcome.SUCCEEDED:
-        clean_up_revisions(context, plan, keep=request.keep_revisions)
+        clean_up_revisions(context, [plan], keep=request.keep_revisions)
     return verdict
 
 

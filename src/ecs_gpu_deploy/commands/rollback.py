@@ -78,7 +78,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
         with held_signals():
             _tag(context, request.reason, arn, left)
     if verdict.outcome == Outcome.SUCCEEDED:
-        clean_up_revisions(context, plan, keep=request.keep_revisions)
+        clean_up_revisions(context, [plan], keep=request.keep_revisions)
     return _told(verdict, now, arn, target.rendering.image_digest)
 
 

@@ -6,6 +6,8 @@ revision, nothing is deregistered.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.pace import DEREGISTRATION_SECONDS, DEREGISTRATIONS_AT_ONCE
 from ecs_gpu_deploy.core.past.retention import superfluous
@@ -21,24 +23,33 @@ from ecs_gpu_deploy.steps.follow_rollout import Plan
 _MOST = 1000
 
 
-def clean_up_revisions(context: Context, plan: Plan, *, keep: int | None) -> None:
-    """Deregister superfluous revisions of the family that *plan* brought, and say which; None keeps all."""
+def clean_up_revisions(context: Context, plans: Sequence[Plan], *, keep: int | None) -> None:
+    """Deregister superfluous revisions of the family that *plans* brought, and say which; None keeps all.
+
+    They bring one revision to several services, each of which may be rolled back later.
+    """
     if not keep:
         return
+    plan = plans[0]
     done: list[str] = []
     problem = ""
     try:
         family = short_id(plan.arn).rpartition(":")[0]
         revisions = fetch_family(context.aws, family, most=_MOST) or ()
-        rollouts = fetch_rollouts(context.aws, context.ecs.cluster, plan.service.name, most=100) or ()
-        users = fetch_users(context.aws)
+        users = fetch_users(context.aws, family)
+        own = (plan.service.cluster_arn, plan.service.name)
+        rollouts, *others = [
+            fetch_rollouts(context.aws, cluster, name, most=100) or ()
+            for cluster, name in dict.fromkeys((own, *users.services))
+        ]
         doomed = superfluous(
             revisions,
             current=plan.arn,
             previous=plan.service.task_definition,
             rollouts=rollouts,
-            in_use=users,
+            in_use={*users.names, *(each.service.task_definition for each in plans)},
             keep=keep,
+            others=others,
         )
         for number, arn in enumerate(doomed):
             if number >= DEREGISTRATIONS_AT_ONCE:
@@ -47,8 +58,8 @@ def clean_up_revisions(context: Context, plan: Plan, *, keep: int | None) -> Non
             done.append(short_id(arn))
     except (AwsError, DeployError) as error:
         problem = one_line(error)
-    except TooMany:
-        problem = "there are too many schedules to look at"
+    except TooMany as error:
+        problem = f"there are too many {error} to look at"
     except Cancelled:
         problem = "the job was cancelled; the deployment itself had succeeded"
     if done:
@@ -65,7 +76,8 @@ def clean_up_revisions(context: Context, plan: Plan, *, keep: int | None) -> Non
                 severity=Severity.WARNING,
                 message=f"keep-revisions stopped after {count(len(done), 'revision')}: {problem}",
                 hint="It needs ecs:ListTaskDefinitions, ecs:ListClusters, ecs:ListServices, "
-                "ecs:DescribeServices, events:ListRuleNamesByTarget, events:ListTargetsByRule, "
-                "scheduler:ListSchedules, scheduler:GetSchedule and ecs:DeregisterTaskDefinition.",
+                "ecs:DescribeServices, events:ListEventBuses, events:ListRuleNamesByTarget, "
+                "events:ListTargetsByRule, scheduler:ListSchedules, scheduler:GetSchedule and "
+                "ecs:DeregisterTaskDefinition.",
             )
         )

@@ -128,7 +128,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
             after = _rolled_back(context, parts, ends, together=request.parallel)
         verdict = _told(context, parts, ends, after)
     if verdict.outcome == Outcome.SUCCEEDED:
-        clean_up_revisions(context, parts[0].plan, keep=request.keep_revisions)
+        clean_up_revisions(context, [part.plan for part in parts], keep=request.keep_revisions)
     return verdict
 
 

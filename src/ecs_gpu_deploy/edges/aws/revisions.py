@@ -6,7 +6,9 @@ goes on with what else there is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -23,7 +25,7 @@ from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, HalfAnswer, neede
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs, RawTaskDefinition
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
-from ecs_gpu_deploy.model import ServiceDeployment
+from ecs_gpu_deploy.model import ServiceDeployment, short_id
 
 T = TypeVar("T")
 
@@ -142,42 +144,71 @@ _DESCRIBED = 10
 _MOST_SCHEDULES = 500
 
 
+_MOST_SERVICES = 50
+_NAMED = re.compile(r'"taskDefinition"\s*:\s*"([^"]+)"', re.IGNORECASE)
+"""A task definition in the input of a call of the SDK, which may hold placeholders that are no JSON."""
+
+
 class TooMany(Exception):
-    """There is more than we would look at."""
+    """There is more than we would look at; it says of what."""
 
 
-def fetch_users(aws: Aws) -> frozenset[str]:
-    """Return the task definitions (ARN, family:N or family) in use; raises AwsError.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """Who uses task definitions: `names` are those in use, as ARN, family:N or family.
 
-    EventBridge rules reach ECS through the cluster (their target's ARN), EventBridge Scheduler too.
+    `services` run one of the family that was asked about, as (cluster, name).
+    """
+
+    names: frozenset[str]
+    services: tuple[tuple[str, str], ...]
+
+
+def fetch_users(aws: Aws, family: str) -> Users:
+    """Return who uses task definitions, and which services run one of *family*; raises AwsError, TooMany.
+
+    EventBridge rules of every bus reach ECS through the cluster (their target's ARN), EventBridge Scheduler
+    too, or as a call of the SDK (EventBridge Scheduler User Guide, "Using universal targets").
     """
     used: set[str] = set()
+    own: list[tuple[str, str]] = []
     with reading("the users of task definitions"):
+        buses = [
+            bus["Name"]
+            for bus in aws.pages("events", "list_event_buses", {}, "EventBuses", following="NextToken")
+        ]
         for cluster in aws.pages("ecs", "list_clusters", {}, "clusterArns"):
-            used |= set(_of_services(aws, cluster))
-            used |= set(_of_rules(aws, cluster))
+            for service in _services(aws, cluster):
+                names = set(_of_service(service))
+                used |= names
+                if any(short_id(name).rpartition(":")[0] == family for name in names):
+                    own.append((cluster, service["serviceName"]))
+            for bus in buses:
+                used |= set(_of_rules(aws, cluster, bus))
         used |= set(_of_schedules(aws))
-    return frozenset(used)
+    if len(own) > _MOST_SERVICES:
+        raise TooMany("services of this family")
+    return Users(names=frozenset(used), services=tuple(own))
 
 
-def _of_services(aws: Aws, cluster: str) -> Iterator[str]:
+def _services(aws: Aws, cluster: str) -> Iterator[Mapping[str, Any]]:
     arns = list(aws.pages("ecs", "list_services", {"cluster": cluster, "maxResults": 100}, "serviceArns"))
     for at in range(0, len(arns), _DESCRIBED):
         params = {"cluster": cluster, "services": arns[at : at + _DESCRIBED]}
-        for service in aws.call("ecs", "describe_services", params).get("services") or ():
-            yield str(service.get("taskDefinition", ""))
-            yield from (str(each.get("taskDefinition", "")) for each in service.get("deployments") or ())
+        yield from aws.call("ecs", "describe_services", params).get("services") or ()
 
 
-def _of_rules(aws: Aws, cluster: str) -> Iterator[str]:
-    names = aws.pages(
-        "events", "list_rule_names_by_target", {"TargetArn": cluster}, "RuleNames", following="NextToken"
-    )
-    for name in names:
-        targets = aws.pages(
-            "events", "list_targets_by_rule", {"Rule": name}, "Targets", following="NextToken"
-        )
-        for target in targets:
+def _of_service(service: Mapping[str, Any]) -> Iterator[str]:
+    running = (*(service.get("deployments") or ()), *(service.get("taskSets") or ()))
+    yield from (str(each.get("taskDefinition", "")) for each in (service, *running))
+
+
+def _of_rules(aws: Aws, cluster: str, bus: str) -> Iterator[str]:
+    params = {"TargetArn": cluster, "EventBusName": bus}
+    more = "NextToken"
+    for name in aws.pages("events", "list_rule_names_by_target", params, "RuleNames", following=more):
+        wanted = {"Rule": name, "EventBusName": bus}
+        for target in aws.pages("events", "list_targets_by_rule", wanted, "Targets", following=more):
             yield str((target.get("EcsParameters") or {}).get("TaskDefinitionArn", ""))
 
 
@@ -185,9 +216,11 @@ def _of_schedules(aws: Aws) -> Iterator[str]:
     schedules = aws.pages("scheduler", "list_schedules", {}, "Schedules", following="NextToken")
     for number, schedule in enumerate(schedules):
         if number >= _MOST_SCHEDULES:
-            raise TooMany
-        if ":cluster/" not in str((schedule.get("Target") or {}).get("Arn", "")):
+            raise TooMany("schedules")
+        arn = str((schedule.get("Target") or {}).get("Arn", ""))
+        if ":cluster/" not in arn and ":aws-sdk:ecs:" not in arn:
             continue
         params = {"Name": schedule["Name"], "GroupName": schedule.get("GroupName", "default")}
         target = aws.call("scheduler", "get_schedule", params).get("Target") or {}
         yield str((target.get("EcsParameters") or {}).get("TaskDefinitionArn", ""))
+        yield from _NAMED.findall(str(target.get("Input", "")))

@@ -138,12 +138,15 @@ class InEcr(StrEnum):
 class PastDeployment:
     """A deployment of the past, as history shows it.
 
-    `role` is current, previous (what ran before it) or ""; `created_at` is in epoch seconds, `seconds` None
-    while it goes on or where nothing tells.
+    `role` is current, previous (what ran before it) or ""; `kind` is deploy, redeploy (of what ran already)
+    or rollback (to what ran before). `by` and `run_url` are of this deployment, "not recorded" and "" where
+    nothing tells; `why` is what a person gave as reason, or who stopped it; `created_at` is in epoch seconds,
+    `seconds` None while it goes on or where nothing tells.
     """
 
     task_definition_arn: str
     role: str = ""
+    kind: str = ""
     commit: str = ""
     commit_url: str = ""
     image: str = ""
@@ -154,6 +157,7 @@ class PastDeployment:
     seconds: float | None = None
     by: str = ""
     run_url: str = ""
+    why: str = ""
     in_ecr: InEcr = InEcr.UNKNOWN
 
 

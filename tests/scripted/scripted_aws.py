@@ -381,13 +381,20 @@ class _Server(ThreadingHTTPServer):
 def serve(state: State) -> Iterator[ScriptedAws]:
     """Serve a world on loopback."""
     aws = ScriptedAws(state)
+    with served(aws):
+        yield aws
+
+
+@contextmanager
+def served(aws: Any) -> Iterator[None]:
+    """Serve what answers as a world does, and give it its endpoint."""
     handler = type("Handler", (_Handler,), {"aws": aws})
     with _Server(("127.0.0.1", 0), handler) as server:
         aws.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
-            yield aws
+            yield
         finally:
             server.shutdown()
             thread.join()

@@ -118,7 +118,9 @@ class Definitions:
         if name not in self.definitions:
             raise Refusal("ClientException", "Unable to describe task definition.")
         found = copy.deepcopy(self.definitions[name])
-        found["taskDefinition"]["registeredAt"] = -2_000_000 + found["taskDefinition"]["revision"]
+        number = found["taskDefinition"]["revision"]
+        written = (self.world["revisions"].get(number) or {}).get("definition", {})
+        found["taskDefinition"]["registeredAt"] = written.get("registeredAt", -2_000_000 + number)
         return found if "TAGS" in asked.get("include", ()) else {"taskDefinition": found["taskDefinition"]}
 
     def ecs_register_task_definition(self, asked: Mapping[str, Any]) -> Any:

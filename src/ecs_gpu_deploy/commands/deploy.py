@@ -14,7 +14,7 @@ from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
 from ecs_gpu_deploy.steps.build_image import compare_layers, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.deploy_several import deploy_several
-from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out, verdict_of
+from ecs_gpu_deploy.steps.follow_rollout import Plan, record_of_again, roll_out, verdict_of
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, under_way, wait_for_others
@@ -37,7 +37,8 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     service = wait_for_others(context, service, request)
     _show_plan(rendering, service, context.reporter)
 
-    arn = register_rendering(context, rendering, service, commit=request.commit)
+    registered = register_rendering(context, rendering, service, commit=request.commit)
+    arn = registered.arn
     plan = Plan(
         service=service,
         arn=arn,
@@ -47,6 +48,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         digests=rendering.digests,
         to_pull=to_pull,
         force_new_deployment=request.force_new_deployment,
+        record=None if registered.is_new else record_of_again(service, arn),
     )
     verdict = verdict_of(roll_out(context, plan))
     if verdict.outcome == Outcome.SUCCEEDED:

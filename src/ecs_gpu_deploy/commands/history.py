@@ -15,6 +15,7 @@ from ecs_gpu_deploy.core.past.past_deployments import (
     history_table,
     past_deployments,
     past_revisions,
+    previous_good,
 )
 from ecs_gpu_deploy.core.past.revisions import Revision, revision_told
 from ecs_gpu_deploy.core.text import count
@@ -36,11 +37,15 @@ def run(context: Context, request: HistoryRequest) -> Verdict:
     context.record(RevisionChosen(arn=service.task_definition))
     rows = _rows(context, request, service.task_definition)
     context.record(HistoryRead(deployments=rows))
-    previous = next((row for row in rows if row.role == "previous"), None)
+    before = next((row for row in rows if row.role == "previous"), None)
+    previous = previous_good(rows)
     context.record(PreviousRevision(arn=previous.task_definition_arn if previous else ""))
     context.record(Section(title="History", text=history_markdown(rows)))
     _show(rows, request.output)
     back = f"; the previous good one is {short_id(previous.task_definition_arn)}" if previous else ""
+    if before is not None and before is not previous:
+        gone = f"; an image of {short_id(before.task_definition_arn)}, which ran before, is gone"
+        back = f"{gone}{back}" if previous else f"{gone}, and no older one shown here can run again"
     return Verdict(
         outcome=Outcome.SUCCEEDED,
         reason=f"{service.name} runs {short_id(service.task_definition)}{back}; "
@@ -76,7 +81,9 @@ def _rows(context: Context, request: HistoryRequest, current: str) -> tuple[Past
         for rollout in rollouts
         for name, image in rollout.images.items()
     ]
-    return past_deployments(rollouts, revisions, find_images(aws, images), task_definition=current)
+    stored = find_images(aws, images)
+    is_whole = len(rollouts) < most
+    return past_deployments(rollouts, revisions, stored, task_definition=current, is_whole=is_whole)
 
 
 def _revisions(context: Context, arns: Sequence[str]) -> Mapping[str, Revision]:

@@ -20,8 +20,8 @@ from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
 from ecs_gpu_deploy.steps.choose_target import Chosen, Past, choose_target, fetch_past
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
-from ecs_gpu_deploy.steps.follow_rollout import Plan, roll_out, verdict_of
-from ecs_gpu_deploy.steps.register_revision import provenance_of_run
+from ecs_gpu_deploy.steps.follow_rollout import Plan, RecordWish, roll_out, verdict_of
+from ecs_gpu_deploy.steps.register_revision import provenance_of_run, recorded
 from ecs_gpu_deploy.steps.render_target import register_target, render_target
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit
 from ecs_gpu_deploy.steps.stop_deployment import rolls_back_to, stop_and_watch
@@ -49,6 +49,9 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
                 tag_revision(context.aws, chosen.name, _way_back(left))
         context.record(_section(left, chosen.name, chosen, request.reason))
         verdict = stop_and_watch(context, request.rollout, service, ongoing, chosen)
+        with held_signals():
+            arn, number = ongoing.task_definition, ongoing.number
+            tag_revision(context.aws, arn, recorded(context, arn, number, "stopped", reason=request.reason))
         return _told(verdict, left, chosen.name)
     if not request.supersede:
         _refuse_others(context, service, past, chosen)
@@ -72,6 +75,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
         changes=target.rendering.changes,
         digests=target.rendering.digests,
         urgent=True,
+        record=RecordWish(kind="rollback", reason=request.reason),
     )
     verdict = verdict_of(roll_out(context, plan))
     if request.reason or left:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change, diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
@@ -17,7 +18,7 @@ from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import markdown, table_code
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals, is_cancelled
-from ecs_gpu_deploy.errors import DeployError
+from ecs_gpu_deploy.errors import DeployError, InternalError
 from ecs_gpu_deploy.facts import Ending, Fact, RollbackSent, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
@@ -27,8 +28,10 @@ from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.end_wait import roll_back_left
 from ecs_gpu_deploy.steps.follow_rollout import (
     Plan,
+    RecordWish,
     begin_rollout,
-    mark_where_good,
+    mark_revision,
+    record_of_again,
     watch_to_end,
 )
 from ecs_gpu_deploy.steps.register_revision import register_rendering
@@ -106,7 +109,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     reporter.say(f"services {', '.join(names)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
-    arn = register_rendering(context, rendering, first, commit=request.commit)
+    arn = register_rendering(context, rendering, first, commit=request.commit).arn
     plan = Plan(
         service=first,
         arn=arn,
@@ -117,7 +120,9 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         force_new_deployment=request.force_new_deployment,
     )
     parts = [
-        _part(name, own, replace(plan, service=service, changes=changed))
+        _part(
+            name, own, replace(plan, service=service, changes=changed, record=record_of_again(service, arn))
+        )
         for name, own, service, changed in zip(names, contexts, services, changes, strict=True)
     ]
     for part in parts:
@@ -226,12 +231,18 @@ def _begin(context: Context, part: _Part) -> Begun | _End:
 
 def _follow(context: Context, part: _Part, rollout: Begun) -> Wait[_End]:
     """Wait for the end of a rollout that began, and mark the revision where it is good to go back to."""
-    ending = yield from watch_to_end(part.context, part.plan.options, rollout)
+    try:
+        ending = yield from watch_to_end(part.context, part.plan.options, rollout)
+    except Exception as error:  # noqa: BLE001 - a bug over one service must not end the wait for the others
+        end = _end_by(InternalError.of(error, version=__version__))
+        _record_end(context, part, end)
+        _say_end(part, end)
+        return end
     end = replace(_end_of(ending), left=_Left(rollout=rollout, ending=ending))
     _record_end(context, part, end)
     _say_end(part, end)
     with suppress(Cancelled):
-        mark_where_good(part.context, part.plan, ending)
+        mark_revision(part.context, part.plan, rollout, ending)
     return end
 
 
@@ -343,12 +354,13 @@ def _updated_back(part: _Part, end: _End) -> Wait[_End]:
         # What ends our wait for the way back must not turn it round.
         options=replace(part.plan.options, on_timeout="leave", on_failure="leave", on_cancel="leave"),
         force_new_deployment=part.plan.force_new_deployment,
+        record=RecordWish(kind="rollback", reason="another service failed"),
     )
     begun = begin_rollout(part.context, plan)
     if isinstance(begun, Begun):
         ending = yield from watch_to_end(part.context, plan.options, begun)
         with suppress(Cancelled):
-            mark_where_good(part.context, plan, ending)
+            mark_revision(part.context, plan, begun, ending)
         back = _end_of(ending)
     else:
         back = _End(verdict=begun)

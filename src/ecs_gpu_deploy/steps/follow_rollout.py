@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,24 +15,46 @@ from ecs_gpu_deploy.core.image.moved_tag import moved_tag
 from ecs_gpu_deploy.core.judge.confirm import other_images
 from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
+from ecs_gpu_deploy.core.judge.pace import CANCEL_FIND_SECONDS
 from ecs_gpu_deploy.core.judge.phases import phase_facts
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import watch_of
+from ecs_gpu_deploy.core.past.records import Kind
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecr import tag_names_now
 from ecs_gpu_deploy.edges.aws.load_balancer import fetch_target_group
-from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals, held_signals
+from ecs_gpu_deploy.edges.aws.revisions import tag_revision
+from ecs_gpu_deploy.edges.machine.signals import (
+    Cancelled,
+    CutShort,
+    at_most,
+    heeded_signals,
+    held_signals,
+)
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.facts import Ending, RolloutShown
 from ecs_gpu_deploy.model import Service, TargetGroup, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, still_running
-from ecs_gpu_deploy.steps.register_revision import mark_succeeded
+from ecs_gpu_deploy.steps.register_revision import recorded, succeeded_tag
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
 from ecs_gpu_deploy.steps.take_turns import Wait, waited
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Watcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordWish:
+    """What the revision is to tell of this deployment of it, where it was not registered for that."""
+
+    kind: Kind
+    reason: str = ""
+
+
+def record_of_again(service: Service, arn: str) -> RecordWish:
+    """Return what is to be told of a deployment of a revision that was there before."""
+    return RecordWish(kind="redeploy" if service.task_definition == arn else "deploy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +75,7 @@ class Plan:
     to_pull: LayerDelta | None = None
     force_new_deployment: bool = True
     urgent: bool = False
+    record: RecordWish | None = None
 
 
 def roll_out(context: Context, plan: Plan) -> Ending | Verdict:
@@ -66,7 +89,7 @@ def roll_out(context: Context, plan: Plan) -> Ending | Verdict:
         if isinstance(rollout, Verdict):
             return rollout
         ending = waited(context.clock, watch_to_end(context, plan.options, rollout))
-        mark_where_good(context, plan, ending)
+        mark_revision(context, plan, rollout, ending)
         return ending
 
 
@@ -116,11 +139,23 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
     return Begun(service=service, previous=service.task_definition, watch=watch, cancelled=cancelled)
 
 
-def mark_where_good(context: Context, plan: Plan, ending: Ending) -> None:
-    """Mark the revision of *plan* where it is good to go back to."""
-    verdict = ending.verdict
-    if verdict.outcome == Outcome.SUCCEEDED and verdict.stable and plan.service.desired_count:
-        mark_succeeded(context, plan.arn, service=plan.service.name)
+def mark_revision(context: Context, plan: Plan, rollout: Begun, ending: Ending) -> None:
+    """Mark the revision of *plan* where it is good to go back to, and with who did this deployment of it."""
+    verdict, about = ending.verdict, {}
+    seconds = CANCEL_FIND_SECONDS if verdict.outcome == Outcome.CANCELLED else None
+    with suppress(CutShort), at_most(seconds) if seconds else nullcontext():
+        if plan.record is not None:
+            about = recorded(
+                context,
+                plan.arn,
+                short_id(rollout.watch.watched.deployment_id),
+                plan.record.kind,
+                reason=plan.record.reason,
+            )
+        if verdict.outcome == Outcome.SUCCEEDED and verdict.stable and plan.service.desired_count:
+            about |= succeeded_tag(context, service=plan.service.name)
+        if about:
+            tag_revision(context.aws, plan.arn, about)
 
 
 def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> Wait[Ending]:

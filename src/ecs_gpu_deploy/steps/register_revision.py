@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,8 +20,9 @@ from ecs_gpu_deploy.core.definition.provenance import (
 )
 from ecs_gpu_deploy.core.definition.task_definition import registrable
 from ecs_gpu_deploy.core.judge.update_sent import LOOK_PAUSES
+from ecs_gpu_deploy.core.past.records import Kind, record_at, record_tag
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Unclear
-from ecs_gpu_deploy.edges.aws.revisions import fetch_family, tag_revision
+from ecs_gpu_deploy.edges.aws.revisions import TAG_SECONDS, fetch_family
 from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
 from ecs_gpu_deploy.edges.machine.signals import heed_held, heeded_signals, held_signals
 from ecs_gpu_deploy.errors import DeployError, Refused, TaggingDenied
@@ -41,19 +43,29 @@ def provenance_of_run(*, commit: str = "", digest: str = "") -> Provenance:
     return replace(known, commit=commit or known.commit, digest=digest)
 
 
-def register_rendering(context: Context, rendering: Rendering, service: Service, *, commit: str) -> str:
-    """Return the ARN of the revision to run: registered now, unless it is there already."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """The revision to run; `is_new` where this run registered it."""
+
+    arn: str
+    is_new: bool
+
+
+def register_rendering(
+    context: Context, rendering: Rendering, service: Service, *, commit: str
+) -> Registered:
+    """Return the revision to run: registered now, unless it is there already."""
     if rendering.existing_arn:
         context.record(RevisionChosen(arn=rendering.existing_arn))
-        return rendering.existing_arn
+        return Registered(arn=rendering.existing_arn, is_new=False)
     provenance = provenance_of_run(commit=commit, digest=rendering.image_digest)
     return register_revision(context, rendering.definition, provenance, newest=service.task_definition)
 
 
 def register_revision(
     context: Context, definition: Mapping[str, Any], provenance: Provenance, *, newest: str
-) -> str:
-    """Return the ARN of *definition*, registered with tags that say where it comes from; record it.
+) -> Registered:
+    """Return the revision of *definition*, registered with tags that say where it comes from; record it.
 
     A run that ended after it had registered left one that says the same: that is taken. Looked at are those
     newer than *newest* (an ARN), so that a family without such costs one call.
@@ -63,11 +75,11 @@ def register_revision(
     if there:
         context.record(RevisionChosen(arn=there))
         context.reporter.say(f"{short_id(there)} is registered already, and says the same")
-        return there
+        return Registered(arn=there, is_new=False)
     with held_signals():
         arn = _registered(context, definition, provenance, newest=newest)
     heed_held()
-    return arn
+    return Registered(arn=arn, is_new=True)
 
 
 def _registered(
@@ -164,10 +176,19 @@ def _register_untagged(context: Context, definition: Mapping[str, Any]) -> str:
     return arn
 
 
-def mark_succeeded(context: Context, arn: str, *, service: str) -> None:
-    """Tag the revision as one that ran well: what rollback goes by where AWS's own history ends.
+def succeeded_tag(context: Context, *, service: str) -> dict[str, str]:
+    """Return the tag of a revision that ran well: what rollback goes by where AWS's own history ends.
 
     AWS keeps service deployments for 90 days. Where the tag is denied, nothing is lost but this.
     """
     at = datetime.fromtimestamp(context.clock.now(), UTC)
-    tag_revision(context.aws, arn, {"succeeded": tag_value(f"{at:%Y-%m-%dT%H:%M:%SZ} {service}")})
+    return {"succeeded": tag_value(f"{at:%Y-%m-%dT%H:%M:%SZ} {service}")}
+
+
+def recorded(context: Context, arn: str, number: str, kind: Kind, *, reason: str = "") -> dict[str, str]:
+    """Return the tag that says who did the deployment *number* of a revision, and why; {} for one unseen."""
+    known = provenance_of_run()
+    record = record_at(number, kind, now=context.clock.now(), actor=known.actor, run=known.run, reason=reason)
+    with suppress(AwsError, DeployError), context.aws.bounded(TAG_SECONDS):
+        return record_tag(record, told_by(context.ecs.fetch_task_definition(arn).tags))
+    return {}

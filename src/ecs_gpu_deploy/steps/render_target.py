@@ -87,7 +87,7 @@ def register_target(context: Context, target: RenderedTarget, *, reason: str, le
         rolled_back_from=left,
         rolled_back_by=run.actor if left else "",
     )
-    arn = register_revision(context, rendering.definition, provenance, newest=raw.arn)
+    arn = register_revision(context, rendering.definition, provenance, newest=raw.arn).arn
     context.reporter.say(f"{short_id(raw.arn)} registered again as {short_id(arn)}")
     return arn
 

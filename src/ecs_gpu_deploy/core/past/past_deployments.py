@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from ecs_gpu_deploy.core.image.stored_image import StoredImage, whether_in_ecr
+from ecs_gpu_deploy.core.past.records import NOT_RECORDED
 from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, commit_of_image, lineage_of
 from ecs_gpu_deploy.core.text import markdown, plain, span, table_code
 from ecs_gpu_deploy.model import ServiceDeploymentStatus, short_id
@@ -23,7 +25,11 @@ _OUTCOMES: Final[Mapping[ServiceDeploymentStatus, str]] = {
     ServiceDeploymentStatus.PENDING: "in progress",
     ServiceDeploymentStatus.IN_PROGRESS: "in progress",
 }
-_HEADS: Final = ("", "Revision", "Commit", "Digest", "Outcome", "When (UTC)", "Took", "By", "In ECR")
+_HEADS: Final = (
+    *("", "Revision", "Commit", "Digest", "What", "Outcome", "When (UTC)", "Took", "By", "In ECR", "Why"),
+)
+_REGISTERED_FOR: Final = 900.0
+"""Seconds after its registration in which a revision's first deployment is that of who registered it."""
 
 
 def past_deployments(
@@ -32,17 +38,20 @@ def past_deployments(
     stored: Mapping[str, StoredImage | None],
     *,
     task_definition: str,
+    is_whole: bool = True,
 ) -> tuple[PastDeployment, ...]:
     """Join rollouts (newest first) with what tags and ECR tell; *stored* goes by digest or image reference.
 
-    *task_definition* is what the service runs. `previous` marks what ran before it and was not left again.
+    *is_whole*: there are no older ones. *task_definition* is what the service runs; `previous` marks what ran
+    before it and was not left again.
     """
     now = revisions.get(task_definition)
     lineage = lineage_of(rollouts, task_definition, told_from=now.rolled_back_from if now else "")
     roles = {id(lineage.current): "current", id(lineage.previous): "previous"}
     rows = []
-    for rollout in rollouts:
+    for number, rollout in enumerate(rollouts):
         revision = revisions.get(rollout.task_definition)
+        told = _told(rollout, rollouts[number + 1 :], revision, is_whole=is_whole)
         image = next(iter(rollout.images.values()), "")
         digest = next(iter(rollout.digests.values()), "") or (revision.digest if revision else "")
         role = roles.get(id(rollout), "")
@@ -51,12 +60,13 @@ def past_deployments(
                 revision,
                 task_definition=rollout.task_definition,
                 role=role,
+                told=told,
                 image=image,
                 digest=digest or _digest(stored.get(image)),
                 outcome=_OUTCOMES.get(rollout.status, str(rollout.status).lower()),
                 created_at=rollout.created_at,
                 seconds=rollout.finished_at - rollout.created_at if rollout.finished_at else None,
-                in_ecr=whether_in_ecr(stored, digest, image),
+                in_ecr=_in_ecr(rollout, stored, digest, image),
                 reason=rollout.status_reason,
             )
         )
@@ -75,6 +85,7 @@ def past_revisions(
                 revision,
                 task_definition=revision.arn,
                 role="current" if revision.arn == task_definition else "",
+                told=_registered_by(revision),
                 image=image,
                 digest=revision.digest or _digest(stored.get(image)),
                 outcome="succeeded" if revision.succeeded else "unknown",
@@ -87,6 +98,93 @@ def past_revisions(
     return tuple(rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What is told of one deployment: what it was, who did it in which run, and why."""
+
+    kind: str = ""
+    by: str = NOT_RECORDED
+    run_url: str = ""
+    why: str = ""
+
+
+def _told(rollout: Rollout, older: Sequence[Rollout], revision: Revision | None, *, is_whole: bool) -> _Told:
+    """Return what is told of *rollout*, after *older* ones (newest first): by a record, else its revision.
+
+    The revision's own tags tell of the deployment that it was registered for: its first one.
+    """
+    records = [each for each in (revision.records if revision else ()) if each.number == rollout.number]
+    done = next((each for each in records if each.kind != "stopped"), None)
+    stopped = next((each for each in records if each.kind == "stopped"), None)
+    kind = _kind(rollout, older, is_whole=is_whole)
+    if done is not None:
+        told = _Told(kind=done.kind, by=done.who, run_url=done.run, why=done.reason)
+    elif revision is not None and _is_registrars(rollout, older, revision, is_whole=is_whole):
+        told = replace(_registered_by(revision), kind="deploy")
+    else:
+        told = _Told(kind=kind)
+    if stopped is None:
+        return told
+    because = f": {stopped.reason}" if stopped.reason else ""
+    return replace(told, why=f"{told.why} (stopped by {stopped.who}{because})".strip())
+
+
+def _kind(rollout: Rollout, older: Sequence[Rollout], *, is_whole: bool) -> str:
+    """Say what a deployment was, by what ran before it; "" where that is not known."""
+    ran = next((each for each in older if each.succeeded), None)
+    again = [each for each in older if each.task_definition == rollout.task_definition]
+    if ran is not None and ran.task_definition == rollout.task_definition:
+        return "redeploy"
+    if any(each.succeeded for each in again):
+        return "rollback"
+    if again:
+        return "redeploy"
+    if ran is not None and _is_older(rollout.task_definition, ran.task_definition):
+        return "rollback"
+    return "deploy" if is_whole or ran is not None else ""
+
+
+def _is_older(one: str, other: str) -> bool:
+    (family, _, number), (others, _, highest) = (short_id(name).rpartition(":") for name in (one, other))
+    return family == others and number.isdigit() and highest.isdigit() and int(number) < int(highest)
+
+
+def _is_registrars(rollout: Rollout, older: Sequence[Rollout], revision: Revision, *, is_whole: bool) -> bool:
+    """Say whether the revision was registered for this deployment."""
+    if any(each.task_definition == rollout.task_definition for each in older):
+        return False
+    if revision.registered_at is None:
+        return is_whole
+    return abs(rollout.created_at - revision.registered_at) <= _REGISTERED_FOR
+
+
+def _registered_by(revision: Revision) -> _Told:
+    return _Told(by=_person(revision) or NOT_RECORDED, run_url=revision.run_url)
+
+
+def _in_ecr(rollout: Rollout, stored: Mapping[str, StoredImage | None], digest: str, image: str) -> InEcr:
+    """Say whether the images can be pulled: one that is gone, or archived, is enough that they cannot."""
+    every = [
+        whether_in_ecr(stored, rollout.digests.get(name, ""), each) for name, each in rollout.images.items()
+    ]
+    bad = next((there for there in (InEcr.GONE, InEcr.ARCHIVED) if there in every), None)
+    return bad or whether_in_ecr(stored, digest, image)
+
+
+def previous_good(rows: Sequence[PastDeployment]) -> PastDeployment | None:
+    """Return what can be gone back to: what ran before, or where its image is gone, the newest before that.
+
+    *rows* are newest first.
+    """
+    at = next((number for number, row in enumerate(rows) if row.role == "previous"), None)
+    if at is None:
+        return None
+    current = next((row.task_definition_arn for row in rows if row.role == "current"), "")
+    before = [rows[at], *(row for row in rows[at + 1 :] if row.outcome == "succeeded")]
+    there = (row for row in before if row.in_ecr != InEcr.GONE)
+    return next((row for row in there if row is rows[at] or row.task_definition_arn != current), None)
+
+
 def _digest(image: StoredImage | None) -> str:
     return image.digest if image else ""
 
@@ -96,6 +194,7 @@ def _row(
     *,
     task_definition: str,
     role: str,
+    told: _Told,
     image: str,
     digest: str,
     outcome: str,
@@ -108,6 +207,7 @@ def _row(
     return PastDeployment(
         task_definition_arn=task_definition,
         role=role,
+        kind=told.kind,
         commit=commit,
         commit_url=commit_url(revision, commit),
         image=image,
@@ -116,8 +216,9 @@ def _row(
         reason=reason,
         created_at=created_at,
         seconds=seconds,
-        by=_person(revision),
-        run_url=revision.run_url if revision else "",
+        by=told.by,
+        run_url=told.run_url,
+        why=told.why,
         in_ecr=in_ecr,
     )
 
@@ -130,10 +231,8 @@ def commit_url(revision: Revision | None, commit: str) -> str:
     return f"{server}/{revision.repository}/commit/{commit}" if found and "://" in server else ""
 
 
-def _person(revision: Revision | None) -> str:
-    """Return who deployed: the actor of the run, or the role's session that registered the revision."""
-    if revision is None:
-        return ""
+def _person(revision: Revision) -> str:
+    """Return who registered the revision: the actor of the run, or the role's session."""
     if revision.actor:
         return revision.actor
     return revision.registered_by.rpartition(":")[2].removeprefix("assumed-role/")
@@ -172,9 +271,11 @@ def _cells(row: PastDeployment) -> tuple[str, ...]:
         plain(short_id(row.task_definition_arn)),
         plain(row.commit)[:12],
         plain(row.image_digest)[:19],
+        "" if row.kind == "deploy" else row.kind,
         row.outcome,
         at,
         "" if row.seconds is None else span(row.seconds),
         plain(row.by, limit=40),
         row.in_ecr,
+        plain(row.why, limit=80),
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from ecs_gpu_deploy.core.past.records import DeploymentRecord, records_of
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.model import ServiceDeployment, ServiceDeploymentStatus, epoch, short_id
 
@@ -47,6 +48,7 @@ class Revision:
     succeeded: str = ""
     rolled_back_from: str = ""
     rolled_back_by: str = ""
+    records: tuple[DeploymentRecord, ...] = ()
     registered_at: float | None = None
     registered_by: str = ""
 
@@ -74,11 +76,12 @@ class ServiceRevision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """A deployment of the past, or the one that is ongoing."""
+    """A deployment of the past, or the one that is ongoing; `number` is that of its id, ecs-svc/NUMBER."""
 
     arn: str
     task_definition: str
     status: ServiceDeploymentStatus
+    number: str = ""
     status_reason: str = ""
     created_at: float = 0.0
     finished_at: float | None = None
@@ -105,6 +108,7 @@ def rollouts_of(
             arn=deployment.arn,
             task_definition=revision.task_definition,
             status=deployment.status,
+            number=short_id(deployment.target_revision_arn),
             status_reason=deployment.status_reason,
             created_at=deployment.created_at,
             finished_at=deployment.finished_at,
@@ -430,6 +434,7 @@ def revision_told(arn: str, about: Mapping[str, str]) -> Revision:
         succeeded=about.get("succeeded", ""),
         rolled_back_from=about.get("rolled-back-from", ""),
         rolled_back_by=about.get("rolled-back-by", ""),
+        records=records_of(about),
     )
 
 

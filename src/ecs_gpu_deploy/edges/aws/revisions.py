@@ -30,7 +30,7 @@ from ecs_gpu_deploy.model import ServiceDeployment, short_id
 T = TypeVar("T")
 
 _PAGE = 100
-_TAG_SECONDS = 10.0
+TAG_SECONDS = 10.0
 """A rollout waits no longer than this for a label."""
 _REVISIONS_A_CALL = 20
 
@@ -121,8 +121,10 @@ def fetch_tags(aws: Aws, *, most: int = 500) -> Mapping[str, Mapping[str, str]] 
 def tag_revision(aws: Aws, arn: str, about: Mapping[str, str]) -> bool:
     """Add tags (short key → value) to a revision; False where AWS does not let us within seconds."""
     tags = [{"key": f"{PREFIX}{name}", "value": value} for name, value in about.items() if value]
+    if not tags:
+        return False
     try:
-        with aws.bounded(_TAG_SECONDS):
+        with aws.bounded(TAG_SECONDS):
             aws.change("ecs", "tag_resource", {"resourceArn": arn, "tags": tags}, repeatable=True)
     except (AwsError, DeployError):
         return False

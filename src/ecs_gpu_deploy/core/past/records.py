@@ -17,6 +17,7 @@ from ecs_gpu_deploy.core.definition.provenance import tag_value
 
 Kind = Literal["deploy", "redeploy", "rollback", "stopped"]
 _SLOTS: Final = 10
+"""How many records a revision has; it takes 50 tags."""
 _NAME: Final = re.compile(r"deployment-\d")
 _RECORD: Final = re.compile(
     rf"(?P<number>\d+) (?P<kind>{'|'.join(get_args(Kind))}) (?P<at>\S+)"
@@ -26,7 +27,7 @@ _RECORD: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRecord:
-    """Who did the deployment `number` (of its id ecs-svc/NUMBER), or `stopped` it; at in ISO 8601."""
+    """Who did the deployment `number` (of its id ecs-svc/NUMBER), or `stopped` it; `at` is in ISO 8601."""
 
     number: str
     kind: Kind

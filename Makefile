@@ -1,4 +1,4 @@
-# make demo · make test · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock
+# make demo · make test · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock · make bundle
 # make program-test · make example-test · make infra-test: the three parts of make test
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
@@ -10,7 +10,7 @@ DEV := .venv/bin/python
 DEMO := .venv-demo/bin/python
 NODE_TESTS := tests/contract/foreign tests/contract/action
 
-.PHONY: help demo test program-test coverage check bench mutants docs lock clean
+.PHONY: help demo test program-test coverage check bench mutants docs lock clean bundle
 
 help:
 	@sed -n '1,2s/^# //p' Makefile
@@ -80,6 +80,10 @@ $(1)/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r $
 $(1)/bin/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "checkout.pth").write_text(str(pathlib.Path("src").resolve()))' \
 || { rm -rf $(1); echo "The environment $(1) could not be set up."; exit 1; }
 endef
+
+# dist/ as a release carries it (docs/releasing.md). PYTHONS names the interpreters to compile with.
+bundle: $(DEV)
+	@$(DEV) -m tools.bundle
 
 # Names, versions and hashes only: no address of a package index gets into a lock.
 lock: $(DEV)

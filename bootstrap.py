@@ -1,5 +1,6 @@
-"""Start the action: make a virtual environment of its own once, then become the program.
+"""Start the action: from dist/ where a release has it, else from a virtual environment that is made once.
 
+dist/ (tools/bundle.py) holds the program and all that it needs: nothing is installed, and no index is asked.
 Standard library only, and in words that an old Python understands up to the sentence that it is too old.
 The environment lies in the runner's tool cache under a name that holds the lock file's hash, so that a
 second use finds it ready; it is built aside and renamed, so that nobody ever finds half of one. What is found
@@ -7,25 +8,34 @@ is used only where nobody else can have written it and no file of its packages i
 imported all the same, it is made anew. The program reads its inputs from INPUTS and gets no arguments.
 """
 
-import ast
 import contextlib
-import csv
-import glob
 import hashlib
+import marshal
 import os
-import re
-import shutil
 import signal
 import stat
-import subprocess
 import sys
-import tempfile
 import time
+from importlib.machinery import ModuleSpec
 
 OLDEST = (3, 11)
 ROOT = os.path.dirname(os.path.abspath(__file__))
 LOCK = os.path.join(ROOT, "locks", "runtime.txt")
 SOURCE = os.path.join(ROOT, "src")
+DIST = os.path.join(ROOT, "dist")
+SUMS = "SHA256SUMS"
+COMPILED = ""  # the member of a pack that says whether it holds code
+IS_BUNDLED = os.path.exists(os.path.join(DIST, SUMS))
+if not IS_BUNDLED or sys.version_info < OLDEST:  # a release does without these, and starts sooner
+    import ast
+    import csv
+    import glob
+    import re
+    import shutil
+    import subprocess
+    import tempfile
+FLAGS = ["-I", "-X", "utf8"]
+ALONE = ["-I", "-S", "-X", "utf8"]
 INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_KEYRING_PROVIDER")
 WAYS_OUT = (
     "PIP_TRUSTED_HOST",
@@ -68,9 +78,13 @@ def main():
     try:
         for number in SIGNALS:
             signal.signal(number, _cancel)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        _let_signals_wait(False)
         if sys.version_info < OLDEST:
             _become([_newer_python(), "-I", os.path.abspath(__file__)])
+        if IS_BUNDLED:
+            return _run_bundle()
+        if sys.flags.no_site:
+            _become([sys.executable, *FLAGS, os.path.abspath(__file__), *sys.argv[1:]])
         _start(anew=ANEW in sys.argv[1:])
     except Stop as stop:
         _report(stop)
@@ -81,26 +95,100 @@ def main():
         return stop.exit_code
 
 
+def _run_bundle():
+    """Be the program of dist/, and return its exit code. Nobody else's modules come before its own."""
+    if not (sys.flags.isolated and sys.flags.no_site and sys.flags.utf8_mode):
+        _become([sys.executable, *ALONE, os.path.abspath(__file__)])
+    packed = _whole_bundle()
+    _let_signals_wait(True)
+    sys.meta_path.insert(0, _Packed(marshal.loads(packed)))  # noqa: S302  (checked just now)
+    del packed, sys.argv[1:]
+    from ecs_gpu_deploy.__main__ import main as program  # noqa: PLC0415
+
+    return program()
+
+
+class _Packed:
+    """Imports the modules of a pack: by name, whether it is a package, and its code or its source."""
+
+    def __init__(self, modules):
+        self._modules = modules
+
+    def find_spec(self, name, *_):
+        """Find a module where botocore's data lies beside it as in its own package."""
+        if name not in self._modules:
+            return None
+        is_package, _ = self._modules[name]
+        file = os.path.join(DIST, *name.split("."), *(["__init__"] if is_package else [])) + ".py"
+        spec = ModuleSpec(name, self, origin=file, is_package=is_package)
+        spec.has_location = True
+        return spec
+
+    def create_module(self, spec):
+        """Have Python make the module."""
+
+    def exec_module(self, module):
+        """Run the code of a module; what is imported once is not kept."""
+        name = module.__spec__.name
+        is_package, code = self._modules[name]
+        self._modules[name] = is_package, b""
+        if self._modules[COMPILED]:
+            exec(marshal.loads(code), vars(module))  # noqa: S102, S302
+        else:
+            exec(compile(code, module.__file__, "exec", dont_inherit=True), vars(module))  # noqa: S102
+
+
+def _whole_bundle():
+    """Return the pack for this Python; what a release has is there byte for byte, or nothing is started."""
+    minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    with open(os.path.join(DIST, SUMS), encoding="utf-8") as file:
+        sums = dict(reversed(line.rstrip("\n").split("  ", 1)) for line in file if "  " in line)
+    mine = f"{sys.implementation.name}-{minor}.pack"
+    if mine not in sums:
+        mine = "sources.pack"
+    packed = b""
+    for name in [name for name in sums if name.startswith("botocore/")] + [mine]:
+        try:
+            with open(os.path.join(DIST, name), "rb") as file:
+                packed = file.read()
+        except OSError as error:
+            raise Stop(_not_whole(f"dist/{name} cannot be read ({error.strerror})")) from None
+        if hashlib.sha256(packed).hexdigest() != sums.get(name):
+            raise Stop(_not_whole(f"dist/{name} is not the file that was released"))
+    return packed
+
+
+def _not_whole(why):
+    return (
+        f"This copy of the action is damaged: {why}. "
+        "Run the job again; on a self-hosted runner remove the folder _work/_actions first."
+    )
+
+
 def _start(anew):
     """Become the program; what was found and cannot be started is made anew, once."""
     python, is_new = _environment(anew)
-    options = ["-I", "-X", "utf8"]
     if not is_new:
-        again = [sys.executable, "-I", os.path.abspath(__file__), ANEW]
+        again = [sys.executable, *FLAGS, os.path.abspath(__file__), ANEW]
         try:
-            _become([python, *options, "-c", STARTING, *again])
+            _become([python, *FLAGS, "-c", STARTING, *again])
         except OSError:
             python, _ = _environment(anew=True)
-    _become([python, *options, "-m", "ecs_gpu_deploy"])
+    _become([python, *FLAGS, "-m", "ecs_gpu_deploy"])
 
 
 def _become(command):
     """Replace this process; a signal waits until the program heeds it (signals.py), which needs a second."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    _let_signals_wait(True)
     try:
         os.execv(command[0], command)  # noqa: S606  (no shell is the point)
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        _let_signals_wait(False)
+
+
+def _let_signals_wait(wait):
+    """Keep a signal until the program heeds it (signals.py), or let it through again."""
+    signal.pthread_sigmask(signal.SIG_BLOCK if wait else signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _cancel(*_):

@@ -21,6 +21,7 @@ from ecs_gpu_deploy.edges.machine.reporter import open_standard_streams
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
 from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS, Option
 from ecs_gpu_deploy.inputs.settings import Settings, settings_from, unknown_name
+from ecs_gpu_deploy.late import loading
 from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
 ROLLOUT_COMMANDS = {
@@ -171,7 +172,8 @@ def _rollout_command(
     inputs: Mapping[str, str],
     unknown: Sequence[str] = (),
 ) -> int:
-    from ecs_gpu_deploy.run import run_command  # noqa: PLC0415  (boto3 starts here)
+    with loading():
+        from ecs_gpu_deploy.run import run_command  # noqa: PLC0415  (boto3 starts here)
 
     def settings() -> Settings:
         if command not in ROLLOUT_COMMANDS:

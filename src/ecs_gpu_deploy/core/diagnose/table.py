@@ -8,11 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 from itertools import islice
 from typing import Any, Self
-
-import yaml
 
 from ecs_gpu_deploy.core.diagnose.needles import needles
 from ecs_gpu_deploy.core.text import lines_of
@@ -111,14 +108,29 @@ class Hit:
 @cache
 def causes() -> tuple[Cause, ...]:
     """Return all causes in the order of the file, the plain entry of a code before its cases."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    raw = files("ecs_gpu_deploy.core.diagnose").joinpath("diagnoses.yml").read_text(encoding="utf-8")
-    table: dict[str, dict[str, Any]] = yaml.load(raw, Loader=loader)  # noqa: S506 - a safe loader, ours
     return tuple(
         Cause.from_entry(code, {**entry, **case})
-        for code, entry in table.items()
+        for code, entry in _table().items()
         for case in ({}, *entry.get("cases", ()))
     )
+
+
+def _table() -> dict[str, dict[str, Any]]:
+    """Read the table; a release has it as a module (tools/bundle.py), which takes a hundredth of the time."""
+    table: dict[str, dict[str, Any]]
+    try:
+        from ecs_gpu_deploy.core.diagnose.diagnoses import TABLE  # type: ignore[import-not-found]  # noqa: PLC0415
+    except ImportError:
+        from importlib.resources import files  # noqa: PLC0415
+
+        import yaml  # noqa: PLC0415
+
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        raw = files("ecs_gpu_deploy.core.diagnose").joinpath("diagnoses.yml").read_text(encoding="utf-8")
+        table = yaml.load(raw, Loader=loader)  # noqa: S506 - a safe loader, ours
+    else:
+        table = TABLE
+    return table
 
 
 @cache

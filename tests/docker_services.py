@@ -28,6 +28,8 @@ NEEDED = {
     "skopeo": "skopeo",
     "busybox": "busybox-static",
 }
+BUILDX = "DOCKER_BUILDX"
+"""Names the plugin's binary; .ci/run takes it out of a package of Debian's."""
 USERNAME = "AWS"
 PASSWORD = "s3cret-registry-password-of-the-run"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -64,6 +66,19 @@ class Services:
             f"docker://{self.registry}/{image}",
             env=self.environment,
         )
+
+
+def buildx_home(folder: Path) -> Path:
+    """Make a home folder whose Docker has the plugin buildx; skip, in CI fail, where there is none."""
+    binary = os.environ.get(BUILDX, "")
+    if not binary or not Path(binary).is_file():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{BUILDX} names no plugin: .ci/run installs it")
+        pytest.skip(f"{BUILDX} names no plugin")
+    plugins = folder / ".docker" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-buildx").symlink_to(binary)
+    return folder
 
 
 def output(*command: str, env: dict[str, str] | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ecs_gpu_deploy.edges.aws.client import Aws
@@ -13,10 +14,11 @@ from ecs_gpu_deploy.facts import Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The edges. `record` takes facts for the result, and gives none back."""
+    """The edges. `record` takes facts for the result, and gives none back; `mask` hides a text in the log."""
 
     aws: Aws
     ecs: Ecs
     clock: Clock
     reporter: Reporter
     record: Record
+    mask: Callable[[str], None]

@@ -22,15 +22,22 @@ from typing import ClassVar, Self
 
 
 class DeployError(Exception):
-    """Carry one sentence, a hint and the exit code of the process."""
+    """Carry one sentence, a hint and the exit code of the process.
+
+    `diagnosis_code` and `evidence`, lines that prove it, make it a diagnosis of the result too.
+    """
 
     exit_code: ClassVar[int] = 1
     outcome: ClassVar[str] = "failed"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", diagnosis_code: str = "", evidence: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.diagnosis_code = diagnosis_code
+        self.evidence = evidence
 
     def with_message(self, message: str) -> Self:
         """Return the same error with another sentence."""
@@ -43,7 +50,7 @@ class DeployError(Exception):
 
 
 class InvalidInput(DeployError):
-    """The input is wrong, or it names something that does not exist. Nothing was changed."""
+    """The input is wrong, or it names something that does not exist."""
 
     exit_code = 2
     outcome = "invalid"
@@ -54,10 +61,6 @@ class Refused(DeployError):
 
     exit_code = 3
     outcome = "refused"
-
-    def __init__(self, message: str, *, hint: str = "", diagnosis_code: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.diagnosis_code = diagnosis_code
 
 
 class CredentialsExpired(Refused):

@@ -17,6 +17,7 @@ from ecs_gpu_deploy.core.show.cancelled import cancelled_reason
 from ecs_gpu_deploy.core.show.report import (
     Details,
     annotation,
+    annotation_proof,
     log_blocks,
     markdown_view,
     outputs,
@@ -34,7 +35,7 @@ from ecs_gpu_deploy.edges.machine.files import check_file_name, write_text
 from ecs_gpu_deploy.edges.machine.live import live_frame
 from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore_signals
-from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused, as_told
+from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
 from ecs_gpu_deploy.facts import Fact, Known, known_from
 from ecs_gpu_deploy.inputs.checks import (
     check_deploy,
@@ -122,7 +123,16 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         reporter = Reporter(clock, sys.stdout, groups=github, frame=frame, began=began)
         ecs = Ecs(aws, options.cluster or "default")
         try:
-            verdict = run(Context(aws=aws, ecs=ecs, clock=clock, reporter=reporter, record=facts.append))
+            verdict = run(
+                Context(
+                    aws=aws,
+                    ecs=ecs,
+                    clock=clock,
+                    reporter=reporter,
+                    record=facts.append,
+                    mask=github.mask,
+                )
+            )
         finally:
             ignore_signals()
         result = _result(options, known_from(facts), verdict)
@@ -214,16 +224,22 @@ def _result(options: RunOptions, known: Known, verdict: Verdict) -> Result:
 def _error_result(options: RunOptions, known: Known, error: DeployError) -> Result:
     reason = plain(error.message, limit=4000)
     result = _result(options, known, Verdict(outcome=Outcome(error.outcome), reason=reason))
-    code = error.diagnosis_code if isinstance(error, Refused) else ""
-    own = (Diagnosis(code=code, message=reason, hint=error.hint),) if code else ()
+    code, proof = error.diagnosis_code, error.evidence
+    own = (Diagnosis(code=code, message=reason, hint=error.hint, evidence=proof),) if code else ()
     finding = Finding(
         code=code or error.outcome, severity=Severity.ERROR, message=reason, hint=error.hint, is_reason=True
+    )
+    changed = () if known.ending else tuple(known.changed.values())
+    left = Finding(
+        code="changed-before",
+        severity=Severity.INFO,
+        message=f"What was changed before: {'; '.join(changed)}.",
     )
     return replace(
         result,
         exit_code=error.exit_code,
         diagnoses=(*own, *result.diagnoses),
-        findings=(finding, *result.findings),
+        findings=(finding, *result.findings, *((left,) if changed else ())),
     )
 
 
@@ -265,7 +281,7 @@ def _publish(result: Result, details: Details, github: GitHub, options: RunOptio
     emit(text_view(result, details).rstrip("\n"), sys.stderr if is_error else log)
     level, title, message = annotation(result)
     if level == "error":
-        github.annotate(level, message, title=title)
+        github.annotate(level, message, title=title, proof=annotation_proof(result))
     written("job summary", lambda: github.summarize(markdown_view(result, details)))
     if kept:
         emit(f"result: {path}", log)

@@ -11,10 +11,12 @@ from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
-from ecs_gpu_deploy.steps.build_image import compare_layers, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
+from ecs_gpu_deploy.steps.compare_layers import compare_layers
 from ecs_gpu_deploy.steps.deploy_several import deploy_several
 from ecs_gpu_deploy.steps.follow_rollout import Plan, record_of_again, roll_out, verdict_of
+from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
+from ecs_gpu_deploy.steps.move_tags import move_tags_after
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, under_way, wait_for_others
@@ -28,12 +30,14 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     service = context.ecs.fetch_service(request.services[0])
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
-    overrides = with_built_image(context, request, service)
-    rendering = render_revision(context, request, service, overrides)
+    image = with_built_image(context, request, [service])
+    rendering = render_revision(context, request, service, image.overrides)
     check_fit(rendering.definition, service)
     to_pull = compare_layers(context, rendering, platform=request.platform)
     if request.ongoing == "refuse" and (ours := under_way(context, service, rendering)):
-        return watch_under_way(context, request.rollout, service, ours)
+        verdict = watch_under_way(context, request.rollout, service, ours)
+        move_tags_after(context, image.built, verdict)
+        return verdict
     service = wait_for_others(context, service, request)
     _show_plan(rendering, service, context.reporter)
 
@@ -51,6 +55,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         record=None if registered.is_new else record_of_again(service, arn),
     )
     verdict = verdict_of(roll_out(context, plan))
+    move_tags_after(context, image.built, verdict)
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up_revisions(context, [plan], keep=request.keep_revisions)
     return verdict

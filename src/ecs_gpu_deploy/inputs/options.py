@@ -463,7 +463,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "extra-tags",
-        "Further tags of the image, one a line.",
+        "Further tags of the image, one a line; they move last, as latest does.",
         kind="lines",
         metavar="TAG",
         repeatable=True,
@@ -471,7 +471,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "push-latest",
-        "Move the tag latest to the image as well (batch tasks that run `latest`).",
+        "Move the tag latest to the image as well (batch tasks that run `latest`): last, after the scan, and "
+        "of deploy after the deployment succeeded.",
         kind="boolean",
         default="false",
         commands=BUILD,
@@ -503,7 +504,9 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "build-secrets",
         "Secrets for `RUN --mount=type=secret,id=NAME`, NAME=VALUE, one a line; NAME alone takes the "
-        "environment variable of that name. They reach Docker through the environment only.",
+        "environment variable of that name. A value of several lines is a key (`-----BEGIN` to `-----END`), "
+        'stands in quotes (`"NAME=VALUE"`) or between `NAME<<END` and `END`. They reach Docker through the '
+        "environment only.",
         kind="assignments",
         metavar="NAME",
         repeatable=True,
@@ -512,7 +515,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "build-secret-files",
-        "Files as build secrets, NAME=PATH, one a line.",
+        "Files as build secrets, NAME=PATH, one a line; what they hold is cut out of the log.",
         kind="pairs",
         metavar="NAME=PATH",
         repeatable=True,

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ecs_gpu_deploy.core.capacity.gpus import HINT, GpuRequest
 from ecs_gpu_deploy.core.definition.secret_text import hidden, looks_secret
@@ -127,6 +127,11 @@ def _lines(texts: tuple[str, ...]) -> list[str]:
 
 def _assignments(option: Option, texts: tuple[str, ...]) -> dict[str, str | None]:
     hint = f"Write one NAME=VALUE a line in {option.name}; NAME alone removes it."
+    if option.secret:
+        hint = (
+            f"Write one NAME=VALUE a line in {option.name}; NAME alone is the environment variable. A value "
+            'of several lines stands in quotes: "NAME=VALUE".'
+        )
     return dict(_named(option, texts, hint=hint))
 
 
@@ -146,14 +151,57 @@ def _named(option: Option, texts: tuple[str, ...], *, hint: str) -> Iterator[tup
         if _JSON.match(text):
             yield from _named_in_json(option, text, hint)
             continue
-        for line in _lines((text,)):
+        for line in _values(option, text, hint) if option.secret else _lines((text,)):
             name, equals, value = line.partition("=")
             yield _name(option, name, hint), value if equals else None
 
 
+_BEGINS: Final = re.compile(r"-----BEGIN (?P<what>[A-Z0-9 ]+)-----")
+_CLOSES: Final = re.compile(r'(?<!")(?:"")*"\s*\Z')
+"""A quote at the end of a line, which no other doubles."""
+_HEREDOC: Final = re.compile(r"(?P<name>[^\s=<]+)<<(?P<end>\S+)")
+
+
+def _values(option: Option, text: str, hint: str) -> Iterator[str]:
+    """Yield each NAME=VALUE of *text*, whose value may have several lines.
+
+    Such a value is a key (-----BEGIN … to -----END …), `NAME<<END` to END as in GitHub's own files, or in
+    quotes, as docker/build-push-action takes it: "NAME=VALUE", a quote in it doubled.
+    """
+    lines = iter(text.splitlines())
+    for raw in lines:
+        line = raw.strip()
+        if heredoc := _HEREDOC.fullmatch(line):
+            *value, last = ["", *_through(lines, re.compile(rf"\s*{re.escape(heredoc['end'])}\s*\Z"))]
+            if last.strip() != heredoc["end"]:
+                raise InvalidInput(f"{option.name} has no line that ends the value of a name.", hint=hint)
+            yield f"{heredoc['name']}=" + "\n".join(value[1:])
+        elif line.startswith('"') and "=" in line:
+            parts = [raw.lstrip()]
+            if not _CLOSES.search(parts[0][1:]):
+                parts += _through(lines, _CLOSES)
+            quoted = "\n".join(parts).rstrip()
+            if not _CLOSES.search(quoted[1:]):
+                raise InvalidInput(f"{option.name} has a quote that is not closed.", hint=hint)
+            yield quoted[1:-1].replace('""', '"')
+        elif (key := _BEGINS.search(line)) and "-----END" not in line:
+            closing = re.compile(f"-----END {key['what']}-----")
+            yield "\n".join([line, *(each.strip() for each in _through(lines, closing))])
+        elif line:
+            yield line
+
+
+def _through(lines: Iterator[str], last: re.Pattern[str]) -> Iterator[str]:
+    """Yield lines up to the first in which *last* is found, that one too."""
+    for line in lines:
+        yield line
+        if last.search(line):
+            return
+
+
 def _name(option: Option, text: str, hint: str) -> str:
     name = text.strip()
-    if not name or re.search(r"\s|^[{\[\"]", name):
+    if not name or re.search(r"\s|^[{\[\"]", name) or (option.secret and not re.fullmatch(r"[\w.-]+", name)):
         raise _not_assigned(option, text, hint)
     if looks_secret(name):
         raise InvalidInput(f"{option.name} has a secret where a name belongs.", hint=hint)

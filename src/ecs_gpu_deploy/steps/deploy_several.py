@@ -23,8 +23,8 @@ from ecs_gpu_deploy.facts import Ending, Fact, RollbackSent, Section, ServiceSee
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import WORST_FIRST, Finding, Outcome, ServiceEnd, Severity
-from ecs_gpu_deploy.steps.build_image import compare_layers, with_built_image
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
+from ecs_gpu_deploy.steps.compare_layers import compare_layers
 from ecs_gpu_deploy.steps.end_wait import roll_back_left
 from ecs_gpu_deploy.steps.follow_rollout import (
     Plan,
@@ -34,6 +34,8 @@ from ecs_gpu_deploy.steps.follow_rollout import (
     record_of_again,
     watch_to_end,
 )
+from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
+from ecs_gpu_deploy.steps.move_tags import move_tags_after
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, wait_for_others
@@ -98,8 +100,8 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
     first = services[0]
     context.record(ServiceSeen(name=first.name, previous=first.task_definition))
-    overrides = with_built_image(context, request, first)
-    rendering = render_revision(context, request, first, overrides)
+    image = with_built_image(context, request, services)
+    rendering = render_revision(context, request, first, image.overrides)
     for service in services:
         check_fit(rendering.definition, service)
     to_pull = compare_layers(context, rendering, platform=request.platform)
@@ -132,6 +134,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         if request.rollout.on_failure == "rollback-all":
             after = _rolled_back(context, parts, ends, together=request.parallel)
         verdict = _told(context, parts, ends, after)
+    move_tags_after(context, image.built, verdict)
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up_revisions(context, [part.plan for part in parts], keep=request.keep_revisions)
     return verdict

@@ -47,17 +47,10 @@ def render_revision(
     context: Context, request: DeployRequest, service: Service, overrides: Overrides
 ) -> Rendering:
     """Return what is to run, after every named thing was seen to exist. Changes nothing in AWS."""
-    ecs, source, pin = context.ecs, request.source, request.pin
-    running = ecs.fetch_task_definition(service.task_definition)
-    latest: RawTaskDefinition | None = None
-    if source.document is None and source.name:
-        latest = ecs.fetch_task_definition(source.name)
-    start = source.document if source.document is not None else _raw(latest or running)
-    start = ecs.checked_task_definition(start)
-    definition = ecs.checked_task_definition(rendered(start, overrides))
-    if wrong := impossible_reference(definition, allow_placeholders=request.allow_placeholders):
-        raise InvalidInput(wrong, hint="Correct the file of task-definition, or the input that names it.")
-    for finding in _oddities(start, overrides, definition, _raw(running)):
+    pin = request.pin
+    planned = plan_revision(context, request, service, overrides)
+    definition, running, latest = planned.definition, planned.running, planned.latest
+    for finding in _oddities(planned.start, overrides, definition, _raw(running)):
         context.record(finding)
     seen = _look_up_images(context, definition, overrides, pin=pin)
     if pin == "digest" and seen.pinned:
@@ -78,6 +71,33 @@ def render_revision(
         digests=seen.digests,
         running_images=images(before),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A revision as far as it is known without its images: raw, where it starts from, and what runs now."""
+
+    definition: Mapping[str, Any]
+    start: Mapping[str, Any]
+    running: RawTaskDefinition
+    latest: RawTaskDefinition | None
+
+
+def plan_revision(
+    context: Context, request: DeployRequest, service: Service, overrides: Overrides
+) -> Planned:
+    """Return what is to run; raise InvalidInput where its source or what is set in it cannot be."""
+    ecs, source = context.ecs, request.source
+    running = ecs.fetch_task_definition(service.task_definition)
+    latest: RawTaskDefinition | None = None
+    if source.document is None and source.name:
+        latest = ecs.fetch_task_definition(source.name)
+    start = source.document if source.document is not None else _raw(latest or running)
+    start = ecs.checked_task_definition(start)
+    definition = ecs.checked_task_definition(rendered(start, overrides))
+    if wrong := impossible_reference(definition, allow_placeholders=request.allow_placeholders):
+        raise InvalidInput(wrong, hint="Correct the file of task-definition, or the input that names it.")
+    return Planned(definition=definition, start=start, running=running, latest=latest)
 
 
 def _oddities(

@@ -67,6 +67,15 @@ def manifest_of(text: str) -> Manifest | None:
     return None
 
 
+def media_type_of(text: str) -> str:
+    """Return the media type that a manifest gives itself, "" where it gives none."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return ""
+    return str(document.get("mediaType") or "") if isinstance(document, dict) else ""
+
+
 def _child(entry: Mapping[str, Any]) -> tuple[str, str]:
     platform = entry.get("platform") or {}
     name = f"{platform.get('os', 'unknown')}/{platform.get('architecture', 'unknown')}"

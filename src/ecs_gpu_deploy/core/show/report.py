@@ -106,8 +106,11 @@ def text_view(result: Result, details: Details | None = None) -> str:
     details = details or Details()
     lines = [f"{result.outcome} — {log_line(result.reason)} (exit {result.exit_code})"]
     for diagnosis in result.diagnoses:
-        lines += _diagnosis_lines(diagnosis)
+        lines += _diagnosis_lines(diagnosis, reason=result.reason)
+    said = {diagnosis.code for diagnosis in result.diagnoses}
     for finding in result.findings:
+        if finding.is_reason and finding.code in said:
+            continue
         if not finding.is_reason:
             lines.append(f"{finding.severity}: {log_line(finding.message)}")
         lines += [f"  → {log_line(line)}" for line in finding.hint.splitlines()]
@@ -162,8 +165,9 @@ def _tail_lines(tail: LogTail) -> tuple[str, ...]:
     return tuple(indented(line, limit=2000) for line in tail.lines[-_TAIL_LINES:])
 
 
-def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
-    lines = [f"cause: {diagnosis.code} — {log_line(diagnosis.message)}"]
+def _diagnosis_lines(diagnosis: Diagnosis, *, reason: str) -> list[str]:
+    what = "" if diagnosis.message == reason else f" — {log_line(diagnosis.message)}"
+    lines = [f"cause: {diagnosis.code}{what}"]
     lines += [f"  | {log_line(line, limit=400)}" for line in diagnosis.evidence]
     lines.append(f"  → {log_line(diagnosis.hint)}")
     return lines
@@ -172,9 +176,20 @@ def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
 def annotation(result: Result) -> tuple[str, str, str]:
     """Return the one annotation of a run: level, title, message."""
     title = f"{_title(result)}: {result.service}" if result.service else _title(result)
-    cause = "".join(f" {d.code}: {d.message} {d.hint}" for d in result.diagnoses[:1])
     level = "notice" if result.outcome == Outcome.SUCCEEDED else "error"
-    return level, title, result.reason + cause
+    message = result.reason
+    for cause in result.diagnoses[:1]:
+        what = "" if cause.message == result.reason else f"{cause.message} "
+        message += f" {cause.code}: {what}{cause.hint}"
+    return level, title, message
+
+
+def annotation_proof(result: Result) -> tuple[str, ...]:
+    """Return the lines below the annotation: those that prove an error which is a diagnosis itself."""
+    for cause in result.diagnoses[:1]:
+        if cause.message == result.reason:
+            return tuple(indented(line, limit=300) for line in cause.evidence)
+    return ()
 
 
 def _title(result: Result) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ecs_gpu_deploy.core.image.image_tags import Mutability
-from ecs_gpu_deploy.core.image.layers import INDEX_TYPES, MANIFEST_TYPES, Manifest, manifest_of
+from ecs_gpu_deploy.core.image.layers import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    Manifest,
+    manifest_of,
+    media_type_of,
+)
 from ecs_gpu_deploy.core.image.lifecycle_policy import new_repository_policy
 from ecs_gpu_deploy.core.image.repository import Repository, is_ecr
 from ecs_gpu_deploy.core.image.stored_image import findings_in
@@ -16,18 +23,19 @@ from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Unsupported, need
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecr import named
 from ecs_gpu_deploy.errors import InvalidInput, Refused
-from ecs_gpu_deploy.model import text_in
+from ecs_gpu_deploy.model import epoch, text_in
 
 MOVABLE_TAG = "latest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What `docker login` needs; the password is good for twelve hours."""
+    """What `docker login` needs; the password is good until `expires_at` (epoch seconds): twelve hours."""
 
     endpoint: str
     username: str
     password: str = field(repr=False)
+    expires_at: float = math.inf
 
     @property
     def registry(self) -> str:
@@ -167,23 +175,28 @@ def fetch_manifests(
     return found
 
 
-def put_tags(aws: Aws, repository: Repository, digest: str, tags: Sequence[str]) -> None:
-    """Give an image that is there further tags, without pulling or pushing a layer."""
-    if not tags:
-        return
+def fetch_taggable(aws: Aws, repository: Repository, digest: str) -> str:
+    """Return the manifest with which `put_tag` gives an image further tags; raise Refused."""
     text = fetch_manifest_texts(aws, repository, [digest]).get(digest)
     if not text:
         raise Refused(
             f"The manifest of {repository.name}@{digest} could not be read, so it gets no further tag.",
             hint="Allow ecr:BatchGetImage on the repository.",
         )
-    for tag in tags:
-        with needed_to(f"tag the image {repository.name}@{digest} as {tag}"):
-            try:
-                _change(aws, repository, "put_image", imageManifest=text, imageTag=tag, imageDigest=digest)
-            except AwsError as error:
-                if error.code != "ImageAlreadyExistsException":
-                    raise
+    return text
+
+
+def put_tag(aws: Aws, repository: Repository, digest: str, tag: str, *, manifest: str) -> None:
+    """Give an image that is there a further tag, without pulling or pushing a layer."""
+    kind = media_type_of(manifest)
+    media_type = {"imageManifestMediaType": kind} if kind else {}
+    wanted = {"imageManifest": manifest, "imageTag": tag, "imageDigest": digest, **media_type}
+    with needed_to(f"tag the image {repository.name}@{digest} as {tag}"):
+        try:
+            _change(aws, repository, "put_image", **wanted)
+        except AwsError as error:
+            if error.code != "ImageAlreadyExistsException":
+                raise
 
 
 def restore_image(aws: Aws, repository: Repository, digest: str) -> None:
@@ -219,9 +232,10 @@ def fetch_login(aws: Aws, repository: Repository) -> Login:
         data = answer["authorizationData"][0]
         username, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
         endpoint = text_in(data, "proxyEndpoint")
+        expires_at = epoch(data.get("expiresAt")) or math.inf
     own = repository.uri.partition("/")[0]
     handed = endpoint.partition("://")[2]
     # The token is good for every registry that the caller may use; the endpoint is that of the caller's own.
     if is_ecr(handed) and is_ecr(own):
         endpoint = f"https://{own}"
-    return Login(endpoint=endpoint, username=username, password=password)
+    return Login(endpoint=endpoint, username=username, password=password, expires_at=expires_at)

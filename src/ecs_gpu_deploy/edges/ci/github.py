@@ -11,10 +11,10 @@ import secrets
 import stat
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from ecs_gpu_deploy.core.text import plain
+from ecs_gpu_deploy.core.text import harmless, indented, plain
 from ecs_gpu_deploy.edges.machine.files import append_whole
 from ecs_gpu_deploy.edges.machine.reporter import emit
 
@@ -51,11 +51,18 @@ class GitHub:
                 if len(line.strip()) >= SHORTEST_MASK:
                     emit(f"::add-mask::{_data(line)}", self._masks)
 
-    def annotate(self, level: str, message: str, *, title: str = "") -> None:
-        """Show one annotation (notice, warning or error) on the run; of a level, GitHub shows ten a step."""
+    def annotate(self, level: str, message: str, *, title: str = "", proof: Sequence[str] = ()) -> None:
+        """Show one annotation (notice, warning or error) on the run; of a level, GitHub shows ten a step.
+
+        The lines of *proof* stand below the message, indented.
+        """
         self._annotations[level] += 1
         if self.is_here and self._annotations[level] <= ANNOTATIONS_PER_LEVEL:
-            text = _data(plain(message, limit=ANNOTATION_LIMIT))
+            lines = [
+                plain(message, limit=ANNOTATION_LIMIT),
+                *(f"    {harmless(indented(line))}" for line in proof),
+            ]
+            text = _data("\n".join(lines)[:ANNOTATION_LIMIT])
             properties = f" title={_property(plain(title, limit=200))}" if title else ""
             emit(f"::{level}{properties}::{text}", self._stream)
 

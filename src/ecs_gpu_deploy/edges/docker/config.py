@@ -1,4 +1,4 @@
-"""A DOCKER_CONFIG of the run's own: the user's settings without their key store, gone at the end.
+"""A DOCKER_CONFIG of the run's own: the user's settings, and our login beside them; gone at the end.
 
 Gone also after SIGKILL: a shell waits on a pipe that closes with us; then it ends the Docker command that
 runs and removes the folder.
@@ -16,7 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-_KEPT: Final = ("auths", "credHelpers", "currentContext", "proxies", "HttpHeaders", "cliPluginsExtraDirs")
+_KEPT: Final = (
+    *("auths", "credsStore", "credHelpers", "currentContext", "proxies", "HttpHeaders"),
+    *("cliPluginsExtraDirs", "plugins", "aliases"),
+)
+_PODMAN: Final = "containers-auth.json"
 _JANITOR: Final = """trap "" TERM INT HUP
 group=
 while read -r line; do group=$line; done
@@ -66,12 +70,26 @@ class DockerConfig:
                 self._janitor.stdin.write(f"{group or ''}\n".encode())
                 self._janitor.stdin.flush()
 
-    def forget_helper(self, registry: str) -> None:
-        """Let no credential helper stand in the way of a login to *registry*."""
+    def keep_login_here(self, registry: str, *, with_podman: bool = False) -> None:
+        """Have a login to *registry* stay in this folder: no key store or helper of the user's gets it.
+
+        A helper without a name is the file itself (github.com/docker/cli, cli/config/configfile,
+        GetCredentialsStore); the others go on to serve their own registries. Podman has a file for logins,
+        and would run that helper.
+        """
         file = self.path / "config.json"
         settings = json.loads(file.read_text(encoding="utf-8"))
-        if settings.get("credHelpers", {}).pop(registry, None):
-            file.write_text(json.dumps(settings), encoding="utf-8")
+        helpers = settings.get("credHelpers")
+        helpers = dict(helpers) if isinstance(helpers, dict) else {}
+        helpers.pop(registry, None)
+        settings["credHelpers"] = helpers if with_podman else {**helpers, registry: ""}
+        file.write_text(json.dumps(settings), encoding="utf-8")
+
+    @property
+    def asks_aws(self) -> bool:
+        """Does one of the user's credential helpers ask AWS?"""
+        text = (self.path / "config.json").read_text(encoding="utf-8")
+        return "ecr-login" in text
 
     @property
     def variables(self) -> dict[str, str]:
@@ -79,6 +97,7 @@ class DockerConfig:
         return {
             "DOCKER_CONFIG": str(self.path),
             "BUILDX_CONFIG": self._environment.get("BUILDX_CONFIG", str(self._original / "buildx")),
+            "REGISTRY_AUTH_FILE": str(self.path / _PODMAN),
         }
 
     @property
@@ -87,10 +106,7 @@ class DockerConfig:
         return Path(own) if own else Path(self._environment.get("HOME") or Path.home()) / ".docker"
 
     def _take_over(self) -> None:
-        """Copy what builds may need: logins to other registries, proxies, plugins, contexts.
-
-        Not `credsStore`: with it `docker login` would leave ECR's password in the user's key store.
-        """
+        """Copy what builds may need: logins to other registries, proxies, plugins, contexts."""
         settings: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError):
             settings = json.loads((self._original / "config.json").read_text(encoding="utf-8"))
@@ -98,6 +114,25 @@ class DockerConfig:
         file = self.path / "config.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(kept), encoding="utf-8")
+        podman = self.path / _PODMAN
+        podman.touch(mode=0o600)
+        podman.write_text(
+            self._podman_logins() or json.dumps({"auths": kept.get("auths", {})}), encoding="utf-8"
+        )
         for folder in ("cli-plugins", "contexts"):
             if (self._original / folder).is_dir():
                 (self.path / folder).symlink_to((self._original / folder).resolve())
+
+    def _podman_logins(self) -> str:
+        """Return Podman's own file of logins (containers-auth.json(5)); "" where there is none."""
+        named = self._environment.get("REGISTRY_AUTH_FILE", "")
+        runtime = self._environment.get("XDG_RUNTIME_DIR", "")
+        home = Path(self._environment.get("HOME") or Path.home())
+        places = [Path(named)] if named else []
+        places += [Path(runtime) / "containers/auth.json"] if runtime else []
+        for place in (*places, home / ".config/containers/auth.json"):
+            with contextlib.suppress(OSError, ValueError):
+                text = place.read_text(encoding="utf-8")
+                json.loads(text)
+                return text
+        return ""

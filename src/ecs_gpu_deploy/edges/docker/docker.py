@@ -1,8 +1,9 @@
 """Docker: log in, build, push. Its output is shown line by line, its failures are told in one sentence.
 
-`docker buildx build --push` where buildx is there, BuildKit's plain `docker build` and `docker push` where
-not. No secret is ever an argument: passwords go through standard input, build secrets through the
-environment, both are cut out of the output.
+First the build, then the push: with buildx the second command finds every step in the builder's cache. So
+who failed is known from the command, and from the step that BuildKit names. No secret is ever an argument:
+passwords go through standard input, build secrets through the environment; both are cut out of the output,
+and so is what secret files hold.
 """
 
 from __future__ import annotations
@@ -10,40 +11,48 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
-import signal
-import subprocess
 import tempfile
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import tenacity
 
-from ecs_gpu_deploy.core.image.docker_output import (
-    BuildFailure,
+from ecs_gpu_deploy.core.image.build_failure import (
+    Blame,
+    Failure,
     build_failure,
-    is_network_fault,
-    push_refusal,
+    is_not_there,
+    login_failure,
+    push_failure,
 )
+from ecs_gpu_deploy.core.judge.pace import HEARTBEAT_SECONDS
 from ecs_gpu_deploy.edges.aws.ecr_repository import Login
 from ecs_gpu_deploy.edges.docker.config import DockerConfig
+from ecs_gpu_deploy.edges.docker.environment import docker_environment
+from ecs_gpu_deploy.edges.docker.output import PlainBuild, PlainText, PushProgress, RawJson, Reading
+from ecs_gpu_deploy.edges.docker.process import run_client
+from ecs_gpu_deploy.edges.docker.secrets import secret_texts
 from ecs_gpu_deploy.edges.machine.clock import Clock
-from ecs_gpu_deploy.errors import InvalidInput, Refused
+from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 
 PUSH_ATTEMPTS: Final = 4
-_TAIL: Final = 200
+RENEW_BEFORE_SECONDS: Final = 900.0
 _VARIABLE: Final = "ECS_GPU_DEPLOY_BUILD_SECRET_"
+_RAW_JSON_SINCE: Final = (0, 13)
+_DIGEST: Final = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What to build. `secrets` are id → value, `secret_files` id → path; `tags` are full references."""
+    """What to build. `secrets` are id → value, `secret_files` id → path; `tag` is a full reference."""
 
     context: str
-    tags: tuple[str, ...]
+    tag: str
     dockerfile: str = ""
     target: str = ""
     platforms: tuple[str, ...] = ("linux/amd64",)
@@ -58,7 +67,7 @@ class Build:
 
 
 class Docker:
-    """The Docker command line, with a configuration of the run's own."""
+    """The Docker command line, or Podman's under its name, with a configuration of the run's own."""
 
     def __init__(
         self,
@@ -66,63 +75,38 @@ class Docker:
         *,
         clock: Clock,
         show: Callable[[str], None],
+        mask: Callable[[str], None] = lambda _: None,
         environment: Mapping[str, str] = os.environ,
+        heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
+        """Say what goes on after *heartbeat* seconds of silence; *mask* hides a text from the whole log."""
         self._config = config
         self._clock = clock
         self._show = show
-        self._environment = {**environment, **config.variables}
-        self._hidden: list[str] = []
-        self._environment.pop("ACTIONS_ID_TOKEN_REQUEST_TOKEN", None)  # no build needs it
+        self._mask = mask
+        self._given = environment
+        self._heartbeat = heartbeat
+        self._hidden: set[str] = set()
+        self._good_until = 0.0
 
     def check(self) -> None:
         """Raise InvalidInput where Docker is missing or its daemon does not answer."""
-        if shutil.which("docker", path=self._environment.get("PATH")) is None:
+        if shutil.which("docker", path=self._given.get("PATH")) is None:
             raise InvalidInput(
                 "Docker is missing: there is no command `docker`.",
                 hint="Build on a runner that has Docker, or build elsewhere and give the image.",
             )
-        code, lines = self._run(["docker", "version", "--format", "{{.Server.Version}}"], quiet=True)
+        code, lines = self._asked("version", "--format", "{{.Server.Version}}")
         if code:
             raise InvalidInput(
                 f"Docker's daemon does not answer: {lines[-1] if lines else f'exit code {code}'}",
                 hint="Start it, check DOCKER_HOST, and that this user may use its socket.",
             )
 
-    def has_buildx(self) -> bool:
-        """Is the plugin buildx there?"""
-        return self._run(["docker", "buildx", "version"], quiet=True)[0] == 0
-
-    def free_bytes(self) -> tuple[int, str]:
-        """Return free bytes where Docker keeps its layers, and that folder; of a remote daemon, 0 and ""."""
-        code, lines = self._run(["docker", "info", "--format", "{{.DockerRootDir}}"], quiet=True)
-        folder = lines[-1].strip() if lines and not code else ""
-        if not folder or not Path(folder).is_dir():
-            return 0, ""
-        return shutil.disk_usage(folder).free, folder
-
-    def login(self, login: Login) -> None:
-        """Log in with the password on standard input; raise Refused."""
-        self._hidden.append(login.password)
-        self._config.forget_helper(login.registry)
-        command = ["docker", "login", "--username", login.username, "--password-stdin", login.registry]
-        code, lines = self._run(command, stdin=login.password, quiet=True)
-        if code:
-            raise Refused(
-                f"The registry {login.registry} refused the login: {lines[-1] if lines else ''}",
-                hint="ECR's password is good for twelve hours; check the account and the network.",
-            )
-
-    def build_and_push(self, build: Build) -> str:
-        """Build, push every tag, and return the digest that Docker says it pushed ("" where it doesn't).
-
-        Raise InvalidInput where the image does not build, Refused where it may not be pushed. A push that the
-        network broke is tried again with back-off; layers that arrived are not sent again.
-        """
-        for value in build.secrets.values():
-            self._hidden += [line for line in value.splitlines() if len(line) >= 4]
-        if self.has_buildx():
-            return self._with_buildx(build)
+    def check_build(self, build: Build) -> None:
+        """Raise InvalidInput where *build* needs buildx, which is not here."""
+        if self._buildx is not None:
+            return
         if len(build.platforms) > 1:
             raise InvalidInput(
                 f"platforms has {len(build.platforms)} platforms, and plain Docker builds one.",
@@ -133,142 +117,252 @@ class Docker:
                 "cache needs buildx, which is not here.",
                 hint="Set up buildx (docker/setup-buildx-action), or leave cache off.",
             )
-        self._plain_build(build)
-        return self._plain_push(build.tags)
 
-    def _with_buildx(self, build: Build) -> str:
+    def free_bytes(self) -> tuple[int, str]:
+        """Return free bytes where Docker keeps its layers, and that folder; of a remote daemon, 0 and ""."""
+        code, lines = self._asked("info", "--format", "{{.DockerRootDir}}")
+        folder = lines[-1].strip() if lines and not code else ""
+        if not folder or not Path(folder).is_dir():
+            return 0, ""
+        return shutil.disk_usage(folder).free, folder
+
+    def login(self, login: Login) -> None:
+        """Log in with the password on standard input, again where the registry is ill; raise Refused."""
+        self._hide(login.password)
+        self._config.keep_login_here(login.registry, with_podman=self._is_podman)
+        command = ["login", "--username", login.username, "--password-stdin", login.registry]
+
+        def attempt() -> Failure | None:
+            code, lines = self._asked(*command, stdin=login.password)
+            return login_failure(lines, registry=login.registry) if code else None
+
+        self._tried(attempt)
+        self._good_until = login.expires_at
+
+    def build(self, build: Build) -> None:
+        """Build, and push nothing.
+
+        Raise InvalidInput where the image does not build, at once; a base image whose registry is ill is
+        asked for again, and then Refused.
+        """
+        for text in secret_texts(build.secrets, build.secret_files):
+            self._hide(text)
+        command = ["build", "--progress", "plain"]
+        if self._buildx is not None:
+            command = ["buildx", "build", "--progress", self._progress, "--output", "type=cacheonly"]
+            command += _buildx_flags(build)
+        elif build.platforms != ("linux/amd64",):
+            command += ["--platform", build.platforms[0]]
+        self._tried(lambda: self._built([*command, *_common_flags(build), build.context], build))
+
+    def push(self, build: Build, *, renew: Callable[[], Login]) -> frozenset[str]:
+        """Push what was built, and return the digests of which one is the image's (none where nobody says).
+
+        Raise Refused where it may not be pushed. A push that broke is tried again with back-off; layers that
+        arrived are not sent again. A login that is nearly over, or is said to be, is renewed.
+        """
+        digests: frozenset[str] = frozenset()
+        renewed = False
+
+        def attempt() -> Failure | None:
+            nonlocal digests, renewed
+            if self._clock.now() > self._good_until - RENEW_BEFORE_SECONDS:
+                self.login(renew())
+            push = self._push_with_buildx if self._buildx is not None else self._plain_push
+            found = push(build)
+            if isinstance(found, frozenset):
+                digests = found
+                return None
+            if found.is_login and not renewed:
+                renewed = True
+                self.login(renew())
+                found = push(build)
+                if isinstance(found, frozenset):
+                    digests = found
+                    return None
+            return found
+
+        self._tried(attempt)
+        return digests
+
+    def image_config(self, reference: str) -> Mapping[str, Any] | None:
+        """Return the configuration of an image that was pushed; None where it cannot be read."""
+        asked = [["image", "inspect", "--format", "{{json .Config}}", reference]]
+        if self._buildx is not None:
+            asked.append(["buildx", "imagetools", "inspect", "--format", "{{json .Image.Config}}", reference])
+        for command in asked:
+            code, lines = self._asked(*command)
+            with contextlib.suppress(ValueError):
+                config = json.loads("\n".join(lines)) if not code else None
+                if isinstance(config, dict):
+                    return config
+        return None
+
+    @cached_property
+    def _buildx(self) -> tuple[int, int] | None:
+        """The plugin's version, (0, 0) where it does not say; None where it is not there.
+
+        Podman answers the same question with its own name, and its `buildx build` pushes nothing.
+        """
+        code, lines = self._asked("buildx", "version")
+        text = " ".join(lines)
+        if code or "buildx" not in text or self._is_podman:
+            return None
+        found = re.search(r"\bv?(\d+)\.(\d+)\.\d+", text)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
+
+    @cached_property
+    def _is_podman(self) -> bool:
+        _, lines = self._asked("--version")
+        return any("podman" in line.lower() for line in lines)
+
+    @property
+    def _progress(self) -> str:
+        return "rawjson" if (self._buildx or (0, 0)) >= _RAW_JSON_SINCE else "plain"
+
+    def _built(self, command: Sequence[str], build: Build) -> Failure | None:
+        reading = RawJson(self._redacted) if "rawjson" in command else PlainBuild(self._redacted)
+        more = {**_secret_variables(build), "DOCKER_BUILDKIT": "1"}
+        code = self._run(command, reading, more=more, caches=(*build.cache_from, *build.cache_to))
+        log = reading.ended(code) if isinstance(reading, PlainBuild) else reading.log()
+        if not code:
+            return None
+        file = Path(build.dockerfile or Path(build.context) / "Dockerfile")
+        text = ""
+        with contextlib.suppress(OSError, ValueError):
+            text = file.read_text(encoding="utf-8")
+        return build_failure(
+            log,
+            code=code,
+            dockerfile=text,
+            name=file.name,
+            folder=build.context,
+            pushes="--push" in command,
+        )
+
+    def _push_with_buildx(self, build: Build) -> frozenset[str] | Failure:
         with tempfile.TemporaryDirectory(prefix="buildx-") as folder:
             metadata = Path(folder) / "metadata.json"
-            command = ["docker", "buildx", "build", "--push", "--metadata-file", str(metadata)]
-            command += _common_flags(build)
-            command += ["--platform", ",".join(build.platforms)]
-            command += [f"--provenance={'true' if build.provenance else 'false'}"]
-            command += [part for ref in build.cache_from for part in ("--cache-from", ref)]
+            command = ["buildx", "build", "--progress", self._progress, "--push"]
+            command += ["--metadata-file", str(metadata), *_buildx_flags(build)]
             command += [part for ref in build.cache_to for part in ("--cache-to", ref)]
-            self._pushed([*command, build.context], build, what="build and push the image")
-            with contextlib.suppress(OSError, ValueError):
-                return str(json.loads(metadata.read_text(encoding="utf-8")).get("containerimage.digest", ""))
-        return ""
+            failure = self._built([*command, *_common_flags(build), build.context], build)
+            if failure is not None:
+                return failure
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                told = json.loads(metadata.read_text(encoding="utf-8")).get("containerimage.digest")
+                return frozenset({told} if isinstance(told, str) else ())
+        return frozenset()
 
-    def _plain_build(self, build: Build) -> None:
-        command = ["docker", "build", *_common_flags(build)]
-        command += ["--platform", build.platforms[0]] if build.platforms != ("linux/amd64",) else []
-        environment = {**_secret_variables(build), "DOCKER_BUILDKIT": "1"}
-        code, lines = self._run([*command, build.context], more=environment)
-        if code:
-            raise _build_error(lines, code)
+    def _plain_push(self, build: Build) -> frozenset[str] | Failure:
+        if self._is_podman:
+            return self._push_with_podman(build)
+        reading = PushProgress(self._redacted)
+        if self._run(["push", build.tag], reading, is_terminal=True):
+            return push_failure(tuple(reading.lines), what=build.tag)
+        told = [found[1] for line in reading.lines if (found := _DIGEST.search(line))]
+        return frozenset(told[-1:]) or self._kept_digests(build.tag)
 
-    def _plain_push(self, tags: Sequence[str]) -> str:
-        for tag in tags:
-            self._pushed(["docker", "push", tag], None, what=f"push {tag}")
-        code, lines = self._run(
-            ["docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', tags[0]], quiet=True
-        )
-        name = tags[0].rpartition(":")[0]
+    def _push_with_podman(self, build: Build) -> frozenset[str] | Failure:
+        """Push with Podman, which writes the digest to a file; its RepoDigests may be of other pushes."""
+        reading = PlainText(self._redacted)
+        with tempfile.TemporaryDirectory(prefix="podman-") as folder:
+            file = Path(folder) / "digest"
+            if self._run(["push", "--digestfile", str(file), build.tag], reading):
+                return push_failure(tuple(reading.lines), what=build.tag)
+            with contextlib.suppress(OSError):
+                if told := file.read_text(encoding="utf-8").strip():
+                    return frozenset({told})
+        return self._kept_digests(build.tag)
+
+    def _kept_digests(self, tag: str) -> frozenset[str]:
+        """Return every digest under which the client knows the image in this repository."""
+        code, lines = self._asked("image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', tag)
+        name = tag.rpartition(":")[0]
         found = (line.partition("@")[2] for line in lines if not code and line.startswith(f"{name}@"))
-        return next(found, "")
+        return frozenset(digest for digest in found if digest)
 
-    def _pushed(self, command: Sequence[str], build: Build | None, *, what: str) -> None:
-        """Run a command that pushes, again where the network failed it."""
-        environment = _secret_variables(build) if build else {}
-
-        def attempt() -> tuple[int, list[str]]:
-            return self._run(command, more=environment)
+    def _tried(self, attempt: Callable[[], Failure | None]) -> None:
+        """Make the attempt, again with back-off where it may pass; raise what it ended with."""
 
         def again(state: tenacity.RetryCallState) -> None:
             wait = state.next_action.sleep if state.next_action else 0.0
-            self._show(f"the network failed; trying again in {wait:.0f} s")
+            failure = state.outcome.result() if state.outcome else None
+            what = f"{failure.message} " if failure else ""
+            self._show(f"{what}Trying again in {wait:.0f} s.")
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda ended: ended[0] != 0 and is_network_fault(ended[1])),
+            retry=tenacity.retry_if_result(lambda failure: failure is not None and failure.may_pass),
             wait=tenacity.wait_random_exponential(multiplier=2, max=30),
             stop=tenacity.stop_after_attempt(PUSH_ATTEMPTS),
             sleep=self._clock.sleep,
             before_sleep=again,
-            retry_error_callback=lambda state: state.outcome.result() if state.outcome else (1, []),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
-        code, lines = retrying(attempt)
-        if not code:
-            return
-        if refusal := push_refusal(lines):
-            raise Refused(refusal.message, hint=refusal.hint)
-        if build is not None and not is_network_fault(lines):
-            raise _build_error(lines, code)
-        if is_network_fault(lines):
-            raise Refused(
-                f"The network failed {PUSH_ATTEMPTS} attempts to {what}: {lines[-1]}",
-                hint="Run the job again: layers that arrived are not sent again.",
-            )
-        if failure := build_failure(lines):
-            raise InvalidInput(failure.message, hint=failure.hint)
-        raise Refused(f"Docker could not {what}: {lines[-1] if lines else f'exit code {code}'}")
+        failure = retrying(attempt)
+        if failure is not None:
+            raise _error_of(failure)
+
+    def _asked(self, *arguments: str, stdin: str | None = None) -> tuple[int, list[str]]:
+        """Run the client without showing its output; return exit code and last lines."""
+        reading = PlainText(self._redacted)
+        code = self._run(arguments, reading, stdin=stdin, quiet=True)
+        return code, list(reading.lines)
 
     def _run(
         self,
-        command: Sequence[str],
+        arguments: Sequence[str],
+        reading: Reading,
         *,
         stdin: str | None = None,
         more: Mapping[str, str] = {},
+        caches: tuple[str, ...] = (),
         quiet: bool = False,
-    ) -> tuple[int, list[str]]:
-        """Run *command*, show its output unless *quiet*, and return exit code and last lines.
+        is_terminal: bool = False,
+    ) -> int:
+        environment = docker_environment(self._given, needs_aws=self._config.asks_aws, caches=caches)
+        return run_client(
+            ["docker", *arguments],
+            environment={**environment, **self._config.variables, **more},
+            reading=reading,
+            show=(lambda _: None) if quiet else self._show,
+            note_group=self._config.note_group,
+            heartbeat=self._heartbeat,
+            stdin=stdin,
+            is_terminal=is_terminal,
+        )
 
-        It gets a process group of its own; where we are interrupted, it ends with us.
-        """
-        tail: deque[str] = deque(maxlen=_TAIL)
-        try:
-            process = subprocess.Popen(  # noqa: S603  (a list, no shell)
-                list(command),
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**self._environment, **more},
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise InvalidInput(f"{command[0]} cannot be started: {error.strerror}.") from error
-        self._config.note_group(process.pid)
-        with process:
-            try:
-                if process.stdin is not None:
-                    with contextlib.suppress(BrokenPipeError):
-                        process.stdin.write(stdin or "")
-                        process.stdin.close()
-                for raw in process.stdout or ():
-                    line = self._redacted(raw.rstrip("\r\n"))
-                    if line.strip():
-                        tail.append(line)
-                        if not quiet:
-                            self._show(line)
-                return process.wait(), list(tail)
-            except BaseException:
-                _end(process)
-                raise
-            finally:
-                self._config.note_group(None)
+    def _hide(self, text: str) -> None:
+        self._hidden.add(text)
+        self._mask(text)
 
     def _redacted(self, line: str) -> str:
-        for secret in self._hidden:
+        for secret in sorted(self._hidden, key=len, reverse=True):
             line = line.replace(secret, "***")
         return line
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a process and what it started: politely, and after two seconds for good."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=2)
-            return
+def _error_of(failure: Failure) -> DeployError:
+    """Return the error: what a user can correct is bad input, what others refused or broke is not."""
+    code = str(failure.blame)
+    message = failure.message
+    if failure.may_pass:
+        message = f"{message.rstrip('.')} ({PUSH_ATTEMPTS} attempts)."
+    is_input = failure.blame in {Blame.BUILD, Blame.RUNNER}
+    if failure.blame is Blame.BASE:
+        is_input = is_not_there(failure) and not failure.may_pass
+    kind = InvalidInput if is_input else Refused
+    return kind(message, hint=failure.hint, diagnosis_code=code, evidence=failure.evidence)
+
+
+def _buildx_flags(build: Build) -> list[str]:
+    flags = ["--platform", ",".join(build.platforms)]
+    flags += [f"--provenance={'true' if build.provenance else 'false'}"]
+    return flags + [part for ref in build.cache_from for part in ("--cache-from", ref)]
 
 
 def _common_flags(build: Build) -> list[str]:
-    flags = ["--progress", "plain"]
-    flags += [part for tag in build.tags for part in ("--tag", tag)]
+    flags = ["--tag", build.tag]
     flags += ["--file", build.dockerfile] if build.dockerfile else []
     flags += ["--target", build.target] if build.target else []
     flags += ["--network", build.network] if build.network else []
@@ -285,8 +379,3 @@ def _common_flags(build: Build) -> list[str]:
 
 def _secret_variables(build: Build) -> dict[str, str]:
     return {f"{_VARIABLE}{number}": value for number, value in enumerate(build.secrets.values())}
-
-
-def _build_error(lines: Sequence[str], code: int) -> InvalidInput:
-    failure = build_failure(lines) or BuildFailure(message=f"The image does not build (exit code {code}).")
-    return InvalidInput(failure.message, hint=failure.hint)

@@ -206,6 +206,8 @@ class Application:
                     self._log(request, caller, 200, None)
                     text = sandbox.registry.authorization(now=sandbox.clock.now())
                     return self._respond(start_response, 200, text, content_type=JSON_TYPE)
+                if request.operation == "PutImage":
+                    sandbox.registry.put_tag(request.parameters)
                 sandbox.neighbours.show_registry(sandbox.registry)
             if request.action == "elasticloadbalancing:DescribeTargetHealth":
                 described = sandbox.target_health(str(request.parameters.get("TargetGroupArn", "")))

@@ -1,0 +1,34 @@
+"""What of build secrets a Dockerfile might print: their lines, and the values in them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+SHORTEST: Final = 4
+SHORTEST_IN_FILE: Final = 8
+_MOST_BYTES: Final = 1_000_000
+_BEFORE_VALUE: Final = re.compile(r"[=:]|\bpassword\b", re.IGNORECASE)
+_IN_ADDRESS: Final = re.compile(r"://[^\s:/@]*:(?P<password>[^\s/@]+)@")
+
+
+def secret_texts(secrets: Mapping[str, str], files: Mapping[str, str]) -> Iterator[str]:
+    """Yield the texts to hide: of *secrets* (id → value) and *files* (id → path).
+
+    Of a file (pip.conf, .npmrc, .netrc, JSON) also the values alone; its short lines are words, and stay.
+    """
+    for value in secrets.values():
+        yield from (line.strip() for line in value.splitlines() if len(line.strip()) >= SHORTEST)
+    for path in files.values():
+        with contextlib.suppress(OSError), Path(path).open("rb") as file:
+            for raw in file.read(_MOST_BYTES).decode("utf-8", "replace").splitlines():
+                line = raw.strip()
+                if re.fullmatch(r"\[[\w .:-]*\]|[#;].*", line):  # a section, a comment
+                    continue
+                found = [line]
+                found += [line[one.end() :].strip("\"' ,;:=") for one in _BEFORE_VALUE.finditer(line)]
+                found += [one["password"] for one in _IN_ADDRESS.finditer(line)]
+                yield from (text for text in dict.fromkeys(found) if len(text) >= SHORTEST_IN_FILE)

@@ -1,0 +1,90 @@
+"""The image of a deploy: everything is checked that can be without it, then it is built and pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.definition.overrides import Overrides
+from ecs_gpu_deploy.core.definition.task_definition import container_named, images
+from ecs_gpu_deploy.core.image.build_failure import Blame
+from ecs_gpu_deploy.core.image.image_reference import ImageReference
+from ecs_gpu_deploy.core.image.repository import is_ecr
+from ecs_gpu_deploy.edges.aws.prerequisites import fetch_prerequisites, secrets_of
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs.requests import DeployRequest
+from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.steps.build_image import BuiltImage, build_image
+from ecs_gpu_deploy.steps.look_at_lifecycle import lifecycle_findings
+from ecs_gpu_deploy.steps.render_revision import plan_revision
+from ecs_gpu_deploy.steps.start_deployment import check_fit, wait_for_others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithImage:
+    """What is to be set in the revision, and the image that was built for it, if any."""
+
+    overrides: Overrides
+    built: BuiltImage | None = None
+
+
+def with_built_image(context: Context, request: DeployRequest, services: Sequence[Service]) -> WithImage:
+    """Return the overrides with the image that is built for them; as they are where nothing is to build.
+
+    The first of *services* says where it is pushed by default. Nothing is built for a deployment that cannot
+    be: its revision, the services, their ongoing deployments and the roles are checked before.
+    """
+    overrides, options, first = request.overrides, request.build, services[0]
+    if options is None:
+        return WithImage(overrides=overrides)
+    running = context.ecs.fetch_task_definition(first.task_definition)
+    given = images(running.body)
+    reference = ImageReference.from_text(given[container_named(running.body, overrides.container)])
+    if not options.repository and not is_ecr(reference.registry):
+        raise InvalidInput(
+            f"The service runs {reference}, which is not in ECR, so where to push is not known.",
+            hint="Set the input repository.",
+        )
+    commands: list[bool] = []
+
+    def check(image: ImageReference) -> None:
+        planned = replace(overrides, images={"": str(image)})
+        commands.append(_check(context, request, services, planned))
+
+    built = build_image(context, options, default_repository=reference.name, running=reference, check=check)
+    for finding in lifecycle_findings(context, built.repository, first, overrides.container):
+        context.record(finding)
+    if built.config is not None and not any(commands) and starts_nothing(built):
+        raise InvalidInput(
+            f"The image {built.reference} has neither ENTRYPOINT nor CMD, and its container no command: none "
+            "of its tasks could start. The service was not changed.",
+            hint="Set ENTRYPOINT or CMD in the Dockerfile, or command in the task definition.",
+            diagnosis_code=Blame.BUILD,
+        )
+    return WithImage(overrides=replace(overrides, images={"": str(built.reference)}), built=built)
+
+
+def starts_nothing(built: BuiltImage) -> bool:
+    """Say whether an image that was built here says nothing to run."""
+    return built.config is not None and not (built.config.get("Entrypoint") or built.config.get("Cmd"))
+
+
+def _check(
+    context: Context, request: DeployRequest, services: Sequence[Service], overrides: Overrides
+) -> bool:
+    """Raise InvalidInput or Refused for what no image can mend; say whether the container has a command."""
+    definition = plan_revision(context, request, services[0], overrides).definition
+    for name, service in zip(request.services, services, strict=True):
+        check_fit(definition, service)
+        if request.ongoing == "refuse":
+            wait_for_others(replace(context, ecs=context.ecs.of(name)), service, request)
+    seen = fetch_prerequisites(context.aws, definition, known=tuple(secrets_of(definition)))
+    if seen.gone:
+        raise InvalidInput(
+            f"The task definition names what does not exist: {', '.join(seen.gone)}.",
+            hint="Create it, or name another one; nothing was built.",
+        )
+    name = container_named(definition, overrides.container)
+    container = next(one for one in definition["containerDefinitions"] if one["name"] == name)
+    return bool(container.get("command") or container.get("entryPoint"))

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def docker(tmp_path_factory):
     require_docker()
     folder = tmp_path_factory.mktemp("image")
     output(
-        *("debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates"),
+        *("debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates,procps"),
         *(SUITE, str(folder / "base")),
         env={**os.environ, "PATH": PATH},
     )
@@ -97,3 +98,85 @@ def test_it_deploys(docker):
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert "succeeded" in ran.stdout
         assert json.dumps(sandbox.calls("UpdateService")[0]["parameters"])
+
+
+GOOD = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ki-rag-api:good"
+
+
+@pytest.fixture
+def waiting(docker):
+    """Start a deploy in a container, of which it is the first process; give the container and its result."""
+    with sandbox_thread(speed=20.0) as sandbox:
+        command = ["docker", "run", "--detach", "--network", "host", "--env", "JENKINS_COOKIE=x"]
+        for name, value in sandbox.environment.items():
+            command += ["--env", f"{name}={value}"]
+        flags = [
+            "--cluster",
+            "ki-cluster",
+            "--service",
+            "ki-rag-api",
+            "--image",
+            GOOD,
+            "--on-cancel",
+            "rollback",
+        ]
+        container = output(
+            *command, IMAGE, "deploy", *flags, "--result-file", "/tmp/result.json", env=docker
+        ).strip()
+
+        def until(operation):
+            for _ in range(600):
+                if sandbox.calls(operation):
+                    return
+                time.sleep(0.05)
+            pytest.fail(output("docker", "logs", container, env=docker))
+
+        def ended():
+            code = int(output("docker", "wait", container, env=docker))
+            text = output("docker", "logs", container, env=docker)
+            output("docker", "rm", container, env=docker)
+            return code, text, sandbox.calls("StopServiceDeployment")
+
+        yield container, until, ended
+
+
+def test_docker_stop_reaches_the_program(docker, waiting):
+    container, until, ended = waiting
+    until("DescribeServiceDeployments")
+    output("docker", "stop", "-t", "10", container, env=docker)
+    code, text, stops = ended()
+    assert code == 10, text
+    assert len(stops) == 1
+
+
+def test_one_second_is_enough_to_tell_aws(docker, waiting):
+    container, until, ended = waiting
+    until("DescribeServiceDeployments")
+    output("docker", "stop", "-t", "1", container, env=docker)
+    code, text, stops = ended()
+    assert code in {10, 137}, text
+    assert len(stops) == 1
+
+
+def test_a_signal_while_python_starts_is_not_lost(docker, waiting):
+    container, _, ended = waiting
+    for _ in range(400):  # until Python runs our file: boto3 takes a second more
+        if "/bin/ecs-gpu-deploy" in output("docker", "top", container, "-o", "pid,args", env=docker):
+            break
+    output("docker", "kill", "--signal", "TERM", container, env=docker)
+    code, text, _ = ended()
+    assert code == 10, text
+
+
+def test_an_abort_of_jenkins_reaches_the_program(docker, waiting):
+    """The plugin docker-workflow looks for its processes with ps, and ends them with kill."""
+    container, until, ended = waiting
+    until("DescribeServiceDeployments")
+    listed = output("docker", "exec", container, "ps", "-A", "-o", "pid,command", "e", env=docker)
+    mine = [
+        line.split()[0] for line in listed.splitlines() if "JENKINS_COOKIE=x" in line and " ps " not in line
+    ]
+    output("docker", "exec", container, "kill", mine[0], env=docker)
+    code, text, stops = ended()
+    assert code == 10, text
+    assert len(stops) == 1

@@ -81,7 +81,7 @@ $(1)/bin/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("
 || { rm -rf $(1); echo "The environment $(1) could not be set up."; exit 1; }
 endef
 
-# dist/ as a release carries it (docs/releasing.md). PYTHONS names the interpreters to compile with.
+# dist/ as a release carries it (tools/bundle.py). PYTHONS names the interpreters to compile with.
 bundle: $(DEV)
 	@$(DEV) -m tools.bundle
 

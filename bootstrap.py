@@ -53,10 +53,14 @@ again, sys.argv[1:] = sys.argv[1:], []
 try:
     {IMPORTING}
 except Exception:
+    if os.name == "nt":
+        import subprocess
+        sys.exit(subprocess.call(again))
     os.execv(again[0], again)
 runpy.run_module("ecs_gpu_deploy", run_name="__main__", alter_sys=True)"""
 ANEW = "--anew"
 PATIENCE = 300.0
+IS_WINDOWS = os.name == "nt"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FAILED, REFUSED_INPUT, CANCELLED = 1, 2, 10
 SETUP_PYTHON = """Put these lines before the step:
@@ -179,6 +183,8 @@ def _start(anew):
 
 def _become(command):
     """Replace this process; a signal waits until the program heeds it (signals.py), which needs a second."""
+    if IS_WINDOWS:
+        sys.exit(_stood_in_for(command))
     _let_signals_wait(True)
     try:
         os.execv(command[0], command)  # noqa: S606  (no shell is the point)
@@ -186,8 +192,23 @@ def _become(command):
         _let_signals_wait(False)
 
 
+def _stood_in_for(command):
+    """Run a command in our place and return its exit code: execv on Windows loses it (cpython#101191).
+
+    Where the console does not send its events to both, a signal is passed on.
+    """
+    import subprocess  # noqa: PLC0415
+
+    process = subprocess.Popen(command)  # noqa: S603  (ours)
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: IS_WINDOWS or process.send_signal(number))
+    return process.wait()
+
+
 def _let_signals_wait(wait):
-    """Keep a signal until the program heeds it (signals.py), or let it through again."""
+    """Keep a signal until the program heeds it (signals.py), or let it through again; Windows cannot."""
+    if IS_WINDOWS:
+        return
     signal.pthread_sigmask(signal.SIG_BLOCK if wait else signal.SIG_UNBLOCK, SIGNALS)
 
 
@@ -207,7 +228,8 @@ def _newer_python():
     minors = range(20, OLDEST[1] - 1, -1)
     cache = os.environ.get("RUNNER_TOOL_CACHE") or os.environ.get("AGENT_TOOLSDIRECTORY") or ""
     for minor in minors:
-        kept = glob.glob(os.path.join(glob.escape(cache), "Python", f"3.{minor}.*", "*", "bin", "python3"))
+        where = ["python.exe"] if IS_WINDOWS else ["bin", "python3"]
+        kept = glob.glob(os.path.join(glob.escape(cache), "Python", f"3.{minor}.*", "*", *where))
         named = shutil.which(f"python3.{minor}")
         for python in ([] if not cache else sorted(kept)) + ([named] if named else []):
             # A shim may carry the name of a version that is not there.
@@ -291,7 +313,10 @@ def _alone(home):
     The lock goes when its last holder ends, however that ends, so that what lies half made is nobody's then.
     A pip that outlives its killed job still holds it.
     """
-    import fcntl  # noqa: PLC0415  (Windows, which is told in a sentence, lacks it)
+    if IS_WINDOWS:
+        yield None
+        return
+    import fcntl  # noqa: PLC0415  (Windows lacks it)
 
     folder = os.open(home, os.O_RDONLY)
     until = time.monotonic() + PATIENCE
@@ -344,6 +369,8 @@ def _home():
 def _is_another_s(folder):
     """Tell whether somebody else could put programs there that this job would run."""
     status = os.stat(folder)
+    if IS_WINDOWS:  # what a user may do stands elsewhere there
+        return False
     return status.st_uid != os.getuid() or bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
@@ -351,9 +378,8 @@ def _is_whole(place):
     """Tell whether an environment of ours is there, with each file of every package that the lock names."""
     if not os.access(_python_in(place), os.X_OK) or _is_another_s(place):
         return False
-    records = glob.glob(
-        os.path.join(glob.escape(place), "lib", "python*", "site-packages", "*.dist-info", "RECORD")
-    )
+    library = ["Lib"] if IS_WINDOWS else ["lib", "python*"]
+    records = glob.glob(os.path.join(glob.escape(place), *library, "site-packages", "*.dist-info", "RECORD"))
     names = {_plain(os.path.basename(os.path.dirname(path)).rsplit("-", 2)[0]) for path in records}
     return names.issuperset(_locked()) and all(map(_has_its_files, records))
 
@@ -392,7 +418,7 @@ def _plain(name):
 
 
 def _python_in(place):
-    return os.path.join(place, "bin", "python")
+    return os.path.join(place, *(["Scripts", "python.exe"] if IS_WINDOWS else ["bin", "python"]))
 
 
 def _install(place, lock):
@@ -465,7 +491,7 @@ def _run(command, failure, lock=None, settings=()):
     except BaseException:
         # pip --python is two processes, and the second would go on installing.
         with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill() if IS_WINDOWS else os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
     if process.returncode != 0:

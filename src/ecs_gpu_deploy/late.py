@@ -8,6 +8,7 @@ Outside of it nothing is changed, and tests that import a module by itself see t
 from __future__ import annotations
 
 import dataclasses
+import gc
 import inspect
 import re
 import sys
@@ -25,10 +26,14 @@ _compile, _dataclass = re.compile, dataclasses.dataclass
 @contextmanager
 def loading() -> Iterator[None]:
     """Let modules that are imported in the block make their patterns and data classes late."""
+    collects = gc.isenabled()
+    gc.disable()  # what modules make as they load is not garbage
     re.compile, dataclasses.dataclass = _late_pattern, _late_dataclass
     try:
         yield
     finally:
+        if collects:
+            gc.enable()
         re.compile, dataclasses.dataclass = _compile, _dataclass
 
 
@@ -65,6 +70,7 @@ def _late_class(cls: type) -> type:
     body = {name: value for name, value in vars(cls).items() if name not in {"__dict__", "__weakref__"}}
     maker = _Maker({name: body.pop(name) for name in names if name in body})
     inherited = {name for base in cls.__mro__[1:] for name in getattr(base, "__slots__", ())}
+    body["__doc__"] = cls.__doc__ or cls.__name__  # without one dataclass would work out a signature
     body["__slots__"] = tuple(name for name in names if name not in inherited)
     body["__init__"] = maker.init()
     body["__dataclass_fields__"] = maker

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -132,6 +133,52 @@ def test_what_was_cut_off_or_altered_is_said_and_not_run(
     assert result.code == 1
     assert result.outputs["reason"].startswith("This copy of the action is damaged: ")
     assert result.stderr == f"error: {result.outputs['reason']}\n"
+
+
+def test_a_runner_without_python_is_told_what_to_add(built: Path, workspace: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("bash", "node"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    result = run(built, workspace, {**released(tmp_path, workspace), "PATH": str(tools)}, cluster="c")
+    assert (result.code, result.outputs["outcome"], result.outputs["exit-code"]) == (2, "invalid", "2")
+    assert "actions/setup-python" in result.outputs["reason"]
+    assert result.stdout == f"::error title=ecs-gpu-deploy::{result.outputs['reason']}\n"
+
+
+def test_an_old_python_beside_a_new_one_hands_over(action: Path, workspace: Path, tmp_path: Path) -> None:
+    text = (action / "bootstrap.py").read_text(encoding="utf-8")
+    old = text.replace("sys.version_info < OLDEST", "'new' not in sys.executable")
+    (action / "bootstrap.py").write_text(old.replace("_version_of(python) >= OLDEST", "'new' in python"))
+    environment = released(tmp_path, workspace)
+    newer = Path(environment["RUNNER_TOOL_CACHE"], "Python", "3.20.0", "new", "bin", "python3")
+    newer.parent.mkdir(parents=True)
+    newer.symlink_to(os.path.realpath(sys.executable))
+    result = run(action, workspace, environment, cluster="c", clustr="x")
+    assert (result.code, result.outputs["outcome"]) == (2, "invalid"), result.stderr
+    assert "'clustr'" in result.outputs["reason"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(None, 7), (signal.SIGTERM, 9), (signal.SIGINT, 9)])
+def test_where_a_process_cannot_be_replaced_its_code_and_signals_pass(
+    number: signal.Signals | None, code: int, tmp_path: Path
+) -> None:
+    child = (
+        "import signal, sys\n"
+        "for number in (signal.SIGTERM, signal.SIGINT):\n"
+        "    signal.signal(number, lambda *_: sys.exit(9))\n"
+        "print('ready', flush=True)\n"
+        f"{'signal.pause()' if number else 'sys.exit(7)'}"
+    )
+    stand_in = f"import runpy, sys; run = runpy.run_path({str(ROOT / 'bootstrap.py')!r})['_stood_in_for']"
+    command = [sys.executable, "-I", "-c", f"{stand_in}; sys.exit(run([sys.executable, '-c', {child!r}]))"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    if number:
+        process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == code
 
 
 def test_two_runs_give_the_same_bytes(built: Path, tmp_path: Path) -> None:

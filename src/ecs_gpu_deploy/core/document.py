@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
@@ -15,6 +16,8 @@ from ecs_gpu_deploy.errors import InvalidInput
 
 _DEEPEST: Final = 60
 _LONGEST: Final = 2_000_000
+_BRACKETS: Final = re.compile(r"""[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\Z)|'[^'\n]*'""", re.DOTALL)
+"""A bracket, or a text in quotes, whose brackets do not count."""
 _PROGRAMS: Final = (
     ".js",
     ".cjs",
@@ -46,12 +49,29 @@ def document(text: str, *, name: str) -> JsonValue:
     text = text.removeprefix("\ufeff")
     if not text.strip():
         raise InvalidInput(f"{name!r} is empty.", hint="JSON or YAML is meant.")
+    if text.lstrip()[0] in "[{" and _nesting(text) > _DEEPEST + 1:
+        raise _too_deep(name)
     try:
         value = _parsed(text, json_only=lower.endswith(".json"), name=name)
         _check(value, name=name, depth=0)
     except RecursionError:
         raise _too_deep(name) from None
     return value
+
+
+def _nesting(text: str) -> int:
+    """Return how many brackets are open at once in JSON, or in YAML written like it.
+
+    json.loads gives up at a depth of its own: 1,000 or 10,000 levels or none, by the version of Python.
+    """
+    deepest = level = 0
+    for match in _BRACKETS.finditer(text):
+        if match[0] in "[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif match[0] in "]}":
+            level -= 1
+    return deepest
 
 
 def _parsed(text: str, *, json_only: bool, name: str) -> JsonValue:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +18,20 @@ from pathlib import Path
 from typing import Any
 
 _SERVER = """
-import json, os, random, sys, traceback
-from ecs_gpu_deploy import cli
+import importlib, json, os, pkgutil, random, sys, traceback
+import boto3
 import ecs_gpu_deploy.run
+from ecs_gpu_deploy import cli, commands
+
+for module in pkgutil.iter_modules(commands.__path__, "ecs_gpu_deploy.commands."):
+    importlib.import_module(module.name)
+boto3.session.Session("a", "b", region_name="eu-central-1").client("ecs")
 
 for line in sys.stdin:
     asked = json.loads(line)
     if "wait" in asked:
-        print(os.waitstatus_to_exitcode(os.waitpid(asked["wait"], 0)[1]), flush=True)
+        _, status, usage = os.wait4(asked["wait"], 0)
+        print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, flush=True)
         continue
     pid = os.fork()
     if pid:
@@ -38,12 +49,23 @@ for line in sys.stdin:
         random.seed()
         sys.argv = ["ecs-gpu-deploy", *asked["arguments"]]
         code = cli.main(asked["arguments"])
+    except SystemExit as end:
+        code = end.code or 0
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(code)
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a process ended: its exit code (minus the signal's number), what it printed, its CPU seconds."""
+
+    code: int
+    shown: str
+    cpu: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +76,36 @@ class Forked:
     log: Path
     server: ForkingServer
 
-    def wait(self) -> int:
-        """Return the exit code, minus the signal's number where one ended it."""
-        return int(self.server.ask({"wait": self.pid}))
+    def send_signal(self, number: int) -> None:
+        """Send a signal; the process is there until `wait`."""
+        os.kill(self.pid, number)
+
+    def wait_until_said(self, text: str, timeout: float = 60.0) -> None:
+        """Return once it has printed *text*; TimeoutError where it does not."""
+        until = time.monotonic() + timeout
+        while text not in (said := self.log.read_text(encoding="utf-8") if self.log.exists() else ""):
+            if time.monotonic() > until:
+                raise TimeoutError(f"it did not say {text!r} but:\n{said}")
+            time.sleep(0.02)
+
+    def wait(self, timeout: float = 120.0) -> Ended:
+        """Return how it ended; after *timeout* seconds it is killed, and TimeoutError raised."""
+        late: list[bool] = []
+
+        def end() -> None:
+            late.append(True)
+            self.send_signal(signal.SIGKILL)
+
+        watch = threading.Timer(timeout, end)
+        watch.start()
+        try:
+            code, cpu = self.server.ask({"wait": self.pid}).split()
+        finally:
+            watch.cancel()
+        shown = self.log.read_text(encoding="utf-8", errors="replace")
+        if late:
+            raise TimeoutError(f"killed after {timeout:.0f} s; it had printed:\n{shown}")
+        return Ended(code=int(code), shown=shown, cpu=float(cpu))
 
 
 class ForkingServer:
@@ -104,6 +153,30 @@ def forking_server() -> Iterator[ForkingServer]:
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def started(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Forked]:
+    """Give a process of the program in *folder*, forked from this thread's own server."""
+    with tempfile.TemporaryDirectory() as logs:
+        yield _server().start(arguments, folder, environment, log=Path(logs) / "log")
+
+
+def run_forked(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
+    """Run the program in *folder* to its end."""
+    with started(arguments, folder, environment) as process:
+        return process.wait()
+
+
+_of_thread = threading.local()
+
+
+def _server() -> ForkingServer:
+    if not hasattr(_of_thread, "server"):
+        _of_thread.server = ForkingServer()
+        atexit.register(_of_thread.server.close)
+    server: ForkingServer = _of_thread.server
+    return server
 
 
 def cpu_count() -> int:

@@ -266,7 +266,7 @@ def run(
     forked = bench.server.start(arguments, bench.folder, environment, log=bench.folder / "log")
     pids.append(forked.pid)
     began.set()
-    code = forked.wait()
+    code = forked.wait().code
     ended = time.monotonic()
     return Run(
         exit_code=code,

@@ -1,15 +1,14 @@
-"""The program as a user starts it: a process with its own environment, and the result that it writes."""
+"""The program as a process with its own environment, and the result that it writes."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forked_program import run_forked
 from sandbox_process import RunningSandbox, clean_environment
 
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ki-rag-api"
@@ -89,19 +88,11 @@ def _run(
     result_file = folder / "result.json"
     result_file.unlink(missing_ok=True)
     before = len(sandbox.calls())
-    ran = subprocess.run(
-        [sys.executable, "-m", "ecs_gpu_deploy", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = run_forked([str(argument) for argument in arguments], folder, environment)
     result = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
     return Run(
-        exit_code=ran.returncode,
-        shown=ran.stdout + ran.stderr,
+        exit_code=ended.code,
+        shown=ended.shown,
         result=result,
         operations=tuple(call["operation"] for call in sandbox.calls()[before:]),
     )

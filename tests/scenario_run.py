@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any
 import yaml
 
 from ecs_gpu_deploy.sandbox.world.world import World
+from forked_program import started
 from sandbox_process import RunningSandbox, clean_environment, sandbox_thread
 from worlds import default_world
 
@@ -130,25 +129,14 @@ def _program(
     flags: list[str], environment: Mapping[str, str], cancel: Mapping[str, Any] | None
 ) -> tuple[int, str]:
     """Run deploy to its end; where it is to be cancelled, send the signals once it has said so much."""
-    command = [sys.executable, "-m", "ecs_gpu_deploy", "deploy", *flags]
-    with subprocess.Popen(
-        command,
-        env=dict(environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-    ) as process:
-        assert process.stdout is not None
-        seen = ""
+    with started(["deploy", *flags], Path.cwd(), environment) as process:
         if cancel:
-            while cancel["after"] not in seen and (line := process.stdout.readline()):
-                seen += line
-            # The program now hangs in a call that the scenario slows down: nothing else can come first.
+            # The program then hangs in a call that the scenario slows down: nothing else can come first.
+            process.wait_until_said(cancel["after"])
             for name in cancel["signals"]:
                 process.send_signal(signal.Signals[f"SIG{name}"])
-        rest, _ = process.communicate(timeout=(cancel or {}).get("within", 120))
-    return process.returncode, seen + rest
+        ended = process.wait((cancel or {}).get("within", 120))
+    return ended.code, ended.shown
 
 
 def _after_aws(sandbox: RunningSandbox, result: Mapping[str, Any]) -> float | None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +15,11 @@ from typing import Any
 from scripted_aws import ScriptedAws
 from scripted_names import CLUSTER, OURS, REGION, REGISTRY, SERVICE, hexed
 
+from forked_program import started
+
 LIMIT = 240
 """Seconds after which a program that hangs is killed."""
-NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
-"""With it each process compiles the program anew, which takes a fifth of a world's time."""
+NOT_KEPT = ("AWS_", "GITHUB_", "CI_", "RUNNER_", "ECS_GPU_DEPLOY")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,48 +67,26 @@ def settings_of(aws: ScriptedAws) -> dict[str, str]:
 
 def run(aws: ScriptedAws, world: Mapping[str, Any], folder: Path) -> Ended:
     """Run the program in *folder* against the world."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "GITHUB_", "CI_", "RUNNER_", "ECS_GPU_DEPLOY"))
-        and name != NO_BYTECODE
-    }
-    environment = kept | {
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(NOT_KEPT)},
         **settings_of(aws),
         "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
         **world.get("environment", {}),
     }
-    began, used = time.perf_counter(), _children()
-    with subprocess.Popen(
-        [sys.executable, "-m", "ecs_gpu_deploy", *arguments(world)],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    began = time.perf_counter()
+    with started(arguments(world), folder, environment) as process:
         if "cancel" in world:
             second, name = (
                 world["cancel"] if isinstance(world["cancel"], list) else (world["cancel"], "SIGINT")
             )
             aws.cancel_at, aws.on_cancel = second, lambda: process.send_signal(signal.Signals[name])
-        try:
-            shown = process.communicate(timeout=LIMIT)[0]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+        ended = process.wait(LIMIT)
     file, summary = folder / "result.json", folder / "summary.md"
     return Ended(
-        code=process.returncode,
-        shown=shown,
+        code=ended.code,
+        shown=ended.shown,
         result=json.loads(file.read_text(encoding="utf-8")) if file.exists() else {},
         summary=summary.read_text(encoding="utf-8") if summary.exists() else "",
-        cpu=_children() - used,
+        cpu=ended.cpu,
         wall=time.perf_counter() - began,
     )
-
-
-def _children() -> float:
-    """Return the CPU seconds of all processes of ours that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

@@ -21,6 +21,9 @@ import yaml
 from ecs_gpu_deploy.sandbox.http.server import SandboxServer
 from ecs_gpu_deploy.sandbox.world.world import World
 
+# moto would make 1,285 images of machines for each sandbox, and keep them; no test asks for one.
+os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+
 START = 1_795_420_800.0
 """2026-11-23T08:00:00Z, where the clocks of these sandboxes begin."""
 

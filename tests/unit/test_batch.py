@@ -462,6 +462,7 @@ def test_the_phases_are_those_of_the_tasks(tasks, until, expected):
         pytest.param(BatchLook(at=1000.0, started=RUNNING), 1000.0, 1003.0, 5.0, id="nothing is to be tried"),
         pytest.param(BatchLook(at=4590.0, started=RUNNING), 4599.0, 0.0, 1.0, id="the timeout"),
         pytest.param(BatchLook(at=4590.0, started=RUNNING), 4599.9, 0.0, 0.2, id="and not without a pause"),
+        pytest.param(BatchLook(at=4590.0, started=RUNNING), 4700.0, 0.0, 5.0, id="the timeout has passed"),
         pytest.param(
             BatchLook(at=1000.0, seen=(), unknown=[RUNNING[0].arn]),
             1148.0,

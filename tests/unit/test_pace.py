@@ -160,8 +160,12 @@ def test_the_look_is_not_later_than_our_own_decision(soon):
     assert seconds(**soon) == pytest.approx(3.0)
 
 
-def test_a_moment_that_has_passed_is_looked_at_at_once_and_not_without_a_pause():
-    assert seconds(at=9000.0) == pytest.approx(0.2)
+def test_before_the_moment_of_a_decision_there_is_a_pause():
+    assert seconds(at=4599.9) == pytest.approx(0.2)
+
+
+def test_a_moment_that_has_passed_without_an_answer_of_aws_makes_no_look_come_sooner():
+    assert seconds(at=9000.0, given=True) == pytest.approx(5.0)
 
 
 JUST = LookTimes(changed_at=1000.0, service_at=1000.0, tasks_at=1000.0, instances_at=1000.0)

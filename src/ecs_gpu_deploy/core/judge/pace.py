@@ -130,7 +130,8 @@ def seconds_to_next_look(
 
     *interval* is how often AWS is asked while a verdict may come; *given* says that somebody chose it, and
     then it is never stretched. *quiet* is how long nothing has changed. The look is never later than a moment
-    at which we decide ourselves: the timeout, the limit on placement, a deadline that somebody set.
+    at which we decide ourselves: the timeout, the limit on placement, a deadline that somebody set. One that
+    has passed without a decision, since AWS did not answer, makes no look come sooner.
     """
     seconds = interval
     stretched = interval * STRETCH
@@ -146,7 +147,8 @@ def seconds_to_next_look(
         ends.append(history.placement_from + placement_limit(watched, history))
     if (limit := facts.given.get(history.phase)) is not None:
         ends.append(max(history.phase_since, history.progress_at) + limit)
-    return max(SHORTEST_SECONDS, min(seconds, *(end - snapshot.at for end in ends)))
+    due = (end - snapshot.at for end in ends if end > snapshot.at)
+    return max(SHORTEST_SECONDS, min((seconds, *due)))
 
 
 def seconds_to_look_again(interval: float, *, now: float, until: float) -> float:
@@ -167,7 +169,7 @@ def seconds_to_next_batch_look(
     if missing(watched, history):
         ends.append(next_try)
     due = (end - now for end in ends if end > now)
-    return max(SHORTEST_SECONDS, min(interval, *due))
+    return max(SHORTEST_SECONDS, min((interval, *due)))
 
 
 def _left(

@@ -1,4 +1,4 @@
-# make demo · make test · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock · make bundle
+# make demo · make test · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock · make bundle · make release-rehearsal
 # make program-test · make example-test · make infra-test: the three parts of make test
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
@@ -84,6 +84,15 @@ endef
 # dist/ as a release carries it (tools/bundle.py). PYTHONS names the interpreters to compile with.
 bundle: $(DEV)
 	@$(DEV) -m tools.bundle
+
+# What release.yml does, in temporary clones. The wheel is built first: its backend comes from the index, which
+# is out of reach from then on (a network namespace with loopback only; without the right to one, no proxy answers).
+.PHONY: release-rehearsal
+release-rehearsal: $(DEV)
+	@rm -rf build/rehearsal && $(DEV) -m pip wheel --quiet --no-deps --wheel-dir build/rehearsal .
+	@cut="env HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 NO_PROXY=127.0.0.1"; \
+	if unshare --net ip link set lo up 2>/dev/null; then cut="unshare --net"; fi; \
+	PYTHONPATH=.:tests:tests/contract $$cut bash -c 'ip link set lo up 2>/dev/null; exec $(DEV) tests/rehearse_release.py build/rehearsal'
 
 # Names, versions and hashes only: no address of a package index gets into a lock.
 lock: $(DEV)

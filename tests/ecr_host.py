@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
     world = default_world()
     world["registry"] = {"endpoint": f"https://{HOST}", "username": USERNAME, "password": PASSWORD}
     world["images"].append({"image": "ki-rag-api:*", "load_seconds": 30, "in_registry": False})
-    busybox_context(folder / "context")
+    busybox_context(folder / "context", dockerfile='COPY app.py /app.py\nENTRYPOINT ["/bin/sh"]\n')
     with (
         daemon(folder / "docker", environment={"SSL_CERT_FILE": str(certificate)}) as environment,
         registry(folder / "registry", port=443, tls=(certificate, key)),

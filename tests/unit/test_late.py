@@ -50,6 +50,21 @@ class Checked:
 class Plain(Base):
     pass
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Empty:
+    pass
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    count: int = field(default=0, init=False)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
 @dataclass(slots=True)
 class Mutable:
     count: int = 0
@@ -116,6 +131,24 @@ def test_instances_are_replaced_copied_and_told_as_a_dict(module: Any) -> None:
     assert dataclasses.replace(more, size=9).size == 9
     assert dataclasses.asdict(more) == {"name": "a", "size": 4, "tags": ["x"], "hidden": 1}
     assert copy.copy(more) == copy.deepcopy(more) == pickle.loads(pickle.dumps(more)) == more
+
+
+def test_first_uses_in_any_order_see_one_class(module: Any) -> None:
+    assert module.Base(name="a") == module.Base(name="a")
+    assert hash(module.More(name="a", tags=())) == hash(module.More(name="a", tags=()))
+    assert [module.Base(name="a"), module.Base(name="b")].index(module.Base(name="b")) == 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del module.Checked(value=1).value
+    assert module.Plain(name="p") == module.Plain(name="p")
+    assert module.Base(name="p") != module.Plain(name="p")
+
+
+def test_classes_that_are_not_plain_are_what_dataclass_makes_of_them(module: Any) -> None:
+    assert repr(module.Told(name="a")) == "<a>"
+    assert module.Counted().count == 0
+    with pytest.raises(TypeError):
+        module.Counted(count=1)
+    assert module.Empty() == module.Empty()
 
 
 def test_what_may_change_stays_as_it_is(module: Any) -> None:

@@ -236,6 +236,30 @@ def test_since_when_nothing_found_a_place(
 
 
 @pytest.mark.parametrize(
+    ("at", "told_at", "stage", "since"),
+    [
+        pytest.param(1059, 900, "", None, id="within the first minute a task may still come"),
+        pytest.param(1060, 900, "", 1000, id="AWS does not repeat what it has told"),
+        pytest.param(1060, 900, "SCALE_UP", 1000, id="in the stage that starts tasks too"),
+        pytest.param(1060, 900, "PRE_SCALE_UP", None, id="a hook holds the start back"),
+        pytest.param(1060, -21_000, "", None, id="after six hours it would be repeated"),
+    ],
+)
+def test_a_refusal_told_before_the_rollout_is_its_own_while_no_task_is_started(
+    at: float, told_at: float, stage: str, since: float | None
+) -> None:
+    watched = replace(WATCHED, known_events=frozenset({unplaced(told_at).id}))
+    deployment = rollout("IN_PROGRESS", lifecycle_stage=stage)
+    history = history_at_start(watched)
+    for moment in (1001, at):
+        snapshot = replace(waiting(moment, refused_at=told_at), deployment=deployment)
+        history = observed(watched, history, snapshot)
+    assert history.unplaced_since == since
+    placed = replace(waiting(at + 5, task(1, "PENDING"), refused_at=told_at), deployment=deployment)
+    assert observed(watched, history, placed).unplaced_since is None
+
+
+@pytest.mark.parametrize(
     ("created", "refused_at", "since"),
     [
         pytest.param(1600.0, 1615.0, 1015, id="by AWS's clock, which is 600 s ahead"),

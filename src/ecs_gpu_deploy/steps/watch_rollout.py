@@ -329,7 +329,7 @@ _ROUTINE = (
     "deployment completed",
 )
 _LATE = {
-    PhaseName.PLACEMENT: "The line above says what it lacks; placement-timeout ends the wait.",
+    PhaseName.PLACEMENT: "Where AWS says what it lacks, placement-timeout ends the wait, else timeout does.",
     PhaseName.PULL: "A large image on a cold instance, or a slow way to the registry: keep the layers on the "
     "instance's disk, or pull through a VPC endpoint.",
     PhaseName.START: "Creating the container hangs: look at the NVIDIA runtime, volumes and secrets.",

@@ -34,6 +34,11 @@ from ecs_gpu_deploy.model import (
 _KEPT_EVENTS = 400
 _KEPT_TASKS = 256
 
+SILENT_SECONDS = 60.0
+"""After so long without any task of ours a refusal that AWS told before we began is held to be ours too."""
+LEFT_OUT_SECONDS = 6 * 3600.0
+"""For so long AWS leaves out a message that it has told (docs/aws-facts.md#service-events)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
@@ -323,6 +328,8 @@ def _with_capacity(
     if since is None and (provisioning or refusals):
         began = (*refusals, *(task.created_at for task in provisioning if task.created_at))
         since = by_our_clock(history, min(began, default=None), snapshot.at)
+    if since is None and _is_refused_as_before(watched, history, ours, snapshot):
+        since = watched.started_at
     joined = snapshot.instances is not None and bool(snapshot.instances - history.instances)
     first = not history.instances
     leaves = any(snapshot.at - at < watched.drain_seconds for at in history.leaving_since.values())
@@ -344,6 +351,33 @@ def _with_capacity(
         placed=max(placed, history.placed),
         instances=history.instances if snapshot.instances is None else snapshot.instances,
     )
+
+
+def _is_refused_as_before(
+    watched: Watched, history: History, ours: Deployment | None, snapshot: Snapshot
+) -> bool:
+    """Say whether nothing of ours was even started after a refusal that AWS told of before we began.
+
+    AWS leaves a message out that it has told within 6 h, until its cause is gone
+    (docs/aws-facts.md#service-events).
+    """
+    if ours is None or snapshot.service is None or history.live or history.stopped:
+        return False
+    if ours.running_count or ours.pending_count or not ours.desired_count:
+        return False
+    if snapshot.at - watched.started_at < SILENT_SECONDS or _is_held_back(snapshot.deployment):
+        return False
+    return any(
+        is_unplaced_event(event)
+        and event.id in watched.known_events
+        and event.created_at > watched.started_at - LEFT_OUT_SECONDS
+        for event in snapshot.service.events
+    )
+
+
+def _is_held_back(deployment: ServiceDeployment | None) -> bool:
+    """Say whether AWS starts no task yet: a hook before SCALE_UP may hold it."""
+    return deployment is not None and deployment.lifecycle_stage not in {"", "SCALE_UP"}
 
 
 def by_our_clock(history: History, moment: float | None, at: float) -> float:

@@ -363,7 +363,8 @@ SITUATIONS: tuple[Situation, ...] = (
         dockerfile="COPY app.py /app.py\n",
         exit_code=2,
         code="image-build",
-        says=("neither ENTRYPOINT nor CMD", "What was changed before: the image"),
+        says=("neither ENTRYPOINT nor CMD",),
+        never=("was pushed", "may have been pushed"),
     ),
     Situation(
         told="push: an image that starts nothing",

@@ -14,7 +14,7 @@ from ecs_gpu_deploy.steps.move_tags import move_tags
 def run(context: Context, request: PushRequest) -> Verdict:
     """Push, and return the verdict; a refusal or a build that fails is raised."""
     built = build_image(context, request.build)
-    if starts_nothing(built):
+    if built.config is not None and starts_nothing(built.config):
         context.record(
             Finding(
                 code="image-without-command",

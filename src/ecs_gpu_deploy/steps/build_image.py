@@ -60,12 +60,13 @@ def build_image(
     default_repository: str = "",
     running: ImageReference | None = None,
     check: Callable[[ImageReference], None] = lambda _: None,
+    check_built: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> BuiltImage:
     """Return the image of this commit, in ECR with its own tag; build and push it only where it must be.
 
     *default_repository* is taken where none is given; *running* is the image that the service runs, from
     which the size of the new one is guessed. *check* is asked before anything is built, with what the image
-    will be called. Further tags move later (`move_tags`). Raise InvalidInput and Refused.
+    will be called; *check_built* before it is pushed, with its configuration. Further tags move later (`move_tags`). Raise InvalidInput and Refused.
     """
     source = source_of(options.folder)
     tag = options.image_tag or source.revision
@@ -96,7 +97,14 @@ def build_image(
             _check_tags(context, repository, [*([tag] if image else []), *tags[1:]])
         asked = repository or Repository.of_input(wanted, region=context.aws.region)
         check(ImageReference.from_text(f"{asked.uri or asked.name}:{tag}"))
-        work = _Work(context=context, options=options, source=source, tag=tag, wanted=wanted)
+        work = _Work(
+            context=context,
+            options=options,
+            source=source,
+            tag=tag,
+            wanted=wanted,
+            check_built=check_built,
+        )
         repository, image, config = _pushed(work, repository, running=running)
     context.record(ImageSeen(image=f"{repository.uri}:{tag}", digest=image.digest))
     look_at_scan(context, options, repository, image)
@@ -160,6 +168,7 @@ class _Work:
     source: Source
     tag: str
     wanted: str
+    check_built: Callable[[Mapping[str, Any]], None]
 
 
 def _pushed(
@@ -179,13 +188,16 @@ def _pushed(
         docker.login(login)
         with reporter.folded(f"building {asked.name}:{tag}"):
             docker.build(build)
+        built = docker.built_config(build)
+        if built is not None:
+            work.check_built(built)
         kept = repository or _created(context, work.wanted)
         context.record(Changed(subject="image", what=f"the image {kept.name}:{tag} may have been pushed"))
         with reporter.folded(f"pushing {asked.name}:{tag}"):
             digests = docker.push(build, renew=lambda: fetch_login(context.aws, kept))
         context.record(Changed(subject="image", what=f"the image {kept.name}:{tag} was pushed"))
         image = _confirmed(context, kept, tag, digests)
-        config_of_image = docker.image_config(build.tag)
+        config_of_image = built or docker.image_config(build.tag)
     took = context.clock.now() - began
     reporter.say(f"pushed {kept.name}:{tag} ({size_text(image.size)}) in {took:.0f} s: {image.digest}")
     return kept, image, config_of_image

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.overrides import Overrides
@@ -52,22 +53,33 @@ def with_built_image(context: Context, request: DeployRequest, services: Sequenc
         planned = replace(overrides, images={"": str(image)})
         commands.append(_check(context, request, services, planned))
 
-    built = build_image(context, options, default_repository=reference.name, running=reference, check=check)
+    def check_built(config: Mapping[str, Any]) -> None:
+        if not any(commands) and starts_nothing(config):
+            raise InvalidInput(
+                "The image has neither ENTRYPOINT nor CMD, and its container no command: none of its tasks could "
+                "start. The service was not changed.",
+                hint="Set ENTRYPOINT or CMD in the Dockerfile, or command in the task definition.",
+                diagnosis_code=Blame.BUILD,
+            )
+
+    built = build_image(
+        context,
+        options,
+        default_repository=reference.name,
+        running=reference,
+        check=check,
+        check_built=check_built,
+    )
     for finding in lifecycle_findings(context, built.repository, first, overrides.container):
         context.record(finding)
-    if built.config is not None and not any(commands) and starts_nothing(built):
-        raise InvalidInput(
-            f"The image {built.reference} has neither ENTRYPOINT nor CMD, and its container no command: none "
-            "of its tasks could start. The service was not changed.",
-            hint="Set ENTRYPOINT or CMD in the Dockerfile, or command in the task definition.",
-            diagnosis_code=Blame.BUILD,
-        )
+    if built.config is not None:
+        check_built(built.config)
     return WithImage(overrides=replace(overrides, images={"": str(built.reference)}), built=built)
 
 
-def starts_nothing(built: BuiltImage) -> bool:
-    """Say whether an image that was built here says nothing to run."""
-    return built.config is not None and not (built.config.get("Entrypoint") or built.config.get("Cmd"))
+def starts_nothing(config: Mapping[str, Any]) -> bool:
+    """Say whether an image of this configuration (OCI image specification) says nothing to run."""
+    return not (config.get("Entrypoint") or config.get("Cmd"))
 
 
 def _check(

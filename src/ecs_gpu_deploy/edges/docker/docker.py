@@ -198,6 +198,16 @@ class Docker:
                     return config
         return None
 
+    def built_config(self, build: Build) -> Mapping[str, Any] | None:
+        """Return the configuration of the image just built; None where the builder keeps it until the push."""
+        code, lines = self._asked("image", "inspect", "--format", "{{json .Config}}", build.tag)
+        with contextlib.suppress(ValueError):
+            config = json.loads("\n".join(lines)) if not code else None
+            # An older image may have the tag.
+            if isinstance(config, dict) and build.labels.items() <= (config.get("Labels") or {}).items():
+                return config
+        return None
+
     @cached_property
     def _buildx(self) -> tuple[int, int] | None:
         """The plugin's version, (0, 0) where it does not say; None where it is not there.

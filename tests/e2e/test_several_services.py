@@ -1,15 +1,14 @@
 """Several services in one run: what began is followed to its end and told as it is, whatever ends another."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
+from contextlib import contextmanager
 
 import pytest
 
 import program
 from ecs_gpu_deploy.sandbox.world.world import World
+from forked_program import started
 from sandbox_process import clean_environment, sandbox_thread
 from worlds import default_world
 
@@ -83,7 +82,7 @@ def test_a_second_update_that_fails_leaves_the_first_one_followed(sandbox, tmp_p
     assert _ends(ran.result) == ends, ran.shown
     assert ran.exit_code == ran.result["exit_code"] == exit_code, ran.shown
     assert ran.result["reason"].startswith("second: "), ran.shown
-    assert ran.result["reason"].endswith("Not deployed: third.")
+    assert ran.result["reason"].endswith("Runs ki-rag-api:2: plain. Not deployed: third.")
     assert _reasons(ran.result)["third"] == "It was not deployed."
     with sandbox.client() as ecs:
         [deployment] = ecs.describe_services(cluster="ki-cluster", services=["plain"])["services"][0][
@@ -147,33 +146,37 @@ def test_the_worst_end_is_the_exit(sandbox, tmp_path):
     assert ran.exit_code == 6
 
 
+@contextmanager
+def _cancelled(folder, *flags, once):
+    """Give how a deploy ended that was cancelled when it had said *once*, its result, and its sandbox."""
+    with sandbox_thread(World.from_document(_world(), name="several"), speed=20.0) as sandbox:
+        command = ["deploy", *flags, "--on-cancel=rollback", "--result-file=result.json"]
+        with started(command, folder, clean_environment(sandbox)) as process:
+            process.wait_until_said(once)
+            process.send_signal(signal.SIGINT)
+            ended = process.wait(30)
+        yield ended, json.loads((folder / "result.json").read_text(encoding="utf-8")), sandbox
+
+
 @pytest.mark.parametrize(
     ("parallel", "stopped"), [("true", NAMES), ("false", NAMES[:1])], ids=["together", "one by one"]
 )
 def test_a_cancelled_job_does_what_on_cancel_says_for_all_that_began(tmp_path, parallel, stopped):
-    with sandbox_thread(World.from_document(_world(), name="several"), speed=20.0) as sandbox:
-        flags = _flags(parallel, "--on-cancel=rollback", "--result-file=result.json", image="slow")
-        with subprocess.Popen(
-            [sys.executable, "-m", "ecs_gpu_deploy", "deploy", *flags],
-            cwd=tmp_path,
-            env=clean_environment(sandbox),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
-            try:
-                seen = ""
-                while "new 1/1" not in seen and (line := process.stdout.readline()):
-                    seen += line
-                process.send_signal(signal.SIGINT)
-                shown = seen + process.communicate(timeout=30)[0]
-            finally:
-                if process.poll() is None:
-                    os.kill(process.pid, signal.SIGKILL)
-        result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    flags = _flags(parallel, image="slow")
+    with _cancelled(tmp_path, *flags, once="new 1/1") as (ended, result, sandbox):
         asked = sandbox.calls("StopServiceDeployment")
-    assert process.returncode == 10, shown
-    assert _ends(result) == {name: ("cancelled", name in stopped) for name in NAMES}, shown
-    assert len(asked) == len(stopped), shown
+    assert ended.code == 10, ended.shown
+    assert _ends(result) == {name: ("cancelled", name in stopped) for name in NAMES}, ended.shown
+    assert len(asked) == len(stopped), ended.shown
     for name, reason in _reasons(result).items():
         assert ("roll" in reason) == (name in stopped), reason
+
+
+def test_what_was_done_when_the_job_was_cancelled_goes_back_too(tmp_path):
+    flags = _flags("false", image="good")
+    with _cancelled(tmp_path, *flags, once="second: is updated") as (ended, result, sandbox):
+        updates = sandbox.calls("UpdateService")
+    assert ended.code == 10, ended.shown
+    assert [end for end, _ in _ends(result).values()] == ["cancelled"] * 3, ended.shown
+    assert "told to run ki-rag-api:1 again" in _reasons(result)["plain"]
+    assert updates[-1]["parameters"]["service"] == "plain"

@@ -66,7 +66,8 @@ def build_image(
 
     *default_repository* is taken where none is given; *running* is the image that the service runs, from
     which the size of the new one is guessed. *check* is asked before anything is built, with what the image
-    will be called; *check_built* before it is pushed, with its configuration. Further tags move later (`move_tags`). Raise InvalidInput and Refused.
+    will be called; *check_built* before it is pushed, with its configuration. Further tags move later
+    (`move_tags`). Raise InvalidInput and Refused.
     """
     source = source_of(options.folder)
     tag = options.image_tag or source.revision

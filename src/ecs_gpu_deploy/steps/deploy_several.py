@@ -15,9 +15,11 @@ from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change, diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
+from ecs_gpu_deploy.core.judge.pace import CANCEL_SECONDS
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import markdown, table_code
-from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals, is_cancelled
+from ecs_gpu_deploy.edges.aws.answers import AwsError, one_line
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most, held_signals, is_cancelled
 from ecs_gpu_deploy.errors import DeployError, InternalError
 from ecs_gpu_deploy.facts import Ending, Fact, RollbackSent, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
@@ -133,6 +135,8 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         ends = after = _together(context, parts) if request.parallel else _one_by_one(context, parts)
         if request.rollout.on_failure == "rollback-all":
             after = _rolled_back(context, parts, ends, together=request.parallel)
+        if is_cancelled() and request.rollout.on_cancel == "rollback":
+            after = _sent_back(context, parts, after)
         verdict = _told(context, parts, ends, after)
     move_tags_after(context, image.built, verdict)
     if verdict.outcome == Outcome.SUCCEEDED:
@@ -293,6 +297,44 @@ def _rolled_back(
     return after
 
 
+def _sent_back(context: Context, parts: Sequence[_Part], ends: Sequence[_End]) -> list[_End]:
+    """Have AWS run again what the services ran before that were done when the job was cancelled.
+
+    The others went back, or were told to, when their wait ended. A cancelled job has no time to watch it.
+    """
+    return [
+        end if end.is_bad or not _runs_the_new(part, end) else _told_to_go_back(context, part, end)
+        for part, end in zip(parts, ends, strict=False)
+    ]
+
+
+def _told_to_go_back(context: Context, part: _Part, end: _End) -> _End:
+    """Send the update to what a service ran before; return its end, the old one where that was refused."""
+    before = part.service.task_definition
+    try:
+        with at_most(CANCEL_SECONDS):
+            part.context.ecs.update_service(
+                part.service.name, task_definition=before, force_new_deployment=False
+            )
+    except CutShort:
+        why = f"AWS did not answer within {CANCEL_SECONDS:g} s."
+    except (AwsError, DeployError) as error:
+        why = one_line(error)
+    else:
+        reason = (
+            f"It was done when the job was cancelled; AWS was told to run {short_id(before)} again, as "
+            "on-cancel asks."
+        )
+        part.context.record(RollbackSent())
+        part.context.record(Finding(code="rollback-requested", severity=Severity.WARNING, message=reason))
+        after = _End(verdict=Verdict(outcome=Outcome.CANCELLED, reason=reason), arn=end.arn)
+        _record_end(context, part, after)
+        return after
+    message = f"The rollback to {short_id(before)} that on-cancel asks for could not be started: {why}"
+    part.context.record(Finding(code="rollback-not-started", severity=Severity.ERROR, message=message))
+    return end
+
+
 def _runs_the_new(part: _Part, end: _End) -> bool:
     """Say whether the service runs the new revision, or may come to run it, and ran another one before."""
     if part.service.task_definition == part.plan.arn or end.left is None:
@@ -409,7 +451,9 @@ def _told(
         reason = f"{len(parts)} services run {short_id(parts[0].plan.arn)}: {those}."
         return Verdict(outcome=Outcome.SUCCEEDED, reason=reason)
     context.record(ServiceSeen(name=shown.name, previous=shown.service.task_definition))
-    after = f" Not deployed: {', '.join(part.name for part in rest)}." if rest else ""
+    new = [part.name for part, end in zip(parts, ends, strict=False) if not end.is_bad]
+    after = f" Runs {short_id(shown.plan.arn)}: {', '.join(new)}." if new else ""
+    after += f" Not deployed: {', '.join(part.name for part in rest)}." if rest else ""
     reason = f"{shown.name}: {worst.verdict.reason}{after}"
     if worst.error is not None:
         raise worst.error.with_message(reason)

@@ -18,7 +18,7 @@ from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, Unclear,
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.facts import Ending, NextCommand, RollbackSent
-from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.take_turns import Wait
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Later, Watcher
@@ -190,7 +190,7 @@ class _Request:
             if isinstance(answer, Verdict):
                 return (yield from self._by_aws(answer))
             if answer is None or not answer.rolling_back:
-                self._record_unsent(one_line(error))
+                self._record_unsent(one_line(error), denied=isinstance(error, Denied))
                 return None
             is_ours = isinstance(error, Passing | Unclear)
         if is_ours:
@@ -204,12 +204,21 @@ class _Request:
     def _send(self) -> None:
         """Stop our service deployment with a rollback; where it is unknown, update to the revision before.
 
-        An update whose answer tells nothing may have begun: what AWS shows then tells, where there is time.
+        A cancelled job's deployment that AWS has ended well meanwhile is updated to it too. An update whose
+        answer tells nothing may have begun: what AWS shows then tells, where there is time.
         """
         ecs, rollout = self.context.ecs, self.rollout
         if self.arn:
-            ecs.stop_deployment(self.arn)
-            return
+            try:
+                ecs.stop_deployment(self.arn)
+            except AwsError as error:
+                if self.option != "on-cancel" or isinstance(error, Denied | Passing | Unclear):
+                    raise
+                if ecs.observe_deployment(self.arn).status != ServiceDeploymentStatus.SUCCESSFUL:
+                    raise
+                self.context.reporter.say("AWS had ended the deployment well before the cancellation")
+            else:
+                return
         try:
             ecs.update_service(
                 rollout.service.name, task_definition=rollout.previous, force_new_deployment=False
@@ -280,14 +289,15 @@ class _Request:
         self.context.record(told)
         return told
 
-    def _record_unsent(self, why: str) -> None:
+    def _record_unsent(self, why: str, *, denied: bool = False) -> None:
         previous = short_id(self.rollout.previous)
+        needs = "; the permission is ecs:StopServiceDeployment" if denied and self.arn else ""
         self.context.record(
             Finding(
                 code="rollback-not-started",
                 severity=Severity.ERROR,
                 message=f"The rollback that {self.option} asks for could not be started: {why}",
-                hint=f"Roll back by hand to {previous}; the permission is ecs:StopServiceDeployment.",
+                hint=f"Roll back by hand to {previous}{needs}.",
             )
         )
 

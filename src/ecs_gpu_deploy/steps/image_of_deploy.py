@@ -56,8 +56,8 @@ def with_built_image(context: Context, request: DeployRequest, services: Sequenc
     def check_built(config: Mapping[str, Any]) -> None:
         if not any(commands) and starts_nothing(config):
             raise InvalidInput(
-                "The image has neither ENTRYPOINT nor CMD, and its container no command: none of its tasks could "
-                "start. The service was not changed.",
+                "The image has neither ENTRYPOINT nor CMD, and its container no command: none of its tasks "
+                "could start. The service was not changed.",
                 hint="Set ENTRYPOINT or CMD in the Dockerfile, or command in the task definition.",
                 diagnosis_code=Blame.BUILD,
             )

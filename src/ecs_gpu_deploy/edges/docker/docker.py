@@ -199,7 +199,7 @@ class Docker:
         return None
 
     def built_config(self, build: Build) -> Mapping[str, Any] | None:
-        """Return the configuration of the image just built; None where the builder keeps it until the push."""
+        """Return the configuration of the image just built; None where the builder keeps it."""
         code, lines = self._asked("image", "inspect", "--format", "{{json .Config}}", build.tag)
         with contextlib.suppress(ValueError):
             config = json.loads("\n".join(lines)) if not code else None

@@ -57,13 +57,13 @@ class Job:
 
 
 @contextmanager
-def waiting_job(folder, *flags):
-    """Give a deploy of an image that never gets ready, once its tasks run."""
+def waiting_job(folder, *flags, image="slow", until="new 2/2"):
+    """Give a deploy, of an image that never gets ready, once it has said *until*: that its tasks run."""
     with sandbox_thread(speed=SPEED) as sandbox:
         summary = folder / "summary.md"
         command = ["deploy", "--cluster=ki-cluster", "--service=ki-rag-api", "--result-file=result.json"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "ecs_gpu_deploy", *command, f"--image={program.image('slow')}", *flags],
+            [sys.executable, "-m", "ecs_gpu_deploy", *command, f"--image={program.image(image)}", *flags],
             cwd=folder,
             env=clean_environment(sandbox, GITHUB_STEP_SUMMARY=str(summary)),
             stdout=subprocess.PIPE,
@@ -72,9 +72,9 @@ def waiting_job(folder, *flags):
         )
         seen = ""
         try:
-            while "new 2/2" not in seen and (line := process.stdout.readline()):
+            while until not in seen and (line := process.stdout.readline()):
                 seen += line
-            assert "new 2/2" in seen, seen
+            assert until in seen, seen
             yield Job(process=process, folder=folder, sandbox=sandbox)
         finally:
             if process.poll() is None:
@@ -102,6 +102,32 @@ def test_on_cancel_rollback_is_sent_within_two_seconds(signals, tmp_path):
     assert seconds < TERM_AFTER
     assert "rollback-requested" in [finding["code"] for finding in result["findings"]]
     assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("## ")
+
+
+def test_a_rollout_that_aws_has_ended_well_before_the_signal_goes_back_too(tmp_path):
+    flags = ("--on-cancel=rollback", "--poll-interval=300")
+    with waiting_job(tmp_path, *flags, image="good", until=" began") as job:
+        with job.sandbox.client() as ecs:
+            [arn] = [
+                one["serviceDeploymentArn"]
+                for one in ecs.list_service_deployments(cluster="ki-cluster", service="ki-rag-api")[
+                    "serviceDeployments"
+                ]
+                if one["status"] == "IN_PROGRESS"
+            ]
+            ended = time.monotonic() + 14
+            while time.monotonic() < ended:
+                [one] = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
+                if one["status"] == "SUCCESSFUL":
+                    break
+                time.sleep(0.1)
+        code, output, result, _ = job.cancel(signal.SIGINT)
+        updated = job.sandbox.calls("UpdateService")[-1]["parameters"]["taskDefinition"]
+    assert code == result["exit_code"] == 10, output
+    assert "AWS had ended the deployment well before" in output
+    assert updated.endswith(":1"), output
+    assert "could not be started" not in output
+    assert "The rollback to ki-rag-api:1 that on-cancel asks for" in result["reason"]
 
 
 def test_on_cancel_leave_says_what_runs_and_how_to_go_on(tmp_path):

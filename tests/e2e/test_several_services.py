@@ -174,7 +174,7 @@ def test_a_cancelled_job_does_what_on_cancel_says_for_all_that_began(tmp_path, p
 
 def test_what_was_done_when_the_job_was_cancelled_goes_back_too(tmp_path):
     flags = _flags("false", image="good")
-    with _cancelled(tmp_path, *flags, once="second: is updated") as (ended, result, sandbox):
+    with _cancelled(tmp_path, *flags, once="second: is being updated") as (ended, result, sandbox):
         updates = sandbox.calls("UpdateService")
     assert ended.code == 10, ended.shown
     assert [end for end, _ in _ends(result).values()] == ["cancelled"] * 3, ended.shown

@@ -4,6 +4,7 @@ import pytest
 
 from ecs_gpu_deploy.core.image.image_tags import Mutability, all_tags, check_movable, checked_tag
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.steps.build_image import tags_not_moved
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,9 @@ def test_a_tag(tag):
 def test_no_tag(tag):
     with pytest.raises(InvalidInput, match="no image tag"):
         checked_tag(tag, option="image-tag")
+
+
+def test_which_tags_have_moved_is_said_of_each():
+    told = tags_not_moved("rag", ["v1", "v2", "latest"], 1, why="The job was cancelled")
+    assert told.message == "The job was cancelled. Further tags of rag: moved: v1; not moved: v2, latest."
+    assert "not moved: v1, v2." in tags_not_moved("rag", ["v1", "v2"], 0, why="AWS refused a tag").message

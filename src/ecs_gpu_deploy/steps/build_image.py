@@ -27,6 +27,7 @@ from ecs_gpu_deploy.edges.aws.ecr_repository import (
 from ecs_gpu_deploy.edges.ci.source import Source, source_of
 from ecs_gpu_deploy.edges.docker.config import DockerConfig
 from ecs_gpu_deploy.edges.docker.docker import Build, Docker
+from ecs_gpu_deploy.edges.machine.signals import Cancelled
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.facts import Changed, ImageSeen
 from ecs_gpu_deploy.inputs.requests import BuildOptions
@@ -108,14 +109,38 @@ def build_image(
         )
         repository, image, config = _pushed(work, repository, running=running)
     context.record(ImageSeen(image=f"{repository.uri}:{tag}", digest=image.digest))
-    look_at_scan(context, options, repository, image)
+    further = tuple(other for other in tags[1:] if other not in image.tags)
+    try:
+        look_at_scan(context, options, repository, image)
+    except Cancelled:
+        if further:
+            context.record(tags_not_moved(repository.name, further, 0, why="The job was cancelled"))
+        raise
     return BuiltImage(
         reference=ImageReference.from_text(f"{repository.uri}:{tag}"),
         digest=image.digest,
         repository=repository,
         was_there=was_there,
-        further_tags=tuple(other for other in tags[1:] if other not in image.tags),
+        further_tags=further,
         config=config,
+    )
+
+
+def tags_not_moved(
+    name: str,
+    tags: Sequence[str],
+    done: int,
+    *,
+    why: str,
+    hint: str = "Run the job again: the image is there and is not built again.",
+) -> Finding:
+    """Return the warning that of the further *tags* of the repository *name* only the first *done* moved."""
+    there = f"moved: {', '.join(tags[:done])}; " if done else ""
+    return Finding(
+        code="tags-not-moved",
+        severity=Severity.WARNING,
+        message=f"{why}. Further tags of {name}: {there}not moved: {', '.join(tags[done:])}.",
+        hint=hint,
     )
 
 

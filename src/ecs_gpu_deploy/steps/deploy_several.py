@@ -223,11 +223,13 @@ def _together(context: Context, parts: Sequence[_Part]) -> list[_End]:
 
 def _begin(context: Context, part: _Part) -> Begun | _End:
     """Update a service; its end where no deployment began, or where the job is cancelled."""
-    part.context.reporter.say("is updated")
+    begun: Begun | Verdict | _End = _NOT_UPDATED
     try:
-        begun = _NOT_UPDATED if is_cancelled() else begin_rollout(part.context, part.plan)
+        if not is_cancelled():
+            part.context.reporter.say("is being updated")
+            begun = begin_rollout(part.context, part.plan)
     except Cancelled:
-        begun = _NOT_UPDATED
+        pass
     except DeployError as error:
         begun = _end_by(error)
     if isinstance(begun, Verdict):

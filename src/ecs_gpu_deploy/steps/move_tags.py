@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.edges.aws.ecr_repository import fetch_taggable, put_tag
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_held, held_signals
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.facts import Changed
-from ecs_gpu_deploy.result import Finding, Outcome, Severity
-from ecs_gpu_deploy.steps.build_image import BuiltImage
+from ecs_gpu_deploy.result import Outcome
+from ecs_gpu_deploy.steps.build_image import BuiltImage, tags_not_moved
 
 
 def move_tags(context: Context, built: BuiltImage) -> None:
@@ -31,11 +29,10 @@ def move_tags(context: Context, built: BuiltImage) -> None:
                 context.record(Changed(subject=subject, what=f"the tag {tag} was moved"))
             done += 1
         heed_held()
-    except Cancelled:
-        _tell(context, name, tags, done, why="The job was cancelled")
-        raise
-    except DeployError:
-        _tell(context, name, tags, done, why="AWS refused a tag")
+    except (Cancelled, DeployError) as end:
+        if done < len(tags):
+            why = "The job was cancelled" if isinstance(end, Cancelled) else "AWS refused a tag"
+            context.record(tags_not_moved(name, tags, done, why=why))
         raise
     context.reporter.say(f"the image is {', '.join(tags)} as well")
 
@@ -49,7 +46,8 @@ def move_tags_after(context: Context, built: BuiltImage | None, verdict: Verdict
         return
     if verdict.outcome != Outcome.SUCCEEDED:
         why = f"The deployment ended as {verdict.outcome}"
-        _tell(context, built.repository.name, built.further_tags, 0, why=why)
+        hint = "They say what runs: the next deployment that succeeds moves its own."
+        context.record(tags_not_moved(built.repository.name, built.further_tags, 0, why=why, hint=hint))
         return
     try:
         move_tags(context, built)
@@ -57,18 +55,3 @@ def move_tags_after(context: Context, built: BuiltImage | None, verdict: Verdict
         raise error.with_message(
             f"The deployment succeeded, but its tags did not move: {error.message}"
         ) from error
-
-
-def _tell(context: Context, name: str, tags: Sequence[str], done: int, *, why: str) -> None:
-    there, not_there = ", ".join(tags[:done]), ", ".join(tags[done:])
-    if not not_there:
-        return
-    moved = f"{there} was moved, " if there else ""
-    context.record(
-        Finding(
-            code="tags-not-moved",
-            severity=Severity.WARNING,
-            message=f"{why}: of {name}'s further tags {moved}{not_there} was not.",
-            hint="Run the job again: the image is there, and only its tags move.",
-        )
-    )

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ for line in sys.stdin:
     asked = json.loads(line)
     if "wait" in asked:
         _, status, usage = os.wait4(asked["wait"], 0)
-        print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, flush=True)
+        print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss, flush=True)
         continue
     pid = os.fork()
     if pid:
@@ -61,20 +61,25 @@ for line in sys.stdin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a process ended: its exit code (minus the signal's number), what it printed, its CPU seconds."""
+    """How a process ended: its exit code (minus the signal's number), what it printed, its CPU seconds.
+
+    `peak` is its most resident memory in MB (Linux: ru_maxrss is in KiB).
+    """
 
     code: int
     shown: str
     cpu: float
+    peak: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forked:
-    """A process of the program: its pid, and the file that its output goes to."""
+    """A process of the program: its pid, and the file that its output goes to, with a pipe by `reader`."""
 
     pid: int
     log: Path
     server: ForkingServer
+    reader: threading.Thread | None = None
 
     def send_signal(self, number: int) -> None:
         """Send a signal; the process is there until `wait`."""
@@ -99,13 +104,15 @@ class Forked:
         watch = threading.Timer(timeout, end)
         watch.start()
         try:
-            code, cpu = self.server.ask({"wait": self.pid}).split()
+            code, cpu, peak = self.server.ask({"wait": self.pid}).split()
         finally:
             watch.cancel()
+        if self.reader is not None:
+            self.reader.join(10)
         shown = self.log.read_text(encoding="utf-8", errors="replace")
         if late:
             raise TimeoutError(f"killed after {timeout:.0f} s; it had printed:\n{shown}")
-        return Ended(code=int(code), shown=shown, cpu=float(cpu))
+        return Ended(code=int(code), shown=shown, cpu=float(cpu), peak=float(peak) * 1024 / 1e6)
 
 
 class ForkingServer:
@@ -157,9 +164,24 @@ def forking_server() -> Iterator[ForkingServer]:
 
 @contextmanager
 def started(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Forked]:
-    """Give a process of the program in *folder*, forked from this thread's own server."""
+    """Give a process of the program in *folder*, forked from this thread's own server.
+
+    It writes into a pipe, as under a runner: no secret is masked in a file.
+    """
     with tempfile.TemporaryDirectory() as logs:
-        yield _server().start(arguments, folder, environment, log=Path(logs) / "log")
+        pipe, log = Path(logs) / "pipe", Path(logs) / "log"
+        os.mkfifo(pipe)
+        log.touch()
+        reader = threading.Thread(target=_copy, args=(pipe, log), daemon=True)
+        reader.start()
+        process = _server().start(arguments, folder, environment, log=pipe)
+        yield replace(process, log=log, reader=reader)
+
+
+def _copy(pipe: Path, log: Path) -> None:
+    with pipe.open("rb", buffering=0) as source, log.open("ab", buffering=0) as target:
+        while part := source.read(65536):
+            target.write(part)
 
 
 def run_forked(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:

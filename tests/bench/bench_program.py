@@ -4,18 +4,17 @@ start   program start to its first call to AWS, over a bare `boto3.client("ecs")
 memory  peak resident memory of a whole deploy in MB, over that of the bare client
 """
 
-import http.server
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from first_call import refusing_aws
 
 from sandbox_process import clean_environment, sandbox_process
 
@@ -32,29 +31,12 @@ def seconds_of_bare_client(environment):
 
 def seconds_to_first_call(environment):
     """Return the time from the start of the program to its first request, which is refused."""
-    arrived = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            arrived.append(time.perf_counter())
-            self.rfile.read(int(self.headers["Content-Length"]))
-            body = json.dumps({"__type": "AccessDeniedException", "message": "no"}).encode()
-            self.send_response(400)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        there = {**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
+    with refusing_aws() as (address, arrived):
+        there = {**environment, "AWS_ENDPOINT_URL": address}
         there.pop("ECS_GPU_DEPLOY_CLOCK")
         began = time.perf_counter()
         command = ["-I", "-m", "ecs_gpu_deploy", "deploy", "--cluster=c", "--service=s", "--image=a:1"]
         subprocess.run([sys.executable, *command], env=there, stderr=subprocess.DEVNULL, check=False)
-        server.shutdown()
     return arrived[0] - began
 
 

@@ -9,7 +9,6 @@ NODE_ACTION names a checkout of aws-actions/amazon-ecs-deploy-task-definition (i
 without it ours stands alone. PYTHONS as for `make bundle`; the first one here runs.
 """
 
-import http.server
 import json
 import os
 import shutil
@@ -18,45 +17,29 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from first_call import refusing_aws  # noqa: E402
+
 from sandbox_process import clean_environment, sandbox_process  # noqa: E402
 
 ROUNDS = 21
-ARRIVED = []
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ki-rag-api:good"
 INPUTS = {"cluster": "ki-cluster", "service": "ki-rag-api", "image": IMAGE}
 OFFICIAL = os.environ.get("NODE_ACTION", "")
 
 
-class Aws(http.server.BaseHTTPRequestHandler):
-    """Refuse every call, and note when the first one came."""
-
-    def do_POST(self):
-        ARRIVED.append(time.perf_counter())
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.dumps({"__type": "AccessDeniedException", "message": "no"}).encode()
-        self.send_response(400)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-def started(command, environment):
-    """Return the seconds to the first call to AWS."""
-    ARRIVED.clear()
+def started(arrived, command, environment):
+    """Return the seconds to the first call to AWS, which stands in *arrived* then."""
+    arrived.clear()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     began = time.perf_counter()
     subprocess.run(command, env=environment, check=False, **quiet)
-    return ARRIVED[0] - began
+    return arrived[0] - began
 
 
 def peak_megabytes(command, environment):
@@ -94,22 +77,24 @@ def packed(folder, archive, names):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as temporary, sandbox_process() as sandbox:
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        sandbox_process() as sandbox,
+        refusing_aws() as (address, arrived),
+    ):
         place = Path(temporary)
         make = [sys.executable, "-m", "tools.bundle", "--output", str(place / "ours" / "dist")]
         subprocess.run(make, cwd=ROOT, check=True)
         versions = json.loads((place / "ours/dist/manifest.json").read_text(encoding="utf-8"))["pythons"]
         for name in ("action.yml", "bootstrap.py"):
             shutil.copy(ROOT / name, place / "ours")
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Aws)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": temporary,
             "AWS_ACCESS_KEY_ID": "a",
             "AWS_SECRET_ACCESS_KEY": "b",
             "AWS_REGION": "eu-central-1",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "AWS_ENDPOINT_URL": address,
             "GITHUB_WORKSPACE": temporary,
         }
         python = os.path.realpath(os.environ.get("PYTHONS", sys.executable).split()[0])
@@ -130,15 +115,15 @@ def main():
             archives["node"] = packed(Path(OFFICIAL), place / "node.tgz", ["action.yml", "dist"])
         for name in runs:
             fresh(archives[name], place / f"run-{name}")
-            started(*runs[name])
+            started(arrived, *runs[name])
         warm, first = ({name: [] for name in runs} for _ in range(2))
         for _ in range(ROUNDS):
             for name, run in runs.items():
-                warm[name].append(started(*run))
+                warm[name].append(started(arrived, *run))
         for _ in range(ROUNDS // 3):
             for name, run in runs.items():
                 fresh(archives[name], place / f"run-{name}")
-                first[name].append(started(*run))
+                first[name].append(started(arrived, *run))
         memory = {name: peak_megabytes(*run)[1] for name, run in runs.items()}
         status, whole = peak_megabytes(ours, {**clean_environment(sandbox), "INPUTS": json.dumps(INPUTS)})
         assert status == 0, "the deploy did not succeed"
@@ -149,7 +134,6 @@ def main():
         sizes = ", ".join(f"{name} {path.stat().st_size / 1e6:.1f} MB" for name, path in archives.items())
         print(f"size packed: {sizes} (limit 10), for Python {', '.join(versions)}")
         print("downloads after the action itself: none")
-        server.shutdown()
 
 
 def told(what, seconds, limit):

@@ -105,17 +105,12 @@ def test_on_cancel_rollback_is_sent_within_two_seconds(signals, tmp_path):
 
 
 def test_a_rollout_that_aws_has_ended_well_before_the_signal_goes_back_too(tmp_path):
-    flags = ("--on-cancel=rollback", "--poll-interval=300")
+    flags = ("--on-cancel=rollback", "--poll-interval=900")
     with waiting_job(tmp_path, *flags, image="good", until=" began") as job:
         with job.sandbox.client() as ecs:
-            [arn] = [
-                one["serviceDeploymentArn"]
-                for one in ecs.list_service_deployments(cluster="ki-cluster", service="ki-rag-api")[
-                    "serviceDeployments"
-                ]
-                if one["status"] == "IN_PROGRESS"
-            ]
-            ended = time.monotonic() + 14
+            listed = ecs.list_service_deployments(cluster="ki-cluster", service="ki-rag-api")
+            arn = max(listed["serviceDeployments"], key=lambda one: one["createdAt"])["serviceDeploymentArn"]
+            ended = time.monotonic() + 40
             while time.monotonic() < ended:
                 [one] = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
                 if one["status"] == "SUCCESSFUL":

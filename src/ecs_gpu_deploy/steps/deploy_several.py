@@ -15,11 +15,9 @@ from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change, diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
-from ecs_gpu_deploy.core.judge.pace import CANCEL_SECONDS
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import markdown, table_code
-from ecs_gpu_deploy.edges.aws.answers import AwsError, one_line
-from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most, held_signals, is_cancelled
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals, is_cancelled
 from ecs_gpu_deploy.errors import DeployError, InternalError
 from ecs_gpu_deploy.facts import Ending, Fact, RollbackSent, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
@@ -27,7 +25,7 @@ from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import WORST_FIRST, Finding, Outcome, ServiceEnd, Severity
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.compare_layers import compare_layers
-from ecs_gpu_deploy.steps.end_wait import roll_back_left
+from ecs_gpu_deploy.steps.end_wait import roll_back_left, send_back
 from ecs_gpu_deploy.steps.follow_rollout import (
     Plan,
     RecordWish,
@@ -312,29 +310,17 @@ def _sent_back(context: Context, parts: Sequence[_Part], ends: Sequence[_End]) -
 
 def _told_to_go_back(context: Context, part: _Part, end: _End) -> _End:
     """Send the update to what a service ran before; return its end, the old one where that was refused."""
-    before = part.service.task_definition
-    try:
-        with at_most(CANCEL_SECONDS):
-            part.context.ecs.update_service(
-                part.service.name, task_definition=before, force_new_deployment=False
-            )
-    except CutShort:
-        why = f"AWS did not answer within {CANCEL_SECONDS:g} s."
-    except (AwsError, DeployError) as error:
-        why = one_line(error)
-    else:
-        reason = (
-            f"It was done when the job was cancelled; AWS was told to run {short_id(before)} again, as "
-            "on-cancel asks."
-        )
-        part.context.record(RollbackSent())
-        part.context.record(Finding(code="rollback-requested", severity=Severity.WARNING, message=reason))
-        after = _End(verdict=Verdict(outcome=Outcome.CANCELLED, reason=reason), arn=end.arn)
-        _record_end(context, part, after)
-        return after
-    message = f"The rollback to {short_id(before)} that on-cancel asks for could not be started: {why}"
-    part.context.record(Finding(code="rollback-not-started", severity=Severity.ERROR, message=message))
-    return end
+    before = short_id(part.service.task_definition)
+    if why := send_back(part.context, part.service):
+        message = f"The rollback to {before} that on-cancel asks for could not be started: {why}"
+        part.context.record(Finding(code="rollback-not-started", severity=Severity.ERROR, message=message))
+        return end
+    reason = f"It was done when the job was cancelled; AWS was told to run {before} again, as on-cancel asks."
+    part.context.record(RollbackSent())
+    part.context.record(Finding(code="rollback-requested", severity=Severity.WARNING, message=reason))
+    after = _End(verdict=Verdict(outcome=Outcome.CANCELLED, reason=reason), arn=end.arn)
+    _record_end(context, part, after)
+    return after
 
 
 def _runs_the_new(part: _Part, end: _End) -> bool:

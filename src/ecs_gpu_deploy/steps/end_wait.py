@@ -93,22 +93,28 @@ def end_unclear(
 def _went_back(context: Context, before: Service) -> bool:
     """Update the service to the revision before, where nobody knows what it runs; say how it went."""
     previous = short_id(before.task_definition)
-    try:
-        with at_most(CANCEL_SECONDS):
-            context.ecs.update_service(
-                before.name, task_definition=before.task_definition, force_new_deployment=False
-            )
-    except CutShort:
-        why = f"AWS did not answer within {CANCEL_SECONDS:g} s."
-    except (AwsError, Refused, InvalidInput) as error:
-        why = one_line(error)
-    else:
+    why = send_back(context, before)
+    if not why:
         said = f"on-cancel: the service was told to run {previous}, whatever came of the first update."
         context.record(Finding(code="rollback-requested", severity=Severity.WARNING, message=said))
         return True
     what = f"Whether the service goes back to {previous}, as on-cancel asks, is not known either: {why}"
     context.record(Finding(code="rollback-not-started", severity=Severity.ERROR, message=what))
     return False
+
+
+def send_back(context: Context, before: Service) -> str:
+    """Update a service to what it ran *before*, for a cancelled job; return why that failed, or ""."""
+    try:
+        with at_most(CANCEL_SECONDS):
+            context.ecs.update_service(
+                before.name, task_definition=before.task_definition, force_new_deployment=False
+            )
+    except CutShort:
+        return f"AWS did not answer within {CANCEL_SECONDS:g} s."
+    except (AwsError, DeployError) as error:
+        return one_line(error)
+    return ""
 
 
 def _asked(options: RolloutOptions, outcome: Outcome) -> tuple[str, str]:

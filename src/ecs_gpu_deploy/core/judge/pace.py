@@ -8,6 +8,7 @@ there is no rollback.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -147,8 +148,7 @@ def seconds_to_next_look(
         ends.append(history.placement_from + placement_limit(watched, history))
     if (limit := facts.given.get(history.phase)) is not None:
         ends.append(max(history.phase_since, history.progress_at) + limit)
-    due = (end - snapshot.at for end in ends if end > snapshot.at)
-    return max(SHORTEST_SECONDS, min((seconds, *due)))
+    return _not_after(ends, seconds, now=snapshot.at)
 
 
 def seconds_to_look_again(interval: float, *, now: float, until: float) -> float:
@@ -168,8 +168,12 @@ def seconds_to_next_batch_look(
     ends += [since + VANISHED_SECONDS for since in history.unknown_since.values()]
     if missing(watched, history):
         ends.append(next_try)
-    due = (end - now for end in ends if end > now)
-    return max(SHORTEST_SECONDS, min((interval, *due)))
+    return _not_after(ends, interval, now=now)
+
+
+def _not_after(ends: Iterable[float], seconds: float, *, now: float) -> float:
+    """Return *seconds*, or fewer where one of the *ends* (epoch seconds) to come is sooner."""
+    return max(SHORTEST_SECONDS, min((seconds, *(end - now for end in ends if end > now))))
 
 
 def _left(

@@ -187,25 +187,25 @@ class Docker:
 
     def image_config(self, reference: str) -> Mapping[str, Any] | None:
         """Return the configuration of an image that was pushed; None where it cannot be read."""
-        asked = [["image", "inspect", "--format", "{{json .Config}}", reference]]
-        if self._buildx is not None:
-            asked.append(["buildx", "imagetools", "inspect", "--format", "{{json .Image.Config}}", reference])
-        for command in asked:
-            code, lines = self._asked(*command)
-            with contextlib.suppress(ValueError):
-                config = json.loads("\n".join(lines)) if not code else None
-                if isinstance(config, dict):
-                    return config
-        return None
+        found = self._told_as_json("image", "inspect", "--format", "{{json .Config}}", reference)
+        if found is None and self._buildx is not None:
+            asked = ("buildx", "imagetools", "inspect", "--format", "{{json .Image.Config}}", reference)
+            found = self._told_as_json(*asked)
+        return found
 
     def built_config(self, build: Build) -> Mapping[str, Any] | None:
-        """Return the configuration of the image just built; None where the builder keeps it."""
-        code, lines = self._asked("image", "inspect", "--format", "{{json .Config}}", build.tag)
+        """Return the configuration of the image just built; None where the builder (buildx) keeps it."""
+        found = self._told_as_json("image", "inspect", "--format", "{{json .Config}}", build.tag)
+        # An older image may have the tag.
+        if found is None or not build.labels.items() <= (found.get("Labels") or {}).items():
+            return None
+        return found
+
+    def _told_as_json(self, *arguments: str) -> dict[str, Any] | None:
+        code, lines = self._asked(*arguments)
         with contextlib.suppress(ValueError):
-            config = json.loads("\n".join(lines)) if not code else None
-            # An older image may have the tag.
-            if isinstance(config, dict) and build.labels.items() <= (config.get("Labels") or {}).items():
-                return config
+            told = json.loads("\n".join(lines)) if not code else None
+            return told if isinstance(told, dict) else None
         return None
 
     @cached_property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -80,19 +80,8 @@ def session_of(
     if role is None or not trusts(role.trust, provider_arn=provider_arn, claims=claims):
         raise ApiError("AccessDenied", f"Not authorized to perform {ACTION}", status=403)
     seconds = _duration(request, role)
-    name = str(request.get("RoleSessionName", "session"))
-    account = role.arn.split(":")[4]
-    partition = role.arn.split(":")[1]
-    return Session(
-        access_key_id="ASIA" + secrets.token_hex(8).upper(),
-        secret_access_key=secrets.token_urlsafe(30),
-        token=secrets.token_urlsafe(60),
-        arn=f"arn:{partition}:sts::{account}:assumed-role/{role.name}/{name}",
-        assumed_role_id=f"AROA{secrets.token_hex(8).upper()}:{name}",
-        expires_at=float(int(now + seconds)),
-        subject=str(claims["sub"]),
-        audience=str(claims["aud"]),
-    )
+    session = _session(request, role.arn, ends=now + seconds)
+    return replace(session, subject=str(claims["sub"]), audience=str(claims["aud"]))
 
 
 def session_of_role(request: Mapping[str, Any], *, role: Role | None, chained: bool, now: float) -> Session:
@@ -101,9 +90,6 @@ def session_of_role(request: Mapping[str, Any], *, role: Role | None, chained: b
     *chained*: who asks is a session of a role itself, and gets one hour at most (IAM User Guide, "Role
     chaining"). A role that is not declared is one of an account that is not here.
     """
-    arn = str(request.get("RoleArn", ""))
-    name = str(request.get("RoleSessionName", "session"))
-    partition, account = (*arn.split(":"), *[""] * 5)[1], (*arn.split(":"), *[""] * 5)[4]
     seconds = _duration(request, role)
     if chained and seconds > CHAINED:
         raise ApiError(
@@ -111,13 +97,20 @@ def session_of_role(request: Mapping[str, Any], *, role: Role | None, chained: b
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role"
             " chaining",
         )
+    return _session(request, str(request.get("RoleArn", "")), ends=now + seconds)
+
+
+def _session(request: Mapping[str, Any], role: str, *, ends: float) -> Session:
+    """Return a new session of the role of that ARN, good to the whole second."""
+    _, partition, _, _, account, *_ = (*role.split(":"), *[""] * 5)
+    name = str(request.get("RoleSessionName", "session"))
     return Session(
         access_key_id="ASIA" + secrets.token_hex(8).upper(),
         secret_access_key=secrets.token_urlsafe(30),
         token=secrets.token_urlsafe(60),
-        arn=f"arn:{partition}:sts::{account}:assumed-role/{arn.rpartition('/')[2]}/{name}",
+        arn=f"arn:{partition}:sts::{account}:assumed-role/{role.rpartition('/')[2]}/{name}",
         assumed_role_id=f"AROA{secrets.token_hex(8).upper()}:{name}",
-        expires_at=float(int(now + seconds)),
+        expires_at=float(int(ends)),
     )
 
 

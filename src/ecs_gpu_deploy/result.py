@@ -75,13 +75,17 @@ def exit_codes_text() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """A cause: its `code` (docs/diagnoses.md), a sentence, the knob to turn, verbatim proof, its tasks."""
+    """A cause: its `code` (docs/diagnoses.md), a sentence, the knob to turn, verbatim proof, its tasks.
+
+    `is_reason`: it is what the verdict's reason says, so that it is not said twice; not in the result's JSON.
+    """
 
     code: str
     message: str
     hint: str
     evidence: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    is_reason: bool = False
 
 
 class Severity(StrEnum):

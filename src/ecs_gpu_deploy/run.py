@@ -225,7 +225,11 @@ def _error_result(options: RunOptions, known: Known, error: DeployError) -> Resu
     reason = plain(error.message, limit=4000)
     result = _result(options, known, Verdict(outcome=Outcome(error.outcome), reason=reason))
     code, proof = error.diagnosis_code, error.evidence
-    own = (Diagnosis(code=code, message=reason, hint=error.hint, evidence=proof),) if code else ()
+    own = (
+        (Diagnosis(code=code, message=reason, hint=error.hint, evidence=proof, is_reason=True),)
+        if code
+        else ()
+    )
     finding = Finding(
         code=code or error.outcome, severity=Severity.ERROR, message=reason, hint=error.hint, is_reason=True
     )

@@ -71,6 +71,9 @@ def result_document(result: Result) -> dict[str, Any]:
         {"code": f.code, "severity": str(f.severity), "message": f.message, "hint": f.hint}
         for f in result.findings
     ]
+    document["diagnoses"] = [
+        {name: value for name, value in asdict(d).items() if name != "is_reason"} for d in result.diagnoses
+    ]
     document["phases"] = [
         {"name": p.name, "seconds": round(p.seconds, 3), "deadline": round(p.deadline, 3)}
         for p in result.phases
@@ -106,7 +109,7 @@ def text_view(result: Result, details: Details | None = None) -> str:
     details = details or Details()
     lines = [f"{result.outcome} — {log_line(result.reason)} (exit {result.exit_code})"]
     for diagnosis in result.diagnoses:
-        lines += _diagnosis_lines(diagnosis, reason=result.reason)
+        lines += _diagnosis_lines(diagnosis)
     said = {diagnosis.code for diagnosis in result.diagnoses}
     for finding in result.findings:
         if finding.is_reason and finding.code in said:
@@ -165,8 +168,8 @@ def _tail_lines(tail: LogTail) -> tuple[str, ...]:
     return tuple(indented(line, limit=2000) for line in tail.lines[-_TAIL_LINES:])
 
 
-def _diagnosis_lines(diagnosis: Diagnosis, *, reason: str) -> list[str]:
-    what = "" if diagnosis.message == reason else f" — {log_line(diagnosis.message)}"
+def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
+    what = "" if diagnosis.is_reason else f" — {log_line(diagnosis.message)}"
     lines = [f"cause: {diagnosis.code}{what}"]
     lines += [f"  | {log_line(line, limit=400)}" for line in diagnosis.evidence]
     lines.append(f"  → {log_line(diagnosis.hint)}")
@@ -179,7 +182,7 @@ def annotation(result: Result) -> tuple[str, str, str]:
     level = "notice" if result.outcome == Outcome.SUCCEEDED else "error"
     message = result.reason
     for cause in result.diagnoses[:1]:
-        what = "" if cause.message == result.reason else f"{cause.message} "
+        what = "" if cause.is_reason else f"{cause.message} "
         message += f" {cause.code}: {what}{cause.hint}"
     return level, title, message
 
@@ -187,7 +190,7 @@ def annotation(result: Result) -> tuple[str, str, str]:
 def annotation_proof(result: Result) -> tuple[str, ...]:
     """Return the lines below the annotation: those that prove an error which is a diagnosis itself."""
     for cause in result.diagnoses[:1]:
-        if cause.message == result.reason:
+        if cause.is_reason:
             return tuple(indented(line, limit=300) for line in cause.evidence)
     return ()
 

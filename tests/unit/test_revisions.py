@@ -18,6 +18,7 @@ from ecs_gpu_deploy.core.past.past_deployments import (
     history_markdown,
     history_table,
     past_deployments,
+    previous_good,
 )
 from ecs_gpu_deploy.core.past.retention import superfluous
 from ecs_gpu_deploy.core.past.revisions import (
@@ -387,6 +388,17 @@ def test_the_table_names_current_and_previous():
     shown = history_markdown(rows)
     assert f"[`{SHA[:12]}`](https://github.com/acme/rag/commit/{SHA})" in shown
     assert "eva\\|\\`" in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "number"), [("ACTIVE", "2"), ("ARCHIVED", "1"), (None, "1")], ids=["there", "archived", "gone"]
+)
+def test_what_can_be_gone_back_to_is_the_newest_before_that_can_be_pulled(status, number):
+    rollouts = [_rollout(3, at=30), _rollout(2, at=20, digest=DIGEST), _rollout(1, at=10)]
+    stored = {DIGEST: StoredImage(digest=DIGEST, status=status) if status else None}
+    row = previous_good(past_deployments(rollouts, {}, stored, task_definition=f"{ARN}:3"))
+    assert row is not None
+    assert row.task_definition_arn == f"{ARN}:{number}"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ecs_gpu_deploy.core.past.past_deployments import (
     past_revisions,
     previous_good,
 )
-from ecs_gpu_deploy.core.past.revisions import Revision, revision_told
+from ecs_gpu_deploy.core.past.revisions import Revision, named_images, revision_told
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
@@ -44,7 +44,7 @@ def run(context: Context, request: HistoryRequest) -> Verdict:
     _show(rows, request.output)
     back = f"; the previous good one is {short_id(previous.task_definition_arn)}" if previous else ""
     if before is not None and before is not previous:
-        gone = f"; an image of {short_id(before.task_definition_arn)}, which ran before, is gone"
+        gone = f"; an image of {short_id(before.task_definition_arn)}, which ran before, is {before.in_ecr}"
         back = f"{gone}{back}" if previous else f"{gone}, and no older one shown here can run again"
     return Verdict(
         outcome=Outcome.SUCCEEDED,
@@ -76,12 +76,7 @@ def _rows(context: Context, request: HistoryRequest, current: str) -> tuple[Past
         stored = find_images(aws, pairs)
         return past_revisions(tuple(revisions.values()), stored, task_definition=current)
     revisions = _revisions(context, [rollout.task_definition for rollout in rollouts])
-    images = [
-        (image, rollout.digests.get(name, ""))
-        for rollout in rollouts
-        for name, image in rollout.images.items()
-    ]
-    stored = find_images(aws, images)
+    stored = find_images(aws, named_images(rollouts))
     is_whole = len(rollouts) < most
     return past_deployments(rollouts, revisions, stored, task_definition=current, is_whole=is_whole)
 

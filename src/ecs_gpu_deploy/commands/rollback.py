@@ -8,8 +8,10 @@ from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.provenance import tag_value
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
-from ecs_gpu_deploy.core.past.revisions import Rollout, same_images
+from ecs_gpu_deploy.core.past.past_deployments import past_deployments, previous_good
+from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, named_images, same_images
 from ecs_gpu_deploy.core.text import markdown, table_code
+from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import revision_of, tag_revision
 from ecs_gpu_deploy.edges.machine.signals import held_signals
 from ecs_gpu_deploy.errors import Refused
@@ -56,7 +58,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     if not request.supersede:
         _refuse_others(context, service, past, chosen)
     if ongoing is None and _runs(service, chosen, past) and not request.force:
-        return _left_alone(chosen, past)
+        return _left_alone(chosen, _further_back(context, chosen, past, revision_of(current)))
 
     now = short_id(service.task_definition)
     target = render_target(context, service, current, chosen, past)
@@ -65,7 +67,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     arn = register_target(context, target, reason=request.reason, left=left)
     there = replace(chosen, name=arn)
     if ongoing is None and arn != target.raw.arn and _runs(service, there, past) and not request.force:
-        return _left_alone(there, past)
+        return _left_alone(there, _further_back(context, there, past, revision_of(current)))
     context.record(_section(now, arn, chosen, request.reason))
     plan = Plan(
         service=service,
@@ -110,13 +112,22 @@ def _has(chosen: Chosen, rollout: Rollout | None) -> bool:
     return rollout is not None and bool(rollout.digests) and same_images(chosen.digests, rollout.digests)
 
 
-def _left_alone(chosen: Chosen, past: Past) -> Verdict:
-    """Return the verdict where the target runs, and how to go further where it was gone back to before."""
+def _further_back(context: Context, chosen: Chosen, past: Past, current: Revision) -> str:
+    """Return the revision, family:N, before one that was gone back to, that can run; "" for none."""
+    if not chosen.left or past.lineage.previous is None:
+        return ""
+    stored = find_images(context.aws, named_images(past.known))
+    rows = past_deployments(past.known, {current.arn: current}, stored, task_definition=current.arn)
+    row = previous_good(rows)
+    return short_id(row.task_definition_arn) if row else ""
+
+
+def _left_alone(chosen: Chosen, further: str) -> Verdict:
+    """Return the verdict where the target runs, and how to go *further* where it was gone back to before."""
     name = short_id(chosen.name)
     reason = f"The service runs {name} already: nothing was changed."
     if chosen.left:
-        further = past.lineage.previous
-        on = f" To go further back: --to {short_id(further.task_definition)}." if further else ""
+        on = f" To go further back: --to {further}." if further else ""
         reason = f"{chosen.how[0].upper()}{chosen.how[1:]}: the service runs {name}, nothing was changed.{on}"
     return Verdict(outcome=Outcome.SUCCEEDED, reason=reason)
 

@@ -240,11 +240,19 @@ def _back_already(service: Service, current: Revision, past: Past) -> Chosen | N
         left = current.rolled_back_from
     if not left:
         return None
-    who = current.rolled_back_by if current.rolled_back_from == left else ""
+    who = _who_went_back(current, lineage.current, left)
     how = f"already rolled back from {left}{f', by {who}' if who else ''}"
     if lineage.current is not None:
         return _of_rollout(lineage.current, how, left=left)
     return Chosen(name=service.task_definition, how=how, left=left)
+
+
+def _who_went_back(current: Revision, rollout: Rollout | None, left: str) -> str:
+    """Return who rolled the service back from *left* to *current*: by tags, else by *rollout*'s record."""
+    if current.rolled_back_from == left and current.rolled_back_by:
+        return current.rolled_back_by
+    number = rollout.number if rollout else ""
+    return next((r.actor for r in current.records if r.number == number and r.kind == "rollback"), "")
 
 
 def _newest_there(context: Context, service: Service, revisions: Sequence[Revision]) -> Revision | None:

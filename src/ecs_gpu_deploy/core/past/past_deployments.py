@@ -172,16 +172,17 @@ def _in_ecr(rollout: Rollout, stored: Mapping[str, StoredImage | None], digest: 
 
 
 def previous_good(rows: Sequence[PastDeployment]) -> PastDeployment | None:
-    """Return what can be gone back to: what ran before, or where its image is gone, the newest before that.
+    """Return what can be gone back to: what ran before, or where that cannot be pulled, the newest before it.
 
-    *rows* are newest first.
+    *rows* are newest first. An image that is gone or archived cannot be pulled; one that we may not look up
+    is taken for one that can.
     """
     at = next((number for number, row in enumerate(rows) if row.role == "previous"), None)
     if at is None:
         return None
     current = next((row.task_definition_arn for row in rows if row.role == "current"), "")
     before = [rows[at], *(row for row in rows[at + 1 :] if row.outcome == "succeeded")]
-    there = (row for row in before if row.in_ecr != InEcr.GONE)
+    there = (row for row in before if row.in_ecr not in {InEcr.GONE, InEcr.ARCHIVED})
     return next((row for row in there if row is rows[at] or row.task_definition_arn != current), None)
 
 

@@ -121,6 +121,11 @@ def rollouts_of(
     return tuple(sorted(joined, key=lambda rollout: rollout.created_at, reverse=True))
 
 
+def named_images(rollouts: Iterable[Rollout]) -> list[tuple[str, str]]:
+    """Return every image that the rollouts ran, as written, with the digest that ran ("" where unknown)."""
+    return [(image, r.digests.get(name, "")) for r in rollouts for name, image in r.images.items()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
     """What a service runs, what it was rolled back from to get there, and what it ran before."""

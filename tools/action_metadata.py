@@ -28,7 +28,7 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "diagnoses": "Causes, as a JSON list of {code, message, hint, evidence, tasks}.",
     "findings": "What else was seen, as a JSON list of {code, severity, message, hint}.",
     "phases": "Seconds and deadline of each phase, as a JSON list of {name, seconds, deadline}.",
-    "services": "How it ended for each of several services, as a JSON list.",
+    "services": "How it ended for each of several services, with phases and GPU-minutes, as a JSON list.",
     "tasks": "How each task and container of run-task ended, as a JSON list with exit codes.",
     "history": "The deployments that history found, as a JSON list.",
     "duration-seconds": "How long it took.",

@@ -64,6 +64,16 @@ class RollbackSent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBack:
+    """AWS was told to run again what the service ran before; `service` is whose it is, of several.
+
+    What was found out before stays true, but what it tells to do about the rollout is void.
+    """
+
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutShown:
     """What the summary shows of a rollout: what it changes, and pages of the console by their name."""
 
@@ -132,6 +142,7 @@ Fact = (
     | RevisionChosen
     | Changed
     | RollbackSent
+    | TakenBack
     | RolloutShown
     | Ending
     | NextCommand
@@ -196,6 +207,9 @@ def _with(known: Known, fact: Fact) -> Known:
             return replace(known, changed={**known.changed, fact.subject: fact.what})
         case RollbackSent():
             return replace(known, is_rollback_sent=True)
+        case TakenBack():
+            findings = tuple(_without_void_hint(finding, fact) for finding in known.findings)
+            return replace(known, findings=findings, next_command="")
         case RolloutShown():
             return replace(known, shown=fact)
         case Ending():
@@ -214,3 +228,8 @@ def _with(known: Known, fact: Fact) -> Known:
             return replace(known, findings=(*known.findings, fact))
         case _:
             assert_never(fact)
+
+
+def _without_void_hint(finding: Finding, fact: TakenBack) -> Finding:
+    is_void = finding.until_taken_back and finding.service == fact.service
+    return replace(finding, hint="", next_steps=()) if is_void else finding

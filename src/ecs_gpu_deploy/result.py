@@ -109,7 +109,8 @@ class Finding:
     """Something seen: a warning, or what could not be checked.
 
     `next_steps` are the commands that the hint tells. `is_reason`: it says what the verdict's reason says,
-    so that it is not shown twice. The result's JSON has neither.
+    so that it is not shown twice. `service` is whose it is, of several; `until_taken_back`: the hint is void
+    once AWS was told to run again what the service ran before. The result's JSON has none of these.
     """
 
     code: str
@@ -118,6 +119,8 @@ class Finding:
     hint: str = ""
     next_steps: tuple[NextStep, ...] = ()
     is_reason: bool = False
+    service: str = ""
+    until_taken_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,13 +206,19 @@ class TaskEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceEnd:
-    """How the deployment of one of several services ended."""
+    """How the deployment of one of several services ended, its phases, and what GPU time it held.
+
+    `gpu_minutes` are GPUs times minutes up to its end, `gpu_minutes_wasted` is a part of them.
+    """
 
     service: str
     outcome: Outcome
     reason: str
     previous_task_definition_arn: str = ""
     service_deployment_arn: str = ""
+    phases: Sequence[Phase] = ()
+    gpu_minutes: float = 0.0
+    gpu_minutes_wasted: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,13 @@ class _Ran:
         self.seconds = self.result["duration_seconds"]
         self.sandbox = sandbox
 
+    @property
+    def commands(self):
+        """Return the lines of log and summary that tell how to stop or to roll back by hand."""
+        words = ("stop-service-deployment", "update-service", "by hand")
+        told = (*self.shown.splitlines(), *self.summary.splitlines())
+        return [line for line in told if any(word in line for word in words)]
+
     def runs(self, name, cluster="ki-cluster"):
         """Return the revision of the primary deployment, and its state."""
         with self.sandbox.client() as ecs:
@@ -142,6 +149,7 @@ def test_an_arn_that_names_no_service_here_changes_nothing(tmp_path, name, says)
     with _fleet(tmp_path, [_service("one")], "one", name, flags=[TOGETHER]) as ran:
         assert ran.code == 2, ran.shown
         assert says in ran.result["reason"], ran.shown
+        assert "Invalid input: one" not in ran.summary
         assert not ran.sandbox.calls("RegisterTaskDefinition")
 
 
@@ -179,8 +187,10 @@ def test_rollback_all_brings_back_what_aws_left_broken(tmp_path):
     with _fleet(tmp_path, services, flags=[*ALL, "--timeout=2h", "--poll-interval=60"]) as ran:
         assert ran.ends == {"one": "rolled_back", "two": "failed"}, ran.shown
         assert ran.code == 4
-        assert "Then rolled back to ki-rag-api:1" in ran.reasons["two"], ran.shown
+        assert "Then rolled back to ki-rag-api:1, as rollback-all asks" in ran.reasons["two"], ran.shown
         assert ran.runs("one") == ran.runs("two") == (1, "COMPLETED")
+        assert ran.result["diagnoses"], "the way back does not hide why"
+        assert not ran.commands, ran.shown
 
 
 def test_rollback_all_brings_back_what_finds_no_place(tmp_path):
@@ -200,6 +210,45 @@ def test_rollback_all_brings_back_what_timed_out(tmp_path):
         assert ran.ends == {"one": "rolled_back", "full/two": "timed_out"}, ran.shown
         assert ran.runs("one") == ran.runs("two", "full") == (1, "COMPLETED"), ran.shown
         assert "goes on in AWS (on-timeout: leave)" not in ran.shown
+        assert "The rollback to ki-rag-api:1 that rollback-all asks for" in ran.reasons["full/two"]
+        assert "on-timeout" not in ran.shown
+        assert not ran.commands, ran.shown
+
+
+def test_of_a_service_that_was_asked_for_by_on_timeout_that_is_said(tmp_path):
+    services = [_service("one"), _stuck("two")]
+    flags = [*ALL, "--on-timeout=rollback", "--timeout=10m", "--placement-timeout=30m"]
+    with _fleet(tmp_path, services, flags=flags) as ran:
+        assert "The rollback to ki-rag-api:1 that on-timeout asks for" in ran.reasons["full/two"], ran.shown
+
+
+@pytest.mark.parametrize("parallel", ["true", "false"], ids=["together", "one by one"])
+def test_phases_and_gpu_time_are_told_of_each_service(tmp_path, parallel):
+    services = [_service("one"), _killed("two", **BREAKER), _service("three")]
+    flags = [f"--parallel={parallel}", "--timeout=2h", "--poll-interval=60"]
+    with _fleet(tmp_path, services, flags=flags) as ran:
+        found = {each["service"]: each for each in ran.result["services"]}
+        lines = ran.shown.splitlines()
+        for name, outcome in ran.ends.items():
+            began = outcome != "cancelled"
+            told = [
+                line for line in lines if line.startswith((f"phases of {name}: ", f"GPU time of {name}: "))
+            ]
+            assert len(told) == (2 if began else 0), ran.shown
+            assert any(phase["seconds"] > 0 for phase in found[name]["phases"]) == began
+            assert (found[name]["gpu_minutes"] > 0) == began
+        one, two = found["one"], found["two"]
+        assert (one["gpu_minutes_wasted"], two["gpu_minutes_wasted"]) == (0, two["gpu_minutes"])
+        assert two["phases"] == ran.result["phases"], "the result's own are those of its service"
+        held = [f"{each['gpu_minutes']:.1f} GPU-minutes held" for each in (one, two)]
+        rows = [
+            next(line for line in ran.summary.splitlines() if f"| `{name}` |" in line)
+            for name in ("one", "two")
+        ]
+        assert all(text in row for text, row in zip(held, rows, strict=True)), ran.summary
+        assert "### Timeline of two" in ran.summary
+        assert "| GPU time |" not in ran.summary.partition("### Facts")[2]
+        assert not any(line.startswith(("phases: ", "GPU time: ")) for line in lines), ran.shown
 
 
 @pytest.mark.parametrize(
@@ -212,6 +261,8 @@ def test_rollback_all_brings_back_what_is_not_seen_any_more(tmp_path, tag, one, 
         assert ran.ends == {"one": one, "two": "refused"}, ran.shown
         assert ran.code == (4 if one == "failed" else 3)
         assert "ollback to ki-rag-api:1" in ran.reasons["two"], ran.shown
+        assert any(found["code"] == "still-running" for found in ran.result["findings"])
+        assert not ran.commands, "they would undo the rollback, or stop what has ended"
         assert len(ran.sandbox.calls("StopServiceDeployment")) == stops
         assert len(ran.sandbox.calls("UpdateService")) == updates
         ran.sandbox.ask("DELETE", "faults")
@@ -238,8 +289,15 @@ def test_an_ongoing_deployment_of_one_leaves_all_as_they_are(tmp_path):
         ran = _deploy(sandbox, tmp_path, "one", "two", flags=[TOGETHER])
         assert ran.code == 3, ran.shown
         assert "'two'" in ran.result["reason"]
+        assert (ran.result["service"], ran.summary.splitlines()[0]) == ("two", "## ❌ Refused: two")
         assert len(sandbox.calls("UpdateService")) == 1
         assert not sandbox.calls("RegisterTaskDefinition")
+
+
+def test_a_service_that_is_not_there_is_the_one_that_is_named(tmp_path):
+    with _fleet(tmp_path, [_service("one"), _service("three")], "one", "two", "three") as ran:
+        assert (ran.code, ran.result["service"]) == (2, "two"), ran.shown
+        assert ran.summary.startswith("## ❌ Invalid input: two\n"), ran.summary
 
 
 def test_a_revision_that_all_ran_before_is_not_gone_back_to(tmp_path):

@@ -1,5 +1,7 @@
 """Facts for the result: recorded one by one, read together after the end."""
 
+from dataclasses import replace
+
 import pytest
 
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -14,9 +16,10 @@ from ecs_gpu_deploy.facts import (
     RolloutShown,
     Section,
     ServiceSeen,
+    TakenBack,
     known_from,
 )
-from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, ServiceEnd, Severity
+from ecs_gpu_deploy.result import Finding, NextStep, Outcome, PastDeployment, ServiceEnd, Severity
 
 ENDED = Verdict(outcome=Outcome.FAILED, reason="It failed.")
 FINDING = Finding(code="x", severity=Severity.INFO, message="Seen.")
@@ -26,6 +29,16 @@ PAST = (PastDeployment(task_definition_arn="a"),)
 BEGAN = ServiceEnd(service="s", outcome=Outcome.CANCELLED, reason="It goes on.")
 ENDED_WELL = ServiceEnd(service="s", outcome=Outcome.SUCCEEDED, reason="It runs.")
 NOT_BEGUN = ServiceEnd(service="u", outcome=Outcome.CANCELLED, reason="It was not deployed.")
+STILL_RUNNING = Finding(
+    code="still-running",
+    severity=Severity.WARNING,
+    message="s: It goes on.",
+    hint="To roll it back: stop",
+    next_steps=(NextStep(purpose="To roll it back", command="stop"),),
+    service="s",
+    until_taken_back=True,
+)
+UNRELATED = replace(STILL_RUNNING, service="u")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +76,19 @@ NOT_BEGUN = ServiceEnd(service="u", outcome=Outcome.CANCELLED, reason="It was no
             id="a revision that was registered",
         ),
         pytest.param([RollbackSent()], {"is_rollback_sent": True}, id="a rollback"),
+        pytest.param(
+            [STILL_RUNNING, UNRELATED, FINDING, NextCommand(command="stop"), TakenBack(service="s")],
+            {
+                "findings": (replace(STILL_RUNNING, hint="", next_steps=()), UNRELATED, FINDING),
+                "next_command": "",
+            },
+            id="what was taken back is not stopped or taken back again",
+        ),
+        pytest.param(
+            [TakenBack(service="s"), STILL_RUNNING, NextCommand(command="watch")],
+            {"findings": (STILL_RUNNING,), "next_command": "watch"},
+            id="what is found on the way back counts",
+        ),
         pytest.param([SHOWN], {"shown": SHOWN}, id="what the summary shows"),
         pytest.param([NextCommand(command="watch")], {"next_command": "watch"}, id="a command"),
         pytest.param(

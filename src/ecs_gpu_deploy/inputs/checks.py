@@ -186,7 +186,8 @@ def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
     return RunOptions(
         command=settings.command,
         cluster=_named_cluster(values),
-        service=values.service,
+        # Of several, what goes wrong tells which one it is about.
+        service=values.service if len(_distinct(values.services, values.cluster)) < 2 else "",
         region=values.region,
         result_file=values.result_file or result_file,
         debug=values.debug,

@@ -17,7 +17,7 @@ from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, Unclear, one_line
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
-from ecs_gpu_deploy.facts import Ending, NextCommand, RollbackSent
+from ecs_gpu_deploy.facts import Ending, NextCommand, RollbackSent, TakenBack
 from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.take_turns import Wait
@@ -45,17 +45,18 @@ def leave_or_roll_back(
         ended = yield from request.roll_back(ending)
         if ended is not None:
             return ended
-    context.record(NextCommand(command=_rollback_command(context, rollout, arn)))
+    command = _watch_command if rollout.is_way_back else _rollback_command
+    context.record(NextCommand(command=command(context, rollout, arn)))
     return ending
 
 
 def roll_back_left(context: Context, rollout: Begun, ending: Ending) -> Wait[Ending]:
-    """Roll back, for on-failure, a rollout whose end we did not see; return how it ended."""
+    """Roll back, for rollback-all, a rollout whose end we did not see; return how it ended."""
     request = _Request(
         context=context,
         rollout=rollout,
         arn=ending.service_deployment_arn,
-        option="on-failure",
+        option="rollback-all",
         watcher=Watcher(context, rollout),
     )
     return (yield from request.roll_back(ending)) or ending
@@ -80,9 +81,19 @@ def end_unclear(
     if not cancelled:
         raise Refused(what, hint=hint)
     context.record(
-        Finding(code="update-unclear", severity=Severity.ERROR, message=what, hint=hint, next_steps=steps)
+        Finding(
+            code="update-unclear",
+            severity=Severity.ERROR,
+            message=what,
+            hint=hint,
+            next_steps=steps,
+            until_taken_back=True,
+        )
     )
-    if options.on_cancel != "rollback" or not _went_back(context, before):
+    if options.on_cancel == "rollback" and _went_back(context, before):
+        context.record(TakenBack())
+        context.record(NextCommand(command=steps[0].command))
+    else:
         context.record(NextCommand(command=back))
     reason = (
         "The job was cancelled while UpdateService was under way; whether AWS carried it out is not known."
@@ -118,14 +129,15 @@ def send_back(context: Context, before: Service) -> str:
 
 
 def _asked(options: RolloutOptions, outcome: Outcome) -> tuple[str, str]:
-    """Return the option that is meant for *outcome*, and its value."""
+    """Return the option that is meant for *outcome*, and its value; rollback-all says who asks by itself."""
     match outcome:
         case Outcome.TIMED_OUT:
-            return "on-timeout", options.on_timeout
+            option, wish = "on-timeout", options.on_timeout
         case Outcome.CANCELLED:
             return "on-cancel", options.on_cancel
         case _:
-            return "on-failure", options.on_failure
+            option, wish = "on-failure", options.on_failure
+    return ("rollback-all" if wish == "rollback-all" else option), wish
 
 
 def still_running(context: Context, rollout: Begun, ending: Ending, *, why: str) -> Finding:
@@ -143,13 +155,15 @@ def still_running(context: Context, rollout: Begun, ending: Ending, *, why: str)
     if arn:
         describe = f"aws ecs describe-service-deployments --service-deployment-arns {arn}"
         steps.append(NextStep(purpose="or", command=describe))
-    steps.append(NextStep(purpose="To roll it back", command=_rollback_command(context, rollout, arn)))
+    if not rollout.is_way_back:
+        steps.append(NextStep(purpose="To roll it back", command=_rollback_command(context, rollout, arn)))
     return Finding(
         code="still-running",
         severity=Severity.WARNING,
         message=f"The deployment goes on in AWS ({why}): phase {ending.history.phase}, {running}.",
         hint="\n".join(f"{step.purpose}: {step.command}" for step in steps),
         next_steps=tuple(steps),
+        until_taken_back=True,
     )
 
 
@@ -304,6 +318,7 @@ class _Request:
                 severity=Severity.ERROR,
                 message=f"The rollback that {self.option} asks for could not be started: {why}",
                 hint=f"Roll back by hand to {previous}{needs}.",
+                until_taken_back=True,
             )
         )
 

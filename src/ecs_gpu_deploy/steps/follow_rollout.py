@@ -63,7 +63,7 @@ class Plan:
 
     `definition` is the raw task definition, `changes` its difference to what runs, `digests` maps containers
     to the digest that their tasks must report. Where it is `urgent`, what only the deadlines need is asked
-    after the update.
+    after the update. `is_way_back`: it takes another rollout back.
     """
 
     service: Service
@@ -75,6 +75,7 @@ class Plan:
     to_pull: LayerDelta | None = None
     force_new_deployment: bool = True
     urgent: bool = False
+    is_way_back: bool = False
     record: RecordWish | None = None
 
 
@@ -136,7 +137,13 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
         digests=plan.digests,
         began=began,
     )
-    return Begun(service=service, previous=service.task_definition, watch=watch, cancelled=cancelled)
+    return Begun(
+        service=service,
+        previous=service.task_definition,
+        watch=watch,
+        cancelled=cancelled,
+        is_way_back=plan.is_way_back,
+    )
 
 
 def mark_revision(context: Context, plan: Plan, rollout: Begun, ending: Ending) -> None:

@@ -19,7 +19,7 @@ from ecs_gpu_deploy.model import Service
 from ecs_gpu_deploy.steps.build_image import BuiltImage, build_image
 from ecs_gpu_deploy.steps.look_at_lifecycle import lifecycle_findings
 from ecs_gpu_deploy.steps.render_revision import plan_revision
-from ecs_gpu_deploy.steps.start_deployment import check_fit, wait_for_others
+from ecs_gpu_deploy.steps.start_deployment import check_fit, named_where_refused, wait_for_others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,10 @@ def _check(
     """Raise InvalidInput or Refused for what no image can mend; say whether the container has a command."""
     definition = plan_revision(context, request, services[0], overrides).definition
     for name, service in zip(request.services, services, strict=True):
-        check_fit(definition, service)
-        if request.ongoing == "refuse":
-            wait_for_others(replace(context, ecs=context.ecs.of(name)), service, request)
+        with named_where_refused(context, service.name, service):
+            check_fit(definition, service)
+            if request.ongoing == "refuse":
+                wait_for_others(replace(context, ecs=context.ecs.of(name)), service, request)
     seen = fetch_prerequisites(context.aws, definition, known=tuple(secrets_of(definition)))
     if seen.gone:
         raise InvalidInput(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,26 @@ from ecs_gpu_deploy.edges.machine.signals import (
     is_cancelled,
 )
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
+from ecs_gpu_deploy.facts import ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Deployment, RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
 _UPDATE_ATTEMPTS = 3
+
+
+@contextmanager
+def named_where_refused(context: Context, name: str, service: Service | None = None) -> Iterator[None]:
+    """Record that the run ended over the service *name*, one of several, where what is done here is refused.
+
+    *service* is the service as it was seen; None where it was not.
+    """
+    try:
+        yield
+    except DeployError:
+        context.record(ServiceSeen(name=name, previous=service.task_definition if service else ""))
+        raise
 
 
 def wait_for_others(context: Context, service: Service, request: DeployRequest) -> Service:

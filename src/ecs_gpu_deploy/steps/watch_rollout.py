@@ -49,12 +49,14 @@ class Begun:
     """A rollout that goes on in AWS. `cancelled`: the job was since it began.
 
     `service` is the service as it was seen before the watch, `previous` the ARN of the revision before it.
+    `is_way_back`: it takes another one back, so nobody is told how to undo it.
     """
 
     service: Service
     previous: str
     watch: Watch
     cancelled: bool = False
+    is_way_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 LeaveOrRollBack = Literal["leave", "rollback"]
+OfSeveral = Literal["leave", "rollback", "rollback-all"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +26,13 @@ class WaitOptions:
 class RolloutOptions:
     """How a rollout is watched, and what to do with it where we end the wait.
 
-    `settle` are the seconds for which it must stay up after AWS calls it complete; None: as long as its
-    failed tasks took to fail.
+    `on_timeout` is rollback-all where `on_failure` of several services is. `settle` are the seconds for which
+    it must stay up after AWS calls it complete; None: as long as its failed tasks took to fail.
     """
 
     wait: WaitOptions
-    on_timeout: LeaveOrRollBack
-    on_failure: Literal["leave", "rollback", "rollback-all"]
+    on_timeout: OfSeveral
+    on_failure: OfSeveral
     on_cancel: LeaveOrRollBack
     phase_deadlines: Mapping[str, float]
     crash_loop_threshold: int | None

@@ -10,12 +10,12 @@ from typing import Any
 
 from ecs_gpu_deploy.core.definition.diff import Change, diff_markdown
 from ecs_gpu_deploy.core.judge.stays import Stay
-from ecs_gpu_deploy.core.show.gpu_minutes import gpu_minutes, gpu_sentence
+from ecs_gpu_deploy.core.show.gpu_minutes import GpuMinutes, gpu_minutes, gpu_sentence
 from ecs_gpu_deploy.core.show.progress import TaskGpus
 from ecs_gpu_deploy.core.show.timeline import gantt
 from ecs_gpu_deploy.core.text import count, fenced, indented, log_line, markdown, span, table_code
 from ecs_gpu_deploy.model import LogTail, short_id
-from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Result, Severity
+from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Phase, Result, ServiceEnd, Severity
 
 _SIGNS = {Outcome.SUCCEEDED: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.SUPERSEDED: "⏭️", Outcome.CANCELLED: "⏹️"}
 _TITLES = {
@@ -74,14 +74,27 @@ def result_document(result: Result) -> dict[str, Any]:
     document["diagnoses"] = [
         {name: value for name, value in asdict(d).items() if name != "is_reason"} for d in result.diagnoses
     ]
-    document["phases"] = [
-        {"name": p.name, "seconds": round(p.seconds, 3), "deadline": round(p.deadline, 3)}
-        for p in result.phases
-    ]
-    document["services"] = [{**asdict(s), "outcome": str(s.outcome)} for s in result.services]
+    document["phases"] = _phases_document(result.phases)
+    document["services"] = [_service_document(s) for s in result.services]
     document["duration_seconds"] = round(result.duration_seconds, 3)
     document["api_calls"] = dict(sorted(result.api_calls.items()))
     return {"schema": document.pop("schema"), **document}
+
+
+def _phases_document(phases: Sequence[Phase]) -> list[dict[str, Any]]:
+    return [
+        {"name": p.name, "seconds": round(p.seconds, 3), "deadline": round(p.deadline, 3)} for p in phases
+    ]
+
+
+def _service_document(end: ServiceEnd) -> dict[str, Any]:
+    return {
+        **asdict(end),
+        "outcome": str(end.outcome),
+        "phases": _phases_document(end.phases),
+        "gpu_minutes": round(end.gpu_minutes, 3),
+        "gpu_minutes_wasted": round(end.gpu_minutes_wasted, 3),
+    }
 
 
 def result_json(result: Result) -> str:
@@ -118,14 +131,31 @@ def text_view(result: Result, details: Details | None = None) -> str:
             lines.append(f"{finding.severity}: {log_line(finding.message)}")
         lines += [f"  → {log_line(line)}" for line in finding.hint.splitlines()]
     lines += [f"no log lines of {log_line(problem)}" for problem in _log_problems(details)]
-    phases = [f"{phase.name} {span(phase.seconds)}" for phase in result.phases if phase.seconds > 0]
-    if phases:
-        lines.append(f"phases: {' · '.join(phases)}")
-    if gpu_time := _gpu_time(result, details):
-        lines.append(f"GPU time: {gpu_time}")
+    for whose, phases, gpu_time in _times(result, details):
+        lines += [f"phases{whose}: {phases}"] if phases else []
+        lines += [f"GPU time{whose}: {gpu_time}"] if gpu_time else []
     if details.next_command and not any(_tells(f, details.next_command) for f in result.findings):
         lines.append(f"next: {log_line(details.next_command)}")
     return "\n".join(lines) + "\n"
+
+
+def _times(result: Result, details: Details) -> list[tuple[str, str, str]]:
+    """Return whose they are (" of NAME", "" for one service alone), phases and GPU time, of each service."""
+    if not result.services:
+        return [("", _phases_told(result.phases), _gpu_time(result, details))]
+    return [
+        (f" of {end.service}", _phases_told(end.phases), _gpu_time_of(end, details))
+        for end in result.services
+    ]
+
+
+def _phases_told(phases: Sequence[Phase]) -> str:
+    return " · ".join(f"{phase.name} {span(phase.seconds)}" for phase in phases if phase.seconds > 0)
+
+
+def _gpu_time_of(end: ServiceEnd, details: Details) -> str:
+    minutes = GpuMinutes(held=end.gpu_minutes, wasted=end.gpu_minutes_wasted)
+    return gpu_sentence(minutes, hourly_cost=details.gpu_hourly_cost)
 
 
 def _gpu_time(result: Result, details: Details) -> str:
@@ -210,6 +240,8 @@ def markdown_view(result: Result, details: Details) -> str:
     if result.diagnoses:
         parts.append("### What failed before" if result.outcome == Outcome.SUCCEEDED else "### Why")
         parts += [_diagnosis_markdown(diagnosis) for diagnosis in result.diagnoses]
+    if result.services:
+        parts += ["### Services", _services_markdown(result, details)]
     for name, body in details.sections.items():
         parts += [f"### {name}", body]
     parts += [_tail_markdown(tail) for tail in _tails(details)]
@@ -226,11 +258,23 @@ def markdown_view(result: Result, details: Details) -> str:
     late = {phase.name for phase in result.phases if phase.seconds > phase.deadline > 0}
     timeline = gantt(_stays(result, details), details.gpus, until=details.ended_at, late=late)
     if timeline:
-        parts += ["### Timeline", timeline]
+        of = f" of {markdown(result.service)}" if result.services else ""
+        parts += [f"### Timeline{of}", timeline]
     if details.changes:
         parts += ["### Task definition", diff_markdown(details.changes)]
     parts += ["### Facts", _facts(result, details)]
     return "\n\n".join(part for part in parts if part) + "\n\n"
+
+
+def _services_markdown(result: Result, details: Details) -> str:
+    """Return a row for each of several services, with its own phases and GPU time."""
+    rows = ["| Service | Outcome | Reason | Phases | GPU time |", "|---|---|---|---|---|"]
+    rows += [
+        f"| {table_code(end.service)} | {end.outcome} | {markdown(end.reason)} | {_phases_told(end.phases)} "
+        f"| {markdown(_gpu_time_of(end, details))} |"
+        for end in result.services
+    ]
+    return "\n".join(rows)
 
 
 def _tells(finding: Finding, command: str) -> bool:
@@ -281,7 +325,7 @@ def _facts(result: Result, details: Details) -> str:
     took += [f"{count(calls, 'call')} to AWS"] if calls else []
     if took:
         table.append(f"| Took | {', '.join(took)} |")
-    if gpu_time := _gpu_time(result, details):
+    if not result.services and (gpu_time := _gpu_time(result, details)):
         table.append(f"| GPU time | {markdown(gpu_time)} |")
     shown = " · ".join(f"[{markdown(name)}]({address})" for name, address in (details.links or {}).items())
     return "\n".join(table) + (f"\n\nIn the AWS console: {shown}" if shown else "")

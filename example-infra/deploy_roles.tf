@@ -204,23 +204,24 @@ locals {
     },
   ]
 
-  # keep-revisions: deregister old revisions, but none that a service, a schedule or a rule still runs.
+  # keep-revisions: deregister old revisions, but none that a service, schedule, rule or state machine still runs.
   cleaning_up = [
     for statement in [
       {
         Sid      = "Deregister"
         Effect   = "Allow"
-        Action   = ["ecs:DeregisterTaskDefinition", "ecs:ListClusters", "ecs:ListServices", "events:ListEventBuses", "events:ListRuleNamesByTarget", "scheduler:ListSchedules"]
+        Action   = ["ecs:DeregisterTaskDefinition", "ecs:ListClusters", "ecs:ListServices", "events:ListEventBuses", "events:ListRuleNamesByTarget", "scheduler:ListSchedules", "states:ListStateMachines"]
         Resource = ["*"]
       },
       {
         Sid    = "FindWhoRunsRevisions"
         Effect = "Allow"
-        Action = ["ecs:DescribeServices", "events:ListTargetsByRule", "scheduler:GetSchedule"]
+        Action = ["ecs:DescribeServices", "events:ListTargetsByRule", "scheduler:GetSchedule", "states:DescribeStateMachine"]
         Resource = [
           "${local.ecs_arn}:service/*",
           "${local.arn}:events:${var.region}:${local.account}:rule/*",
           "${local.arn}:scheduler:${var.region}:${local.account}:schedule/*",
+          "${local.arn}:states:${var.region}:${local.account}:stateMachine:*",
         ]
       },
     ] : statement if var.deregister_revisions

@@ -43,6 +43,7 @@ SERVICES: Final = (
     "scheduler",
     "secretsmanager",
     "ssm",
+    "stepfunctions",
     "sts",
 )
 """The services that the program calls."""
@@ -300,7 +301,7 @@ def read_model(path: Path) -> Any:
 
 def with_few_services(endpoints: dict[str, Any]) -> dict[str, Any]:
     """Leave only what is called in a list of endpoints; it names services by their hosts."""
-    kept = {*SERVICES, *SIGN_IN_SERVICES, "api.ecr", "elasticloadbalancing", "oidc", "portal.sso"}
+    kept = {*SERVICES, *SIGN_IN_SERVICES, "api.ecr", "elasticloadbalancing", "oidc", "portal.sso", "states"}
     for partition in endpoints["partitions"]:
         partition["services"] = {name: told for name, told in partition["services"].items() if name in kept}
     return endpoints

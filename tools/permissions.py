@@ -27,6 +27,7 @@ ALL: Final = "*"
 PREFIXES: Final[Mapping[str, str]] = {
     "elbv2": "elasticloadbalancing",
     "resourcegroupstaggingapi": "tag",
+    "stepfunctions": "states",
 }
 """boto3's name of a service, where IAM's prefix is another one."""
 
@@ -162,6 +163,12 @@ GRANTS: Final[Mapping[str, Grant]] = {
     ),
     "scheduler:GetSchedule": _grant(
         ALL, "see which schedules run a revision (keep-revisions)", "none is deregistered"
+    ),
+    "states:ListStateMachines": _grant(
+        ALL, "see which state machines run a revision (keep-revisions)", "none is deregistered"
+    ),
+    "states:DescribeStateMachine": _grant(
+        ALL, "see which state machines run a revision (keep-revisions)", "none is deregistered"
     ),
     "tag:GetResources": _grant(ALL, "find a revision by its commit", "revisions are read one by one"),
     "iam:GetRole": _grant("arn:aws:iam::ACCOUNT:role/TASK_ROLE", "check that the roles exist", "not checked"),

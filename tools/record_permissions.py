@@ -63,7 +63,7 @@ def _without_breaker() -> dict[str, Any]:
 
 
 def _schedule(sandbox: RunningSandbox) -> None:
-    """Have a schedule and a rule that run tasks."""
+    """Have a schedule, a rule and a state machine that run tasks."""
     family = "arn:aws:ecs:eu-central-1:123456789012:task-definition/ki-rag-api:1"
     cluster, role = "arn:aws:ecs:eu-central-1:123456789012:cluster/ki-cluster", ROLE
     target = {"Arn": cluster, "RoleArn": role, "EcsParameters": {"TaskDefinitionArn": family}}
@@ -77,6 +77,12 @@ def _schedule(sandbox: RunningSandbox) -> None:
     with sandbox.client("events") as events:
         events.put_rule(Name="nightly", ScheduleExpression="rate(1 day)")
         events.put_targets(Rule="nightly", Targets=[{"Id": "1", **target}])
+    with sandbox.client("stepfunctions") as states:
+        task = {"Cluster": cluster, "TaskDefinition": family}
+        resource = "arn:aws:states:::ecs:runTask.sync"
+        run = {"Type": "Task", "Resource": resource, "Parameters": task, "End": True}
+        definition = json.dumps({"StartAt": "run", "States": {"run": run}})
+        states.create_state_machine(name="nightly", definition=definition, roleArn=role)
 
 
 def deployments(recorder: Recorder) -> None:

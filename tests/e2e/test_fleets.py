@@ -307,8 +307,23 @@ def test_a_revision_that_all_ran_before_is_not_gone_back_to(tmp_path):
         assert len(ran.sandbox.calls("UpdateService")) == 2
 
 
+def _run_by_state_machines(sandbox):
+    """Have two state machines that run revisions 7 and 8: one names its own as such, one in an expression."""
+    arn = "arn:aws:ecs:eu-central-1:123456789012:task-definition/ki-rag-api:7"
+    named = {"Parameters": {"Cluster": "ki-cluster", "TaskDefinition": arn}}
+    reckoned = {
+        "Arguments": {"Cluster": "ki-cluster", "TaskDefinition": "{% $old ? 'ki-rag-api:8' : $new %}"}
+    }
+    with sandbox.client("stepfunctions") as states:
+        for name, task in (("named", named), ("reckoned", reckoned)):
+            run = {"Type": "Task", "Resource": "arn:aws:states:::ecs:runTask.sync", "End": True, **task}
+            definition = json.dumps({"StartAt": "run", "States": {"run": run}})
+            role = "arn:aws:iam::123456789012:role/x"
+            states.create_state_machine(name=name, definition=definition, roleArn=role)
+
+
 def _needed_elsewhere(sandbox):
-    """Register revisions 2 to 8, of which a rule of a bus, two schedules and a service need some."""
+    """Register revisions 2 to 9, of which a rule, two schedules, state machines and a service need some."""
     arn = "arn:aws:ecs:eu-central-1:123456789012:{}".format
     cluster, role = arn("cluster/ki-cluster"), "arn:aws:iam::123456789012:role/x"
     with (
@@ -318,7 +333,7 @@ def _needed_elsewhere(sandbox):
     ):
         described = ecs.describe_task_definition(taskDefinition="ki-rag-api")["taskDefinition"]
         members = ("family", "containerDefinitions", "networkMode", "executionRoleArn", "taskRoleArn")
-        for _ in range(7):
+        for _ in range(8):
             ecs.register_task_definition(**{name: described[name] for name in members})
         events.create_event_bus(Name="orders")
         events.put_rule(Name="ordered", EventBusName="orders", EventPattern='{"source": ["shop"]}')
@@ -338,21 +353,22 @@ def _needed_elsewhere(sandbox):
                 FlexibleTimeWindow={"Mode": "OFF"},
                 Target=target,
             )
+        _run_by_state_machines(sandbox)
         for number in (5, 6):
             ecs.update_service(cluster="ki-cluster", service="two", taskDefinition=f"ki-rag-api:{number}")
             sandbox.advance(900)
 
 
-def test_no_revision_goes_that_a_bus_a_schedule_or_a_rollback_of_another_service_needs(tmp_path):
+def test_no_revision_goes_that_a_bus_a_schedule_a_state_machine_or_a_rollback_elsewhere_needs(tmp_path):
     with sandbox_thread(_world(_service("one"), _service("two"))) as sandbox:
         _needed_elsewhere(sandbox)
         ran = _deploy(sandbox, tmp_path, "one", "two", flags=[TOGETHER, "--keep-revisions=1"])
         assert ran.code == 0, ran.shown
-        gone = "3 revisions deregistered: ki-rag-api:5, ki-rag-api:7, ki-rag-api:8."
+        gone = "2 revisions deregistered: ki-rag-api:5, ki-rag-api:9."
         assert gone in [finding["message"] for finding in ran.result["findings"]], ran.shown
         ran = _deploy(sandbox, tmp_path, "one", tag="v1", flags=["--keep-revisions=1"])
         assert ran.runs("one")[0] != ran.runs("two")[0]
         with sandbox.client() as ecs:
             arns = ecs.list_task_definitions(familyPrefix="ki-rag-api")["taskDefinitionArns"]
         numbers = {int(arn.rpartition(":")[2]) for arn in arns}
-        assert {2, 3, 4, 6, 9} <= numbers, "6 is what two goes back to"
+        assert {2, 3, 4, 6, 7, 8, 10} <= numbers, "6 is what two goes back to"

@@ -40,6 +40,8 @@ CLEANING_UP = {
     "events:ListTargetsByRule",
     "scheduler:GetSchedule",
     "scheduler:ListSchedules",
+    "states:DescribeStateMachine",
+    "states:ListStateMachines",
 }
 """What keep-revisions calls; granted with deregister_revisions only."""
 SECRET = "sk-of-the-language-model"

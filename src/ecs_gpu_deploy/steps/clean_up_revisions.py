@@ -1,4 +1,4 @@
-"""keep-revisions: deregister what no service, no rollback and no schedule needs any more.
+"""keep-revisions: deregister what no service, rollback, schedule or state machine needs any more.
 
 It runs after a deployment that succeeded, and never fails it. Where it cannot be known who uses a
 revision, nothing is deregistered.
@@ -77,7 +77,7 @@ def clean_up_revisions(context: Context, plans: Sequence[Plan], *, keep: int | N
                 message=f"keep-revisions stopped after {count(len(done), 'revision')}: {problem}",
                 hint="It needs ecs:ListTaskDefinitions, ecs:ListClusters, ecs:ListServices, "
                 "ecs:DescribeServices, events:ListEventBuses, events:ListRuleNamesByTarget, "
-                "events:ListTargetsByRule, scheduler:ListSchedules, scheduler:GetSchedule and "
-                "ecs:DeregisterTaskDefinition.",
+                "events:ListTargetsByRule, scheduler:ListSchedules, scheduler:GetSchedule, "
+                "states:ListStateMachines, states:DescribeStateMachine and ecs:DeregisterTaskDefinition.",
             )
         )

@@ -147,8 +147,7 @@ _MOST_SCHEDULES = 500
 
 
 _MOST_SERVICES = 50
-_NAMED = re.compile(r'"taskDefinition"\s*:\s*"([^"]+)"', re.IGNORECASE)
-"""A task definition in the input of a call of the SDK, which may hold placeholders that are no JSON."""
+_MOST_STATE_MACHINES = 500
 
 
 class TooMany(Exception):
@@ -157,7 +156,7 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Who uses task definitions: `names` are those in use, as ARN, family:N or family.
+    """Who uses task definitions: `names` are those in use, as ARN, family:N or family (its newest one).
 
     `services` run one of the family that was asked about, as (cluster, name).
     """
@@ -170,7 +169,8 @@ def fetch_users(aws: Aws, family: str) -> Users:
     """Return who uses task definitions, and which services run one of *family*; raises AwsError, TooMany.
 
     EventBridge rules of every bus reach ECS through the cluster (their target's ARN), EventBridge Scheduler
-    too, or as a call of the SDK (EventBridge Scheduler User Guide, "Using universal targets").
+    too, or as a call of the SDK (EventBridge Scheduler User Guide, "Using universal targets"). State machines
+    run what their definition names (Step Functions Developer Guide, "Run Amazon ECS or Fargate tasks").
     """
     used: set[str] = set()
     own: list[tuple[str, str]] = []
@@ -187,7 +187,8 @@ def fetch_users(aws: Aws, family: str) -> Users:
                     own.append((cluster, service["serviceName"]))
             for bus in buses:
                 used |= set(_of_rules(aws, cluster, bus))
-        used |= set(_of_schedules(aws))
+        used |= set(_of_schedules(aws, family))
+        used |= set(_of_state_machines(aws, family))
     if len(own) > _MOST_SERVICES:
         raise TooMany("services of this family")
     return Users(names=frozenset(used), services=tuple(own))
@@ -214,7 +215,25 @@ def _of_rules(aws: Aws, cluster: str, bus: str) -> Iterator[str]:
             yield str((target.get("EcsParameters") or {}).get("TaskDefinitionArn", ""))
 
 
-def _of_schedules(aws: Aws) -> Iterator[str]:
+def _named_in(text: str, family: str) -> list[str]:
+    """Return every family:N of *family* in a JSON text, wherever it stands.
+
+    It may be in an ARN, in a placeholder that is no JSON, or in an expression (JSONata).
+    """
+    return re.findall(rf"(?<![\w-]){re.escape(family)}:\d+", text)
+
+
+def _of_state_machines(aws: Aws, family: str) -> Iterator[str]:
+    machines = aws.pages("stepfunctions", "list_state_machines", {}, "stateMachines", following="nextToken")
+    for number, machine in enumerate(machines):
+        if number >= _MOST_STATE_MACHINES:
+            raise TooMany("state machines")
+        params = {"stateMachineArn": machine["stateMachineArn"]}
+        told = aws.call("stepfunctions", "describe_state_machine", params)
+        yield from _named_in(str(told["definition"]), family)
+
+
+def _of_schedules(aws: Aws, family: str) -> Iterator[str]:
     schedules = aws.pages("scheduler", "list_schedules", {}, "Schedules", following="NextToken")
     for number, schedule in enumerate(schedules):
         if number >= _MOST_SCHEDULES:
@@ -225,4 +244,4 @@ def _of_schedules(aws: Aws) -> Iterator[str]:
         params = {"Name": schedule["Name"], "GroupName": schedule.get("GroupName", "default")}
         target = aws.call("scheduler", "get_schedule", params).get("Target") or {}
         yield str((target.get("EcsParameters") or {}).get("TaskDefinitionArn", ""))
-        yield from _NAMED.findall(str(target.get("Input", "")))
+        yield from _named_in(str(target.get("Input", "")), family)

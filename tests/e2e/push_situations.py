@@ -28,7 +28,9 @@ class Situation:
     """One of them: what is built and how, what goes wrong, and the exit code, code and words that must come.
 
     `dockerfile` follows a base with a shell; a text that begins with FROM stands alone. `deploys`: the
-    command is deploy. `never` must not be printed; `untouched`: Docker must not have been asked to build.
+    command is deploy. `again`: it is run twice, and the second run tells. `alone`: what is wrong is so with
+    requests that name no repository, so that nothing else may run. `never` must not be printed; `untouched`:
+    Docker must not have been asked to build.
     """
 
     told: str
@@ -44,6 +46,8 @@ class Situation:
     files: dict[str, str] = field(default_factory=dict)
     deploys: bool = False
     creates: bool = False
+    again: bool = False
+    alone: bool = False
     untouched: bool = False
     finding: str = ""
 
@@ -289,6 +293,21 @@ SITUATIONS: tuple[Situation, ...] = (
         exit_code=0,
     ),
     _push(
+        "a login to a registry that is ill once (503)",
+        Wrong(where=r"^GET /v2/$", how=503, times=1),
+        exit_code=0,
+        says=("Trying again",),
+        alone=True,
+    ),
+    _push(
+        "a login to a registry that is ill (500)",
+        Wrong(where=r"^GET /v2/$", how=500),
+        exit_code=3,
+        code="image-network",
+        says=("Trying again",),
+        alone=True,
+    ),
+    _push(
         "a tag that became immutable meanwhile",
         Wrong(where=MANIFEST, how=400, body=IMMUTABLE),
         exit_code=3,
@@ -405,6 +424,17 @@ SITUATIONS: tuple[Situation, ...] = (
         untouched=True,
     ),
     *_others(BUILDX),
+    Situation(
+        told="deploy, run again: an image that starts nothing",
+        builder=BUILDX,
+        deploys=True,
+        again=True,
+        dockerfile="COPY app.py /app.py\n",
+        exit_code=2,
+        code="image-build",
+        says=("neither ENTRYPOINT nor CMD",),
+        never=("was pushed", "may have been pushed", "is in ECR already"),
+    ),
     Situation(
         told="a private base image, its login in a key store (credsStore)",
         builder=BUILDX,

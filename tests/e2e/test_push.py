@@ -1,12 +1,17 @@
 """push without Docker: what is there is taken, and what is wrong is said before anything is built."""
 
 import json
+import signal
+import sys
+import threading
 
 import pytest
 from moto.backends import get_backend
 
+from forked_program import started
 from program import act, deploy, image, run
-from sandbox_process import sandbox_thread
+from sandbox_process import clean_environment, sandbox_thread
+from toxic_proxy import Script, Toxic, toxic_proxy
 from worlds import default_world
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -251,6 +256,65 @@ def test_a_disk_that_may_be_too_small_is_warned_of(folder):
         assert ran.changes == []
 
 
+BUILDER_THAT_KEEPS_IMAGES = """#!{python}
+import json, os, sys
+import boto3
+
+asked = sys.argv[1:]
+if asked[:2] == ["buildx", "version"]:
+    print("github.com/docker/buildx v0.17.1 x")
+elif asked[:2] == ["buildx", "inspect"]:
+    print("Name:   b0\\nDriver: docker-container\\n\\nNodes:")
+elif asked[:2] == ["image", "inspect"]:
+    sys.exit(1)
+elif asked[:3] == ["buildx", "imagetools", "inspect"]:
+    print(json.dumps({config}))
+elif asked[:1] == ["info"]:
+    print("/nowhere")
+elif "--metadata-file" in asked:
+    assert "push-by-digest=true" in asked[asked.index("--output") + 1], asked
+    assert "--tag" not in asked, asked
+    ecr = boto3.client("ecr", endpoint_url={endpoint!r}, region_name="eu-central-1",
+                       aws_access_key_id="x", aws_secret_access_key="x")
+    manifest = {{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                 "config": {{"size": 7}}, "layers": []}}
+    import hashlib
+    text = json.dumps(manifest)
+    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    try:
+        ecr.put_image(repositoryName="ki-rag-api", imageManifest=text, imageDigest=digest)
+    except ecr.exceptions.ImageAlreadyExistsException:
+        pass
+    with open(asked[asked.index("--metadata-file") + 1], "w") as file:
+        json.dump({{"containerimage.digest": digest}}, file)
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "exit_codes"),
+    [({"Cmd": ["serve"]}, [0, 0]), ({"Labels": {}}, [2, 2])],
+    ids=["that starts something", "that starts nothing"],
+)
+def test_a_builder_that_keeps_what_it_built_pushes_an_image_which_gets_its_tag_last(
+    sandbox, folder, config, exit_codes
+):
+    docker = folder / "bin" / "docker"
+    endpoint = sandbox.announcement["endpoint"]
+    docker.write_text(
+        BUILDER_THAT_KEEPS_IMAGES.format(python=sys.executable, config=config, endpoint=endpoint)
+    )
+    docker.chmod(0o755)
+    path = f"{folder / 'bin'}:/usr/bin:/bin"
+    runs = [deploy(sandbox, folder, "--context", ".", "--image-tag", "new", PATH=path) for _ in range(2)]
+    assert [ran.exit_code for ran in runs] == exit_codes, runs[0].shown + runs[1].shown
+    with sandbox.client("ecr") as ecr:
+        images = ecr.describe_images(repositoryName="ki-rag-api")["imageDetails"]
+    assert any("new" in each.get("imageTags", ()) for each in images) == (exit_codes[0] == 0)
+    if exit_codes[0]:
+        assert all("neither ENTRYPOINT nor CMD" in ran.shown for ran in runs)
+        assert "an image without a tag was pushed to ki-rag-api" in runs[0].shown
+
+
 def test_the_layers_of_an_image_with_several_tags_are_found(sandbox, folder):
     assert push(sandbox, folder, "--image-tag", "v1", "--push-latest", "true").exit_code == 0
     ran = deploy(sandbox, folder, "--image", image("good"))
@@ -292,3 +356,44 @@ def test_a_lifecycle_policy_that_takes_a_running_image_is_warned_of(sandbox, fol
     assert len(messages) == 1
     assert "ki-rag-api:v1 by its rule 1 (one)" in messages[0]
     assert "ki-rag-api:1, which runs, needs it" in messages[0]
+
+
+@pytest.mark.parametrize(
+    ("under_way", "moved", "stayed"),
+    [(1, ["nightly"], ["weekly", "latest"]), (2, ["nightly", "weekly"], ["latest"])],
+    ids=["the first", "the second"],
+)
+def test_a_push_cancelled_while_a_tag_moves_says_which_tags_are_there(folder, under_way, moved, stayed):
+    """SIGTERM comes while AWS is asked to move that tag; the request is let end."""
+    process, is_there = [], threading.Event()
+
+    def cancel():
+        assert is_there.wait(20)
+        process[0].send_signal(signal.SIGTERM)
+
+    before = ["DescribeRepositories", "DescribeImages", "BatchGetImage"] + ["PutImage"] * (under_way - 1)
+    script = Script(numbered=[*(Toxic() for _ in before), Toxic(on_request=cancel, late=0.2)])
+    flags = ("--image-tag=good", "--extra-tags=nightly\nweekly", "--push-latest=true")
+    command = ["push", "--repository=ki-rag-api", *flags, "--result-file=result.json"]
+    with sandbox_thread() as sandbox, toxic_proxy(sandbox.endpoint, []) as (address, toxics):
+        toxics.begin(script)
+        environment = {**clean_environment(sandbox), "AWS_ENDPOINT_URL": address}
+        with started(command, folder, environment) as one:
+            process.append(one)
+            is_there.set()
+            ended = one.wait(60)
+        tags = {tag for tag in ("nightly", "weekly", "latest") if _has(sandbox, tag)}
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert ended.code == result["exit_code"] == 10, ended.shown
+    [told] = [one["message"] for one in result["findings"] if one["code"] == "tags-not-moved"]
+    assert told == (
+        "The job was cancelled. Further tags of ki-rag-api: "
+        f"moved: {', '.join(moved)}; not moved: {', '.join(stayed)}."
+    )
+    assert tags == set(moved)
+
+
+def _has(sandbox, tag):
+    with sandbox.client("ecr") as ecr:
+        asked = {"repositoryName": "ki-rag-api", "imageIds": [{"imageTag": tag}]}
+        return bool(ecr.batch_get_image(**asked)["images"])

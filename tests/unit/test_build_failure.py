@@ -200,6 +200,13 @@ def test_a_build_of_which_nothing_is_known():
     assert _failure(None, code=9).message == "The image does not build: exit code: 9"
 
 
+def test_a_login_that_the_daemon_tried_without_the_password_is_tried_again():
+    line = "Error response from daemon: login attempt to https://r/v2/ failed with status: 401 Unauthorized"
+    failure = login_failure([line], registry="r")
+    assert failure.may_pass
+    assert "refused the login" in failure.message
+
+
 def test_a_login_is_refused_or_not_answered():
     refused = login_failure(["Error response from daemon: unauthorized: incorrect username"], registry="r")
     assert (refused.blame, refused.may_pass) == (Blame.REGISTRY, False)

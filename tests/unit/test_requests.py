@@ -196,6 +196,48 @@ def test_what_is_wrong_is_refused_with_its_name(command, inputs, name):
     assert name in str(caught.value)
 
 
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIE=\nab=cd\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        (f"KEY={KEY}\nTOKEN=x", {"KEY": KEY, "TOKEN": "x"}),
+        (f"TOKEN=x\nKEY={KEY}", {"KEY": KEY, "TOKEN": "x"}),
+        (f"KEY={KEY}\nOTHER={KEY}", {"KEY": KEY, "OTHER": KEY}),
+        (f"  KEY={KEY}".replace("\n", "\n  "), {"KEY": KEY}),
+        (f"KEY={KEY}".replace("\n", "\r\n"), {"KEY": KEY}),
+        ("FILE<<END\na=b\n\n  c\nEND\nTOKEN=x", {"FILE": "a=b\n\n  c", "TOKEN": "x"}),
+        ("FILE<<END\nEND", {"FILE": ""}),
+        ('"FILE=a=b\n""c""\n\nd"\nTOKEN=x', {"FILE": 'a=b\n"c"\n\nd', "TOKEN": "x"}),
+        ('"FILE=one line"\nTOKEN=x', {"FILE": "one line", "TOKEN": "x"}),
+        (json.dumps({"KEY": KEY, "TOKEN": "x"}), {"KEY": KEY, "TOKEN": "x"}),
+    ],
+    ids=[
+        *("a key", "a key at the end", "two keys", "an indented key", "a key with CR LF"),
+        *("a heredoc", "an empty heredoc", "quotes", "quotes on one line", "JSON"),
+    ],
+)
+def test_a_build_secret_of_several_lines_stays_one_value(text, secrets):
+    request = checks.check_push(settings_from("push", inputs={**LEAST["push"], "build-secrets": text}))
+    assert request.build.secrets == secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("FILE<<END\nhush\nFIN", "no line that ends the value"),
+        ('"FILE=hush\nmore', "a quote that is not closed"),
+        ("FILE=hush\nmore lines", "is not NAME=VALUE"),
+    ],
+    ids=["a heredoc without an end", "an open quote", "lines that nothing holds together"],
+)
+def test_a_build_secret_whose_lines_nothing_holds_together_is_refused_and_not_shown(text, says):
+    with pytest.raises(InvalidInput, match=says) as caught:
+        checks.check_push(settings_from("push", inputs={**LEAST["push"], "build-secrets": text}))
+    assert "hush" not in str(caught.value)
+
+
 def test_a_secret_is_not_in_the_text_of_a_request():
     inputs = {**LEAST["push"], "build-secrets": "TOKEN=hush"}
     request = checks.check_push(settings_from("push", inputs=inputs))

@@ -21,13 +21,15 @@ from ecs_gpu_deploy.edges.aws.ecr_repository import (
     create_repository,
     fetch_login,
     fetch_repository,
+    fetch_taggable,
     missing_repository,
+    put_tag,
     restore_image,
 )
 from ecs_gpu_deploy.edges.ci.source import Source, source_of
 from ecs_gpu_deploy.edges.docker.config import DockerConfig
 from ecs_gpu_deploy.edges.docker.docker import Build, Docker
-from ecs_gpu_deploy.edges.machine.signals import Cancelled
+from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_held, held_signals
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.facts import Changed, ImageSeen
 from ecs_gpu_deploy.inputs.requests import BuildOptions
@@ -221,12 +223,41 @@ def _pushed(
         context.record(Changed(subject="image", what=f"the image {kept.name}:{tag} may have been pushed"))
         with reporter.folded(f"pushing {asked.name}:{tag}"):
             digests = docker.push(build, renew=lambda: fetch_login(context.aws, kept))
+        if docker.pushes_by_digest:
+            built = _tagged(work, docker, kept, build.tag, digests)
         context.record(Changed(subject="image", what=f"the image {kept.name}:{tag} was pushed"))
         image = _confirmed(context, kept, tag, digests)
         config_of_image = built or docker.image_config(build.tag)
     took = context.clock.now() - began
     reporter.say(f"pushed {kept.name}:{tag} ({size_text(image.size)}) in {took:.0f} s: {image.digest}")
     return kept, image, config_of_image
+
+
+def _tagged(
+    work: _Work, docker: Docker, repository: Repository, reference: str, digests: frozenset[str]
+) -> Mapping[str, Any] | None:
+    """Give what was pushed by its digest its tag, once it is known to be good; return its configuration.
+
+    A later run takes what has the tag, so an image that is refused gets none.
+    """
+    context = work.context
+    if len(digests) != 1:
+        raise Refused(
+            "buildx did not tell the digest of what it pushed, so it gets no tag.",
+            hint="Use a newer buildx (docker/setup-buildx-action).",
+        )
+    [digest] = digests
+    what = f"an image without a tag was pushed to {repository.name} ({digest[:19]}…)"
+    context.record(Changed(subject="image", what=what))
+    config = docker.image_config(f"{reference.rpartition(':')[0]}@{digest}")
+    if config is not None:
+        work.check_built(config)
+    manifest = fetch_taggable(context.aws, repository, digest)
+    heed_held()
+    with held_signals():
+        context.record(Changed(subject="image", what=f"{what}, which may have the tag {work.tag}"))
+        put_tag(context.aws, repository, digest, work.tag, manifest=manifest)
+    return config
 
 
 def _created(context: Context, wanted: str) -> Repository:

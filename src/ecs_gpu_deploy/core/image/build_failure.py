@@ -34,6 +34,7 @@ _PASSING: Final = re.compile(
     r"|toomanyrequests|Rate exceeded|429 Too Many Requests|StatusCode: (?:5\d\d|408|429)",
     re.IGNORECASE,
 )
+_WITHOUT_PASSWORD: Final = re.compile(r"login attempt to \S+ failed with status: 401")
 _UNREACHED: Final = re.compile(
     r"connection refused|no such host|network is unreachable|no route to host|server misbehaving",
     re.IGNORECASE,
@@ -290,7 +291,11 @@ def _refusal(line: str) -> tuple[str, str] | None:
 
 
 def login_failure(lines: Sequence[str], *, registry: str) -> Failure:
-    """Return who failed a login to *registry*."""
+    """Return who failed a login to *registry*.
+
+    A registry that is ill at the daemon's first request gets the second one without the password: its 401 is
+    asked for again, because ECR's password is minutes old.
+    """
     told = [line for line in lines if line.strip()]
     last = plain(told[-1], limit=300) if told else ""
     broke = any(_PASSING.search(line) or _UNREACHED.search(line) for line in told[-5:])
@@ -307,6 +312,7 @@ def login_failure(lines: Sequence[str], *, registry: str) -> Failure:
         message=f"The registry {registry} refused the login: {last}",
         hint="ECR's password is good for twelve hours; check the account and the network.",
         evidence=_shown(told),
+        may_pass=any(_WITHOUT_PASSWORD.search(line) for line in told[-5:]),
     )
 
 

@@ -149,15 +149,20 @@ class Docker:
             self._hide(text)
         command = ["build", "--progress", "plain"]
         if self._buildx is not None:
-            command = ["buildx", "build", "--progress", self._progress, "--output", "type=cacheonly"]
+            # Docker's own builder hands the image to the daemon at no cost, where its configuration is read.
+            is_handed_over = self._driver == "docker" and not build.provenance
+            output = ["--load"] if is_handed_over else ["--output", "type=cacheonly"]
+            command = ["buildx", "build", "--progress", self._progress, *output]
             command += _buildx_flags(build)
         elif build.platforms != ("linux/amd64",):
             command += ["--platform", build.platforms[0]]
-        self._tried(lambda: self._built([*command, *_common_flags(build), build.context], build))
+        command += ["--tag", build.tag, *_untagged_flags(build), build.context]
+        self._tried(lambda: self._built(command, build))
 
     def push(self, build: Build, *, renew: Callable[[], Login]) -> frozenset[str]:
         """Push what was built, and return the digests of which one is the image's (none where nobody says).
 
+        Where `pushes_by_digest` it gets no tag.
         Raise Refused where it may not be pushed. A push that broke is tried again with back-off; layers that
         arrived are not sent again. A login that is nearly over, or is said to be, is renewed.
         """
@@ -184,6 +189,14 @@ class Docker:
 
         self._tried(attempt)
         return digests
+
+    @property
+    def pushes_by_digest(self) -> bool:
+        """Say whether a push gives no tag: the builder keeps what it built, which is read after the push.
+
+        Docker's own builder, and one that does not say what it is, cannot (buildx, build/opt.go).
+        """
+        return self._buildx is not None and self._driver not in {"", "docker"}
 
     def image_config(self, reference: str) -> Mapping[str, Any] | None:
         """Return the configuration of an image that was pushed; None where it cannot be read."""
@@ -222,6 +235,13 @@ class Docker:
         return (int(found[1]), int(found[2])) if found else (0, 0)
 
     @cached_property
+    def _driver(self) -> str:
+        """Return what kind of builder buildx uses (docker, docker-container, remote …); "" where unknown."""
+        _, lines = self._asked("buildx", "inspect")
+        found = re.search(r"^Driver:[ \t]*(\S+)", "\n".join(lines), re.MULTILINE)
+        return found[1] if found else ""
+
+    @cached_property
     def _is_podman(self) -> bool:
         _, lines = self._asked("--version")
         return any("podman" in line.lower() for line in lines)
@@ -230,7 +250,7 @@ class Docker:
     def _progress(self) -> str:
         return "rawjson" if (self._buildx or (0, 0)) >= _RAW_JSON_SINCE else "plain"
 
-    def _built(self, command: Sequence[str], build: Build) -> Failure | None:
+    def _built(self, command: Sequence[str], build: Build, *, pushes: bool = False) -> Failure | None:
         reading = RawJson(self._redacted) if "rawjson" in command else PlainBuild(self._redacted)
         more = {**_secret_variables(build), "DOCKER_BUILDKIT": "1"}
         code = self._run(command, reading, more=more, caches=(*build.cache_from, *build.cache_to))
@@ -247,16 +267,17 @@ class Docker:
             dockerfile=text,
             name=file.name,
             folder=build.context,
-            pushes="--push" in command,
+            pushes=pushes,
         )
 
     def _push_with_buildx(self, build: Build) -> frozenset[str] | Failure:
         with tempfile.TemporaryDirectory(prefix="buildx-") as folder:
             metadata = Path(folder) / "metadata.json"
-            command = ["buildx", "build", "--progress", self._progress, "--push"]
+            command = ["buildx", "build", "--progress", self._progress]
+            command += _by_digest(build) if self.pushes_by_digest else ["--push", "--tag", build.tag]
             command += ["--metadata-file", str(metadata), *_buildx_flags(build)]
             command += [part for ref in build.cache_to for part in ("--cache-to", ref)]
-            failure = self._built([*command, *_common_flags(build), build.context], build)
+            failure = self._built([*command, *_untagged_flags(build), build.context], build, pushes=True)
             if failure is not None:
                 return failure
             with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -371,9 +392,14 @@ def _buildx_flags(build: Build) -> list[str]:
     return flags + [part for ref in build.cache_from for part in ("--cache-from", ref)]
 
 
-def _common_flags(build: Build) -> list[str]:
-    flags = ["--tag", build.tag]
-    flags += ["--file", build.dockerfile] if build.dockerfile else []
+def _by_digest(build: Build) -> list[str]:
+    """Return what pushes without a tag (Docker Docs, "Distribute build across multiple runners")."""
+    name = build.tag.rpartition(":")[0]
+    return ["--output", f"type=image,name={name},push-by-digest=true,name-canonical=true,push=true"]
+
+
+def _untagged_flags(build: Build) -> list[str]:
+    flags = ["--file", build.dockerfile] if build.dockerfile else []
     flags += ["--target", build.target] if build.target else []
     flags += ["--network", build.network] if build.network else []
     for name, value in build.arguments.items():

@@ -87,25 +87,10 @@ TABLES: Final = ("ecs_gpu_deploy/core/diagnose/diagnoses.yml",)
 """What stands in YAML and is a module of the bundle: `TABLE`, in a hundredth of the time."""
 COMPILED: Final = ""
 """The member of a pack that says whether it holds code or sources; bootstrap.py reads it."""
-COMPILER: Final = """
-import ast, marshal, sys
-
-def bare(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
-            first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
-                node.body[:1] = [] if len(node.body) > 1 else [ast.copy_location(ast.Pass(), first)]
-    return tree
-
-pack = marshal.loads(sys.stdin.buffer.read())
-for name, (is_package, source) in pack.items():
-    path = name.replace(".", "/") + ("/__init__" if is_package else "") + ".py"
-    code = compile(bare(ast.parse(source)), path, "exec", dont_inherit=True, optimize=0)
-    pack[name] = is_package, marshal.dumps(code)
-sys.stdout.buffer.write(marshal.dumps({**pack, "": True}))
-"""
-"""What each Python compiles with. Nobody reads docstrings there."""
+COMPILER: Final = ROOT / "tools" / "compile_pack.py"
+"""What each Python compiles with."""
+WRITTEN_CLASS: Final = "ecs_gpu_deploy.written_class"
+"""What the data classes that it writes out import: tools/written_class.py."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -184,6 +169,7 @@ def modules() -> dict[str, tuple[bool, str]]:
     for package in PACKAGES:
         there.update(modules_of(locked(package)))
     found: dict[str, tuple[bool, str]] = table_modules()
+    found[WRITTEN_CLASS] = False, (ROOT / "tools" / "written_class.py").read_text(encoding="utf-8")
     wanted = [*ROOTS]
     while wanted:
         name = wanted.pop()
@@ -267,7 +253,7 @@ def table_modules() -> dict[str, tuple[bool, str]]:
 def compiled_by(python: Path, sources: Mapping[str, tuple[bool, str]]) -> bytes:
     """Return the pack that an interpreter makes of *sources*; no order of a set's items is left to chance."""
     return subprocess.run(  # noqa: S603
-        [python, "-s", "-S", "-c", COMPILER],
+        [python, "-s", "-S", COMPILER],
         input=marshal.dumps(dict(sources)),
         env={"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore", "PYTHONSAFEPATH": "1"},
         stdout=subprocess.PIPE,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ecs_gpu_deploy.late import loading
-
-with loading():
-    from ecs_gpu_deploy.cli import main
+from ecs_gpu_deploy.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,6 +7,7 @@ imported when it runs, so that `explain` and `--help` never wait for boto3.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -21,7 +22,6 @@ from ecs_gpu_deploy.edges.machine.reporter import open_standard_streams
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
 from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS, Option
 from ecs_gpu_deploy.inputs.settings import Settings, settings_from, unknown_name
-from ecs_gpu_deploy.late import loading
 from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
 ROLLOUT_COMMANDS = {
@@ -172,8 +172,11 @@ def _rollout_command(
     inputs: Mapping[str, str],
     unknown: Sequence[str] = (),
 ) -> int:
-    with loading():
-        from ecs_gpu_deploy.run import run_command  # noqa: PLC0415  (boto3 starts here)
+    gc.disable()  # what modules make as they load is no garbage to look through, then or later
+    from ecs_gpu_deploy.run import run_command  # noqa: PLC0415  (boto3 starts here)
+
+    gc.freeze()
+    gc.enable()
 
     def settings() -> Settings:
         if command not in ROLLOUT_COMMANDS:

@@ -7,9 +7,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ecs_gpu_deploy import __version__
+from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -35,7 +36,7 @@ from ecs_gpu_deploy.edges.machine.files import check_file_name, write_text
 from ecs_gpu_deploy.edges.machine.live import live_frame
 from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore_signals
-from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
+from ecs_gpu_deploy.errors import DeployError, as_told
 from ecs_gpu_deploy.facts import Fact, Known, known_from
 from ecs_gpu_deploy.inputs.checks import (
     check_deploy,
@@ -49,48 +50,32 @@ from ecs_gpu_deploy.inputs.checks import (
 )
 from ecs_gpu_deploy.inputs.requests import RunOptions
 from ecs_gpu_deploy.inputs.settings import Settings
-from ecs_gpu_deploy.late import loading
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Result, Severity
 
 Request = TypeVar("Request")
 Ready = Callable[[Context], Verdict]
 
 
-def _ready(command: str, settings: Settings) -> Ready:
-    """Check the settings and give the command, which then lacks the edges only; no other one is loaded."""
-    with loading():
-        match command:
-            case "deploy":
-                from ecs_gpu_deploy.commands import deploy  # noqa: PLC0415
+def _command(
+    check: Callable[[Settings], Request], run: Callable[[Context, Request], Verdict]
+) -> Callable[[Settings], Ready]:
+    """Return a function that checks the settings and gives the command, which then lacks the edges only."""
 
-                return _command(check_deploy(settings), deploy.run)
-            case "history":
-                from ecs_gpu_deploy.commands import history  # noqa: PLC0415
+    def ready(settings: Settings) -> Ready:
+        request = check(settings)
+        return lambda context: run(context, request)
 
-                return _command(check_history(settings), history.run)
-            case "push":
-                from ecs_gpu_deploy.commands import push  # noqa: PLC0415
-
-                return _command(check_push(settings), push.run)
-            case "rollback":
-                from ecs_gpu_deploy.commands import rollback  # noqa: PLC0415
-
-                return _command(check_rollback(settings), rollback.run)
-            case "run-task":
-                from ecs_gpu_deploy.commands import run_task  # noqa: PLC0415
-
-                return _command(check_run_task(settings), run_task.run)
-            case "watch":
-                from ecs_gpu_deploy.commands import watch  # noqa: PLC0415
-
-                return _command(check_watch(settings), watch.run)
-    raise InvalidInput(f"Unknown command {command!r}.")
+    return ready
 
 
-def _command(request: Request, run: Callable[[Context, Request], Verdict]) -> Ready:
-    return lambda context: run(context, request)
-
-
+_COMMANDS: Final = {
+    "deploy": _command(check_deploy, deploy.run),
+    "history": _command(check_history, history.run),
+    "push": _command(check_push, push.run),
+    "rollback": _command(check_rollback, rollback.run),
+    "run-task": _command(check_run_task, run_task.run),
+    "watch": _command(check_watch, watch.run),
+}
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 
 
@@ -116,7 +101,7 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         began = clock.now()
         settings = read_settings()
         options = run_options(settings, result_file=result_file)
-        run, role = _ready(command, settings), check_role(settings)
+        run, role = _COMMANDS[command](settings), check_role(settings)
         facts += role.findings()
         aws = _connect(options, role, clock, github, calls)
         frame = live_frame(sys.stdout, ticks=isinstance(clock, WallClock))

@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from ecs_gpu_deploy.ecs_model.health import Probing, container_rule
 from ecs_gpu_deploy.ecs_model.state import Container
 
+FAILED = (
+    "dependency graph: failed to resolve container ordering dependency [{on}] for target [{target}]"
+    " as dependency did not exit successfully."
+)
+TIMED_OUT = "dependency graph: container ordering dependency [{on}] for target [{target}] has timed out."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartPlan:
@@ -49,15 +55,12 @@ def start_plan(containers: Sequence[Container]) -> StartPlan:
         after = _resolved_after(container, condition)
         ended_badly = container.script.exit_code not in {None, 0}
         if condition == "SUCCESS" and ended_badly:
-            why = (
-                f"dependency graph: failed to resolve container ordering dependency [{on}] for target "
-                f"[{name}] as dependency did not exit successfully."
-            )
+            why = FAILED.format(on=on, target=name)
             failures.append((begins + container.script.exit_after, name, why))
             return None
         limit = container.definition.get("startTimeout")
         if limit and (after is None or after > float(limit)):
-            why = f"dependency graph: container ordering dependency [{on}] for target [{name}] has timed out."
+            why = TIMED_OUT.format(on=on, target=name)
             failures.append((begins + float(limit), name, why))
             return None
         return None if after is None else begins + after

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.ecs_model import (
@@ -11,6 +11,7 @@ from ecs_gpu_deploy.ecs_model import (
     health,
     instances,
     launch,
+    reports,
     rollout,
     scaling,
     services,
@@ -198,6 +199,16 @@ class Scheduler:
         """Put a CloudWatch alarm into the state ALARM, or back to OK."""
         self._model.advance(now)
         alarms.set_alarm(self._model, name, on=on)
+
+    def orders(self, now: float) -> tuple[tuple[Task, reports.Orders], ...]:
+        """Give what a real runtime is to do with each task that it runs, stopped ones included."""
+        self._model.advance(now)
+        return tuple((task, reports.orders(task)) for task in self.tasks.values() if task.reported)
+
+    def report(self, what: Callable[..., None], *arguments: Any, now: float) -> None:
+        """Take what a real runtime reports: a function of module `reports`, and its arguments."""
+        self._model.advance(now)
+        what(self._model, *arguments)
 
     def put_capacity_provider(self, provider: CapacityProvider, now: float) -> CapacityProvider:
         """Add or replace a capacity provider; its minimum of instances begins to launch."""

@@ -75,12 +75,16 @@ def begin(model: Model, task: Task) -> None:
         check = container.definition.get("healthCheck")
         if check and container.last_status == "RUNNING":
             checked = checked or container.essential
-            _probe_container(model, task, container, Probing(rule=container_rule(container), next_probe=0.0))
+            if not task.reported:
+                rule = container_rule(container)
+                _probe_container(model, task, container, Probing(rule=rule, next_probe=0.0))
     for name_and_port in task.target_groups:
         checked = True
         _register(model, task, *name_and_port)
     if not checked and task.service_name:
         model.after(UNCHECKED_SECONDS, evaluate, task)
+    if task.reported:
+        evaluate(model, task)  # a container that another one waited for was healthy before
 
 
 def container_rule(container: Container) -> ProbeRule:
@@ -266,6 +270,8 @@ def _register(model: Model, task: Task, group_arn: str, container_name: str, por
     if service is not None:
         events.note(service, "registered", group_arn, task.task_id)
         model.touch(service)
+    if task.reported:
+        return
     rule = target_rule(group, container)
     _probe_target(model, task, container, target, Probing(rule=rule, next_probe=rule.interval))
 

@@ -19,9 +19,11 @@ class ContainerScript:
     healthy answer; None means never. `unhealthy_status` is what the health endpoint says meanwhile: an HTTP
     status, or "timeout" for no answer. `container_check_works` False models a check command that the image
     lacks (`curl`). `unhealthy_windows` and `logs` count from the container's start. A `stop_seconds` above
-    the container's stopTimeout ends in exit code 137.
+    the container's stopTimeout ends in exit code 137. `reported`: a real runtime runs the container, and the
+    model waits for what it reports (module `reports`) instead of for these times.
     """
 
+    reported: bool = False
     image_digest: str = ""
     layers: tuple[tuple[str, int], ...] = ()
     pull_error: str | None = None

@@ -192,6 +192,11 @@ class Task:
         """Tell whether the task counts in pendingCount."""
         return self.live and self.last_status is not TaskStatus.RUNNING
 
+    @property
+    def reported(self) -> bool:
+        """Tell whether a real runtime runs the task: all of it does as soon as it runs one container."""
+        return any(container.script.reported for container in self.containers)
+
 
 @dataclass(slots=True, kw_only=True)
 class Deployment:

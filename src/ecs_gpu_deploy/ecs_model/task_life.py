@@ -162,18 +162,20 @@ def _begin(model: Model, task: Task) -> None:
     for container in task.containers:
         error = container.script.init_error
         if error and error.startswith(RESOURCE_INITIALIZATION):
-            model.after(INIT_SECONDS, _fail_if_live, task, error, None)
+            model.after(INIT_SECONDS, fail_if_live, task, error, None)
             return
     task.pull_started_at = model.now
     task.version += 1
+    if task.reported:
+        return
     instance = model.instances.get(task.instance_arn or "")
     for container in task.containers:
         script = container.script
         # The agent runs the cached image when the remote pull fails (docs/aws-facts.md#cached-image).
         if script.pull_error and not (instance and container.image in instance.cached_images):
-            model.after(script.pull_error_after, _fail_if_live, task, script.pull_error, container)
+            model.after(script.pull_error_after, fail_if_live, task, script.pull_error, container)
             return
-    model.at(_pulled_at(model, task, instance), _pulled, task)
+    model.at(_pulled_at(model, task, instance), pulled, task)
 
 
 def _pulled_at(model: Model, task: Task, instance: Instance | None) -> float:
@@ -196,8 +198,9 @@ def _pulled_at(model: Model, task: Task, instance: Instance | None) -> float:
     return max([ready, *(instance.cached_layers[digest] for digest in layers)])
 
 
-def _pulled(model: Model, task: Task) -> None:
-    if not task.live or _held(model, task, _pulled, task):
+def pulled(model: Model, task: Task) -> None:
+    """Let a task go on that has its images."""
+    if not task.live or _held(model, task, pulled, task):
         return
     instance = model.instances.get(task.instance_arn or "")
     task.pull_stopped_at = model.now
@@ -212,6 +215,8 @@ def _pulled(model: Model, task: Task) -> None:
     _resolve_digests(model, task)
     task.last_status = TaskStatus.ACTIVATING
     task.version += 1
+    if task.reported:
+        return
     model.after(max(each.script.start_seconds for each in task.containers), _started, task)
 
 
@@ -237,22 +242,23 @@ def _started(model: Model, task: Task) -> None:
     for container in task.containers:
         at = plan.starts[container.name]
         if at == 0:
-            _start_container(model, task, container)
+            start_container(model, task, container)
         elif at is not None:
-            model.after(at, _start_container, task, container)
+            model.after(at, start_container, task, container)
     if plan.failure is not None:
         after, name, why = plan.failure
         waiting = next(each for each in task.containers if each.name == name)
-        model.after(after, _fail_if_live, task, why, waiting)
+        model.after(after, fail_if_live, task, why, waiting)
     elif all(at is not None for at in plan.starts.values()):
         last = max(at or 0.0 for at in plan.starts.values())
         if last:
-            model.after(last, _running, task)
+            model.after(last, reach_running, task)
         else:
-            _running(model, task)
+            reach_running(model, task)
 
 
-def _start_container(model: Model, task: Task, container: Container) -> None:
+def start_container(model: Model, task: Task, container: Container) -> None:
+    """Have a container run, on the ports that its task was given."""
     if not task.live:
         return
     container.runtime_id = model.identifiers.hexadecimal() + model.identifiers.hexadecimal()
@@ -268,12 +274,13 @@ def _start_container(model: Model, task: Task, container: Container) -> None:
         for port, number in (task.allocation.ports if task.allocation else ())
         if port.container_name == container.name
     )
-    _follow(model, task, container, container.script)
+    if not task.reported:
+        _follow(model, task, container, container.script)
 
 
-def _running(model: Model, task: Task) -> None:
+def reach_running(model: Model, task: Task) -> None:
     """Make a task RUNNING, now that the last of its containers has started."""
-    if not task.live or _held(model, task, _running, task):
+    if not task.live or _held(model, task, reach_running, task):
         return
     task.last_status = TaskStatus.RUNNING
     task.started_at = model.now
@@ -292,12 +299,15 @@ def _follow(model: Model, task: Task, container: Container, script: ContainerScr
         line = LogLine(task_arn=task.arn, container_name=container.name, at=model.now + after, text=text)
         model.log(line, container)
     if script.exit_code is not None:
-        model.after(script.exit_after, _exited, task, container)
+        model.after(script.exit_after, exited, task, container)
 
 
-def _exited(model: Model, task: Task, container: Container) -> None:
-    """Let a container end by itself; an essential one takes its task with it."""
-    if container.last_status != "RUNNING" or _held(model, task, _exited, task, container):
+def exited(model: Model, task: Task, container: Container) -> None:
+    """Let a container end by itself; an essential one takes its task with it.
+
+    Source: API Reference, ContainerDefinition.
+    """
+    if container.last_status != "RUNNING" or _held(model, task, exited, task, container):
         return
     container.last_status = "STOPPED"
     container.stopped_at = model.now
@@ -320,7 +330,8 @@ def _held(model: Model, task: Task, action: Callable[..., None], *arguments: Any
     return True
 
 
-def _fail_if_live(model: Model, task: Task, reason: str, container: Container | None) -> None:
+def fail_if_live(model: Model, task: Task, reason: str, container: Container | None) -> None:
+    """Stop a task that cannot reach RUNNING, unless it is to stop already."""
     if task.live:
         fail_to_start(model, task, reason, container)
 
@@ -336,16 +347,22 @@ def _end_containers(model: Model, task: Task, notice: str) -> None:
     if service is not None and notice:
         events.note(service, notice, "", task.task_id)
         model.touch(service)
+    if task.reported:
+        return
     seconds = 0.0
     for container in task.containers:
         if container.last_status == "RUNNING":
             timeout = stop_timeout(container.definition)
             seconds = max(seconds, min(container.script.stop_seconds, timeout))
-    model.after(seconds, _ended, task)
+    model.after(seconds, ended, task)
 
 
-def _ended(model: Model, task: Task) -> None:
-    if task.last_status is TaskStatus.STOPPED or _held(model, task, _ended, task):
+def ended(model: Model, task: Task) -> None:
+    """Let go of a task whose containers have all ended.
+
+    Source: AWS page "Amazon ECS task lifecycle".
+    """
+    if task.last_status is TaskStatus.STOPPED or _held(model, task, ended, task):
         return
     task.execution_stopped_at = model.now
     for container in task.containers:

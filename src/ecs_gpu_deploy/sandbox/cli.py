@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.settings import unknown_name
 
-_USAGE = "ecs-gpu-deploy sandbox serve [--port N] [--world FILE] [--speed X], or sandbox demo [--speed X]"
+_USAGE = (
+    "ecs-gpu-deploy sandbox serve [--port N] [--world FILE] [--speed X] [--runtime model|docker],"
+    " or sandbox demo [--speed X]"
+)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecs_gpu_deploy.ecs_model import Scheduler
-from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Instance, Service, Task
+from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Container, Instance, Service, Task
 from ecs_gpu_deploy.sandbox.ecs.surroundings import SandboxSurroundings, log_destination
 from ecs_gpu_deploy.sandbox.ecs.task_definitions import TaskDefinitions
+from ecs_gpu_deploy.sandbox.neighbours.images import Reference
 from ecs_gpu_deploy.sandbox.neighbours.neighbours import Neighbours
 from ecs_gpu_deploy.sandbox.protocol.api_errors import (
     ApiError,
@@ -102,20 +103,27 @@ class EcsRegion:
     def _deliver_log_lines(self, cluster: Cluster) -> None:
         for line in cluster.scheduler.take_log_lines(self.now):
             task = cluster.scheduler.tasks.get(line.task_arn)
-            if task is None:
-                continue
-            container = next((one for one in task.containers if one.name == line.container_name), None)
-            if container is None:
-                continue
-            destination = log_destination(container.definition, default_region=self.region)
-            if destination is None:
-                continue
-            region, group, creates = destination
-            prefix = container.definition["logConfiguration"]["options"].get("awslogs-stream-prefix")
-            stream = f"{prefix}/{container.name}/{task.task_id}" if prefix else str(container.runtime_id)
-            self.neighbours.put_log_line(
-                (region, group, stream), at=line.at, text=line.text, create_group=creates
-            )
+            containers = task.containers if task else ()
+            container = next((one for one in containers if one.name == line.container_name), None)
+            if task is not None and container is not None:
+                self.put_log_line(task, container, at=line.at, text=line.text)
+
+    def put_log_line(self, task: Task, container: Container, *, at: float, text: str) -> None:
+        """Write what a container printed to the log group that its awslogs driver names, if it has one."""
+        destination = log_destination(container.definition, default_region=self.region)
+        if destination is None:
+            return
+        region, group, creates = destination
+        prefix = container.definition["logConfiguration"]["options"].get("awslogs-stream-prefix")
+        stream = f"{prefix}/{container.name}/{task.task_id}" if prefix else str(container.runtime_id)
+        self.neighbours.put_log_line((region, group, stream), at=at, text=text, create_group=creates)
+
+    def runs_containers(self, task_definition: str) -> bool:
+        """Are tasks of a task definition (by its name or ARN) real containers?"""
+        revision = self.task_definitions.find(task_definition)
+        containers = revision.description["containerDefinitions"] if revision else ()
+        images = self.neighbours.images
+        return any(images.run_by_docker(Reference.from_text(one["image"])) for one in containers)
 
     # Clusters.
 

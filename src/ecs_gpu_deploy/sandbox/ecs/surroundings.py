@@ -81,6 +81,9 @@ class SandboxSurroundings:
         reference = Reference.from_text(image)
         own = reference.registry == self._neighbours.images.own_registry
         found = self._neighbours.image_in_ecr(reference) if own else None
+        container = _container(task_definition, container_name)
+        if self._neighbours.images.run_by_docker(reference, found[0] if found else None):
+            return ContainerScript(reported=True, init_error=self._missing_resource(container))
         described = self._neighbours.images.described(reference, found[0] if found else None)
         members = _script_members(described, attempt)
         if found is not None:
@@ -91,7 +94,6 @@ class SandboxSurroundings:
         if own and found is None and not members.get("pull_error"):
             members["pull_error"] = self._missing_image(reference, image)
         if not members.get("init_error"):
-            container = _container(task_definition, container_name)
             members["init_error"] = self._missing_resource(container)
         return ContainerScript(image_digest=digest, layers=layers, **members)
 

@@ -96,7 +96,7 @@ def container_view(task: Task, container: Container) -> dict[str, Any]:
                 "hostPort": binding.host_port,
                 "protocol": binding.protocol,
             }
-            for binding in container.network_bindings
+            for binding in (() if interface else container.network_bindings)
         ],
         "networkInterfaces": [
             {"attachmentId": interface.attachment_id, "privateIpv4Address": interface.private_ipv4_address}

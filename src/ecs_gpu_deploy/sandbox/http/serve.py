@@ -13,6 +13,7 @@ from types import FrameType
 
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.sandbox.http.server import SandboxServer
+from ecs_gpu_deploy.sandbox.neighbours.images import DOCKER, MODEL
 from ecs_gpu_deploy.sandbox.world.world import World, epoch_of_iso
 
 
@@ -29,6 +30,12 @@ def parser() -> argparse.ArgumentParser:
         type=_speed,
         default=1.0,
         help="model seconds per wall second, or `stepped`: the clock moves only when told",
+    )
+    arguments.add_argument(
+        "--runtime",
+        choices=(MODEL, DOCKER),
+        default=MODEL,
+        help="what runs the containers of images that do not say it themselves; docker: real ones",
     )
     arguments.add_argument("--start-time", help="ISO 8601 time at which the clock starts; default: now")
     return arguments
@@ -57,7 +64,11 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     world = read_world(arguments.world)
     start = epoch_of_iso(arguments.start_time, name="--start-time") if arguments.start_time else None
-    server = SandboxServer(world, port=arguments.port, speed=arguments.speed, start_time=start)
+    server = SandboxServer(
+        world, port=arguments.port, speed=arguments.speed, start_time=start, runtime=arguments.runtime
+    )
+    if server.runtime_note:
+        sys.stderr.write(f"sandbox: {server.runtime_note}\n")
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         # shutdown() waits for the serving loop, which is this very thread

@@ -14,6 +14,7 @@ from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.sandbox.http.application import Application
 from ecs_gpu_deploy.sandbox.http.connection import Connection
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import RUNNER_TOKEN
+from ecs_gpu_deploy.sandbox.neighbours.images import DOCKER, MODEL
 from ecs_gpu_deploy.sandbox.world.clock import ModelClock, ScaledClock, SteppedClock
 from ecs_gpu_deploy.sandbox.world.state import Sandbox
 from ecs_gpu_deploy.sandbox.world.world import World
@@ -27,6 +28,8 @@ SECRET_ACCESS_KEY = "sandbox"  # noqa: S105 - the sandbox accepts every key
 class SandboxServer:
     """Serve a world until closed. `speed` None steps the clock; a number multiplies the wall's time.
 
+    `runtime` DOCKER has real containers run for all images that say nothing else.
+
     As a context manager it serves from a thread: `with SandboxServer(world, speed=None) as server: ...`.
     moto keeps its state per process: one server at a time in a process.
     """
@@ -38,14 +41,58 @@ class SandboxServer:
         port: int = 0,
         speed: float | None = 1.0,
         start_time: float | None = None,
+        runtime: str = MODEL,
     ) -> None:
         world = world or World.default()
+        self.runtime, self.runtime_note = MODEL, ""
+        found = self._docker(world, speed=speed, runtime=runtime)
         start = world.start(default=float(int(time.time()))) if start_time is None else start_time
         clock: ModelClock = SteppedClock(start) if speed is None else ScaledClock(start, speed)
-        self.sandbox = Sandbox(world, clock=clock)
+        self.sandbox = Sandbox(world, clock=clock, runtime=runtime, has_docker=found is not None)
         self._connections: set[socket.socket] = set()
         self._thread: threading.Thread | None = None
         self._server = self._listening(port)
+        self._containers = self._started(found) if found is not None else None
+
+    def _docker(self, world: World, *, speed: float | None, runtime: str) -> Any:
+        """Find Docker where containers are to be real; without one the model runs them, and that is said."""
+        if runtime != DOCKER and not any(entry.get("runtime") == DOCKER for entry in world.images):
+            return None
+        if speed is None:
+            raise InvalidInput(
+                "Real containers take real time: the runtime docker does not go with --speed stepped.",
+                hint="Give --speed a number, 1 for the wall's time.",
+            )
+        if world.registry is None:
+            raise InvalidInput(
+                "The runtime docker pulls ECR's images from a real registry, and the world names none.",
+                hint="Add `registry: {endpoint: http://127.0.0.1:5000, password: …}` to the world file.",
+            )
+        try:
+            from ecs_gpu_deploy.sandbox.runtime.connect_docker import (  # noqa: PLC0415 - seldom wanted
+                NoDocker,
+                connect_docker,
+            )
+        except ImportError as error:
+            raise InvalidInput(
+                f"The runtime docker needs the package {error.name}, which is not installed.",
+                hint="Install the extra: pip install 'ecs-gpu-deploy[sandbox]'.",
+            ) from error
+        try:
+            found = connect_docker()
+        except NoDocker as why:
+            self.runtime_note = f"The containers are modelled: {why}."
+            return None
+        self.runtime = DOCKER
+        return found
+
+    def _started(self, found: Any) -> Any:
+        from ecs_gpu_deploy.sandbox.runtime.container_runtime import ContainerRuntime  # noqa: PLC0415
+
+        containers = ContainerRuntime(self.sandbox, found, environment=self.environment)
+        self.sandbox.load_balancers = containers.load_balancers
+        containers.start()
+        return containers
 
     def _listening(self, port: int) -> BaseWSGIServer:
         connections = self._connections
@@ -103,6 +150,11 @@ class SandboxServer:
             "cluster": cluster.name if cluster else None,
             "services": sorted(cluster.scheduler.services) if cluster else [],
         }
+        announced["runtime"] = self.runtime
+        if self.runtime_note:
+            announced["runtime_note"] = self.runtime_note
+        if self._containers is not None:
+            announced["load_balancers"] = self._containers.load_balancers()
         if self.sandbox.world.github is not None:
             announced["github_environment"] = self.github_environment
         return announced
@@ -116,7 +168,9 @@ class SandboxServer:
         self._server.shutdown()
 
     def close(self) -> None:
-        """Close the port and every connection."""
+        """End the real containers; close the port and every connection."""
+        if self._containers is not None:
+            self._containers.close()
         for connection in list(self._connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

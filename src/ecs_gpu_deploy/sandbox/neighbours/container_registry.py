@@ -32,13 +32,21 @@ class ContainerRegistry:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.endpoint = settings["endpoint"].rstrip("/")
         self._address = settings.get("address", self.endpoint).rstrip("/")
-        self._login = f"{settings.get('username', 'AWS')}:{settings['password']}"
+        self.login = {"username": settings.get("username", "AWS"), "password": settings["password"]}
+
+    @property
+    def host(self) -> str:
+        """The registry as Docker names it: host and port."""
+        return self.endpoint.partition("://")[2]
+
+    @property
+    def _basic(self) -> str:
+        return base64.b64encode(f"{self.login['username']}:{self.login['password']}".encode()).decode()
 
     def authorization(self, *, now: float) -> str:
         """Write the answer of GetAuthorizationToken."""
-        token = base64.b64encode(self._login.encode()).decode()
         data = {
-            "authorizationToken": token,
+            "authorizationToken": self._basic,
             "expiresAt": now + PASSWORD_HOURS * 3600,
             "proxyEndpoint": self.endpoint,
         }
@@ -86,9 +94,8 @@ class ContainerRegistry:
             return response.read(), dict(response.headers)
 
     def _request(self, path: str, headers: Mapping[str, str]) -> urllib.request.Request:
-        credentials = base64.b64encode(self._login.encode()).decode()
         return urllib.request.Request(  # noqa: S310 - the world's own registry
-            f"{self._address}/v2/{path}", headers={"Authorization": f"Basic {credentials}", **headers}
+            f"{self._address}/v2/{path}", headers={"Authorization": f"Basic {self._basic}", **headers}
         )
 
 

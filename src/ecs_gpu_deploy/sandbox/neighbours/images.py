@@ -15,6 +15,8 @@ from typing import Any
 MANIFEST_MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 MB = 1_000_000
 DEFAULT_LAYERS = ({"name": "default", "mb": 100},)
+NOT_BEHAVIOUR = frozenset({"image", "layers", "tags", "in_registry", "runtime"})
+MODEL, DOCKER = "model", "docker"
 
 
 def sha256(text: str) -> str:
@@ -46,7 +48,8 @@ class Reference:
 class Image:
     """An image of the world: its manifest, its tags and the behaviour of its containers.
 
-    `layers` are (digest, compressed bytes); `ecr` tells whether it lies in the account's own registry.
+    `layers` are (digest, compressed bytes); `ecr` tells whether it lies in the account's own registry,
+    `runtime` what runs its containers: MODEL, DOCKER, or None for what the sandbox was started with.
     """
 
     registry: str
@@ -56,6 +59,7 @@ class Image:
     layers: tuple[tuple[str, int], ...]
     manifest: str
     behaviour: Mapping[str, Any] = field(default_factory=dict)
+    runtime: str | None = None
 
     @property
     def digest(self) -> str:
@@ -78,14 +82,15 @@ def image_from(entry: Mapping[str, Any], *, own_registry: str) -> Image:
         (_layer_digest(layer, reference, number), round(float(layer["mb"]) * MB))
         for number, layer in enumerate(layer_entries)
     )
-    behaviour = {
-        key: value for key, value in entry.items() if key not in ("image", "layers", "tags", "in_registry")
-    }
+    behaviour = {key: value for key, value in entry.items() if key not in NOT_BEHAVIOUR}
+    runtime = entry.get("runtime")
     return Image(
         registry=registry,
         repository=reference.repository,
         tags=(tag, *entry.get("tags", ())),
-        ecr=registry == own_registry and entry.get("in_registry", True) and "*" not in tag,
+        # What really runs lies in the real registry, and shows in ECR from there.
+        ecr=registry == own_registry and entry.get("in_registry", runtime != DOCKER) and "*" not in tag,
+        runtime=runtime,
         layers=layers,
         manifest=_manifest(f"{reference.repository}:{tag}", layers, behaviour),
         behaviour=behaviour,
@@ -123,10 +128,15 @@ def _manifest(name: str, layers: Sequence[tuple[str, int]], behaviour: Mapping[s
 
 
 class Images:
-    """The images that the world knows, the newest description of a tag first."""
+    """The images that the world knows, the newest description of a tag first.
+
+    `runtime` runs the containers of those that name none; `has_docker` false has the model run them all.
+    """
 
     def __init__(self, own_registry: str) -> None:
         self.own_registry = own_registry
+        self.runtime = MODEL
+        self.has_docker = False
         self._images: list[Image] = []
         self._pushes: dict[tuple[str, str], Image] = {}
         self._by_digest: dict[str, Image] = {}
@@ -152,6 +162,12 @@ class Images:
             image = self._by_digest.get(reference.digest)
             return image if image and image.ecr and image.repository == reference.repository else None
         return self._pushes.get((reference.repository, reference.tag or "latest"))
+
+    def run_by_docker(self, reference: Reference, digest: str | None = None) -> bool:
+        """Are containers of the image real ones?"""
+        described = self.described(reference, digest)
+        named = described.runtime if described else None
+        return self.has_docker and (named or self.runtime) == DOCKER
 
     def described(self, reference: Reference, digest: str | None) -> Image | None:
         """Find the description of a container's behaviour: by digest, then by name, then by pattern."""

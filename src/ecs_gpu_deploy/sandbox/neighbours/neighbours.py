@@ -15,7 +15,14 @@ from ecs_gpu_deploy.sandbox.neighbours import seeds
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import ContainerRegistry
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import ISSUER_HOST
 from ecs_gpu_deploy.sandbox.neighbours.images import Image, Images, Reference
+from ecs_gpu_deploy.sandbox.neighbours.load_balancers import (
+    CheckedGroup,
+    Listener,
+    checked_group_in,
+    listeners_in,
+)
 from ecs_gpu_deploy.sandbox.neighbours.moto_corrections import correct
+from ecs_gpu_deploy.sandbox.neighbours.secret_values import parameter_value, secret_value
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Role
 from ecs_gpu_deploy.sandbox.protocol.query_xml import query_answer
 
@@ -163,6 +170,26 @@ class Neighbours:
             return bool(names & set(self.parameters))
         backend = self._backend("ssm")
         return any(backend.get_parameter(candidate) for candidate in names)
+
+    def environment_secret(self, value_from: str) -> str:
+        """Give the value of a container's secret; raise `NoValue` where it has none."""
+        service = "secretsmanager" if ":secretsmanager:" in value_from else "ssm"
+        self.open(service)
+        parts = value_from.split(":")
+        backend = self._backend(service, parts[3] if len(parts) > 5 else None)
+        if service == "ssm":
+            return parameter_value(backend, value_from)
+        return secret_value(backend, value_from)
+
+    def listeners(self) -> tuple[Listener, ...]:
+        """Give the listeners of all load balancers."""
+        self.open("elasticloadbalancing")
+        return tuple(listeners_in(self._backend("elasticloadbalancing")))
+
+    def checked_group(self, arn: str) -> CheckedGroup | None:
+        """Give how a target group checks its targets; None where it does not exist."""
+        self.open("elasticloadbalancing")
+        return checked_group_in(self._backend("elasticloadbalancing"), arn)
 
     def role(self, arn: str) -> Role | None:
         """Find an IAM role by its ARN."""

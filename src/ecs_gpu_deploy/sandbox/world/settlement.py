@@ -46,7 +46,11 @@ class Settlement:
         for number, entry in enumerate(world.task_definitions):
             with _place(f"task_definitions[{number}]"):
                 ecs_response(self._region, "RegisterTaskDefinition", dict(entry))
-        steady = [entry.get("steady", True) for entry in world.services]
+        steady = [
+            # Real containers cannot have run before the start.
+            entry.get("steady", True) and not self._region.runs_containers(entry["taskDefinition"])
+            for entry in world.services
+        ]
         for before in (True, False):
             for number, entry in enumerate(world.services):
                 if steady[number] is before:

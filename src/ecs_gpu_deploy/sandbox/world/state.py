@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.sandbox.ecs.region import EcsRegion
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import ContainerRegistry
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import GithubIssuer
+from ecs_gpu_deploy.sandbox.neighbours.images import DOCKER, MODEL
 from ecs_gpu_deploy.sandbox.neighbours.neighbours import Neighbours
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Session, session_of, session_of_role
 from ecs_gpu_deploy.sandbox.protocol.calls import CallLog
@@ -30,8 +31,13 @@ def partition_of(region: str) -> str:
 class Sandbox:
     """A local AWS. Hold `lock` around every use."""
 
-    def __init__(self, world: World, *, clock: ModelClock) -> None:
-        """Build the world's state as it is at the clock's time; raise `InvalidInput` for a wrong world."""
+    def __init__(
+        self, world: World, *, clock: ModelClock, runtime: str = MODEL, has_docker: bool = False
+    ) -> None:
+        """Build the world's state as it is at the clock's time; raise `InvalidInput` for a wrong world.
+
+        `runtime` runs the containers of images that name none; without Docker the model runs them all.
+        """
         self.world = world
         self.clock = clock
         self.lock = threading.RLock()
@@ -40,9 +46,11 @@ class Sandbox:
         self.partition = partition_of(world.region)
         self.protocol = Protocol("ecs")
         self.neighbours = Neighbours(account_id=world.account, region=world.region, partition=self.partition)
+        self.neighbours.images.runtime, self.neighbours.images.has_docker = runtime, has_docker
         self.issuer = GithubIssuer(world.github or {})
         self.registry = ContainerRegistry(world.registry) if world.registry else None
         self.sessions: dict[str, Session] = {}
+        self.load_balancers: Callable[[], Mapping[str, str]] = dict
         self._regions: dict[str, EcsRegion] = {}
         self._moments: list[tuple[float, Mapping[str, Any]]] = []
         start = clock.now()
@@ -67,6 +75,11 @@ class Sandbox:
             region.now = self.clock.now()
             self._regions[name] = region
         return self._regions[name]
+
+    @property
+    def regions(self) -> tuple[EcsRegion, ...]:
+        """All regions that somebody asked for so far."""
+        return tuple(self._regions.values())
 
     @property
     def home(self) -> EcsRegion:
@@ -102,6 +115,13 @@ class Sandbox:
     def add(self, world: World, *, now: float | None = None) -> None:
         """Add a further piece of world to what is there, as from now."""
         at = self.clock.now() if now is None else now
+        if not self.neighbours.images.has_docker and any(
+            one.get("runtime") == DOCKER for one in world.images
+        ):
+            raise InvalidInput(
+                "The sandbox runs no real containers.",
+                hint="Start it with --runtime docker, where Docker is.",
+            )
         self._settlement.settle(world, start=at)
         self._set_faults_and_timeline(world, now=at)
 
@@ -168,6 +188,7 @@ class Sandbox:
         return {
             "now": self.clock.now(),
             "region": self.world.region,
+            "load_balancers": self.load_balancers(),
             "clusters": {
                 cluster.name: {
                     "services": {

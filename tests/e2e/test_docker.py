@@ -310,7 +310,7 @@ def test_buildx_is_used_where_it_is_there(sandbox, services, tmp_path, context):
         "context",
     ]
     begin = ["buildx", "build", "--progress", "rawjson"]
-    assert built["arguments"] == [*begin, "--output", "type=cacheonly", *first, *common]
+    assert built["arguments"] == [*begin, "--load", *first, *common]
     cache_to = f"type=registry,ref={name}:buildcache,mode=max,image-manifest=true,oci-mediatypes=true"
     assert arguments == [
         *(*begin, "--push", "--metadata-file", metadata, *first, "--cache-to", cache_to),

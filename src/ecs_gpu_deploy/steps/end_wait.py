@@ -17,7 +17,7 @@ from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, Unclear, one_line
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
-from ecs_gpu_deploy.facts import Ending, NextCommand, RollbackSent, TakenBack
+from ecs_gpu_deploy.facts import Ending, NextCommand, RollbackSent
 from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.take_turns import Wait
@@ -81,19 +81,9 @@ def end_unclear(
     if not cancelled:
         raise Refused(what, hint=hint)
     context.record(
-        Finding(
-            code="update-unclear",
-            severity=Severity.ERROR,
-            message=what,
-            hint=hint,
-            next_steps=steps,
-            until_taken_back=True,
-        )
+        Finding(code="update-unclear", severity=Severity.ERROR, message=what, hint=hint, next_steps=steps)
     )
-    if options.on_cancel == "rollback" and _went_back(context, before):
-        context.record(TakenBack())
-        context.record(NextCommand(command=steps[0].command))
-    else:
+    if options.on_cancel != "rollback" or not _went_back(context, before):
         context.record(NextCommand(command=back))
     reason = (
         "The job was cancelled while UpdateService was under way; whether AWS carried it out is not known."

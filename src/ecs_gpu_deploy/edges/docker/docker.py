@@ -274,9 +274,10 @@ class Docker:
         with tempfile.TemporaryDirectory(prefix="buildx-") as folder:
             metadata = Path(folder) / "metadata.json"
             command = ["buildx", "build", "--progress", self._progress]
-            command += _by_digest(build) if self.pushes_by_digest else ["--push", "--tag", build.tag]
+            command += _by_digest(build) if self.pushes_by_digest else ["--push"]
             command += ["--metadata-file", str(metadata), *_buildx_flags(build)]
             command += [part for ref in build.cache_to for part in ("--cache-to", ref)]
+            command += [] if self.pushes_by_digest else ["--tag", build.tag]
             failure = self._built([*command, *_untagged_flags(build), build.context], build, pushes=True)
             if failure is not None:
                 return failure

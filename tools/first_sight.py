@@ -70,7 +70,7 @@ def total(figures: Mapping[str, Figure]) -> Figure:
 
 def draws() -> list[Path]:
     """Return the files of the draws, in the order in which they were drawn."""
-    return sorted(DRAWS.glob("*.yml"))
+    return sorted(DRAWS.glob("*.yml"), key=lambda path: int(path.stem))
 
 
 def first_sight_table() -> str:

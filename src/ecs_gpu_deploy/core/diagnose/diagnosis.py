@@ -42,7 +42,8 @@ _NOTHING = 1000
 _WEAK_RANK = 600
 """From this rank on a cause is named by the beginning of a message alone."""
 
-_ESCAPE = re.compile(r"\\+(?:([nrt])|u([0-9a-fA-F]{4}))")
+_ESCAPE = re.compile(r"\\+(?:n(?=\\*[\"'\u201c\u201d\u2018\u2019](?:\W|$))|([nrt])|u([0-9a-fA-F]{4}))")
+"""An escaped letter; a line end that a quoted text ends with parts no lines."""
 _NORMAL_STOP = re.compile(r"scaling activity initiated by|stopped by user|user initiated", re.IGNORECASE)
 _STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
 _CAPACITY = frozenset(
@@ -224,7 +225,7 @@ def _unescaped(escape: re.Match[str]) -> str:
     if escape[2]:
         letter = chr(int(escape[2], 16))
         return "?" if "\ud800" <= letter <= "\udfff" else letter
-    return " " if escape[1] == "t" else "\n"
+    return "\n" if escape[1] in ("n", "r") else " "
 
 
 def _is_wrapped(lines: Sequence[str]) -> bool:

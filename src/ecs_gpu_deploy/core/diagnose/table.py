@@ -28,9 +28,12 @@ _HITS_PER_PATTERN = 20
 _QUOTES = str.maketrans(dict.fromkeys("\u2018\u2019\u00b4`", "'") | dict.fromkeys("\u201c\u201d", '"'))
 _ESCAPED_QUOTE = re.compile(r"\\+(?=[\"'])")
 _WARNED = re.compile(
-    r"^[^\n]{0,300}\.py:\d{1,6}: \w{0,40}warning: [^\n]*(?:\n(?! )[^\n]*){0,5}\n {1,2}(?=\S)", re.MULTILINE
+    r"^[^\n]{0,300}\.py:\d{1,6}: \w{0,40}warning: [^\n]*(?:\n(?! )[^\n]*){0,5}\n {1,2}(?=\S)"
+    r"|^\[(?:warning|notice)\][^\n]*(?:\n \| [^\n]*){1,20}"
+    r"|^[^\n]{0,80}\bstartup warnings\b[^\n]*(?:\n [^\n]*){1,20}",
+    re.MULTILINE,
 )
-"""A warning of Python: its message may have several lines, and the line of the source follows it."""
+"""A warning of several lines: Python's, which the line of the source follows, HAProxy's, MongoDB's."""
 _BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
 
 

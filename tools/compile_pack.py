@@ -1,15 +1,17 @@
 """Compile a pack of modules: standard input to standard output. Each Python runs this file for its own pack.
 
-Docstrings go, since nobody reads them there. The methods of our plain data classes are written out:
-`dataclass` would write them as text and compile it whenever the program starts, a third of that time.
+Docstrings go, since nobody reads them there. What would be compiled whenever the program starts, half of that
+time, is compiled here: the methods of our plain data classes, which `dataclass` writes as text, and patterns.
 """
 
 from __future__ import annotations
 
 import ast
 import marshal
+import re
 import sys
-from typing import Final
+from re import _compiler, _parser  # type: ignore[attr-defined]
+from typing import Any, Final
 
 _OURS: Final = "ecs_gpu_deploy."
 _PLAIN: Final = "dataclass(frozen=True, slots=True, kw_only=True)"
@@ -34,6 +36,7 @@ def main() -> None:
         tree = ast.parse(source)
         if name.startswith(_OURS):
             _write_classes(tree)
+        _write_patterns(tree)
         for node in list(ast.walk(tree)):
             _take_docstring(node)
         code = compile(tree, path, "exec", dont_inherit=True, optimize=0)
@@ -57,6 +60,36 @@ def _write_classes(tree: ast.Module) -> None:
     if plain:
         modules = [getattr(node, "module", "") for node in tree.body]
         tree.body[modules.index("__future__") + 1 : 0] = _statements(_IMPORT, 1)
+
+
+def _write_patterns(tree: ast.Module) -> None:
+    """Put the code of a pattern where a module makes one as it loads, of constants alone.
+
+    That code, like Python's own, is the same for all releases of a version (`_sre.MAGIC`).
+    """
+    known: dict[str, Any] = {"__builtins__": {}, "re": re}
+    for node in tree.body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        try:
+            value = eval(compile(ast.Expression(node.value), "", "eval"), dict(known))  # noqa: S307
+        except Exception:  # noqa: BLE001, S112 - it needs more than is known here, and is left
+            continue
+        if isinstance(value, re.Pattern):
+            [made] = _statements(_compiled(value), node.lineno)
+            node.value = made.value  # type: ignore[attr-defined]
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            known[ast.unparse(target)] = value
+
+
+def _compiled(pattern: re.Pattern[Any]) -> str:
+    """Write what `re.compile` gives to the C code at its end."""
+    parsed = _parser.parse(pattern.pattern, pattern.flags)
+    code = [int(word) for word in _compiler._code(parsed, pattern.flags)]
+    names = {number: name for name, number in pattern.groupindex.items()}
+    groups = tuple(names.get(number) for number in range(pattern.groups + 1))
+    given = (pattern.pattern, pattern.flags, code, pattern.groups, dict(pattern.groupindex), groups)
+    return f"__import__('_sre').compile{given!r}"
 
 
 def _statements(text: str, line: int) -> list[ast.stmt]:

@@ -1,4 +1,4 @@
-"""The data classes of the bundle, whose methods are written out, are as the standard library makes them."""
+"""The data classes and patterns of the bundle, made before, are as the standard library makes them."""
 
 from __future__ import annotations
 
@@ -93,15 +93,15 @@ class Mutable:
 
 
 @pytest.mark.parametrize("python", bundle.interpreters(), ids=bundle.version_of)
-def test_a_class_that_is_written_out_is_as_the_standard_library_makes_it(
-    python: Path, tmp_path: Path
-) -> None:
+def test_what_is_written_out_is_as_the_standard_library_makes_it(python: Path, tmp_path: Path) -> None:
     sources = {**bundle.modules(), "ecs_gpu_deploy.odd": (False, ODD)}
     plain = told(python, marshal.dumps({**sources, bundle.COMPILED: False}), tmp_path)
     compiled = told(python, bundle.compiled_by(python, sources), tmp_path)
     for name, about in plain["classes"].items():
         assert compiled["classes"][name] == about, name
     assert compiled["classes"].keys() == plain["classes"].keys()
+    assert compiled["patterns"] == plain["patterns"]
+    assert all(is_equal for *_, is_equal in compiled["patterns"].values())
     assert (plain["written"], compiled["written"] > 100) == (0, True)
 
 

@@ -1,4 +1,4 @@
-"""Run in each Python: tell of the data classes of a pack all that a caller can see, as JSON.
+"""Run in each Python: tell of the data classes and patterns of a pack all that a caller can see, as JSON.
 
 Arguments: the file bootstrap.py, whose importer reads packs, and the pack.
 """
@@ -15,6 +15,7 @@ import runpy
 import sys
 
 WRITTEN = {"__init__", "__eq__", "__hash__", "__repr__", "__setattr__", "__delattr__"}
+WRITTEN_CLASS = "ecs_gpu_deploy.written_class"
 OTHER_CHANGES = (setattr, 0), (delattr,)
 LIBRARY = {"__getstate__", "__setstate__", "__replace__"}
 
@@ -90,17 +91,24 @@ def about_instances(cls):
 def main():
     with open(sys.argv[2], "rb") as file:
         pack = marshal.load(file)
-    names = sorted(name for name in pack if name.startswith("ecs_gpu_deploy."))
+    names = sorted(name for name in pack if name.startswith("ecs_gpu_deploy.") and name != WRITTEN_CLASS)
     sys.meta_path.insert(0, runpy.run_path(sys.argv[1])["_Packed"](pack))
     told, written = {}, 0
     for module in map(importlib.import_module, names):
         for cls in vars(module).values():
             if inspect.isclass(cls) and dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__:
-                if module.__name__ == "ecs_gpu_deploy.written_class":
-                    continue
                 told[f"{cls.__module__} {cls.__qualname__}"] = about_class(cls) | about_instances(cls)
                 written += cls.__init__.__code__.co_filename.endswith(".py")
-    json.dump({"classes": told, "written": written}, sys.stdout)
+    patterns = {
+        f"{name} {attribute}": [
+            *(repr(value.pattern), value.flags, value.groups, dict(value.groupindex)),
+            value == re.compile(value.pattern, value.flags),
+        ]
+        for name in sorted(pack.keys() & sys.modules.keys())
+        for attribute, value in vars(sys.modules[name]).items()
+        if isinstance(value, re.Pattern)
+    }
+    json.dump({"classes": told, "written": written, "patterns": patterns}, sys.stdout)
 
 
 main()

@@ -136,12 +136,21 @@ def unmounted(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def daemon(folder: Path, *, environment: dict[str, str] | None = None) -> Iterator[dict[str, str]]:
+def daemon(
+    folder: Path, *, environment: dict[str, str] | None = None, flags: tuple[str, ...] = ()
+) -> Iterator[dict[str, str]]:
     """Run a Docker daemon with all it has in *folder*; give the client's environment."""
     folder.mkdir(parents=True, exist_ok=True)
     host = f"unix://{folder}/docker.sock"
     command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-H", host]
-    command += ["--pidfile", f"{folder}/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
+    command += [
+        "--pidfile",
+        f"{folder}/pid",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--bridge=none",
+        *flags,
+    ]
     variables = {"PATH": PATH, "HOME": str(folder), "DOCKER_HOST": host}
     with (
         unmounted(folder),
@@ -193,11 +202,11 @@ auth:
 
 
 @contextmanager
-def docker_services(folder: Path) -> Iterator[Services]:
-    """Run both."""
+def docker_services(folder: Path, *flags: str) -> Iterator[Services]:
+    """Run both; the flags are the daemon's."""
     require_docker()
     with ExitStack() as stack:
-        environment = stack.enter_context(daemon(folder / "docker"))
+        environment = stack.enter_context(daemon(folder / "docker", flags=flags))
         address = stack.enter_context(registry(folder / "registry"))
         yield Services(
             socket=folder / "docker" / "docker.sock",

@@ -12,7 +12,7 @@ import docker
 import docker.errors
 import requests
 
-ANSWER_SECONDS = 10
+ANSWER_SECONDS = 5
 LONGEST_CALL = 600
 """Seconds without a byte, after which a call is given up: a pull may be silent for long."""
 
@@ -39,9 +39,9 @@ def connect_docker() -> Docker:
         impatient.close()
         client = docker.DockerClient(base_url=address, timeout=LONGEST_CALL, tls=_tls())
         return Docker(client=client, bridge=_bridge_gateway(client), gpus=_gpus())
-    except requests.Timeout as error:
-        raise NoDocker(f"Docker at {address} does not answer within {ANSWER_SECONDS} s") from error
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        if isinstance(error.__cause__ or error, requests.Timeout):
+            raise NoDocker(f"Docker at {address} does not answer within {ANSWER_SECONDS} s") from error
         raise NoDocker(f"no Docker answers ({_first_line(error)})") from error
 
 

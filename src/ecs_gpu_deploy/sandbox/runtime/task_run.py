@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import docker.errors
@@ -22,6 +23,7 @@ from ecs_gpu_deploy.ecs_model import reports
 from ecs_gpu_deploy.ecs_model.reports import Orders
 from ecs_gpu_deploy.ecs_model.state import NetworkBinding, Task
 from ecs_gpu_deploy.ecs_model.statuses import HealthStatus
+from ecs_gpu_deploy.sandbox.runtime.container_lines import ContainerLines
 from ecs_gpu_deploy.sandbox.runtime.container_settings import (
     Surrounding,
     create_arguments,
@@ -33,7 +35,6 @@ from ecs_gpu_deploy.sandbox.runtime.machine import Machine
 from ecs_gpu_deploy.sandbox.runtime.pull_image import CannotPull, PulledImage
 
 LOOK_SECONDS = 0.2
-LAST_LINES_SECONDS = 5.0
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 HEALTH = {"healthy": HealthStatus.HEALTHY, "unhealthy": HealthStatus.UNHEALTHY}
 DaemonTrouble = (docker.errors.DockerException, requests.RequestException, OSError)
@@ -61,7 +62,7 @@ class RunningContainer:
 
     container: Any
     definition: Mapping[str, Any]
-    reader: threading.Thread
+    lines: ContainerLines | None = None
     health: str = ""
     over: bool = False
     kill_at: float | None = None
@@ -155,12 +156,7 @@ class TaskRun:
                 remove(container)
             self._fail(f"{what}: Error response from daemon: {error.explanation}", name)
             return
-        reader = threading.Thread(target=self._read, args=(name, container), daemon=True)
-        self._containers[name] = RunningContainer(container=container, definition=definition, reader=reader)
-        container.reload()
-        bindings = self._bindings(definition, container)
-        self.account.report(reports.started, self.task, name, container.id, bindings)
-        reader.start()
+        self._containers[name] = RunningContainer(container=container, definition=definition)
 
     def _created(self, name: str, definition: Mapping[str, Any]) -> Any:
         shares = self.machine.shares_network(self.task.definition)
@@ -235,33 +231,25 @@ class TaskRun:
         """Report what has changed with a container."""
         if running.over:
             return
-        name = running.definition["name"]
+        name, container = running.definition["name"], running.container
         try:
-            state = self.machine.client.api.inspect_container(running.container.id)["State"]
+            container.reload()
+            state = container.attrs["State"]
         except docker.errors.NotFound:  # somebody removed it
             state = {"Status": "dead", "ExitCode": 137}
+        if running.lines is None:
+            bindings = self._bindings(running.definition, container)
+            self.account.report(reports.started, self.task, name, container.id, bindings)
+            running.lines = ContainerLines(container, partial(self.account.print, name), self._complain)
         health = (state.get("Health") or {}).get("Status", "")
         if health != running.health and health in HEALTH:
             self.account.report(reports.checked, self.task, name, HEALTH[health])
         running.health = health
         if state["Status"] in {"exited", "dead"}:
-            running.over = True
-            running.reader.join(LAST_LINES_SECONDS)
+            running.lines.finish()
             reason = OUT_OF_MEMORY if state.get("OOMKilled") else state.get("Error") or None
             self.account.report(reports.exited, self.task, name, int(state["ExitCode"]), reason)
-
-    def _read(self, name: str, container: Any) -> None:
-        """Follow what a container prints, line by line."""
-        rest = b""
-        try:
-            for piece in container.logs(stream=True, follow=True):
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    self.account.print(name, line.decode(errors="replace").rstrip("\r"))
-        except DaemonTrouble as trouble:
-            self._complain(trouble)
-        if rest:
-            self.account.print(name, rest.decode(errors="replace"))
+            running.over = True
 
     def _clean_up(self) -> None:
         """Remove what was made for the task."""

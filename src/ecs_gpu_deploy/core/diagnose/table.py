@@ -196,15 +196,17 @@ def hits(text: str | Sequence[str], looked_for: Iterable[Pattern]) -> tuple[Hit,
     starts += [match.end() for match in re.finditer("\n", lowered)]
     warned = [match.span() for match in _WARNED.finditer(lowered)]
     best: dict[int, Cause] = {}
+    ordinary: dict[tuple[str, int], bool] = {}
     for pattern, match in matches(lowered, looked_for):
         number = bisect_right(starts, match.start()) - 1
         if number in best and best[number].rank <= pattern.cause.rank:
             continue
         unless = pattern.cause.unless
-        if not unless or not (
-            re.compile(unless).match(lowered, starts[number])
-            or any(start <= starts[number] < end for start, end in warned)
-        ):
+        if unless and (unless, number) not in ordinary:
+            ordinary[unless, number] = bool(re.compile(unless).match(lowered, starts[number])) or any(
+                start <= starts[number] < end for start, end in warned
+            )
+        if not (unless and ordinary[unless, number]):
             best[number] = pattern.cause
     return tuple(Hit(cause=best[number], number=number, line=lines[number]) for number in sorted(best))
 

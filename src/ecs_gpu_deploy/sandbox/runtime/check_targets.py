@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import aiohttp
 
@@ -18,22 +17,6 @@ from ecs_gpu_deploy.sandbox.neighbours.load_balancers import HTTP, CheckedGroup
 Why = tuple[str, str]
 FAILED: Why = ("Target.FailedHealthChecks", "Health checks failed")
 TIMED_OUT: Why = ("Target.Timeout", "Request timed out")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A registered target: its address as AWS shows it, and the port of this machine where it really is."""
-
-    group_arn: str
-    task_arn: str
-    address: tuple[str, int]
-    host_port: int
-    state: TargetState
-
-    @property
-    def key(self) -> tuple[str, str, tuple[str, int]]:
-        """What it is known by, whatever its state."""
-        return self.group_arn, self.task_arn, self.address
 
 
 Verdict = Callable[[TargetState, Why], None]

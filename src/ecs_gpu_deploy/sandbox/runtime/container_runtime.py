@@ -21,7 +21,8 @@ from ecs_gpu_deploy.ecs_model.statuses import TargetState
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion
 from ecs_gpu_deploy.sandbox.ecs.surroundings import NOT_PULLED
 from ecs_gpu_deploy.sandbox.neighbours.secret_values import NoValue
-from ecs_gpu_deploy.sandbox.runtime.check_targets import Target, Why
+from ecs_gpu_deploy.sandbox.runtime.check_targets import Why
+from ecs_gpu_deploy.sandbox.runtime.choose_target import Target
 from ecs_gpu_deploy.sandbox.runtime.connect_docker import Docker
 from ecs_gpu_deploy.sandbox.runtime.leftovers import end_leftovers
 from ecs_gpu_deploy.sandbox.runtime.load_balancer import LoadBalancers, Routes
@@ -56,6 +57,9 @@ class ContainerRuntime:
         ended = end_leftovers(self._machine.client)
         if ended:
             sys.stderr.write(f"sandbox: ended containers of a sandbox that was killed: {', '.join(ended)}\n")
+        if self._machine.bridge:
+            port = int(self._environment["AWS_ENDPOINT_URL"].rpartition(":")[2])
+            self._balancers.listen_at_gateway(self._machine.bridge, port)
         self._pass()
         self._thread.start()
 

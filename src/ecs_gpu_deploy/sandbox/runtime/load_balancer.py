@@ -12,7 +12,7 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +23,12 @@ from yarl import URL
 
 from ecs_gpu_deploy.ecs_model.statuses import TargetState
 from ecs_gpu_deploy.sandbox.neighbours.load_balancers import CheckedGroup, Listener, Rule
-from ecs_gpu_deploy.sandbox.runtime.check_targets import Target, Why, check
+from ecs_gpu_deploy.sandbox.runtime.check_targets import Why, check
+from ecs_gpu_deploy.sandbox.runtime.choose_target import Standing, Target, choose
+from ecs_gpu_deploy.sandbox.runtime.gateway import listen_at_gateway
 
 HOST = "127.0.0.1"
 CONNECT_SECONDS = 10.0
-LEAST_SHARE = 0.05
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -56,15 +57,6 @@ class Routes:
     targets: tuple[Target, ...] = ()
 
 
-@dataclass(slots=True)
-class _Standing:
-    """What is remembered of a target: turns and requests, and since when it is healthy."""
-
-    turn: float = 0.0
-    in_flight: int = 0
-    healthy_since: float | None = None
-
-
 class LoadBalancers:
     """Serve listeners from a thread; `verdict(target, state, why)` is called from there."""
 
@@ -72,10 +64,11 @@ class LoadBalancers:
         self._verdict = verdict
         self._speed = speed
         self._routes = Routes()
-        self._standings: dict[Any, _Standing] = {}
-        self._checks: dict[Any, asyncio.Task[None]] = {}
+        self._standings: dict[Hashable, Standing] = {}
+        self._checks: dict[Hashable, asyncio.Task[None]] = {}
         self._open: dict[tuple[str, int], tuple[Any, int]] = {}
         self._session: Any = None
+        self._gateway: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="load balancers", daemon=True)
         self._thread.start()
@@ -91,6 +84,11 @@ class LoadBalancers:
         """Go by these routes from now on: when this returns, no new request goes by older ones."""
         if routes != self._routes:
             asyncio.run_coroutine_threadsafe(self._take(routes), self._loop).result()
+
+    def listen_at_gateway(self, gateway: str, port: int) -> None:
+        """Have containers on Docker's bridge reach a port of loopback, in the same thread."""
+        made = listen_at_gateway(gateway, port)
+        self._gateway = asyncio.run_coroutine_threadsafe(made, self._loop).result()
 
     def close(self) -> None:
         """Stop listening, checking and serving."""
@@ -114,13 +112,13 @@ class LoadBalancers:
         for place, listener in wanted.items():
             if place not in self._open:
                 self._open[place] = await self._listening(place, listener)
-        now = time.monotonic()
+        now = self._now()
         kept = {target.key: target for target in routes.targets if target.state is not TargetState.DRAINING}
         for key in self._checks.keys() - kept.keys():
             self._checks.pop(key).cancel()
             self._standings.pop(key, None)
         for key, target in kept.items():
-            standing = self._standings.setdefault(key, _Standing())
+            standing = self._standings.setdefault(key, Standing())
             if target.state is not TargetState.HEALTHY:
                 standing.healthy_since = None
             elif standing.healthy_since is None:
@@ -128,8 +126,14 @@ class LoadBalancers:
             if key not in self._checks and target.group_arn in routes.groups:
                 self._checks[key] = asyncio.create_task(self._check(target, routes.groups[target.group_arn]))
         if last:
+            if self._gateway is not None:
+                self._gateway.close()
             await asyncio.gather(*self._checks.values(), return_exceptions=True)
             await self._session.close()
+
+    def _now(self) -> float:
+        """Give seconds that pass as fast as the model's."""
+        return time.monotonic() * self._speed
 
     async def _check(self, target: Target, group: CheckedGroup) -> None:
         def settle(state: TargetState, why: Why) -> None:
@@ -156,7 +160,7 @@ class LoadBalancers:
         if not rule.forward:
             status, kind, text = rule.answer
             return web.Response(status=status, text=text, content_type=kind)
-        target = self._chosen(rule)
+        target = choose(rule, self._routes.targets, self._routes.groups, self._standings, self._now())
         if target is None:
             return _error(503)
         standing = self._standings[target.key]
@@ -165,46 +169,6 @@ class LoadBalancers:
             return await self._forwarded(request, listener, target)
         finally:
             standing.in_flight -= 1
-
-    def _chosen(self, rule: Rule) -> Target | None:
-        """Choose the next target: healthy ones in turn, by weight of their group and by slow start.
-
-        Where all are unhealthy every one is asked ("Target group health", fail open); where there is none
-        that has been checked, the answer is 503.
-        """
-        weights = dict(rule.forward)
-        known = [each for each in self._routes.targets if weights.get(each.group_arn) and each.host_port]
-        healthy = [each for each in known if each.state is TargetState.HEALTHY]
-        open_to = healthy or [each for each in known if each.state is TargetState.UNHEALTHY]
-        if not open_to:
-            return None
-        group = self._routes.groups.get(open_to[0].group_arn)
-        if group is not None and group.least_outstanding:
-            return min(open_to, key=lambda each: self._standings[each.key].in_flight)
-        shares = self._shares(open_to, weights)
-        for target, share in zip(open_to, shares, strict=True):
-            self._standings[target.key].turn += share
-        chosen = max(open_to, key=lambda each: self._standings[each.key].turn)
-        self._standings[chosen.key].turn -= sum(shares)
-        return chosen
-
-    def _shares(self, targets: list[Target], weights: Mapping[str, float]) -> list[float]:
-        """Give each target's share: one in slow start has less, unless all are ("Slow start mode")."""
-        now = time.monotonic()
-        shares = []
-        for target in targets:
-            group = self._routes.groups.get(target.group_arn)
-            since = self._standings[target.key].healthy_since
-            grown = 1.0
-            if group is not None and group.slow_start and since is not None:
-                grown = min(1.0, (now - since) * self._speed / group.slow_start)
-            shares.append(grown)
-        if max(shares) < 1.0:
-            shares = [1.0] * len(shares)
-        return [
-            max(LEAST_SHARE, share) * weights[target.group_arn]
-            for share, target in zip(shares, targets, strict=True)
-        ]
 
     async def _forwarded(
         self, request: web.BaseRequest, listener: Listener, target: Target

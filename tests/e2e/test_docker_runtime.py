@@ -394,6 +394,16 @@ def test_an_image_that_is_not_in_the_registry_is_told_in_awss_words(sandbox):
     assert task["containers"][0]["reason"] == task["stoppedReason"]
 
 
+def test_an_instance_goes_on_with_the_image_it_has_where_the_registry_fails(sandbox, proxied):
+    proxy, _ = proxied
+    assert ended(sandbox, shell("exit 5"))["containers"][0]["exitCode"] == 5
+    proxy.told["app"] = (Wrong(where="/manifests/", how=500),)
+    try:
+        assert ended(sandbox, shell("exit 6"))["containers"][0]["exitCode"] == 6
+    finally:
+        del proxy.told["app"]
+
+
 def test_an_image_without_this_architecture_cannot_be_pulled(sandbox, services, proxied):
     manifest = json.loads(services.inspected("app:1", "--raw"))
     digest = json.loads(services.inspected("app:1"))["Digest"]

@@ -199,3 +199,26 @@ def test_reports_that_come_too_late_change_nothing() -> None:
     assert runtime.tell(reports.started, "rag", "c0ffee", []) == Orders(stop=True)
     assert runtime.tell(reports.exited, "rag", 0, None) == Orders(stop=True)
     assert runtime.task.containers[0].exit_code is None
+
+
+def test_the_tasks_of_a_deployment_pull_what_its_first_one_found() -> None:
+    world = real_world()
+    runtime = Runtime(world, image="real", desired=1)
+    assert runtime.scheduler.images_to_pull(runtime.task) == {"rag": ("real", "")}
+    runtime.tell(reports.pulled, {"rag": "sha256:real"})
+    assert runtime.scheduler.images_to_pull(runtime.task) == {"rag": ("real@sha256:real", "sha256:real")}
+
+
+@pytest.mark.parametrize(
+    ("image", "definition", "wanted"),
+    [
+        pytest.param("real", {"versionConsistency": "disabled"}, "real", id="versionConsistency is off"),
+        pytest.param("real@sha256:own", {}, "real@sha256:own", id="it names a digest itself"),
+    ],
+)
+def test_where_a_tag_is_looked_up_anew(image: str, definition: dict[str, Any], wanted: str) -> None:
+    world = World(**{image: REAL})
+    world.container = definition
+    runtime = Runtime(world, image=image, desired=1)
+    runtime.tell(reports.pulled, {"rag": "sha256:own"})
+    assert runtime.scheduler.images_to_pull(runtime.task)["rag"][0] == wanted

@@ -205,6 +205,10 @@ class Scheduler:
         self._model.advance(now)
         return tuple((task, reports.orders(task)) for task in self.tasks.values() if task.reported)
 
+    def images_to_pull(self, task: Task) -> dict[str, tuple[str, str]]:
+        """Give for each container of a reported task its image, and the digest that its instance has."""
+        return reports.images_to_pull(self._model, task)
+
     def report(self, what: Callable[..., None], *arguments: Any, now: float) -> None:
         """Take what a real runtime reports: a function of module `reports`, and its arguments."""
         self._model.advance(now)

@@ -43,6 +43,28 @@ def orders(task: Task) -> Orders:
             return Orders()
 
 
+def images_to_pull(model: Model, task: Task) -> dict[str, tuple[str, str]]:
+    """Give for each container the image to pull, and the digest that its instance has of it ("" for none).
+
+    A service's tasks pull the digest that the first of their deployment found under the tag, unless the
+    container's versionConsistency is off. The agent runs what its instance has where a pull fails.
+    Sources: docs/aws-facts.md#image-digest, #cached-image.
+    """
+    deployment = model.deployments.get(task.deployment_id or "")
+    revision = model.service_revisions.get(deployment.service_revision_arn) if deployment else None
+    kept = revision.container_images if revision else ()
+    settled = {each.container_name: each.image_digest for each in kept}
+    instance = model.instances.get(task.instance_arn or "")
+    wanted = {}
+    for container in task.containers:
+        digest = settled.get(container.name)
+        image = container.image
+        if digest and "@" not in image and container.definition.get("versionConsistency") != "disabled":
+            image = f"{image}@{digest}"
+        wanted[container.name] = image, (instance.cached_images.get(container.image, "") if instance else "")
+    return wanted
+
+
 def pulled(model: Model, task: Task, digests: Mapping[str, str]) -> None:
     """Go on to start the containers; `digests` by container name, "" where there is none."""
     for container in task.containers:

@@ -27,7 +27,7 @@ from ecs_gpu_deploy.sandbox.runtime.connect_docker import Docker
 from ecs_gpu_deploy.sandbox.runtime.leftovers import end_leftovers
 from ecs_gpu_deploy.sandbox.runtime.load_balancer import LoadBalancers, Routes
 from ecs_gpu_deploy.sandbox.runtime.machine import Machine
-from ecs_gpu_deploy.sandbox.runtime.pull_image import PulledImage, pull_image
+from ecs_gpu_deploy.sandbox.runtime.pull_image import CannotPull, ImageSource, PulledImage
 from ecs_gpu_deploy.sandbox.runtime.task_run import TaskRun
 from ecs_gpu_deploy.sandbox.world.state import Sandbox
 
@@ -192,14 +192,21 @@ class _TaskAccount:
                     raise LookupError(f"{NOT_PULLED}unable to retrieve {kind}: {error}") from error
         return told
 
-    def pull(self, image: str, goes_on: Callable[[], bool]) -> PulledImage | None:
-        return pull_image(
-            self.machine.client,
-            image,
+    def pull(self, container_name: str, goes_on: Callable[[], bool]) -> PulledImage | None:
+        with self.sandbox.lock:
+            image, cached = self.cluster.scheduler.images_to_pull(self.task)[container_name]
+        source = ImageSource(
+            client=self.machine.client,
             own_registry=self.sandbox.neighbours.images.own_registry,
             registry=self.sandbox.registry,
-            goes_on=goes_on,
         )
+        try:
+            return source.pull(image, goes_on)
+        except CannotPull:
+            kept = source.kept(image, cached) if cached else None
+            if kept is None:
+                raise
+            return kept
 
     def print(self, container_name: str, text: str) -> None:
         container = next(each for each in self.task.containers if each.name == container_name)

@@ -28,34 +28,56 @@ class PulledImage:
     digest: str
 
 
-def pull_image(
-    client: Any,
-    image: str,
-    *,
-    own_registry: str,
-    registry: ContainerRegistry | None,
-    goes_on: Callable[[], bool],
-) -> PulledImage | None:
-    """Pull an image by its ECS reference; None where `goes_on` said no. Raise `CannotPull` in AWS's words."""
-    own = image.startswith(f"{own_registry}/")
-    if own and registry is None:
-        raise CannotPull(_reason(f"the world names no registry behind {own_registry}: connection refused"))
-    at = f"{registry.host}/" if own and registry else ""
-    reference = at + image.removeprefix(f"{own_registry}/") if at else image
-    login = registry.login if own and registry else None
-    try:
-        for line in client.api.pull(*_parts(reference), auth_config=login, stream=True, decode=True):
-            if not goes_on():
-                return None
-            if "error" in line:
-                raise CannotPull(_reason(_as_aws_names_it(line["error"], at, own_registry)))
-        found = client.images.get(reference)
-    except (docker.errors.APIError, requests.RequestException) as error:
-        text = getattr(error, "explanation", None) or str(error)
-        raise CannotPull(_reason(_as_aws_names_it(str(text), at, own_registry))) from error
-    digests = [each.partition("@") for each in found.attrs.get("RepoDigests") or ()]
-    name = _parts(reference)[0]
-    return PulledImage(id=found.id, digest=next((digest for kept, _, digest in digests if kept == name), ""))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """Docker, and the registry that stands behind the account's own."""
+
+    client: Any
+    own_registry: str
+    registry: ContainerRegistry | None
+
+    def pull(self, image: str, goes_on: Callable[[], bool]) -> PulledImage | None:
+        """Pull an image by its ECS reference; None where `goes_on` said no. Raise `CannotPull`."""
+        if self._is_own(image) and self.registry is None:
+            raise CannotPull(_reason(f"the world names no registry behind {self.own_registry}"))
+        name, tag = _parts(self._here(image))
+        login = self.registry.login if self.registry and self._is_own(image) else None
+        try:
+            for line in self.client.api.pull(name, tag, auth_config=login, stream=True, decode=True):
+                if not goes_on():
+                    return None
+                if "error" in line:
+                    raise CannotPull(_reason(self._as_aws_names_it(line["error"])))
+            return self._found(name, f"{name}@{tag}" if ":" in tag else f"{name}:{tag}")
+        except (docker.errors.APIError, requests.RequestException) as error:
+            text = getattr(error, "explanation", None) or str(error)
+            raise CannotPull(_reason(self._as_aws_names_it(str(text)))) from error
+
+    def kept(self, image: str, digest: str) -> PulledImage | None:
+        """Find what this machine has of an image from before; None where it is gone."""
+        name, _ = _parts(self._here(image))
+        try:
+            return self._found(name, f"{name}@{digest}")
+        except docker.errors.APIError:
+            return None
+
+    def _found(self, name: str, reference: str) -> PulledImage:
+        found = self.client.images.get(reference)
+        digests = [each.partition("@") for each in found.attrs.get("RepoDigests") or ()]
+        digest = next((digest for kept, _, digest in digests if kept == name), "")
+        return PulledImage(id=found.id, digest=digest)
+
+    def _is_own(self, image: str) -> bool:
+        return image.startswith(f"{self.own_registry}/")
+
+    def _here(self, image: str) -> str:
+        """Name an image as Docker finds it: at the address of the registry behind ECR."""
+        if self.registry is None or not self._is_own(image):
+            return image
+        return f"{self.registry.host}{image.removeprefix(self.own_registry)}"
+
+    def _as_aws_names_it(self, text: str) -> str:
+        return text.replace(self.registry.host, self.own_registry) if self.registry else text
 
 
 def _parts(reference: str) -> tuple[str, str]:
@@ -65,10 +87,6 @@ def _parts(reference: str) -> tuple[str, str]:
         return re.sub(r":[^/:]+$", "", name), digest
     head, colon, tag = reference.rpartition(":")
     return (head, tag) if colon and "/" not in tag else (reference, "latest")
-
-
-def _as_aws_names_it(text: str, at: str, own_registry: str) -> str:
-    return text.replace(at, f"{own_registry}/").replace(at.rstrip("/"), own_registry) if at else text
 
 
 def _reason(text: str) -> str:

@@ -49,8 +49,8 @@ class Account(Protocol):
     def environment(self, definition: Mapping[str, Any], *, shares_network: bool) -> dict[str, str]:
         """Give a container's environment, secrets included; raise `LookupError` in the agent's words."""
 
-    def pull(self, image: str, goes_on: Callable[[], bool]) -> PulledImage | None:
-        """Pull an image, or None where `goes_on` said no; raise `CannotPull`."""
+    def pull(self, container_name: str, goes_on: Callable[[], bool]) -> PulledImage | None:
+        """Pull a container's image, or None where `goes_on` said no; raise `CannotPull`."""
 
     def print(self, container_name: str, text: str) -> None:
         """Write a line that a container printed to where its log driver sends it."""
@@ -124,9 +124,7 @@ class TaskRun:
                 self.account.environment(definition, shares_network=True)
             for container in self.task.containers:
                 name = container.name
-                pulled = self.account.pull(
-                    container.image, lambda: not (self.orders.stop or self.orders.gone)
-                )
+                pulled = self.account.pull(name, lambda: not (self.orders.stop or self.orders.gone))
                 if pulled is None:
                     return
                 self._images[name] = pulled

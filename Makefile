@@ -85,11 +85,12 @@ endef
 bundle: $(DEV)
 	@$(DEV) -m tools.bundle
 
-# What release.yml does, in temporary clones. The wheel is built first: its backend comes from the index, which
+# What release.yml does, in temporary clones. The wheel and the image are built first: they need the index, which
 # is out of reach from then on (a network namespace with loopback only; without the right to one, no proxy answers).
 .PHONY: release-rehearsal
 release-rehearsal: $(DEV)
 	@rm -rf build/rehearsal && $(DEV) -m pip wheel --quiet --no-deps --wheel-dir build/rehearsal .
+	@PYTHONPATH=.:tests:tests/contract $(DEV) tests/rehearse_release.py image build/rehearsal
 	@cut="env HTTPS_PROXY=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 NO_PROXY=127.0.0.1"; \
 	if unshare --net ip link set lo up 2>/dev/null; then cut="unshare --net"; fi; \
 	PYTHONPATH=.:tests:tests/contract $$cut bash -c 'ip link set lo up 2>/dev/null; exec $(DEV) tests/rehearse_release.py build/rehearsal'

@@ -88,12 +88,17 @@ def output(*command: str, env: dict[str, str] | None = None) -> str:
     return ran.stdout
 
 
+def unmet() -> str:
+    """Say why Docker cannot be had here; nothing where it can."""
+    missing = [package for command, package in NEEDED.items() if shutil.which(command, path=PATH) is None]
+    if missing:
+        return f"missing Debian packages: {', '.join(sorted(set(missing)))}"
+    return "a Docker daemon of our own needs root" if os.geteuid() != 0 else ""
+
+
 def require_docker() -> None:
     """Skip with the reason where Docker cannot be had; under CI that is a failure."""
-    missing = [package for command, package in NEEDED.items() if shutil.which(command, path=PATH) is None]
-    reason = f"missing Debian packages: {', '.join(sorted(set(missing)))}" if missing else ""
-    if not reason and os.geteuid() != 0:
-        reason = "a Docker daemon of our own needs root"
+    reason = unmet()
     if not reason:
         return
     if os.environ.get("CI") == "true":

@@ -1,6 +1,7 @@
 """`make release-rehearsal`: what release.yml does, in clones of this checkout, with no network but loopback.
 
-Ends with the action as a workflow gets it by `@v0`: GitHub's composite step, bash, dist/, on the sandbox.
+Ends with the action as a workflow gets it by `@v0`: GitHub's composite step, bash, dist/, on the sandbox; and
+with the image as it is pulled. Called as `image FOLDER` before the network is cut, it builds that image.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from pathlib import Path
 from action_tools import ROOT, action_process, ended, runner_environment
 from tools.bundle import project_version
 
+from docker_services import PASSWORD, USERNAME, daemon, registry, unmet
+from program_image import build_program_image
 from sandbox_process import clean_environment, sandbox_process
 
+BUILT = "ecs-gpu-deploy:rehearsal"
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ki-rag-api:good"
 
 
@@ -84,6 +88,7 @@ def rehearse(folder: Path, wheels: Path) -> None:
     if not run(action, "git", "tag", "--points-at", "HEAD").count(f"{major}"):
         raise SystemExit(f"{major} is not what was cloned")
     run_action(folder, action)
+    push_image(folder, wheels / "docker", version)
 
 
 def run_action(folder: Path, action: Path) -> None:
@@ -108,7 +113,57 @@ def run_action(folder: Path, action: Path) -> None:
         raise SystemExit("the action has installed something")
 
 
+def build_image(folder: Path) -> None:
+    """Build the image while its packages can still be had, into the store of a daemon in *folder*."""
+    if missing := unmet():
+        print(f"the image is left out: {missing}")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with daemon(folder / "docker") as environment:
+        build_program_image(folder, BUILT, environment)
+    told("the image is built")
+
+
+def push_image(folder: Path, built: Path, version: str) -> None:
+    """Push the image to a registry as to ghcr.io, and deploy with what is pulled from there by digest."""
+    if not built.is_dir():
+        told("the image: left out")
+        return
+    with daemon(built) as environment, registry(folder / "registry") as address, sandbox_process() as sandbox:
+
+        def docker(*command: str, given: str | None = None) -> str:
+            done = subprocess.run(
+                ["docker", *command],
+                input=given,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise SystemExit(f"docker {command[0]}: exit {done.returncode}: {done.stdout}{done.stderr}")
+            return done.stdout.strip()
+
+        image = f"{address}/ecs-gpu-deploy:{version}"
+        docker("login", address, "--username", USERNAME, "--password-stdin", given=PASSWORD)
+        docker("tag", BUILT, image)
+        docker("push", "--quiet", image)
+        digest = docker("inspect", "--format", "{{index .RepoDigests 0}}", image)
+        docker("rmi", "--force", docker("inspect", "--format", "{{.Id}}", image))
+        docker("pull", "--quiet", digest)
+        variables = [f"--env={name}={value}" for name, value in sandbox.environment.items()]
+        told(f"the image: {docker('run', '--rm', digest, '--version')} by its digest")
+        docker(
+            *("run", "--rm", "--network=host", *variables, digest, "deploy"),
+            *("--cluster=ki-cluster", "--service=ki-rag-api", f"--image={IMAGE}"),
+        )
+        told("the image: deploy succeeded")
+
+
 def main() -> int:
+    if sys.argv[1] == "image":
+        build_image(Path(sys.argv[2]).resolve())
+        return 0
     for name in ("AUTHOR", "COMMITTER"):
         os.environ[f"GIT_{name}_NAME"] = "rehearsal"
         os.environ[f"GIT_{name}_EMAIL"] = "rehearsal@example.com"

@@ -1,61 +1,29 @@
 """The top-level Dockerfile: built for real on a Debian of our own, small, not root, and it deploys."""
 
 import json
-import os
-import re
 import shutil
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from docker_services import PATH, daemon, output, require_docker
+from docker_services import daemon, output, require_docker
+from program_image import build_program_image
 from sandbox_process import sandbox_thread
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "ecs-gpu-deploy:test"
-SUITE = "bookworm"
 MOST_MEGABYTES = 120
 
 
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory):
-    """Build the image on a base that debootstrap makes, as none can be pulled; give Docker's environment."""
+    """Build the image; give Docker's environment."""
     require_docker()
     folder = tmp_path_factory.mktemp("image")
-    output(
-        *("debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates,procps"),
-        *(SUITE, str(folder / "base")),
-        env={**os.environ, "PATH": PATH},
-    )
     with daemon(folder / "docker") as environment:
-        with subprocess.Popen(["tar", "-C", folder / "base", "-c", "."], stdout=subprocess.PIPE) as tar:
-            subprocess.run(["docker", "import", "-", "base:1"], stdin=tar.stdout, env=environment, check=True)
-        secrets = _package_index(folder)
-        output(
-            *("docker", "build", "--progress", "plain", "--network", "host"),
-            *("--build-arg", "BASE=base:1", "--tag", IMAGE, *secrets, str(ROOT)),
-            env={**environment, "DOCKER_BUILDKIT": "1"},
-        )
+        build_program_image(folder, IMAGE, environment)
         yield environment
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _package_index(folder):
-    """Hand this machine's package index to the build, as the Dockerfile's head says."""
-    listed = output(sys.executable, "-m", "pip", "config", "list")
-    settings = dict(re.findall(r"^(?:global|:env:)\.([a-z-]+)='(.*)'$", listed, re.MULTILINE))
-    flags = []
-    if certificate := settings.pop("cert", ""):
-        settings["cert"] = "/etc/pip-ca.pem"
-        flags += ["--secret", f"id=ca,src={certificate}"]
-    of_this_machine = {"find-links", "constraint", "build-constraint"}  # folders and files of its own
-    lines = [f"{name} = {value}" for name, value in settings.items() if name not in of_this_machine]
-    file = folder / "pip.conf"
-    file.write_text("\n".join(["[global]", *lines, ""]))
-    return [*flags, "--secret", f"id=pip,src={file}"]
 
 
 def _run(docker, *arguments, entrypoint=None, variables=None):

@@ -27,6 +27,7 @@ NEEDED = {
     "htpasswd": "apache2-utils",
     "skopeo": "skopeo",
     "busybox": "busybox-static",
+    "ip": "iproute2",
 }
 BUILDX = "DOCKER_BUILDX"
 """Names the plugin's binary; .ci/run takes it out of a package of Debian's."""

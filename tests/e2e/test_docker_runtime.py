@@ -13,13 +13,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from functools import cache
 
 import boto3
 import pytest
 import yaml
 
-from docker_services import PASSWORD, PATH, USERNAME, docker_services
+from docker_services import PASSWORD, PATH, USERNAME, daemon, docker_services
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import ContainerRegistry
 from fault_proxy import Wrong, fault_proxy
 from program import deploy
@@ -28,7 +29,7 @@ from sandbox_process import RunningSandbox
 EXECUTION = "arn:aws:iam::123456789012:role/execution"
 ECR = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 SERVE = (
-    "trap 'echo stopping; exit 0' TERM; echo serving on $PORT; "
+    "trap 'echo stopping; exit 0' TERM; PORT=${PORT:-8000}; echo serving on $PORT; "
     "/bin/busybox httpd -f -p $PORT -h /www & while :; do wait; done"
 )
 IDLE = "while :; do busybox sleep 0.1; done"
@@ -640,6 +641,49 @@ def test_a_version_that_crashes_is_rolled_back_with_its_lines_and_no_request_fai
     assert text_of(f"{web}/version")
 
 
+# Docker's bridge.
+
+
+@pytest.fixture
+def bridged(services, tmp_path_factory):
+    """Run a second daemon, on a bridge of the test's own; give what `serving` asks of services."""
+    name, gateway = f"ecs{os.getpid()}", f"172.29.{os.getpid() % 250}.1"
+
+    def ip(*arguments):
+        subprocess.run(["ip", *arguments], check=True, env={"PATH": PATH})
+
+    ip("link", "add", "name", name, "type", "bridge")
+    try:
+        ip("address", "add", f"{gateway}/24", "dev", name)
+        ip("link", "set", name, "up")
+        with daemon(tmp_path_factory.mktemp("bridge"), flags=(f"--bridge={name}",)) as environment:
+            yield replace(services, environment=environment)
+    finally:
+        ip("link", "delete", name)
+
+
+def test_on_a_bridge_each_container_has_its_own_ports_and_reaches_the_sandbox(bridged, tmp_path):
+    with serving(world(bridged), tmp_path, bridged, "--speed", "5") as running:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            mapping = {"containerPort": 8000, "hostPort": port}
+            first = reached(running, started(running, container(portMappings=[mapping])), "RUNNING")
+        mapping["hostPort"] = 0
+        second = reached(running, started(running, container(portMappings=[mapping])), "RUNNING")
+        ports = [task["containers"][0]["networkBindings"][0]["hostPort"] for task in (first, second)]
+        assert len({port, *ports}) == 3
+        for given in ports:
+            until(lambda given=given: asked(f"http://127.0.0.1:{given}/version") == "1")
+        # busybox's wget knows no /etc/hosts.
+        ask = (
+            "name=${AWS_ENDPOINT_URL#http://}; "
+            "set -- $(busybox grep host.docker.internal /etc/hosts); "
+            'busybox wget -qO - --header "Host: $name" "http://$1:${name#*:}/_sandbox/clock"'
+        )
+        task = ended(running, shell(ask))
+        assert '"mode": "scaled"' in "".join(printed(running, task))
+
+
 # Beginning and end.
 
 
@@ -685,11 +729,11 @@ def test_images_of_the_model_stay_modelled_where_the_world_says_so(services, tmp
 
 @pytest.mark.parametrize("silent", [False, True], ids=["no Docker", "a daemon that says nothing"])
 def test_without_docker_the_containers_are_modelled_and_that_is_said(services, tmp_path, silent):
-    with socket.socket(socket.AF_UNIX) as daemon:
+    with socket.socket(socket.AF_UNIX) as nobody:
         address = f"{tmp_path}/docker.sock"
         if silent:
-            daemon.bind(address)
-            daemon.listen()
+            nobody.bind(address)
+            nobody.listen()
         with serving(
             world(services), tmp_path, services, "--speed", "9", docker_host=f"unix://{address}"
         ) as running:

@@ -27,16 +27,17 @@ class Service(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
+        length = int(self.headers.get("Content-Length") or 0) if self.command == "POST" else 0
         said = f"{self.command} {self.path} {self.rfile.read(length).decode()}\n{self.headers}".encode()
         self.send_response(200 if self.path != "/sick" else 500)
         self.send_header("Content-Length", str(len(said)))
         self.send_header("Set-Cookie", "a=1")
         self.send_header("Set-Cookie", "b=2")
         self.end_headers()
-        self.wfile.write(said)
+        if self.command != "HEAD":
+            self.wfile.write(said)
 
-    do_POST = do_GET  # noqa: N815 - the name that http.server calls
+    do_POST = do_HEAD = do_GET  # noqa: N815 - the names that http.server calls
 
     def log_message(self, *_: object) -> None:
         """Say nothing on stderr."""
@@ -93,6 +94,26 @@ def test_a_request_goes_through_whole_and_its_answer_comes_back_whole() -> None:
         assert "X-Forwarded-Proto: http" in said
         assert "X-Forwarded-For: 127.0.0.1" in said
         assert headers.get_all("Set-Cookie") == ["a=1", "b=2"]
+
+
+def test_a_head_has_no_body_and_an_expectation_is_met() -> None:
+    with service() as port, balancers() as (running, _):
+        running.take(Routes(listeners=(listener(FORWARD),), targets=(target(port),)))
+        at = running.addresses()["web"]
+        status, said, headers = asked(at, "/", "HEAD")
+        assert (status, said) == (200, "")
+        assert int(headers["Content-Length"]) > 0
+        assert asked(at, "/", "POST", "late", Expect="100-continue")[1].startswith("POST / late")
+
+
+def test_a_client_of_http_1_0_that_names_no_host_is_answered() -> None:
+    with service() as port, balancers() as (running, _):
+        running.take(Routes(listeners=(listener(FORWARD),), targets=(target(port),)))
+        at = int(running.addresses()["web"].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", at), timeout=10) as connection:
+            connection.sendall(b"GET /old HTTP/1.0\r\n\r\n")
+            with connection.makefile("rb") as answer:
+                assert b"GET /old " in answer.read()
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ class LoadBalancers:
         listener = next((each for each in self._routes.listeners if (each.name, each.port) == key), None)
         if listener is None:
             return _error(503)
-        path, host = request.rel_url.raw_path, request.host.rpartition(":")[0] or request.host
+        path, host = request.rel_url.raw_path, request.headers.get("Host", "").partition(":")[0]
         rule = next((each for each in listener.rules if each.takes(path, host)), Rule())
         if not rule.forward:
             status, kind, text = rule.answer
@@ -221,9 +221,7 @@ def _forwarded_headers(request: web.BaseRequest, listener: Listener) -> CIMultiD
     before = request.headers.get("X-Forwarded-For")
     headers["X-Forwarded-For"] = f"{before}, {request.remote}" if before else str(request.remote)
     headers["X-Forwarded-Proto"] = listener.protocol
-    headers["X-Forwarded-Port"] = (
-        request.host.rpartition(":")[2] if ":" in request.host else str(listener.port)
-    )
+    headers["X-Forwarded-Port"] = request.headers.get("Host", "").partition(":")[2] or str(listener.port)
     headers.setdefault("X-Amzn-Trace-Id", f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}")
     return headers
 

@@ -107,7 +107,7 @@ class TaskRun:
                 if orders.stop:
                     _stop(running)
                 self._look_at(running)
-        except DaemonTrouble as trouble:
+        except Exception as trouble:  # noqa: BLE001 - the daemon is away, or a bug: said, and tried again
             self._complain(trouble)
             return False
         if orders.stop and all(running.over for running in self._containers.values()):
@@ -148,11 +148,12 @@ class TaskRun:
                 remove(container)
                 container = self._created(name, definition)
                 container.start()
-        except docker.errors.APIError as error:
+        except (docker.errors.DockerException, ValueError, TypeError, LookupError) as error:
             what = "CannotCreateContainerError" if container is None else "CannotStartContainerError"
             if container is not None:
                 remove(container)
-            self._fail(f"{what}: Error response from daemon: {error.explanation}", name)
+            why = getattr(error, "explanation", None) or error
+            self._fail(f"{what}: Error response from daemon: {why}", name)
             return
         self._containers[name] = RunningContainer(container=container, definition=definition)
 

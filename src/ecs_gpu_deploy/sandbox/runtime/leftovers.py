@@ -27,12 +27,12 @@ def end_leftovers(client: Any) -> list[str]:
     """Remove the containers and volumes of dead sandboxes of this machine; return the containers' names."""
     ended = []
     for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}):
-        if not _lives(container.labels.get(OWNER_LABEL, "")):
+        if not is_alive(container.labels.get(OWNER_LABEL, "")):
             name = container.name
             remove(container)
             ended.append(f"{name} ({container.short_id})")
     for volume in client.volumes.list(filters={"label": OWNER_LABEL}):
-        if not _lives((volume.attrs.get("Labels") or {}).get(OWNER_LABEL, "")):
+        if not is_alive((volume.attrs.get("Labels") or {}).get(OWNER_LABEL, "")):
             remove(volume)
     return ended
 
@@ -46,7 +46,7 @@ def remove(thing: Any) -> None:
             raise
 
 
-def _lives(owner: str) -> bool:
+def is_alive(owner: str) -> bool:
     """Is the owner alive, or of another machine, where we cannot know?"""
     host, _, rest = owner.partition("/")
     pid, _, started = rest.partition("/")

@@ -118,7 +118,7 @@ class TaskRun:
 
     def _pull(self) -> None:
         """Pull the images, once the secrets are known to be there."""
-        name = ""
+        name, images = "", {}
         try:
             for definition in self._definitions():
                 self.account.environment(definition, shares_network=True)
@@ -127,13 +127,13 @@ class TaskRun:
                 pulled = self.account.pull(name, lambda: not (self.orders.stop or self.orders.gone))
                 if pulled is None:
                     return
-                self._images[name] = pulled
+                images[name] = pulled
         except (CannotPull, LookupError) as error:
-            self._images.clear()
             self._fail(str(error), name)
             return
-        digests = {name: image.digest for name, image in self._images.items()}
+        digests = {name: image.digest for name, image in images.items()}
         self.account.report(reports.pulled, self.task, digests)
+        self._images = images
 
     def _start(self, name: str) -> None:
         definition = next(each for each in self._definitions() if each["name"] == name)

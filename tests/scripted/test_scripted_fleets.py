@@ -97,6 +97,23 @@ def test_each_of_several_services_is_told_truly(case: str, tmp_path: Any) -> Non
     assert slowest <= seconds <= 1.1 * slowest + 30, ended.shown
 
 
+def test_what_became_of_the_others_is_told_beside_the_worst(tmp_path: Any) -> None:
+    denied = _done(200, faults=[{"of": "UpdateService", **DENIED}])
+    worlds = [_rolled_back(), denied, _done(200)]
+    first, second, third = "rag", *(f"{cluster_of(number)}/rag" for number in (1, 2))
+    more = [f"--service={arn('service', name)}" for name in (second, third)]
+    fleet = Fleet([ScriptedAws(State({**world, "run": "deploy"})) for world in worlds])
+    with served(fleet):
+        world = {**worlds[0], "run": " ".join(["deploy --parallel=true", *more])}
+        ended = run(fleet, world, tmp_path)  # type: ignore[arg-type]
+    assert ended.code == 3, ended.shown
+    assert ended.result["reason"].startswith(f"{second}: AWS refused to update")
+    assert ended.result["reason"].endswith(f" Rolled back: {first}. Not deployed: {third}.")
+    told = [each for each in ended.result["findings"] if "ended with exit code 1" in each["message"]]
+    assert [each["message"][: len(first) + 2] for each in told] == [f"{first}: "], ended.shown
+    assert told[0]["hint"]
+
+
 URL = "https://github.com/acme/rag/actions/runs"
 NOBODY = "not recorded"
 HISTORY = [

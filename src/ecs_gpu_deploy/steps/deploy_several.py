@@ -16,12 +16,13 @@ from ecs_gpu_deploy.core.definition.diff import Change, diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.text import plain
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, held_signals, is_cancelled
 from ecs_gpu_deploy.errors import DeployError, InternalError
 from ecs_gpu_deploy.facts import Fact, ServiceSeen, TakenBack
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
-from ecs_gpu_deploy.result import WORST_FIRST, Finding, Outcome
+from ecs_gpu_deploy.result import WORST_FIRST, Diagnosis, Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.compare_layers import compare_layers
 from ecs_gpu_deploy.steps.follow_rollout import (
@@ -246,16 +247,57 @@ def _told(context: Context, parts: Sequence[Part], first_ends: Sequence[End], en
     shown, worst = parts[number], ends[number]
     for fact in shown.kept:
         context.record(fact)
-    rest = parts[len(ends) :]
     if not worst.is_bad:
         those = ", ".join(part.name for part in parts)
         reason = f"{len(parts)} services run {short_id(parts[0].plan.arn)}: {those}."
         return Verdict(outcome=Outcome.SUCCEEDED, reason=reason)
     context.record(ServiceSeen(name=shown.name, previous=shown.before))
-    new = [part.name for part, end in zip(parts, ends, strict=False) if not end.is_bad]
-    after = f" Runs {short_id(shown.plan.arn)}: {', '.join(new)}." if new else ""
-    after += f" Not deployed: {', '.join(part.name for part in rest)}." if rest else ""
-    reason = f"{shown.name}: {worst.verdict.reason}{after}"
+    for finding in _causes_of_others(parts, first_ends, number):
+        context.record(finding)
+    said, others = worst.verdict.reason, _ends_of_others(parts, ends, number)
+    stop = "." if others and not said.endswith((".", "!", "?", ")")) else ""
+    reason = f"{shown.name}: {said}{stop}{others}"
     if worst.error is not None:
         raise worst.error.with_message(reason)
     return replace(worst.verdict, reason=reason)
+
+
+def _ends_of_others(parts: Sequence[Part], ends: Sequence[End], shown: int) -> str:
+    """Return how the services ended that the verdict is not about, in a few words for its sentence."""
+    names: dict[str, list[str]] = {}
+    for number, part in enumerate(parts):
+        end = ends[number] if number < len(ends) else _NOT_DEPLOYED
+        if number != shown:
+            names.setdefault(_ended(end, part), []).append(part.name)
+    order = sorted(names, key=lambda said: (not said.startswith("Runs "), said == "Not deployed"))
+    return "".join(f" {said}: {', '.join(names[said])}." for said in order)
+
+
+def _ended(end: End, part: Part) -> str:
+    if end is _NOT_DEPLOYED or end is _NOT_UPDATED:
+        return "Not deployed"
+    if not end.is_bad:
+        return f"Runs {short_id(part.plan.arn)}"
+    return end.verdict.outcome.replace("_", " ").capitalize()
+
+
+def _causes_of_others(parts: Sequence[Part], ends: Sequence[End], shown: int) -> list[Finding]:
+    """Return what else went wrong with other services than the one *shown*, whose causes are told anyway."""
+
+    def causes(end: End) -> Sequence[Diagnosis]:
+        return end.left.ending.diagnoses if end.left and end.is_bad else ()
+
+    told = {cause.code for cause in causes(ends[shown])}
+    return [
+        Finding(
+            code=cause.code,
+            severity=Severity.WARNING,
+            message=f"{part.name}: {cause.message or cause.code}"
+            + (f" ({plain(cause.evidence[0], limit=200)})" if cause.evidence else ""),
+            hint=cause.hint,
+            service=part.name,
+        )
+        for part, end in zip(parts, ends, strict=False)
+        for cause in causes(end)
+        if end is not ends[shown] and cause.code not in told
+    ]

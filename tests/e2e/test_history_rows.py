@@ -166,3 +166,13 @@ def test_an_image_that_is_gone_is_not_the_previous_good_one(day):
         in result["reason"]
     )
     assert result["previous_task_definition_arn"].endswith(":2")
+
+
+def test_a_service_does_not_run_what_is_being_deployed(day):
+    with day.sandbox.client() as ecs:
+        ecs.update_service(
+            cluster="ki-cluster", service="ki-rag-api", taskDefinition="ki-rag-api:1", forceNewDeployment=True
+        )
+    _, result = day.history("--limit=5")
+    assert result["history"][0]["outcome"] == "in progress"
+    assert result["reason"].startswith("ki-rag-api is being deployed to ki-rag-api:1")

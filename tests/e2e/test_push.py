@@ -358,6 +358,21 @@ def test_a_lifecycle_policy_that_takes_a_running_image_is_warned_of(sandbox, fol
     assert "ki-rag-api:1, which runs, needs it" in messages[0]
 
 
+def test_a_tag_of_which_aws_does_not_say_whether_it_moved(folder):
+    world = default_world()
+    world["faults"] = [{"operation": "ecr:PutImage", "where": "weekly", "error": "ServerException"}]
+    with sandbox_thread(json.dumps(world)) as sandbox:
+        flags = ("--image-tag=good", "--extra-tags=nightly\nweekly\nmonthly")
+        ran = push(sandbox, folder, "--repository", "ki-rag-api", *flags)
+    assert ran.exit_code == 3, ran.shown
+    found = {each["code"]: each for each in ran.result["findings"]}
+    assert found["tags-not-moved"]["message"] == (
+        "AWS did not say whether it set a tag. Further tags of ki-rag-api: "
+        "moved: nightly; not known: weekly; not moved: monthly."
+    )
+    assert {each["hint"].split(":")[0] for each in found.values() if each["hint"]} == {"Run the job again"}
+
+
 @pytest.mark.parametrize(
     ("under_way", "moved", "stayed"),
     [(1, ["nightly"], ["weekly", "latest"]), (2, ["nightly", "weekly"], ["latest"])],

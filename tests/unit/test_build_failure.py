@@ -95,6 +95,18 @@ def test_a_push_that_ends_without_a_known_word_is_a_push():
         ("unexpected status from HEAD request to x: 403 Forbidden", "refused the push", "quota"),
         ("error parsing HTTP 405 response body: 405 Method Not Allowed", "refused the push", "proxy"),
         ("denied: quota", "refused the push", "quota"),
+        (
+            "denied: Adding this part to the layer with upload id 'x' in the repository with name 'rag' in "
+            "registry with id '1' exceeds the maximum allowed size of a layer which is '55834574848'",
+            "a layer is larger than ECR takes",
+            "several COPY",
+        ),
+        (
+            "unknown: The repository with name 'rag' in registry with id '1' already has the maximum allowed "
+            "number of images which is '100000'",
+            "the repository is full",
+            "lifecycle",
+        ),
     ],
 )
 def test_a_refusal_of_the_registry(line, message, hint):
@@ -107,7 +119,7 @@ def test_a_refusal_of_the_registry(line, message, hint):
 
 def _failure(step, *, code=1, dockerfile="", line=0, lines=()):
     log = BuildLog(failed=step, lines=tuple(lines), line=line)
-    return build_failure(log, code=code, dockerfile=dockerfile, name="Dockerfile", folder=".")
+    return build_failure(log, code=code, dockerfile=dockerfile, name="Dockerfile", again="docker build .")
 
 
 @pytest.mark.parametrize("words", WORDS)
@@ -146,6 +158,20 @@ BASES = [
     ),
     ("[1/2] FROM ghcr.io/acme/base:1", "ghcr.io/acme/base:1"),
 ]
+
+
+def test_a_stage_that_is_misspelt_is_called_so():
+    step = Step(name="[internal] load metadata for docker.io/library/depss:latest", error="not found")
+    assert _failure(step, dockerfile=DOCKERFILE).hint.startswith("Check name and tag")
+    hint = _failure(step, dockerfile=f"{DOCKERFILE}\nCOPY --from=depss /x /x\n").hint
+    assert hint.startswith("No stage of the Dockerfile is called depss, so --from=depss means an image. ")
+
+
+def test_a_step_that_was_killed_is_told_of_memory():
+    failure = _failure(Step(name="[2/2] RUN make", error="exit code: 137"))
+    assert failure.blame is Blame.BUILD
+    assert "memory" in failure.hint
+    assert _failure(Step(name="[2/2] RUN make", error="exit code: 1")).hint.endswith(": docker build .")
 
 
 @pytest.mark.parametrize(("name", "base"), BASES)

@@ -10,7 +10,7 @@ import pytest
 
 from ecs_gpu_deploy.edges.aws.ecr_repository import Login
 from ecs_gpu_deploy.edges.docker.config import DockerConfig
-from ecs_gpu_deploy.edges.docker.docker import Build, Docker
+from ecs_gpu_deploy.edges.docker.docker import Build, Docker, build_again
 from ecs_gpu_deploy.edges.docker.environment import docker_environment
 from ecs_gpu_deploy.edges.docker.output import PushProgress
 from ecs_gpu_deploy.edges.docker.process import run_client
@@ -223,6 +223,25 @@ def _kept(*, needs_aws=False, caches=()):
     return set(found) - set(kept)
 
 
+def test_a_build_is_tried_by_hand_with_its_flags_and_without_its_secrets():
+    build = Build(
+        context="my app",
+        tag="r/rag:1",
+        dockerfile="docker/gpu file",
+        target="run",
+        network="host",
+        arguments={"TOKEN": "hunter2"},
+        secrets={"key": "hunter3"},
+        secret_files={"pip": "pip.conf"},
+        labels={"a": "b"},
+    )
+    assert build_again(build) == (
+        "docker build --file 'docker/gpu file' --target run --network host --secret id=pip,src=pip.conf "
+        "--build-arg TOKEN --secret id=key,env=key 'my app' (with TOKEN, key in the environment)"
+    )
+    assert build_again(Build(context=".", tag="r/rag:1")) == "docker build ."
+
+
 def test_docker_gets_no_secret_of_the_job():
     assert _kept() == set()
     assert _kept(caches=("type=registry,ref=x",)) == set()
@@ -240,6 +259,10 @@ FILES = {
     ".netrc": ("machine x\n  login me\n  password hunter2hunter2\n", {"hunter2hunter2"}),
     "token": ("hunter2hunter2", {"hunter2hunter2"}),
     "json": ('{"password": "hunter2hunter2",\n', {"hunter2hunter2"}),
+    "one line of json": (
+        '{"a": "me", "b": [{"key": "hunter2hunter2\\nhunter3hunter3"}], "c": 1}',
+        {"hunter2hunter2", "hunter3hunter3"},
+    ),
 }
 
 
@@ -249,6 +272,7 @@ def test_what_a_secret_file_holds_is_hidden(tmp_path, name):
     (tmp_path / name).write_text(text)
     found = set(secret_texts({}, {"id": str(tmp_path / name)}))
     assert hidden <= found
+    assert hidden <= set(secret_texts({"id": text}, {}))
     assert "[global]" not in found
 
 

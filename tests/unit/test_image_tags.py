@@ -83,3 +83,5 @@ def test_which_tags_have_moved_is_said_of_each():
     told = tags_not_moved("rag", ["v1", "v2", "latest"], 1, why="The job was cancelled")
     assert told.message == "The job was cancelled. Further tags of rag: moved: v1; not moved: v2, latest."
     assert "not moved: v1, v2." in tags_not_moved("rag", ["v1", "v2"], 0, why="AWS refused a tag").message
+    unclear = tags_not_moved("rag", ["v1", "v2", "v3"], 1, why="x", unclear=True).message
+    assert unclear.endswith(" moved: v1; not known: v2; not moved: v3.")

@@ -11,6 +11,7 @@ from typing import Literal
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.past_deployments import (
+    IN_PROGRESS,
     history_markdown,
     history_table,
     past_deployments,
@@ -46,9 +47,11 @@ def run(context: Context, request: HistoryRequest) -> Verdict:
     if before is not None and before is not previous:
         gone = f"; an image of {short_id(before.task_definition_arn)}, which ran before, is {before.in_ecr}"
         back = f"{gone}{back}" if previous else f"{gone}, and no older one shown here can run again"
+    goes_on = any(row.role == "current" and row.outcome == IN_PROGRESS for row in rows)
+    runs = "is being deployed to" if goes_on else "runs"
     return Verdict(
         outcome=Outcome.SUCCEEDED,
-        reason=f"{service.name} runs {short_id(service.task_definition)}{back}; "
+        reason=f"{service.name} {runs} {short_id(service.task_definition)}{back}; "
         f"{count(len(rows), 'deployment')} shown.",
     )
 

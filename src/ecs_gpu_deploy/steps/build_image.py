@@ -135,13 +135,19 @@ def tags_not_moved(
     *,
     why: str,
     hint: str = "Run the job again: the image is there and is not built again.",
+    unclear: bool = False,
 ) -> Finding:
-    """Return the warning that of the further *tags* of the repository *name* only the first *done* moved."""
+    """Return the warning that of the further *tags* of the repository *name* only the first *done* moved.
+
+    *unclear*: whether the next one did is not known.
+    """
     there = f"moved: {', '.join(tags[:done])}; " if done else ""
+    there += f"not known: {tags[done]}; " if unclear else ""
+    left = ", ".join(tags[done + unclear :]) or "none"
     return Finding(
         code="tags-not-moved",
         severity=Severity.WARNING,
-        message=f"{why}. Further tags of {name}: {there}not moved: {', '.join(tags[done:])}.",
+        message=f"{why}. Further tags of {name}: {there}not moved: {left}.",
         hint=hint,
     )
 

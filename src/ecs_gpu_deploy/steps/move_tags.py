@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.edges.aws.answers import Unclear
 from ecs_gpu_deploy.edges.aws.ecr_repository import fetch_taggable, put_tag
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_held, held_signals
 from ecs_gpu_deploy.errors import DeployError
@@ -31,8 +32,11 @@ def move_tags(context: Context, built: BuiltImage) -> None:
         heed_held()
     except (Cancelled, DeployError) as end:
         if done < len(tags):
-            why = "The job was cancelled" if isinstance(end, Cancelled) else "AWS refused a tag"
-            context.record(tags_not_moved(name, tags, done, why=why))
+            unclear = isinstance(end.__cause__, Unclear)
+            why = "AWS did not say whether it set a tag" if unclear else "AWS refused a tag"
+            if isinstance(end, Cancelled):
+                why = "The job was cancelled"
+            context.record(tags_not_moved(name, tags, done, why=why, unclear=unclear))
         raise
     context.reporter.say(f"the image is {', '.join(tags)} as well")
 

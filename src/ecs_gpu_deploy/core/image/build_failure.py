@@ -25,6 +25,11 @@ FREE_DISK_HINT: Final = (
     "Free it before the build: sudo rm -rf /usr/share/dotnet /usr/local/lib/android /opt/ghc "
     "/opt/hostedtoolcache/CodeQL; docker system prune --all --force. Or use a larger runner."
 )
+_KILLED: Final = "137"
+_KILLED_HINT: Final = (
+    "Exit code 137 is SIGKILL: mostly the memory of the machine that builds ran out. Compile with fewer jobs "
+    "at once (MAX_JOBS of PyTorch's extensions, make -j), or use a larger runner."
+)
 _PASSING: Final = re.compile(
     r"i/o timeout|TLS handshake timeout|connection reset|broken pipe|unexpected EOF|\bEOF\b"
     r"|context deadline exceeded|net/http: request canceled|client connection lost"
@@ -97,23 +102,23 @@ def is_passing(lines: Sequence[str]) -> bool:
 
 
 def build_failure(
-    log: BuildLog, *, code: int, dockerfile: str, name: str, folder: str, pushes: bool = False
+    log: BuildLog, *, code: int, dockerfile: str, name: str, again: str, pushes: bool = False
 ) -> Failure:
     """Return who failed a build that ended with the exit *code*.
 
-    *dockerfile* is the text of the file *name*, "" where it is not at hand; *folder* is the context. A build
-    that *pushes* was built before.
+    *dockerfile* is the text of the file *name*, "" where it is not at hand; *again* is the command that
+    builds it elsewhere. A build that *pushes* was built before.
     """
     step = log.failed
     if step is None and pushes:
         return push_failure(log.lines, what="the image")
     if step is None:
-        return _without_step(log, code=code, name=name, folder=folder)
+        return _without_step(log, code=code, name=name, again=again)
     if step.base and not step.output:
-        return _base_failure(step)
+        return _base_failure(step, dockerfile)
     if step.is_push or step.is_cache:
         return push_failure([*step.output, step.error], what="the cache" if step.is_cache else "the image")
-    exited = _EXITED.search(step.error) is not None
+    exited = _EXITED.search(step.error)
     if not exited and _DISK_FULL.search(step.error):
         return Failure(
             blame=Blame.RUNNER,
@@ -128,12 +133,14 @@ def build_failure(
     return Failure(
         blame=Blame.BUILD,
         message=f"The image does not build: {what}{where} failed: {_ending(step, code)}.",
-        hint=_build_hint(step.output if exited else (*step.output, step.error), folder=folder),
+        hint=_KILLED_HINT
+        if exited and exited[1] == _KILLED
+        else _build_hint(step.output if exited else (*step.output, step.error), again=again),
         evidence=_shown(step.output or (step.error,)),
     )
 
 
-def _without_step(log: BuildLog, *, code: int, name: str, folder: str) -> Failure:
+def _without_step(log: BuildLog, *, code: int, name: str, again: str) -> Failure:
     """Return the failure of a build that no step failed: the Dockerfile, the builder or its daemon did."""
     told = [line for line in log.lines if line.strip(" -")]
     last = plain(told[-1], limit=300) if told else f"exit code: {code}"
@@ -170,12 +177,12 @@ def _without_step(log: BuildLog, *, code: int, name: str, folder: str) -> Failur
     return Failure(
         blame=Blame.BUILD,
         message=f"The image does not build: {last}",
-        hint=_build_hint(told, folder=folder),
+        hint=_build_hint(told, again=again),
         evidence=_shown(told),
     )
 
 
-def _base_failure(step: Step) -> Failure:
+def _base_failure(step: Step, dockerfile: str) -> Failure:
     base, error = step.base, plain(step.error, limit=300)
     said = error if error.startswith(base) else f"{base}: {error}"
     if _DISK_FULL.search(error):
@@ -190,6 +197,9 @@ def _base_failure(step: Step) -> Failure:
         hint = f"Check name and tag; where it is private, log in to {_registry_of(base)} before this step."
     if _UNREACHED.search(error):
         hint = f"Check the name, and whether this runner reaches {_registry_of(base)} (proxy, firewall, DNS)."
+    stage = base.removeprefix("docker.io/library/").removesuffix(":latest")
+    if re.search(rf"--from={re.escape(stage)}(?![\w./:@-])", dockerfile):
+        hint = f"No stage of the Dockerfile is called {stage}, so --from={stage} means an image. {hint}"
     return Failure(
         blame=Blame.BASE,
         message=f"The base image cannot be pulled: {said}.",
@@ -211,7 +221,7 @@ def _ending(step: Step, code: int) -> str:
     return plain(step.error, limit=200).rstrip(".") or f"exit code: {code}"
 
 
-def _build_hint(lines: Sequence[str], *, folder: str) -> str:
+def _build_hint(lines: Sequence[str], *, again: str) -> str:
     if any(_DISK_FULL.search(line) for line in lines):
         return f"The disk of the runner is full, as the step says. {FREE_DISK_HINT}"
     if any(_OTHER_MACHINE.search(line) for line in lines):
@@ -219,7 +229,7 @@ def _build_hint(lines: Sequence[str], *, folder: str) -> str:
             "A step is a program of another architecture (exec format error): set platforms to the runner's "
             "own, or set up QEMU (docker/setup-qemu-action)."
         )
-    return f"Correct the step; docker build {folder} fails in the same way elsewhere."
+    return f"Correct the step; to try it: {again}"
 
 
 def push_failure(lines: Sequence[str], *, what: str) -> Failure:
@@ -276,6 +286,18 @@ def _refusal(line: str) -> tuple[str, str] | None:
         return (
             f"ECR refused the push: the tag exists and is immutable ({said}).",
             "Another run pushed it meanwhile: run the job again, and its image is taken.",
+        )
+    if "maximum allowed size of a layer" in low:
+        return (
+            f"ECR refused the push: a layer is larger than ECR takes ({said}).",
+            "Spread what it holds over several COPY or RUN steps, or keep the model out of the image "
+            "(S3, EFS, a volume).",
+        )
+    if "maximum allowed number of images" in low:
+        return (
+            f"ECR refused the push: the repository is full ({said}).",
+            "Let a lifecycle policy expire old images (aws ecr put-lifecycle-policy), or have the quota of "
+            "images per repository raised.",
         )
     if "name unknown" in low or "repository does not exist" in low:
         return (

@@ -14,6 +14,7 @@ from ecs_gpu_deploy.core.text import markdown, plain, span, table_code
 from ecs_gpu_deploy.model import ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import InEcr, PastDeployment
 
+IN_PROGRESS: Final = "in progress"
 _OUTCOMES: Final[Mapping[ServiceDeploymentStatus, str]] = {
     ServiceDeploymentStatus.SUCCESSFUL: "succeeded",
     ServiceDeploymentStatus.ROLLBACK_SUCCESSFUL: "rolled back",
@@ -22,8 +23,8 @@ _OUTCOMES: Final[Mapping[ServiceDeploymentStatus, str]] = {
     ServiceDeploymentStatus.STOP_REQUESTED: "stopping",
     ServiceDeploymentStatus.ROLLBACK_REQUESTED: "rolling back",
     ServiceDeploymentStatus.ROLLBACK_IN_PROGRESS: "rolling back",
-    ServiceDeploymentStatus.PENDING: "in progress",
-    ServiceDeploymentStatus.IN_PROGRESS: "in progress",
+    ServiceDeploymentStatus.PENDING: IN_PROGRESS,
+    ServiceDeploymentStatus.IN_PROGRESS: IN_PROGRESS,
 }
 _HEADS: Final = (
     *("", "Revision", "Commit", "Digest", "What", "Outcome", "When (UTC)", "Took", "By", "In ECR", "Why"),

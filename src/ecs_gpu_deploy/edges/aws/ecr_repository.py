@@ -19,7 +19,15 @@ from ecs_gpu_deploy.core.image.layers import (
 from ecs_gpu_deploy.core.image.lifecycle_policy import new_repository_policy
 from ecs_gpu_deploy.core.image.repository import Repository, is_ecr
 from ecs_gpu_deploy.core.image.stored_image import findings_in
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Unsupported, needed_to, reading, refused
+from ecs_gpu_deploy.edges.aws.answers import (
+    AwsError,
+    Denied,
+    Unclear,
+    Unsupported,
+    needed_to,
+    reading,
+    refused,
+)
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecr import named
 from ecs_gpu_deploy.errors import InvalidInput, Refused
@@ -191,9 +199,13 @@ def put_tag(aws: Aws, repository: Repository, digest: str, tag: str, *, manifest
     kind = media_type_of(manifest)
     media_type = {"imageManifestMediaType": kind} if kind else {}
     wanted = {"imageManifest": manifest, "imageTag": tag, "imageDigest": digest, **media_type}
-    with needed_to(f"tag the image {repository.name}@{digest} as {tag}"):
+    doing = f"tag the image {repository.name}@{digest} as {tag}"
+    with needed_to(doing):
         try:
             _change(aws, repository, "put_image", **wanted)
+        except Unclear as error:  # a tag that the image has already stays, so there is nothing to look at
+            hint = "Run the job again: a tag that is there stays."
+            raise Refused(refused(error, doing).message, hint=hint) from error
         except AwsError as error:
             if error.code != "ImageAlreadyExistsException":
                 raise

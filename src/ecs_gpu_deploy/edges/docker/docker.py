@@ -12,10 +12,11 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -266,7 +267,7 @@ class Docker:
             code=code,
             dockerfile=text,
             name=file.name,
-            folder=build.context,
+            again=build_again(build),
             pushes=pushes,
         )
 
@@ -412,6 +413,16 @@ def _untagged_flags(build: Build) -> list[str]:
     for name, path in build.secret_files.items():
         flags += ["--secret", f"id={name},src={path}"]
     return flags
+
+
+def build_again(build: Build) -> str:
+    """Return the command that builds it by hand: values of arguments and secrets come from variables."""
+    flags = _untagged_flags(replace(build, arguments={}, labels={}, secrets={}))
+    flags += [part for name in build.arguments for part in ("--build-arg", name)]
+    flags += [part for name in build.secrets for part in ("--secret", f"id={name},env={name}")]
+    command = shlex.join(["docker", "build", *flags, build.context])
+    names = ", ".join((*build.arguments, *build.secrets))
+    return f"{command} (with {names} in the environment)" if names else command
 
 
 def _secret_variables(build: Build) -> dict[str, str]:

@@ -231,13 +231,13 @@ def test_a_build_is_tried_by_hand_with_its_flags_and_without_its_secrets():
         target="run",
         network="host",
         arguments={"TOKEN": "hunter2"},
-        secrets={"key": "hunter3"},
+        secrets={"my-key": "hunter3"},
         secret_files={"pip": "pip.conf"},
         labels={"a": "b"},
     )
     assert build_again(build) == (
         "docker build --file 'docker/gpu file' --target run --network host --secret id=pip,src=pip.conf "
-        "--build-arg TOKEN --secret id=key,env=key 'my app' (with TOKEN, key in the environment)"
+        "--build-arg TOKEN --secret id=my-key,env=my_key 'my app'  # with TOKEN, my_key in the environment"
     )
     assert build_again(Build(context=".", tag="r/rag:1")) == "docker build ."
 

@@ -419,10 +419,11 @@ def build_again(build: Build) -> str:
     """Return the command that builds it by hand: values of arguments and secrets come from variables."""
     flags = _untagged_flags(replace(build, arguments={}, labels={}, secrets={}))
     flags += [part for name in build.arguments for part in ("--build-arg", name)]
-    flags += [part for name in build.secrets for part in ("--secret", f"id={name},env={name}")]
+    secrets = {name: re.sub(r"\W", "_", name) for name in build.secrets}
+    flags += [part for name, own in secrets.items() for part in ("--secret", f"id={name},env={own}")]
     command = shlex.join(["docker", "build", *flags, build.context])
-    names = ", ".join((*build.arguments, *build.secrets))
-    return f"{command} (with {names} in the environment)" if names else command
+    names = ", ".join((*build.arguments, *secrets.values()))
+    return f"{command}  # with {names} in the environment" if names else command
 
 
 def _secret_variables(build: Build) -> dict[str, str]:

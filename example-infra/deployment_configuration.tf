@@ -38,8 +38,8 @@ resource "terraform_data" "deployment_configuration" {
         strategy              = var.deployment_strategy
         alarms = {
           alarmNames = [aws_cloudwatch_metric_alarm.server_errors.alarm_name]
-          enable     = true
-          rollback   = true
+          enable     = var.roll_back_on_alarm
+          rollback   = var.roll_back_on_alarm
         }
         deploymentCircuitBreaker = {
           for key, value in {
@@ -71,6 +71,7 @@ resource "terraform_data" "deployment_configuration" {
     var.deployment_strategy,
     var.bake_time_minutes,
     var.breaker_failures,
+    var.roll_back_on_alarm,
   ]
 
   provisioner "local-exec" {

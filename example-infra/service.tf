@@ -97,8 +97,8 @@ resource "aws_ecs_service" "this" {
 
   alarms {
     alarm_names = [aws_cloudwatch_metric_alarm.server_errors.alarm_name]
-    enable      = true
-    rollback    = true
+    enable      = var.roll_back_on_alarm
+    rollback    = var.roll_back_on_alarm
   }
 
   load_balancer {

@@ -431,6 +431,12 @@ variable "server_error_alarm_count" {
   default     = 20
 }
 
+variable "roll_back_on_alarm" {
+  description = "Have that alarm roll deployments back. AWS then watches each one for some minutes after its tasks are up; false for a trial that cannot wait."
+  type        = bool
+  default     = true
+}
+
 variable "network_mode" {
   description = "Network of the tasks: bridge (dynamic host ports) or awsvpc (an address of its own; as many tasks on an instance as it has network interfaces)."
   type        = string

@@ -372,6 +372,16 @@ run "blue_green" {
   }
 }
 
+run "no_alarm" {
+  command = plan
+  variables { roll_back_on_alarm = false }
+
+  assert {
+    condition     = !one(aws_ecs_service.this.alarms).enable && !one(aws_ecs_service.this.alarms).rollback
+    error_message = "No alarm watches deployments."
+  }
+}
+
 run "breaker_threshold" {
   command = plan
   variables { breaker_failures = 1 }

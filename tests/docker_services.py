@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -107,6 +108,25 @@ def require_docker() -> None:
     pytest.skip(reason)
 
 
+def end_leftover(pid_file: Path, mark: str) -> None:
+    """End, by its id, what a killed run left: the process of *pid_file*, if *mark* is an argument of it."""
+    try:
+        number = int(pid_file.read_text())
+        arguments = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return
+    if mark.encode() not in arguments:
+        return
+    os.kill(number, signal.SIGTERM)
+    for wait in range(400):
+        if not Path(f"/proc/{number}").exists():
+            return
+        if wait == 300:
+            os.kill(number, signal.SIGKILL)
+        time.sleep(0.1)
+    raise AssertionError(f"process {number} of an earlier run does not end")
+
+
 @contextmanager
 def process(command: list[str], log: Path, **options: object) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process that writes to *log*, and end it: politely, then for good."""
@@ -141,14 +161,23 @@ def unmounted(folder: Path) -> Iterator[None]:
             subprocess.run(["umount", "--lazy", mount], check=False)
 
 
+def folder_of_sockets(folder: Path) -> Path:
+    """Give a daemon's --exec-root: below *folder*, unless its sockets' paths would pass 107 characters."""
+    if len(f"{folder}/exec/containerd/containerd.sock.ttrpc") <= 107:
+        return folder / "exec"
+    return Path(tempfile.mkdtemp(prefix="docker-"))
+
+
 @contextmanager
 def daemon(
     folder: Path, *, environment: dict[str, str] | None = None, flags: tuple[str, ...] = ()
 ) -> Iterator[dict[str, str]]:
     """Run a Docker daemon with all it has in *folder*; give the client's environment."""
     folder.mkdir(parents=True, exist_ok=True)
+    end_leftover(folder / "pid", f"{folder}/data")
     host = f"unix://{folder}/docker.sock"
-    command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-H", host]
+    running_in = folder_of_sockets(folder)
+    command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", str(running_in), "-H", host]
     command += [
         "--pidfile",
         f"{folder}/pid",
@@ -160,6 +189,7 @@ def daemon(
     variables = {"PATH": PATH, "HOME": str(folder), "DOCKER_HOST": host}
     with (
         unmounted(folder),
+        unmounted(running_in),
         process(command, folder / "dockerd.log", env={"PATH": PATH, **(environment or {})}) as running,
     ):
         for _ in range(300):
@@ -177,6 +207,7 @@ def daemon(
 def registry(folder: Path, *, port: int = 0, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
     """Run Debian's docker-registry with a password; give its address."""
     folder.mkdir(parents=True, exist_ok=True)
+    end_leftover(folder / "pid", str(folder / "config.yml"))
     port = port or free_port()
     hashed = subprocess.run(
         ["htpasswd", "-iBn", USERNAME], input=PASSWORD, capture_output=True, text=True, check=True
@@ -198,6 +229,7 @@ auth:
     with process(
         command, folder / "registry.log", env={"PATH": PATH, "OTEL_TRACES_EXPORTER": "none"}
     ) as running:
+        (folder / "pid").write_text(str(running.pid))
         for _ in range(100):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:

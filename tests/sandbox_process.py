@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,12 +114,15 @@ def sandbox_process(
     speed: str = "stepped",
     folder: Path | None = None,
     start_time: str = "2026-11-23T08:00:00Z",
+    flags: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    patience: float = 10,
 ) -> Iterator[RunningSandbox]:
-    """Start `ecs-gpu-deploy sandbox serve` and stop it with SIGTERM; it must end with exit code 0.
+    """Start `ecs-gpu-deploy sandbox serve` and stop it with SIGTERM; it must end with exit code 0 in time.
 
-    A world given as a mapping or as text is written to a file in `folder`.
+    A world given as a mapping or as text is written to a file in `folder`, the process id to another.
     """
-    arguments = ["sandbox", "serve", "--speed", speed, "--start-time", start_time]
+    arguments = ["sandbox", "serve", "--speed", speed, "--start-time", start_time, *flags]
     if isinstance(world, Path):
         arguments += ["--world", str(world)]
     elif world is not None:
@@ -128,9 +131,14 @@ def sandbox_process(
         file.write_text(world if isinstance(world, str) else yaml.safe_dump(dict(world)), encoding="utf-8")
         arguments += ["--world", str(file)]
     with subprocess.Popen(
-        [sys.executable, "-m", "ecs_gpu_deploy", *arguments], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "ecs_gpu_deploy", *arguments],
+        stdout=subprocess.PIPE,
+        env=None if environment is None else dict(environment),
+        text=True,
     ) as process:
         assert process.stdout is not None
+        if folder is not None:
+            (folder / "sandbox.pid").write_text(str(process.pid))
         line = process.stdout.readline()
         try:
             announcement = json.loads(line)
@@ -142,7 +150,7 @@ def sandbox_process(
             )
         finally:
             process.send_signal(signal.SIGTERM)
-            code = process.wait(timeout=10)
+            code = process.wait(timeout=patience)
     assert code == 0, f"the sandbox ended with exit code {code}"
 
 

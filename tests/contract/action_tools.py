@@ -88,6 +88,15 @@ def runner_environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def put_environment(environment: Mapping[str, str]) -> None:
+    """Put this virtual environment where bootstrap.py will look for the one of the lock file."""
+    code = f"import runpy; print(runpy.run_path({str(ROOT / 'bootstrap.py')!r})['_place']())"
+    place = subprocess.run(
+        ["python3", "-I", "-c", code], env=dict(environment), check=True, capture_output=True, text=True
+    ).stdout.strip()
+    Path(place).symlink_to(sys.prefix)
+
+
 def stand_in_wheel(folder: Path, code: str = "") -> str:
     """Make a wheel with the module stand_in, and give the lock line for it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,9 +149,9 @@ def action_process(
     return process
 
 
-def ended(process: subprocess.Popen[str]) -> Ended:
-    """Wait for the action's end."""
-    out, err = process.communicate(timeout=120)
+def ended(process: subprocess.Popen[str], *, timeout: float = 120) -> Ended:
+    """Wait for the action's end, so many seconds at most."""
+    out, err = process.communicate(timeout=timeout)
     assert process.returncode == 0, err
     return Ended.from_json(out)
 

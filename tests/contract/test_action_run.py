@@ -12,7 +12,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from action_tools import ROOT, Ended, action_process, ended, lay_out, runner_environment, stand_in_wheel
+from action_tools import (
+    ROOT,
+    Ended,
+    action_process,
+    ended,
+    lay_out,
+    put_environment,
+    runner_environment,
+    stand_in_wheel,
+)
 
 BOOTSTRAP = (ROOT / "bootstrap.py").read_text(encoding="utf-8")
 
@@ -235,12 +244,7 @@ def test_the_lock_file_names_what_the_program_needs_with_its_hashes() -> None:
 
 @pytest.fixture
 def ours(environment: dict[str, str]) -> dict[str, str]:
-    """Put this virtual environment where bootstrap.py will look for the one of the lock file."""
-    code = f"import runpy; print(runpy.run_path({str(ROOT / 'bootstrap.py')!r})['_place']())"
-    place = subprocess.run(
-        ["python3", "-I", "-c", code], env=environment, check=True, capture_output=True, text=True
-    ).stdout.strip()
-    Path(place).symlink_to(sys.prefix)
+    put_environment(environment)
     return environment
 
 

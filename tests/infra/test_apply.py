@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from github_job import batch_step, deployed, job_environment, make_way_for_terraform
 from iam_judge import verdicts
 from iam_requests import ACCOUNT, TASK_SERVICE, IamRequest, iam_requests, roles_in
 from prerequisites import needs_terraform
@@ -61,7 +62,6 @@ COMMANDS = {
     "rollback": ("rollback", "watch"),
     "plan": ("history", "watch"),
 }
-OIDC_PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +91,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     # The AWS CLI reads the machine's clock: with another day its credentials would have expired.
     today = datetime.now(UTC).isoformat()
     with sandbox_process(world, folder=folder, start_time=today) as sandbox:
-        # The world's identity provider makes way for Terraform's: an account has one.
-        with sandbox.client("iam") as iam:
-            iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=OIDC_PROVIDER)
+        make_way_for_terraform(sandbox)
         workspace = Workspace.copied(
             tmp_path_factory.mktemp("terraform"),
             endpoint=sandbox.endpoint,
@@ -199,19 +197,6 @@ def instances_and_images() -> dict[str, Any]:
     }
 
 
-def deployed(inputs: Mapping[str, str]) -> dict[str, str]:
-    """Return the inputs of a deployment of an image that is there already: nothing is built."""
-    return {key: value for key, value in inputs.items() if key not in ("repository", "cache-image")}
-
-
-def job_environment(sandbox: RunningSandbox, **more: str) -> dict[str, str]:
-    """Return the environment of a GitHub job: its token is the only credential."""
-    environment = clean_environment(sandbox, **sandbox.announcement["github_environment"], **more)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        del environment[name]
-    return environment
-
-
 def run(
     sandbox: RunningSandbox, folder: Path, command: str, inputs: Mapping[str, Any], **more: str
 ) -> Mapping[str, Any]:
@@ -230,28 +215,6 @@ def run(
     assert result_file.exists(), ran.stdout + ran.stderr
     result: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
     return result | {"shown": ran.stdout + ran.stderr}
-
-
-def batch_step(sandbox: RunningSandbox, folder: Path, workflow: str, *, image: str) -> str:
-    """Run the printed workflow's own step that gives the ingest task an image, with the AWS CLI and jq."""
-    steps = yaml.safe_load(workflow)["jobs"]["deploy"]["steps"]
-    [step] = [step for step in steps if "run" in step and "FAMILY" in step.get("env", {})]
-    set_by_github = {"AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "aws-token"), "IMAGE": image}
-    assert {name for name, value in step["env"].items() if "${{" in value} == set(set_by_github)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = job_environment(
-        sandbox, **{**step["env"], **set_by_github}, RUNNER_TEMP=str(folder), PATH=path
-    )
-    ran = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", step["run"]],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
 
 
 def calls_of(sandbox: RunningSandbox, role: str) -> tuple[Mapping[str, Any], ...]:

@@ -9,7 +9,7 @@ from ecs_gpu_deploy.inputs.settings import unknown_name
 
 _USAGE = (
     "ecs-gpu-deploy sandbox serve [--port N] [--world FILE] [--speed X] [--runtime model|docker],"
-    " or sandbox demo [--speed X]"
+    " or sandbox demo [--speed X | --docker]"
 )
 
 
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
         from ecs_gpu_deploy.sandbox.http.serve import main as serve  # noqa: PLC0415
 
         return serve(rest)
-    from ecs_gpu_deploy.sandbox.demo import main as demo  # noqa: PLC0415
-
+    if "--docker" in rest:
+        from ecs_gpu_deploy.sandbox.demo_docker import main as demo  # noqa: PLC0415
+    else:
+        from ecs_gpu_deploy.sandbox.demo import main as demo  # noqa: PLC0415
     return demo(rest)

@@ -11,7 +11,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,44 @@ from ecs_gpu_deploy.model import short_id
 
 CLUSTER, SERVICE = "ki-cluster", "ki-rag-api"
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
-_BOLD, _DIM, _GREEN, _RED, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
+BOLD, DIM, GREEN, RED, OFF = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Tell the story; return 0 when both deployments ended as they should, 1 otherwise."""
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the flags, and clear the folder of the results."""
     parser = argparse.ArgumentParser(prog="ecs-gpu-deploy sandbox demo", description=__doc__)
     parser.add_argument("--speed", default="20", help="AWS seconds per second, or `stepped`")
+    parser.add_argument("--docker", action="store_true", help="with real containers, at the wall's speed")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for the results")
     chosen = parser.parse_args(arguments)
     chosen.output.mkdir(parents=True, exist_ok=True)
     for old in chosen.output.glob("*-*.*"):
         old.unlink()
+    return chosen
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Tell the story; return 0 when both deployments ended as they should, 1 otherwise."""
+    chosen = parsed(arguments)
+    with serving("--speed", chosen.speed) as sandbox:
+        if "exit_code" in sandbox:
+            return int(sandbox["exit_code"])
+        _warm_up(sandbox["environment"])
+        return _story(sandbox, chosen.output, chosen.speed)
+
+
+@contextmanager
+def serving(*flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Mapping[str, Any]]:
+    """Run `sandbox serve`; give its ready line, or its `exit_code` where it has none and said why."""
     server = subprocess.Popen(  # noqa: S603  (our own program)
-        [*_program(), "sandbox", "serve", "--speed", chosen.speed], stdout=subprocess.PIPE, text=True
+        [*_program(), "sandbox", "serve", *flags],
+        stdout=subprocess.PIPE,
+        env=None if environment is None else dict(environment),
+        text=True,
     )
     try:
         line = server.stdout.readline() if server.stdout else ""
-        if not line:
-            return server.wait() or 1
-        sandbox = json.loads(line)
-        _warm_up(sandbox["environment"])
-        return _story(sandbox, chosen.output, chosen.speed)
+        yield json.loads(line) if line else {"exit_code": server.wait() or 1}
     finally:
         server.terminate()
         server.wait()
@@ -76,9 +93,9 @@ def _program() -> list[str]:
 
 def _story(sandbox: Mapping[str, Any], output: Path, speed: str) -> int:
     pace = "as fast as it computes" if speed == "stepped" else f"{speed} times as fast as the wall clock"
-    _say(
+    say(
         f"""
-{_BOLD}A local AWS{_OFF} answers at {sandbox["endpoint"]}, {pace}.
+{BOLD}A local AWS{OFF} answers at {sandbox["endpoint"]}, {pace}.
 
   cluster  {CLUSTER}: four instances with one GPU each
   service  {SERVICE}: two tasks behind a load balancer; each owns a GPU and loads its models for 95 s
@@ -86,14 +103,14 @@ def _story(sandbox: Mapping[str, Any], output: Path, speed: str) -> int:
   room     two GPUs are free: enough for a rollout beside the two tasks that run
 """
     )
-    good = _deploy(
+    good = deploy(
         sandbox,
         output,
         tag="good",
         title="1. A good version",
         text="It needs 95 s to load. Deployed means: every task runs this image, and answers.",
     )
-    bad = _deploy(
+    bad = deploy(
         sandbox,
         output,
         tag="bad",
@@ -101,22 +118,33 @@ def _story(sandbox: Mapping[str, Any], output: Path, speed: str) -> int:
         text="Its new model does not fit into the GPU's memory. Only the container's log says so.",
     )
     if bad == "rolled_back":
-        _say(_what_the_waiter_says(sandbox["environment"]))
+        say(_what_the_waiter_says(sandbox["environment"]))
     files = "\n".join(f"  {path}" for path in sorted(output.glob("*-*.*")))
-    _say(f"{_BOLD}What is left{_OFF}: results as JSON, job summaries as GitHub shows them\n{files}\n")
+    say(f"{BOLD}What is left{OFF}: results as JSON, job summaries as GitHub shows them\n{files}\n")
     return 0 if (good, bad) == ("succeeded", "rolled_back") else 1
 
 
-def _deploy(sandbox: Mapping[str, Any], output: Path, *, tag: str, title: str, text: str) -> str:
-    """Run one deployment, show what it prints as it prints it, and return its outcome ("" without one)."""
+def deploy(
+    sandbox: Mapping[str, Any],
+    output: Path,
+    *,
+    tag: str,
+    title: str,
+    text: str,
+    image: Sequence[str] | None = None,
+) -> str:
+    """Run one deployment, show what it prints as it prints it, and return its outcome ("" without one).
+
+    The flags *image* say what is deployed; without them the image of that tag.
+    """
     result, summary = output / f"{tag}-result.json", output / f"{tag}-summary.md"
     command = [
         "deploy",
         *("--cluster", CLUSTER, "--service", SERVICE),
-        *("--image", f"{REGISTRY}/{SERVICE}:{tag}"),
+        *(image or ("--image", f"{REGISTRY}/{SERVICE}:{tag}")),
         *("--result-file", str(result)),
     ]
-    _say(f"{_BOLD}{title}{_OFF}\n{text}\n\n{_DIM}$ ecs-gpu-deploy {shlex.join(command)}{_OFF}")
+    say(f"{BOLD}{title}{OFF}\n{text}\n\n{DIM}$ ecs-gpu-deploy {shlex.join(command)}{OFF}")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GITHUB_"))},
         **sandbox["environment"],
@@ -129,12 +157,12 @@ def _deploy(sandbox: Mapping[str, Any], output: Path, *, tag: str, title: str, t
     try:
         document = json.loads(result.read_text(encoding="utf-8"))
     except OSError:
-        _say(f"\n{_BOLD}No verdict{_OFF}: the program ended with exit code {exit_code}.\n")
+        say(f"\n{BOLD}No verdict{OFF}: the program ended with exit code {exit_code}.\n")
         return ""
-    colour = _GREEN if document["outcome"] == "succeeded" else _RED
+    colour = GREEN if document["outcome"] == "succeeded" else RED
     took, calls = span(document["duration_seconds"]), sum(document["api_calls"].values())
-    _say(
-        f"\n{_BOLD}Verdict: {colour}{document['outcome']}{_OFF} (exit code {exit_code}), after {took} "
+    say(
+        f"\n{BOLD}Verdict: {colour}{document['outcome']}{OFF} (exit code {exit_code}), after {took} "
         f"of AWS's time and {calls} calls. {_cause(document)}\n"
     )
     return str(document["outcome"])
@@ -161,14 +189,15 @@ def _what_the_waiter_says(environment: Mapping[str, str]) -> str:
         answer = "exit code 0: success. It looks at the service, not at the deployment."
     service = ecs.describe_services(cluster=CLUSTER, services=[SERVICE])["services"][0]
     return (
-        f"{_BOLD}And ECS's own waiter?{_OFF}\n"
-        f"{_DIM}$ aws ecs wait services-stable --cluster {CLUSTER} --services {SERVICE}{_OFF}\n"
+        f"{BOLD}And ECS's own waiter?{OFF}\n"
+        f"{DIM}$ aws ecs wait services-stable --cluster {CLUSTER} --services {SERVICE}{OFF}\n"
         f"{answer}\nThe service runs {short_id(service['taskDefinition'])}, the version from before.\n"
     )
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print, in colours where a terminal takes them."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        for code in (_BOLD, _DIM, _GREEN, _RED, _OFF):
+        for code in (BOLD, DIM, GREEN, RED, OFF):
             text = text.replace(code, "")
     emit(text, sys.stdout)

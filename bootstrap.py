@@ -25,7 +25,7 @@ SOURCE = os.path.join(ROOT, "src")
 DIST = os.path.join(ROOT, "dist")
 SUMS = "SHA256SUMS"
 COMPILED = ""  # the member of a pack that says whether it holds code
-IS_BUNDLED = os.path.exists(os.path.join(DIST, SUMS))
+IS_BUNDLED = any(os.path.exists(os.path.join(DIST, name)) for name in (SUMS, "botocore"))
 if not IS_BUNDLED or sys.version_info < OLDEST:  # a release does without these, and starts sooner
     import ast
     import csv
@@ -104,6 +104,14 @@ def _run_bundle():
     if not (sys.flags.isolated and sys.flags.no_site and sys.flags.utf8_mode):
         _become([sys.executable, *ALONE, os.path.abspath(__file__)])
     packed = _whole_bundle()
+    try:
+        import ssl  # noqa: F401, PLC0415
+        import zlib  # noqa: F401, PLC0415
+    except ImportError as error:
+        lacking = (
+            f"The Python here, {sys.executable}, was built without {error.name}, which this action needs."
+        )
+        raise Stop(f"{lacking} {SETUP_PYTHON}", "invalid", REFUSED_INPUT) from None
     _let_signals_wait(True)
     sys.meta_path.insert(0, _Packed(marshal.loads(packed)))  # noqa: S302  (checked just now)
     del packed, sys.argv[1:]
@@ -145,10 +153,14 @@ class _Packed:
 def _whole_bundle():
     """Return the pack for this Python; what a release has is there byte for byte, or nothing is started."""
     minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    with open(os.path.join(DIST, SUMS), encoding="utf-8") as file:
-        sums = dict(reversed(line.rstrip("\n").split("  ", 1)) for line in file if "  " in line)
+    try:
+        with open(os.path.join(DIST, SUMS), encoding="ascii") as file:
+            sums = dict(reversed(line.rstrip("\n").split("  ", 1)) for line in file if "  " in line)
+    except (OSError, ValueError) as error:
+        raise Stop(_not_whole(f"dist/{SUMS} cannot be read ({error})")) from None
     mine = f"{sys.implementation.name}-{minor}.pack"
-    if mine not in sums or sys.byteorder != "little":  # the patterns that are compiled there hang on it
+    # The patterns that are compiled there hang on the order of bytes and on 64 bits.
+    if mine not in sums or sys.byteorder != "little" or sys.maxsize < 2**32:
         mine = "sources.pack"
     packed = b""
     for name in [name for name in sums if name.startswith("botocore/")] + [mine]:
@@ -526,4 +538,6 @@ def _tell(target, text):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    _let_signals_wait(True)  # a signal that nobody heeds any more must not take the exit code
+    sys.exit(code)

@@ -100,6 +100,40 @@ def test_a_python_that_came_later_runs_from_the_sources(
     assert "'clustr'" in result.outputs["reason"]
 
 
+def test_a_python_of_32_bits_runs_from_the_sources(action: Path, workspace: Path, tmp_path: Path) -> None:
+    text = (action / "bootstrap.py").read_text(encoding="utf-8")
+    (action / "bootstrap.py").write_text(text.replace("sys.maxsize", str(2**31 - 1)), encoding="utf-8")
+    (action / "dist" / PACK).unlink()
+    result = run(action, workspace, released(tmp_path, workspace), cluster="c", clustr="x")
+    assert (result.code, result.outputs["outcome"]) == (2, "invalid")
+    assert "'clustr'" in result.outputs["reason"]
+
+
+@pytest.mark.parametrize("gone", ["ssl", "zlib"])
+def test_a_python_that_was_built_without_a_module_is_told_of(
+    gone: str, action: Path, workspace: Path, tmp_path: Path
+) -> None:
+    text = (action / "bootstrap.py").read_text(encoding="utf-8")
+    without = text.replace('"""', f'import sys; sys.modules[{gone!r}] = None\n"""', 1)
+    (action / "bootstrap.py").write_text(without, encoding="utf-8")
+    result = run(action, workspace, released(tmp_path, workspace), cluster="c")
+    assert (result.code, result.outputs["outcome"], result.outputs["exit-code"]) == (2, "invalid", "2")
+    assert f"was built without {gone}" in result.outputs["reason"]
+    assert "actions/setup-python" in result.outputs["reason"]
+
+
+def test_a_clone_that_changes_the_ends_of_lines_leaves_dist_as_it_is(tmp_path: Path) -> None:
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    (origin / "dist" / "botocore").mkdir(parents=True)
+    (origin / "dist" / "botocore" / "cacert.pem").write_bytes(b"-----\n-----\n")
+    shutil.copy(ROOT / ".gitattributes", origin)
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "--message", "dist"]):
+        subprocess.run(["git", "-C", origin, *command], check=True)
+    subprocess.run(["git", "clone", "--quiet", "-c", "core.autocrlf=true", origin, clone], check=True)
+    assert (clone / "dist" / "botocore" / "cacert.pem").read_bytes() == b"-----\n-----\n"
+
+
 def _cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:100_000])
 
@@ -114,6 +148,10 @@ def _emptied(file: Path) -> None:
     file.write_bytes(b"")
 
 
+def _not_text(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"\x8a")
+
+
 @pytest.mark.parametrize(
     ("name", "spoil"),
     [
@@ -123,6 +161,8 @@ def _emptied(file: Path) -> None:
         ("botocore/data/ecs/2014-11-13/service-2.json", _altered),
         ("botocore/cacert.pem", Path.unlink),
         ("SHA256SUMS", _emptied),
+        ("SHA256SUMS", Path.unlink),
+        ("SHA256SUMS", _not_text),
     ],
 )
 def test_what_was_cut_off_or_altered_is_said_and_not_run(
@@ -144,6 +184,20 @@ def test_a_runner_without_python_is_told_what_to_add(built: Path, workspace: Pat
     assert (result.code, result.outputs["outcome"], result.outputs["exit-code"]) == (2, "invalid", "2")
     assert "actions/setup-python" in result.outputs["reason"]
     assert result.stdout == f"::error title=ecs-gpu-deploy::{result.outputs['reason']}\n"
+
+
+def test_a_runner_with_python_2_alone_is_told_what_to_add(
+    built: Path, workspace: Path, tmp_path: Path
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("bash", "node"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (tools / "python").write_text("#!/bin/sh\necho 'Unknown option: -I' >&2\nexit 2\n")
+    (tools / "python").chmod(0o755)
+    result = run(built, workspace, {**released(tmp_path, workspace), "PATH": str(tools)}, cluster="c")
+    assert (result.code, result.outputs["outcome"], result.outputs["exit-code"]) == (2, "invalid", "2")
+    assert result.stderr == ""
 
 
 def test_an_old_python_beside_a_new_one_hands_over(action: Path, workspace: Path, tmp_path: Path) -> None:

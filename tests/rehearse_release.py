@@ -74,14 +74,16 @@ def rehearse(folder: Path, wheels: Path) -> None:
     told(f"the wheel: {wheel.name}")
 
     told(released(at, version))
+    told(f"a second attempt goes on: {released(at, version)}")
+    manifest = at / "dist" / "manifest.json"
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole + b"\n")
     run(at, sys.executable, "-m", "tools.release", "tag", version, refused="never moved")
-    told(f"v{version} again: refused")
+    manifest.write_bytes(whole)
+    told(f"v{version} with another dist/: refused")
     first, minor, patch = map(int, version.split("."))
     later, backport = f"{first}.{minor + 1}.0", f"{first}.{minor}.{patch + 1}"
     for other in (later, backport):  # the same dist/ serves: what is rehearsed is where the tags go
-        run(at, "git", "checkout", "--quiet", "main")
-        run(at, "git", "checkout", "--quiet", f"v{version}", "--", "dist")
-        run(at, "git", "reset", "--quiet")
         told(released(at, other))
 
     run(folder, "git", "clone", "--quiet", "--depth=1", f"--branch={major}", f"file://{origin}", action)

@@ -51,6 +51,8 @@ def check(at: Path, version: str) -> None:
         f"{DIST}/manifest.json": rf'^ "version": "{re.escape(version)}",$',
     }
     for place, line in places.items():
+        if not (at / place).is_file():
+            raise SystemExit(f"{place} is not there.")
         if not re.search(line, (at / place).read_text(encoding="utf-8"), re.MULTILINE):
             raise SystemExit(f"{place} does not name version {version}.")
     notes(at, version)
@@ -66,35 +68,48 @@ def notes(at: Path, version: str) -> str:
 
 
 def tag(at: Path, version: str) -> str:
-    """Commit dist/ on the commit that is checked out, push it as v*version*, and return the new commit.
+    """Commit dist/ on the commit that is checked out, push it as the tag v*version*, and return that commit.
 
-    The branch stays where it is. A tag that is there already is refused, here and by the server.
+    Checkout and branch stay where they are. A tag that is there already is never moved; where an earlier
+    attempt at this very release has pushed it, its commit is returned.
     """
-    name = f"v{version}"
-    if git(at, "ls-remote", "origin", f"refs/tags/{name}"):
-        raise SystemExit(f"The tag {name} is there already, and a tag is never moved: name the next version.")
-    git(at, "checkout", "--quiet", "--detach")
+    name = f"refs/tags/v{version}"
+    if changed := git(at, "status", "--porcelain", "--untracked-files=no"):
+        raise SystemExit(f"What is not committed is in no release: {', '.join(changed.splitlines())}.")
+    head = git(at, "rev-parse", "HEAD")
     git(at, "add", "--force", "--", DIST)
-    git(at, "commit", "--quiet", "--message", f"Release {version}")
-    git(at, "tag", name)
-    git(at, "push", "--quiet", "origin", f"refs/tags/{name}")
-    return git(at, "rev-parse", "HEAD")
+    tree = git(at, "write-tree")
+    git(at, "reset", "--quiet")
+    if tree == git(at, "rev-parse", "HEAD^{tree}"):
+        raise SystemExit(f"There is nothing in {DIST}/ to release: make bundle.")
+    if git(at, "ls-remote", "origin", name):
+        git(at, "fetch", "--quiet", "origin", name)
+        if git(at, "rev-parse", "FETCH_HEAD^{tree}", "FETCH_HEAD^").split() != [tree, head]:
+            raise SystemExit(f"The tag v{version} is there, and a tag is never moved: name the next version.")
+        return git(at, "rev-parse", "FETCH_HEAD")
+    commit = git(at, "commit-tree", tree, "-p", head, "-m", f"Release {version}")
+    git(at, "push", "--quiet", "origin", f"{commit}:{name}")
+    return commit
 
 
 def forward(at: Path, version: str) -> str:
-    """Have v1 (of v1.2.3) name this release, unless a later one of it is out; say which it names."""
+    """Have v1 (of v1.2.3) name this release, unless a later one of it is out; say which it names.
+
+    SystemExit where another release has moved it since this one looked.
+    """
     major = f"v{version.partition('.')[0]}"
-    listed = git(at, "ls-remote", "--tags", "--refs", "origin", f"refs/tags/{major}.*")
-    names = [line.rpartition("/")[2] for line in listed.splitlines()]
-    versions = [name[1:] for name in names if _VERSION.fullmatch(name[1:])]
-    if version not in versions:
+    listed = git(at, "ls-remote", "--tags", "--refs", "origin", f"refs/tags/{major}", f"refs/tags/{major}.*")
+    tags = {name.removeprefix("refs/tags/v"): found for found, name in map(str.split, listed.splitlines())}
+    if version not in tags:
         raise SystemExit(f"The tag v{version} is not there.")
+    versions = filter(_VERSION.fullmatch, tags)
     latest = max(versions, key=lambda text: [int(part) for part in text.split(".")])
     if latest != version:
         return f"{major} stays: v{latest} is later than v{version}"
     git(at, "fetch", "--quiet", "origin", f"refs/tags/v{version}:refs/tags/v{version}")
     git(at, "tag", "--force", major, f"v{version}^{{commit}}")
-    git(at, "push", "--quiet", "--force", "origin", f"refs/tags/{major}")
+    seen = f"--force-with-lease=refs/tags/{major}:{tags.get(major[1:], '')}"
+    git(at, "push", "--quiet", seen, "origin", f"refs/tags/{major}")
     return f"{major} is v{version} now"
 
 

@@ -74,18 +74,59 @@ def test_the_tag_has_dist_and_the_branch_has_not(checkout: Path) -> None:
 
 def test_a_tag_that_is_there_is_never_moved(checkout: Path) -> None:
     first = release.tag(checkout, "1.2.0")
-    git(checkout, "checkout", "--quiet", "main")
-    git(checkout, "tag", "--delete", "v1.2.0")
+    (checkout / "dist" / "manifest.json").write_text("{}")
+    with pytest.raises(SystemExit, match="never moved"):
+        release.tag(checkout, "1.2.0")
+    named(checkout, "1.2.0")
+    git(checkout, "commit", "--quiet", "--allow-empty", "-m", "one more")
     with pytest.raises(SystemExit, match="never moved"):
         release.tag(checkout, "1.2.0")
     assert git(checkout, "ls-remote", "origin", "refs/tags/v1.2.0").startswith(first)
 
 
+def test_a_second_attempt_finds_the_tag_of_the_first_and_goes_on(checkout: Path, tmp_path: Path) -> None:
+    first = release.tag(checkout, "1.2.0")
+    again = tmp_path / "again"
+    source = f"file://{tmp_path / 'origin'}"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", "--no-tags", source, again], check=True)
+    named(again, "1.2.0")
+    assert release.tag(again, "1.2.0") == first
+    assert release.forward(again, "1.2.0") == "v1 is v1.2.0 now"
+
+
+def test_a_push_that_failed_leaves_nothing_in_the_way_of_the_next(checkout: Path) -> None:
+    git(checkout, "remote", "set-url", "--push", "origin", "/nowhere")
+    with pytest.raises(SystemExit, match="git push"):
+        release.tag(checkout, "1.2.0")
+    git(checkout, "remote", "set-url", "--delete", "--push", "origin", "/nowhere")
+    commit = release.tag(checkout, "1.2.0")
+    assert git(checkout, "ls-remote", "origin", "refs/tags/v1.2.0").startswith(commit)
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_what_is_not_committed_is_refused(staged: bool, checkout: Path) -> None:
+    (checkout / "CHANGELOG.md").write_text("## 1.2.0\n\n- Nobody has seen this.\n")
+    if staged:
+        git(checkout, "add", "CHANGELOG.md")
+    with pytest.raises(SystemExit, match=r"CHANGELOG\.md"):
+        release.tag(checkout, "1.2.0")
+    assert git(checkout, "ls-remote", "origin", "refs/tags/v1.2.0") == ""
+
+
+def test_a_release_without_dist_is_refused(checkout: Path) -> None:
+    (checkout / "dist" / "manifest.json").unlink()
+    with pytest.raises(SystemExit, match=r"dist/manifest\.json"):
+        release.check(checkout, "1.2.0")
+    with pytest.raises(SystemExit, match="dist"):
+        release.tag(checkout, "1.2.0")
+    assert git(checkout, "ls-remote", "origin", "refs/tags/v1.2.0") == ""
+
+
 def test_v1_moves_forward_only(checkout: Path) -> None:
     commits = {}
     for version in ("1.9.0", "1.10.0", "1.9.1", "2.0.0"):
-        git(checkout, "checkout", "--quiet", "--force", "main")
         named(checkout, version)
+        git(checkout, "commit", "--quiet", "--all", "-m", version)
         commits[version] = release.tag(checkout, version)
         told = release.forward(checkout, version)
         assert told == {"1.9.1": "v1 stays: v1.10.0 is later than v1.9.1"}.get(
@@ -93,6 +134,19 @@ def test_v1_moves_forward_only(checkout: Path) -> None:
         )
     assert git(checkout, "ls-remote", "origin", "refs/tags/v1").startswith(commits["1.10.0"])
     assert git(checkout, "ls-remote", "origin", "refs/tags/v2").startswith(commits["2.0.0"])
+
+
+def test_v1_is_not_taken_back_from_a_release_that_moved_it_meanwhile(checkout: Path, tmp_path: Path) -> None:
+    release.tag(checkout, "1.2.0")
+    later = git(checkout, "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "Release 1.3.0")
+    git(checkout, "push", "--quiet", "origin", f"{later}:refs/heads/later")
+    hook = checkout / ".git" / "hooks" / "reference-transaction"  # runs as v1 is moved here, before the push
+    origin = tmp_path / "origin"
+    hook.write_text(f"#!/bin/sh\nexec git --git-dir {origin} update-ref refs/tags/v1 {later}\n")
+    hook.chmod(0o755)
+    with pytest.raises(SystemExit, match="git push"):
+        release.forward(checkout, "1.2.0")
+    assert git(checkout, "ls-remote", "origin", "refs/tags/v1").startswith(later)
 
 
 def test_v1_waits_for_the_tag_itself(checkout: Path) -> None:

@@ -1,5 +1,5 @@
-# make demo · make test · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock · make bundle · make release-rehearsal
-# make program-test · make example-test · make infra-test: the three parts of make test
+# make demo · make test · make e2e · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock · make bundle · make release-rehearsal
+# make program-test · make example-test · make infra-test · make e2e: the four parts of make test
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -18,9 +18,18 @@ help:
 demo: $(DEMO)
 	@$(DEMO) -I -m ecs_gpu_deploy sandbox demo
 
+# One build of the example's image serves the example's tests and the story.
+test: export DOCKER_STORE := $(CURDIR)/build/docker
 test: program-test example-test
 	@if command -v terraform >/dev/null || [ "$$CI" = true ]; then $(MAKE) --no-print-directory infra-test; \
 	else echo "terraform is missing: the tests of example-infra are skipped"; fi
+	@$(MAKE) --no-print-directory e2e E2E=--or-skip
+
+# The whole story with real parts. E2E=--publish puts the report and its pictures into docs/.
+.PHONY: e2e
+e2e: $(DEV) example-service/.venv/ready
+	@TF_PLUGIN_DIR="$$(example-infra/plugin-dir.sh)" \
+	  PYTHONPATH=tests:tests/contract:tests/infra:example-service/tests $(DEV) -u -m story $(E2E)
 
 # A file of tests stays on one core: what its tests share is started once.
 program-test: check

@@ -18,9 +18,14 @@ help:
 demo: $(DEMO)
 	@$(DEMO) -I -m ecs_gpu_deploy sandbox demo
 
+# The program's tests keep both cores busy, the other parts wait much of the time: they run beside each other.
 # One build of the example's image serves the example's tests and the story.
 test: export DOCKER_STORE := $(CURDIR)/build/docker
-test: program-test example-test
+test: $(DEV) example-service/.venv/ready
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line program-test other-tests
+
+.PHONY: other-tests
+other-tests: example-test
 	@if command -v terraform >/dev/null || [ "$$CI" = true ]; then $(MAKE) --no-print-directory infra-test; \
 	else echo "terraform is missing: the tests of example-infra are skipped"; fi
 	@$(MAKE) --no-print-directory e2e E2E=--or-skip

@@ -1,8 +1,11 @@
 # The command line as an image, for GitLab CI, CodeBuild, Jenkins and others (docs/ci/).
 #   docker build -t ecs-gpu-deploy .
-# BASE is any Debian or Ubuntu with Python 3.11 or newer and its venv module. A package index of your own goes in as build
-# secrets: pip (a pip.conf) and ca (its certificate, which the pip.conf names as /etc/pip-ca.pem).
-ARG BASE=python:3.13-slim
+# BASE is any Debian or Ubuntu with Python 3.11 or newer and its venv module; the default is the stage base, whose
+# digest Dependabot raises. A package index of your own goes in as build secrets: pip (a pip.conf) and ca (its
+# certificate, which the pip.conf names as /etc/pip-ca.pem).
+ARG BASE=base
+
+FROM python:3.13-slim@sha256:6771159cd4fa5d9bba1258caf0b82e6b73458c694d178ad97c5e925c2d0e1a91 AS base
 
 FROM ${BASE} AS build
 COPY locks/runtime.txt /build/

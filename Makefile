@@ -21,7 +21,7 @@ demo: $(DEMO)
 # The program's tests keep both cores busy, the other parts wait much of the time: they run beside each other.
 # One build of the example's image serves the example's tests and the story.
 test: export DOCKER_STORE := $(CURDIR)/build/docker
-test: $(DEV) example-service/.venv/ready
+test: $(DEV)
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line program-test other-tests
 
 .PHONY: other-tests

@@ -22,7 +22,7 @@ demo: $(DEMO)
 # One build of the example's image serves the example's tests and the story.
 test: export DOCKER_STORE := $(CURDIR)/build/docker
 test: $(DEV)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line program-test other-tests
+	@$(MAKE) --no-print-directory --jobs=2 program-test other-tests
 
 .PHONY: other-tests
 other-tests: example-test

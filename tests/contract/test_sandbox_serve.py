@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,19 @@ import pytest
 from sandbox_process import sandbox_process
 
 
-def serve(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def serve(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a sandbox; one that is still there at the end, after a test that failed, is ended."""
+    with subprocess.Popen(
         [sys.executable, "-m", "ecs_gpu_deploy", "sandbox", "serve", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -28,7 +36,8 @@ def test_one_line_when_it_answers_and_exit_0_at_the_end(number: signal.Signals) 
     with serve("--speed", "2.5") as process:
         assert process.stdout is not None
         announced = json.loads(process.stdout.readline())
-        assert set(announced) == {"endpoint", "clock", "environment", "cluster", "services"}
+        assert set(announced) == {"endpoint", "clock", "environment", "cluster", "services", "runtime"}
+        assert announced["runtime"] == "model"
         assert announced["clock"]["mode"] == "scaled"
         assert announced["clock"]["speed"] == 2.5
         environment = announced["environment"]

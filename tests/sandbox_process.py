@@ -107,6 +107,18 @@ def sandbox_thread(
         )
 
 
+def announced(process: subprocess.Popen[str]) -> RunningSandbox:
+    """Return the sandbox that a process of `sandbox serve` has begun, from the line that it prints."""
+    assert process.stdout is not None
+    announcement = json.loads(process.stdout.readline())
+    return RunningSandbox(
+        endpoint=announcement["endpoint"],
+        environment=announcement["environment"],
+        announcement=announcement,
+        process=process,
+    )
+
+
 @contextmanager
 def sandbox_process(
     world: str | Path | Mapping[str, Any] | None = None,
@@ -136,18 +148,10 @@ def sandbox_process(
         env=None if environment is None else dict(environment),
         text=True,
     ) as process:
-        assert process.stdout is not None
         if folder is not None:
             (folder / "sandbox.pid").write_text(str(process.pid))
-        line = process.stdout.readline()
         try:
-            announcement = json.loads(line)
-            yield RunningSandbox(
-                endpoint=announcement["endpoint"],
-                environment=announcement["environment"],
-                announcement=announcement,
-                process=process,
-            )
+            yield announced(process)
         finally:
             process.send_signal(signal.SIGTERM)
             code = process.wait(timeout=patience)

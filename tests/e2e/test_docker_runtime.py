@@ -24,7 +24,7 @@ from docker_services import PASSWORD, PATH, USERNAME, daemon, docker_services
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import ContainerRegistry
 from fault_proxy import Wrong, fault_proxy
 from program import deploy
-from sandbox_process import RunningSandbox
+from sandbox_process import announced
 
 EXECUTION = "arn:aws:iam::123456789012:role/execution"
 ECR = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
@@ -138,13 +138,7 @@ def serving(world, folder, services, *flags, docker_host=None):
         )
     with process:
         try:
-            announcement = json.loads(process.stdout.readline())
-            yield RunningSandbox(
-                endpoint=announcement["endpoint"],
-                environment=announcement["environment"],
-                announcement=announcement,
-                process=process,
-            )
+            yield announced(process)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=20)

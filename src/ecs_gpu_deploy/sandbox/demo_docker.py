@@ -33,6 +33,7 @@ from ecs_gpu_deploy.sandbox.demo import (
     serving,
 )
 from ecs_gpu_deploy.sandbox.demo import main as modelled_demo
+from ecs_gpu_deploy.sandbox.runtime.leftovers import SANDBOX_LABEL
 
 LOAD_SECONDS = 6
 MEMORY = 64
@@ -124,9 +125,7 @@ def _story(docker: str, sandbox: Mapping[str, Any], output: Path, context: Path)
             image=("--context", str(context), "--image-tag", "bad"),
         )
         say(f"{BOLD}What users saw{OFF}: {asked}. Still answers: {_page(url)}.\n")
-    shown = _run(
-        docker, "ps", "--filter", "label=ecs-gpu-deploy.sandbox", "--format", "  {{.Names}}  {{.Status}}"
-    )
+    shown = _run(docker, "ps", "--filter", f"label={SANDBOX_LABEL}", "--format", "  {{.Names}}  {{.Status}}")
     say(f"{BOLD}The containers that run{OFF}, and end with this program\n{shown}")
     files = "\n".join(f"  {path}" for path in sorted(output.glob("*-*.*")))
     say(f"{BOLD}What is left{OFF}: results as JSON, job summaries as GitHub shows them\n{files}\n")

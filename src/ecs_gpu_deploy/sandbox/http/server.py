@@ -15,12 +15,11 @@ from ecs_gpu_deploy.sandbox.http.application import Application
 from ecs_gpu_deploy.sandbox.http.connection import Connection
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import RUNNER_TOKEN
 from ecs_gpu_deploy.sandbox.neighbours.images import DOCKER, MODEL
-from ecs_gpu_deploy.sandbox.world.clock import ModelClock, ScaledClock, SteppedClock
+from ecs_gpu_deploy.sandbox.world.clock import CLOCK_VARIABLE, ModelClock, ScaledClock, SteppedClock
 from ecs_gpu_deploy.sandbox.world.state import Sandbox
 from ecs_gpu_deploy.sandbox.world.world import World
 
 HOST = "127.0.0.1"
-CLOCK_VARIABLE = "ECS_GPU_DEPLOY_CLOCK"
 ACCESS_KEY_ID = "AKIASANDBOX000000000"
 SECRET_ACCESS_KEY = "sandbox"  # noqa: S105 - the sandbox accepts every key
 

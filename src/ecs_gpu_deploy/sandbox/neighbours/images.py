@@ -43,6 +43,11 @@ class Reference:
         repository, _, tag = path.partition(":")
         return cls(registry=registry, repository=repository, tag=tag or None, digest=digest or None)
 
+    @property
+    def name(self) -> str:
+        """Give registry and repository without tag and digest."""
+        return f"{self.registry}/{self.repository}" if self.registry else self.repository
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:

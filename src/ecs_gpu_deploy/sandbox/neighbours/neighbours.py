@@ -22,7 +22,7 @@ from ecs_gpu_deploy.sandbox.neighbours.load_balancers import (
     listeners_in,
 )
 from ecs_gpu_deploy.sandbox.neighbours.moto_corrections import correct
-from ecs_gpu_deploy.sandbox.neighbours.secret_values import parameter_value, secret_value
+from ecs_gpu_deploy.sandbox.neighbours.secret_values import parameter_names, parameter_value, secret_value
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Role
 from ecs_gpu_deploy.sandbox.protocol.query_xml import query_answer
 
@@ -164,10 +164,9 @@ class Neighbours:
 
     def parameter_exists(self, name_or_arn: str) -> bool:
         """Is there such an SSM parameter?"""
-        name = name_or_arn.partition(":parameter")[2] or name_or_arn
-        names = {name, name.removeprefix("/")}
+        names = parameter_names(name_or_arn)
         if "ssm" not in self._open:
-            return bool(names & set(self.parameters))
+            return not set(self.parameters).isdisjoint(names)
         backend = self._backend("ssm")
         return any(backend.get_parameter(candidate) for candidate in names)
 

@@ -33,11 +33,17 @@ def secret_value(secretsmanager: Any, value_from: str) -> str:
         raise NoValue(f"retrieved secret from Secrets Manager did not contain json key {key}") from error
 
 
+def parameter_names(name_or_arn: str) -> tuple[str, str]:
+    """Return what a parameter may be called: as written, and without the slash that an ARN has before it."""
+    name = name_or_arn.partition(":parameter")[2] or name_or_arn
+    return name, name.removeprefix("/")
+
+
 def parameter_value(ssm: Any, name_or_arn: str) -> str:
     """Read a parameter, decrypted; raise `NoValue` where there is none."""
-    name = name_or_arn.partition(":parameter")[2] or name_or_arn
-    for candidate in (name, name.removeprefix("/")):
+    names = parameter_names(name_or_arn)
+    for candidate in names:
         found = ssm.get_parameter(candidate)
         if found is not None:
             return str(found.decrypt(found.value))
-    raise NoValue(f"invalid ssm parameters: {name}")
+    raise NoValue(f"invalid ssm parameters: {names[0]}")

@@ -29,11 +29,11 @@ from ecs_gpu_deploy.sandbox.runtime.load_balancer import LoadBalancers, Routes
 from ecs_gpu_deploy.sandbox.runtime.machine import Machine
 from ecs_gpu_deploy.sandbox.runtime.pull_image import CannotPull, ImageSource, PulledImage
 from ecs_gpu_deploy.sandbox.runtime.task_run import TaskRun
+from ecs_gpu_deploy.sandbox.world.clock import CLOCK_VARIABLE
 from ecs_gpu_deploy.sandbox.world.state import Sandbox
 
 PASS_SECONDS = 0.1
 GOODBYE_SECONDS = 5.0
-CLOCK_VARIABLE = "ECS_GPU_DEPLOY_CLOCK"
 Ordered = tuple[EcsRegion, Cluster, Task, Orders]
 
 

@@ -16,6 +16,8 @@ import docker.errors
 
 SANDBOX_LABEL = "ecs-gpu-deploy.sandbox"
 OWNER_LABEL = "ecs-gpu-deploy.owner"
+OVER = frozenset({404, 409})
+"""What Docker answers about a container that is gone, or ends just now."""
 
 
 def owner_of_this_process() -> str:
@@ -41,8 +43,8 @@ def remove(thing: Any) -> None:
     """Remove a container or volume for good, by its id, unless somebody else did so."""
     try:
         thing.remove(force=True)
-    except (docker.errors.NotFound, docker.errors.APIError) as error:
-        if not isinstance(error, docker.errors.NotFound) and error.status_code != 409:
+    except docker.errors.APIError as error:
+        if error.status_code not in OVER:
             raise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import docker.errors
 import requests
 
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import ContainerRegistry
+from ecs_gpu_deploy.sandbox.neighbours.images import Reference
 
 NOT_THERE = ("not found", "manifest unknown", "name unknown", "does not exist")
 HINT = "The task can’t pull the image. Check whether the image exists. "
@@ -80,13 +80,10 @@ class ImageSource:
         return text.replace(self.registry.host, self.own_registry) if self.registry else text
 
 
-def _parts(reference: str) -> tuple[str, str]:
-    """Split a reference into its name and its tag or digest."""
-    name, at, digest = reference.partition("@")
-    if at:
-        return re.sub(r":[^/:]+$", "", name), digest
-    head, colon, tag = reference.rpartition(":")
-    return (head, tag) if colon and "/" not in tag else (reference, "latest")
+def _parts(image: str) -> tuple[str, str]:
+    """Split a reference into its name and its digest or tag."""
+    reference = Reference.from_text(image)
+    return reference.name, reference.digest or reference.tag or "latest"
 
 
 def _reason(text: str) -> str:

@@ -30,7 +30,7 @@ from ecs_gpu_deploy.sandbox.runtime.container_settings import (
     overridden,
     port_variables,
 )
-from ecs_gpu_deploy.sandbox.runtime.leftovers import remove
+from ecs_gpu_deploy.sandbox.runtime.leftovers import OVER, remove
 from ecs_gpu_deploy.sandbox.runtime.machine import Machine
 from ecs_gpu_deploy.sandbox.runtime.pull_image import CannotPull, PulledImage
 
@@ -282,5 +282,5 @@ def _stop(running: RunningContainer) -> None:
         elif time.monotonic() >= running.kill_at:
             running.container.kill()
     except docker.errors.APIError as error:
-        if error.status_code not in {404, 409}:  # it is gone, or has just ended
+        if error.status_code not in OVER:
             raise

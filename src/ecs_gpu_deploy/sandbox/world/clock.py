@@ -9,6 +9,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+CLOCK_VARIABLE = "ECS_GPU_DEPLOY_CLOCK"
+"""Names this clock to the program, which then sleeps by it."""
+
 
 class ModelClock(Protocol):
     """Say what time it is in the model, in epoch seconds (UTC)."""

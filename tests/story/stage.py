@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 REPOSITORY = "octo-org/octo-repo"
 NAME = "ki-rag-api"
 CLUSTER = "ki-cluster"
-PATIENCE = 420.0
+PATIENCE = 900.0
 """Seconds after which a run of the action is cancelled."""
 VARIABLES = {
     "github_repository": REPOSITORY,
@@ -61,7 +61,9 @@ VARIABLES = {
     "breaker_failures": "1",
     "roll_back_on_alarm": "false",
 }
-LEAST_LOAD_SECONDS = 12
+LEAST_LOAD_SECONDS = 40
+"""What the grace period is made of at least: the model may load beside requests and beside other tests, where it
+takes several times as long as in the measured start, and a good version must not fail for that."""
 INSTANCES = {"type": "g5.xlarge", "count": 3, "cluster": CLUSTER, "capacity_provider": f"{CLUSTER}-gpu"}
 ENVIRONMENT = (
     "ALLOW_CPU=1",

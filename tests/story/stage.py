@@ -62,8 +62,8 @@ VARIABLES = {
     "roll_back_on_alarm": "false",
 }
 LEAST_LOAD_SECONDS = 40
-"""What the grace period is made of at least: the model may load beside requests and beside other tests, where it
-takes several times as long as in the measured start, and a good version must not fail for that."""
+"""What the grace period is made of at least: beside requests and other tests the model may load several
+times as long as in the measured start, and a good version must not fail for that."""
 INSTANCES = {"type": "g5.xlarge", "count": 3, "cluster": CLUSTER, "capacity_provider": f"{CLUSTER}-gpu"}
 ENVIRONMENT = (
     "ALLOW_CPU=1",

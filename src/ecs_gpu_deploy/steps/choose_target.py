@@ -25,7 +25,7 @@ from ecs_gpu_deploy.core.past.revisions import (
     previous_by_tags,
     revision_told,
 )
-from ecs_gpu_deploy.edges.aws.ecr import find_images
+from ecs_gpu_deploy.edges.aws.ecr import find_digests, find_images
 from ecs_gpu_deploy.edges.aws.revisions import (
     fetch_family,
     fetch_revisions,
@@ -147,12 +147,19 @@ def _commit(context: Context, target: TargetWish, past: Past, family: str) -> Ch
 
 
 def _tagged(context: Context, past: Past, family: str, tag: str) -> Chosen | None:
-    """Return what ran an image of this tag: of the rollouts, else of the family's newest revisions."""
+    """Return what ran an image of this tag, as rollouts, the newest revisions, or else ECR tell."""
     found = of_tag(known_revisions(past.known, ()), tag)
-    if found is None:
-        arns = fetch_family(context.aws, family, most=_NEWEST) or ()
-        found = of_tag(known_revisions((), fetch_revisions(context.ecs, arns)), tag)
-    return _chosen(found, f"its image has the tag {tag}{found.too}") if found else None
+    if found is not None:
+        return _chosen(found, f"its image has the tag {tag}{found.too}")
+    arns = fetch_family(context.aws, family, most=_NEWEST) or ()
+    revisions = fetch_revisions(context.ecs, arns)
+    found = of_tag(known_revisions((), revisions), tag)
+    if found is not None:
+        return _chosen(found, f"its image has the tag {tag}{found.too}")
+    known = (*known_revisions(past.known, revisions), *_known(context, past, family))
+    images = [image for one in known for image in one.images.values()]
+    found = of_tag(known, tag, digests=find_digests(context.aws, images, tag))
+    return _chosen(found, f"its image has the tag {tag} in ECR{found.too}", by_digest=True) if found else None
 
 
 def _chosen(found: Match, how: str, *, by_digest: bool = False) -> Chosen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -392,9 +392,13 @@ def of_commit(known: Sequence[KnownRevision], commit: str) -> Match:
     )
 
 
-def of_tag(known: Sequence[KnownRevision], tag: str) -> Match | None:
-    """Return what ran an image of this *tag*, None where nothing did."""
-    found = [(k, tag) for k in known if any(_tag_of(image) == tag for image in k.images.values())]
+def of_tag(known: Sequence[KnownRevision], tag: str, *, digests: Collection[str] = ()) -> Match | None:
+    """Return what ran an image of this *tag*, or one of *digests*, which have it now; None: nothing did."""
+    found = [
+        (k, tag)
+        for k in known
+        if any(_tag_of(image) == tag for image in k.images.values()) or any(d in digests for d in _digests(k))
+    ]
     return _match(found) if found else None
 
 

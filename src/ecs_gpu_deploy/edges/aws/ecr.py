@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -185,6 +186,16 @@ def tag_names_now(aws: Aws, reference: ImageReference) -> str:
         return _image(aws, repository, {"imageTag": reference.tag or "latest"}).digest
     except AwsError:
         return ""
+
+
+def find_digests(aws: Aws, images: Iterable[str], tag: str) -> frozenset[str]:
+    """Return the digests that *tag* names in the ECR repositories of *images*, as far as ECR shows them."""
+    names = set()
+    for image in images:
+        with contextlib.suppress(InvalidInput):
+            names.add(ImageReference.from_text(image).name)
+    tagged = (tag_names_now(aws, ImageReference.from_text(f"{name}:{tag}")) for name in sorted(names))
+    return frozenset(digest for digest in tagged if digest)
 
 
 def fetch_all_images(aws: Aws, repository: Repository) -> tuple[StoredImage, ...]:

@@ -28,7 +28,12 @@ TWO = json.dumps(
 )
 
 CASES = {
-    "a missing cluster": ({"cluster": None}, [], "The cluster is missing"),
+    "a cluster that nobody names": ({"cluster": None}, [], "no cluster 'default'"),
+    "an ARN of another cluster's service": (
+        {"service": "arn:aws:ecs:eu-central-1:123456789012:service/other/ki-rag-api"},
+        [],
+        "cluster is 'ki-cluster', and the ARN of service names the cluster 'other'",
+    ),
     "a missing service": ({"service": None}, [], "The service is missing"),
     "a cluster that does not exist": ({"cluster": "ki-clutser"}, ["--image", image("good")], "no cluster"),
     "a service that does not exist names those that do": (

@@ -132,7 +132,7 @@ def test_the_arn_of_another_clusters_service_is_understood(tmp_path):
     with _fleet(tmp_path, services, "one", *arns, flags=[TOGETHER]) as ran:
         assert ran.ends == dict.fromkeys(["one", "other/one", "other/two"], "succeeded"), ran.shown
         assert ran.runs("one") == ran.runs("one", "other") == ran.runs("two", "other") == (2, "COMPLETED")
-        alone = _deploy(ran.sandbox, tmp_path, arns[0])
+        alone = _deploy(ran.sandbox, tmp_path, arns[0], cluster="other")
         assert (alone.code, alone.result["cluster"]) == (0, "other"), alone.shown
 
 

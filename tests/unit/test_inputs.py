@@ -138,8 +138,8 @@ def test_an_unknown_name_is_answered_with_the_nearest(source):
 
 
 def test_what_is_required_is_named():
-    with pytest.raises(InvalidInput, match="The cluster is missing"):
-        required(settings_from("deploy").values.cluster, "cluster")
+    with pytest.raises(InvalidInput, match="The service is missing"):
+        required(settings_from("deploy").values.service, "service")
     assert required("ki", "cluster") == "ki"
 
 

@@ -178,15 +178,14 @@ def test_every_field_has_the_type_that_is_written(command, given):
         ("deploy", {"task-definition": "td.json", "log-options": "foo=bar"}, "logConfiguration"),
         ("deploy", {"task-definition": "td.json", "health-check": "interval: 3"}, "health check"),
         ("deploy", {"task-definition": "td.json", "set": "volumes[3].name: a"}, "volumes"),
-        ("deploy", {"cluster": ""}, "The cluster is missing"),
+        ("deploy", {"service": "arn:aws:ecs:eu-central-1:123456789012:service/other/s"}, "names the cluster"),
+        ("history", {"service": "arn:aws:ecs:eu-central-1:123456789012:cluster/c"}, "no ARN of a service"),
+        ("rollback", {"service": "a\nb"}, "service names 2 services, and rollback takes one"),
+        ("run-task", {"service": "a\nb"}, "run-task takes one"),
         ("deploy", {"service": ""}, "The service is missing"),
-        ("rollback", {"cluster": ""}, "The cluster is missing"),
         ("rollback", {"service": ""}, "The service is missing"),
-        ("history", {"cluster": ""}, "The cluster is missing"),
         ("history", {"service": ""}, "The service is missing"),
-        ("watch", {"cluster": ""}, "The cluster is missing"),
         ("watch", {"service": ""}, "The service is missing"),
-        ("run-task", {"cluster": ""}, "The cluster is missing"),
         ("push", {"repository": ""}, "The repository is missing"),
     ],
 )
@@ -194,6 +193,28 @@ def test_what_is_wrong_is_refused_with_its_name(command, inputs, name):
     with pytest.raises(InvalidInput) as caught:
         CHECKS[command](settings_from(command, inputs={**LEAST[command], **inputs}))
     assert name in str(caught.value)
+
+
+ARN = "arn:aws:ecs:eu-central-1:123456789012:service/other/{}"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "service", "meant"),
+    [
+        ("", "s", "default"),
+        ("", ARN.format("s"), "other"),
+        ("other", ARN.format("s"), "other"),
+        ("arn:aws:ecs:eu-central-1:123456789012:cluster/other", ARN.format("s"), "other"),
+        ("c", f"{ARN.format('s')}\nt", "c"),
+        ("", f"{ARN.format('s')}\nt", "default"),
+        ("", f"{ARN.format('s')}\n{ARN.format('t')}", "other"),
+        ("", "arn:aws:ecs:eu-central-1:123456789012:service/s", "default"),
+    ],
+)
+def test_the_cluster_is_the_one_given_or_the_arns_or_ecss_default(cluster, service, meant):
+    settings = settings_from("deploy", inputs={"cluster": cluster, "service": service})
+    assert checks.check_deploy(settings).cluster.rpartition("/")[2] == meant
+    assert checks.run_options(settings).cluster == meant
 
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIE=\nab=cd\n-----END RSA PRIVATE KEY-----"

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+CLUSTER: Final = "default"
+"""The cluster that is meant where nobody names one (API Reference, UpdateService, "cluster")."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:

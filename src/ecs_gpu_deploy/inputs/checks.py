@@ -24,6 +24,14 @@ from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import target_from
 from ecs_gpu_deploy.edges.machine.files import is_file, is_folder, is_no_regular_file, read_text
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs.places import (
+    checked_cluster,
+    checked_services,
+    distinct_services,
+    named_cluster,
+    one_service,
+    service_if_any,
+)
 from ecs_gpu_deploy.inputs.requests import (
     BatchOptions,
     BuildOptions,
@@ -38,13 +46,11 @@ from ecs_gpu_deploy.inputs.requests import (
 )
 from ecs_gpu_deploy.inputs.settings import Settings, required
 from ecs_gpu_deploy.inputs.values import Values
-from ecs_gpu_deploy.model import cluster_of, short_id
 
 _ALL_DEPLOYMENTS = 1000
 _DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
 _PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
 _SERVICE_DEPLOYMENT = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
-_SERVICE = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service/(?:[^/]+/)?[^/]+")
 _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
 _NAMES_HINT = "Correct the input. What something else replaces later goes with allow-placeholders: true."
 
@@ -52,14 +58,13 @@ _NAMES_HINT = "Correct the input. What something else replaces later goes with a
 def check_deploy(settings: Settings) -> DeployRequest:
     """Return what deploy is asked to do."""
     values = settings.values
-    cluster = _cluster(values)
     required(values.service, "service")
     overrides, source = _overrides(values), _source(values.task_definition)
     if source.document is not None:
         rendered(source.document, overrides)
     return DeployRequest(
-        cluster=cluster,
-        services=_services(values),
+        cluster=checked_cluster(values),
+        services=checked_services(values),
         overrides=overrides,
         allow_placeholders=values.allow_placeholders,
         source=source,
@@ -78,11 +83,9 @@ def check_deploy(settings: Settings) -> DeployRequest:
 def check_rollback(settings: Settings) -> RollbackRequest:
     """Return what rollback is asked to do."""
     values = settings.values
-    cluster = _cluster(values)
-    required(values.service, "service")
     return RollbackRequest(
-        cluster=cluster,
-        service=values.service,
+        service=one_service(values, command=settings.command),
+        cluster=checked_cluster(values),
         target=target_from(values.to),
         reason=values.reason,
         supersede=values.supersede,
@@ -95,7 +98,6 @@ def check_rollback(settings: Settings) -> RollbackRequest:
 def check_run_task(settings: Settings) -> RunTaskRequest:
     """Return what run-task is asked to do."""
     values = settings.values
-    cluster = _cluster(values)
     _check_what_to_run(values)
     if values.count > MOST:
         raise InvalidInput(f"count is {values.count}, and a batch has at most {MOST} tasks.")
@@ -114,8 +116,8 @@ def check_run_task(settings: Settings) -> RunTaskRequest:
             hint="At most 128 letters, digits, hyphens, slashes and underscores are meant.",
         )
     return RunTaskRequest(
-        cluster=cluster,
-        service=values.service,
+        cluster=checked_cluster(values),
+        service=service_if_any(values, command=settings.command),
         task_definition=values.task_definition,
         count=values.count,
         waits=values.wait,
@@ -146,18 +148,18 @@ def check_push(settings: Settings) -> PushRequest:
 def check_watch(settings: Settings) -> WatchRequest:
     """Return what watch is asked to do."""
     values = settings.values
-    cluster = _cluster(values)
     arn = values.service_deployment
+    service = service_if_any(values, command=settings.command)
     if not values.task and not values.started_by:
-        required(values.service, "service")
+        required(service, "service")
         if arn and not _SERVICE_DEPLOYMENT.fullmatch(arn):
             raise InvalidInput(
                 f"service-deployment is {arn[:100]!r}, which is no ARN of one.",
                 hint="It is …:service-deployment/CLUSTER/SERVICE/ID.",
             )
     return WatchRequest(
-        cluster=cluster,
-        service=values.service,
+        cluster=checked_cluster(values),
+        service=service,
         service_deployment=arn,
         tasks=values.task,
         started_by=values.started_by,
@@ -170,11 +172,9 @@ def check_watch(settings: Settings) -> WatchRequest:
 def check_history(settings: Settings) -> HistoryRequest:
     """Return what history is asked to show."""
     values = settings.values
-    cluster = _cluster(values)
-    required(values.service, "service")
     return HistoryRequest(
-        cluster=cluster,
-        service=values.service,
+        service=one_service(values, command=settings.command),
+        cluster=checked_cluster(values),
         limit=_ALL_DEPLOYMENTS if values.all else values.limit,
         output=values.output,
     )
@@ -185,9 +185,9 @@ def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
     values = settings.values
     return RunOptions(
         command=settings.command,
-        cluster=_named_cluster(values),
+        cluster=named_cluster(values),
         # Of several, what goes wrong tells which one it is about.
-        service=values.service if len(_distinct(values.services, values.cluster)) < 2 else "",
+        service=values.service if len(distinct_services(values)) < 2 else "",
         region=values.region,
         result_file=values.result_file or result_file,
         debug=values.debug,
@@ -195,37 +195,6 @@ def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
         timeout=values.timeout,
         prints_document=settings.command == "history" and values.output == "json",
     )
-
-
-def _named_cluster(values: Values) -> str:
-    """Return the cluster that is meant: of one service, the one that its ARN names."""
-    one = len(_distinct(values.services, values.cluster)) == 1
-    return (cluster_of(values.services[0]) if one else "") or values.cluster
-
-
-def _cluster(values: Values) -> str:
-    cluster = _named_cluster(values)
-    required(cluster, "cluster")
-    return cluster
-
-
-def _services(values: Values) -> tuple[str, ...]:
-    """Return the services, none twice, however it is named; InvalidInput for an ARN of something else."""
-    for name in values.services:
-        if name.startswith("arn:") and not _SERVICE.fullmatch(name):
-            raise InvalidInput(
-                f"service is {name[:100]!r}, which is no ARN of a service.",
-                hint="It is arn:aws:ecs:REGION:ACCOUNT:service/CLUSTER/SERVICE; or give the name.",
-            )
-    return _distinct(values.services, values.cluster)
-
-
-def _distinct(services: tuple[str, ...], cluster: str) -> tuple[str, ...]:
-    """Return each service once, as it is named first."""
-    found: dict[tuple[str, str], str] = {}
-    for service in services:
-        found.setdefault((cluster_of(service) or short_id(cluster), short_id(service)), service)
-    return tuple(found.values())
 
 
 def check_role(settings: Settings) -> RoleWish:

@@ -54,7 +54,11 @@ def _option(name: str, help_text: str, **rest: Any) -> Option:
 
 
 OPTIONS: tuple[Option, ...] = (
-    _option("cluster", "Name or ARN of the ECS cluster.", metavar="NAME"),
+    _option(
+        "cluster",
+        "Name or ARN of the ECS cluster. Default: the one that the ARN of service names, otherwise default.",
+        metavar="NAME",
+    ),
     _option(
         "service",
         "Name or ARN of the ECS service. deploy takes several, one a line (flag: repeat it), that share one "

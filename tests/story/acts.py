@@ -32,7 +32,6 @@ NEW_DOCUMENT = (
 )
 NEW_QUESTION = "Where does the pager of the night shift lie?"
 LOG_LINES = 12
-SECOND_TAG = "v0.2.0"
 
 
 class NotAsTold(Exception):
@@ -172,7 +171,7 @@ def workflow_step(stage: Stage, uses: str) -> dict[str, str]:
     return dict(found)
 
 
-def deploy_inputs(stage: Stage, **more: str) -> dict[str, str]:
+def deploy_inputs(stage: Stage) -> dict[str, str]:
     """Return the printed workflow's inputs of a deployment, and what differs on this machine."""
     here = {
         "cache": "off",  # needs buildx
@@ -184,7 +183,7 @@ def deploy_inputs(stage: Stage, **more: str) -> dict[str, str]:
     }
     inputs = workflow_step(stage, "Build, push, deploy")
     del inputs["cache-image"]
-    return {**inputs, **here, **more}
+    return {**inputs, **here}
 
 
 def _run_of(command: str, over: Ended) -> Run:
@@ -209,19 +208,18 @@ def deployed(
     version: Version,
     *,
     outcome: str = "succeeded",
-    **more: str,
 ) -> Ended:
     """Commit a version and have the action build, push and deploy it; it has to end with that outcome."""
     sha = shas[version.name] = stage.repository.commit(version)
-    over = stage.act(deploy_inputs(stage, **more), sha=sha)
+    over = stage.act(deploy_inputs(stage), sha=sha)
     act.runs.append(_run_of(f"deploy {sha[:7]}", over))
     check(over.outputs["outcome"] == outcome, over.outputs["reason"])
     return over
 
 
-def _keep_image(stage: Stage, sha: str, **more: str) -> None:
+def _keep_image(stage: Stage, sha: str) -> None:
     """Tag the image to stay, as the printed workflow does after a good deployment."""
-    inputs = {**workflow_step(stage, "Keep the image"), "extra-tags": f"live-{sha}", **more}
+    inputs = {**workflow_step(stage, "Keep the image"), "extra-tags": f"live-{sha}"}
     over = stage.act(inputs, sha=sha)
     check(over.code == 0, over.outputs["reason"])
 
@@ -335,9 +333,9 @@ def _first_documents(telling: Telling, stage: Stage, shas: dict[str, str]) -> No
 
 def _second_version(telling: Telling, stage: Stage, shas: dict[str, str]) -> None:
     with telling.act("A second version rolls out under load") as act:
-        deployed(act, stage, shas, versions.SECOND, **{"image-tag": SECOND_TAG})
+        deployed(act, stage, shas, versions.SECOND)
         check(_runs(stage) == "0.2.0", f"version {_runs(stage)} answers")
-        _keep_image(stage, shas["second"], **{"image-tag": SECOND_TAG})
+        _keep_image(stage, shas["second"])
         act.did.append("0.2.0 answers behind the load balancer")
 
 
@@ -384,7 +382,7 @@ def _roll_back(telling: Telling, stage: Stage, shas: dict[str, str]) -> None:
     role = {"role-to-assume": stage.outputs["role_arns"]["rollback"], "poll-interval": "2s"}
     targets = (
         (shas["first"][:12], "0.1.0", "a commit"),
-        (SECOND_TAG, "0.2.0", "an image's tag"),
+        (f"live-{shas['second']}", "0.2.0", "the tag that the workflow put on the image"),
     )
     for target, version, kind in targets:
         with telling.act(f"Back by {kind}") as act:

@@ -206,6 +206,7 @@ def stage(folder: Path, store: Path) -> Iterator[Stage]:
         )
         for container in services.docker("ps", "--all", "--quiet", "--no-trunc").split():
             services.docker("rm", "--force", container)
+        _forget_images(services)
         _forget_tags(store / "registry")
         address = stack.enter_context(docker_services.registry(store / "registry"))
         services = Services(socket=services.socket, registry=address, folder=folder, environment=environment)
@@ -263,6 +264,16 @@ def _clear(folder: Path) -> None:
     docker_services.end_leftover(folder / "sandbox.pid", str(folder / "world.yml"))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+def _forget_images(services: Services) -> None:
+    """Remove what earlier runs pushed to their registries; the base and what builds still use stays."""
+    listed = services.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
+    pushed = [name for name in listed if name.startswith("127.0.0.1:") and not name.endswith("<none>")]
+    if pushed:
+        services.docker("image", "rm", "--force", *pushed)
+    services.docker("image", "prune", "--force")
+    services.docker("builder", "prune", "--force", "--filter", "until=168h")
 
 
 def _forget_tags(registry: Path) -> None:

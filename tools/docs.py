@@ -10,10 +10,12 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from ecs_gpu_deploy.inputs.options import ALL, GROUPS
 from ecs_gpu_deploy.result import EXIT_CODES, Outcome
-from tools.action_metadata import action_options, with_generated_sections
+from tools.action_metadata import OUTPUTS, action_options, with_generated_sections
 from tools.diagnoses_page import diagnoses_markdown
 from tools.first_sight import first_sight_table
 from tools.permissions import permissions_markdown
@@ -27,15 +29,23 @@ def action_yml() -> str:
     return with_generated_sections((ROOT / "action.yml").read_text(encoding="utf-8"))
 
 
-def inputs_table() -> str:
-    """Return the table of options for the README."""
-    lines = ["| Input / flag | Default | Meaning |", "|---|---|---|"]
-    for option in action_options():
+def inputs_table(title: str) -> str:
+    """Return the table of the options that serve a task."""
+    lines = ["| Input / flag | Default | Of | Meaning |", "|---|---|---|---|"]
+    options = {option.name: option for option in action_options()}
+    for option in (options[name] for name in GROUPS[title] if name in options):
         default = f"`{option.default}`" if option.default else ""
         choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
+        commands = "all" if set(option.commands) == set(ALL) else ", ".join(option.commands)
         text = (option.help + choices).replace("|", "&#124;")
-        lines.append(f"| `{option.name}` | {default} | {text} |")
+        lines.append(f"| `{option.name}` | {default} | {commands} | {text} |")
     return "\n".join(lines)
+
+
+def outputs_table() -> str:
+    """Return the table of the action's outputs."""
+    rows = (f"| `{name}` | {text} |" for name, text in OUTPUTS.items())
+    return "\n".join(["| Output | What it says |", "|---|---|", *rows])
 
 
 def exit_codes_table() -> str:
@@ -54,7 +64,8 @@ def permissions() -> str:
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"inputs": inputs_table, "exit codes": exit_codes_table},
+    "README.md": {"exit codes": exit_codes_table, "outputs": outputs_table},
+    "docs/inputs.md": {title: partial(inputs_table, title) for title in GROUPS},
     "docs/messages.md": {"first sight": first_sight_table},
 }
 WHOLE: dict[str, Callable[[], str]] = {

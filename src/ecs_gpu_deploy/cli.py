@@ -20,7 +20,7 @@ from ecs_gpu_deploy.core.text import plain
 from ecs_gpu_deploy.edges.machine.files import read_text
 from ecs_gpu_deploy.edges.machine.reporter import open_standard_streams
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
-from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS, Option
+from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS, Option, options_of
 from ecs_gpu_deploy.inputs.settings import Settings, settings_from, unknown_name
 from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
@@ -132,10 +132,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ecs-gpu-deploy {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, text in ROLLOUT_COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text, epilog=_EPILOG, allow_abbrev=False)
-        for option in (*OPTIONS, CONFIG):
-            if name in option.commands:
-                _add(command, option)
+        usage = f"ecs-gpu-deploy {name} [flags]"
+        command = commands.add_parser(
+            name, usage=usage, help=text, description=text, epilog=_EPILOG, allow_abbrev=False
+        )
+        for title, options in options_of(name).items():
+            group = command.add_argument_group(title.lower())
+            for option in options:
+                _add(group, option)
     explain = commands.add_parser("explain", help=OTHER_COMMANDS["explain"], allow_abbrev=False)
     explain.add_argument("text", nargs="?", help="the text; without it standard input is read")
     explain.add_argument("--output", choices=("text", "json"), default="text")
@@ -143,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+def _add(parser: argparse._ArgumentGroup, option: Option) -> None:
     default = f" (default: {option.default})" if option.default and option.kind != "flag" else ""
     text = (option.help + default).replace("%", "%%")
     flag = f"--{option.name}"

@@ -5,7 +5,7 @@ import pytest
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.checks import check_deploy, check_run_task
-from ecs_gpu_deploy.inputs.options import OPTIONS
+from ecs_gpu_deploy.inputs.options import CONFIG, GROUPS, OPTIONS
 from ecs_gpu_deploy.inputs.readers import READERS
 from ecs_gpu_deploy.inputs.settings import required, settings_from
 
@@ -288,3 +288,9 @@ def test_a_role_of_the_wrong_form_is_refused_for_a_batch_too():
 def test_a_secret_s_value_is_no_flag_in_json_either():
     with pytest.raises(InvalidInput, match="every process can read a command line"):
         settings_from("push", argv={"build-secrets": ['{"TOKEN": "x"}']})
+
+
+def test_each_option_serves_one_task_in_help_and_docs():
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(
+        option.name for option in (*OPTIONS, CONFIG)
+    )

@@ -655,3 +655,112 @@ CONFIG = Option(
 
 
 COMMAND = Option(name="command", help="What to do.", default="deploy", action=True)
+
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Where": ("cluster", "service", "region", "config"),
+    "The new revision": (
+        "image",
+        "container",
+        "task-definition",
+        "environment",
+        "secrets",
+        "entry-point",
+        "command-override",
+        "cpu",
+        "memory",
+        "memory-reservation",
+        "task-cpu",
+        "task-memory",
+        "gpu",
+        "gpu-sharing",
+        "health-check",
+        "log-options",
+        "docker-labels",
+        "task-role-arn",
+        "execution-role-arn",
+        "set",
+        "tags",
+        "allow-placeholders",
+        "pin",
+        "commit",
+        "keep-revisions",
+    ),
+    "Build and push": (
+        "repository",
+        "context",
+        "dockerfile",
+        "target",
+        "platforms",
+        "build-args",
+        "build-secrets",
+        "build-secret-files",
+        "build-network",
+        "image-tag",
+        "extra-tags",
+        "push-latest",
+        "cache",
+        "cache-image",
+        "provenance",
+        "rebuild",
+        "create-repository",
+        "restore-archived",
+        "fail-on-severity",
+        "scan-timeout",
+    ),
+    "The rollout": ("force-new-deployment", "ongoing", "allow-desired-zero", "parallel"),
+    "The wait and its verdict": (
+        "timeout",
+        "poll-interval",
+        "placement-timeout",
+        "phase-deadlines",
+        "crash-loop-threshold",
+        "settle",
+        "on-timeout",
+        "on-failure",
+        "on-cancel",
+        "gpu-hourly-cost",
+    ),
+    "Back, and what was": (
+        "to",
+        "reason",
+        "supersede",
+        "force",
+        "service-deployment",
+        "limit",
+        "all",
+    ),
+    "Batch tasks": (
+        "count",
+        "wait",
+        "subnets",
+        "security-groups",
+        "assign-public-ip",
+        "launch-type",
+        "capacity-providers",
+        "volume",
+        "started-by",
+        "client-token",
+        "task",
+    ),
+    "Credentials": (
+        "role-to-assume",
+        "role-session-name",
+        "role-duration",
+        "role-chain",
+        "role-external-id",
+        "role-session-policy",
+        "audience",
+        "allowed-account-ids",
+    ),
+    "What is written": ("output", "result-file", "debug"),
+}
+"""Task → the options that serve it, as help and docs/inputs.md group them; each stands once."""
+
+
+def options_of(command: str) -> dict[str, tuple[Option, ...]]:
+    """Return the options of a command, grouped by the task that they serve."""
+    by_name = {**BY_NAME, CONFIG.name: CONFIG}
+    grouped = {title: tuple(by_name[name] for name in names) for title, names in GROUPS.items()}
+    own = {title: tuple(o for o in options if command in o.commands) for title, options in grouped.items()}
+    return {title: options for title, options in own.items() if options}

@@ -1,0 +1,120 @@
+"""Every block of code in README and docs is a workflow, inputs, a world, a command line or JSON that works.
+
+The pages of docs/ci are run in test_ci_pages.py, whole workflow files are in test_workflow_examples.py.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from action_tools import NODE_PROJECT, ROOT, need_node
+
+from ecs_gpu_deploy.cli import OTHER_COMMANDS, ROLLOUT_COMMANDS
+from ecs_gpu_deploy.inputs.settings import settings_from
+from ecs_gpu_deploy.sandbox.world.world import World
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SHOWN = {"mermaid"}
+"""What is looked at, not run."""
+
+
+def blocks(*languages):
+    for page in PAGES:
+        found = BLOCK.findall(page.read_text(encoding="utf-8"))
+        for number, (language, text) in enumerate(found, start=1):
+            if not languages or language in languages:
+                yield pytest.param(language, text, id=f"{page.name}-{number}")
+
+
+def inputs_of(step):
+    """Give a step's inputs as GitHub would hand them over, an expression standing for a text."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in step["with"].items()
+    }
+
+
+def taken(step):
+    inputs = inputs_of(step)
+    settings_from(inputs.pop("command", "deploy"), inputs=inputs)
+
+
+@pytest.mark.parametrize(("language", "text"), [*blocks()])
+def test_a_block_is_of_a_kind_that_is_tested(language, text):
+    assert language in {"sh", "console", "yaml", "json", "hcl", *SHOWN}, text
+
+
+@pytest.mark.parametrize(("language", "text"), [*blocks("yaml")])
+def test_yaml_is_a_workflow_inputs_or_a_world(tmp_path, language, text):
+    body = yaml.safe_load(text)
+    if "jobs" in body:
+        need_node()
+        (tmp_path / "workflow.yml").write_text(text)
+        linted = subprocess.run(
+            ["node", NODE_PROJECT / "lint_workflows.mjs", tmp_path / "workflow.yml"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert [
+            found for found in json.loads(linted.stdout) if not found["message"].startswith("label ")
+        ] == []
+        steps = [step for job in body["jobs"].values() for step in job.get("steps", ())]
+    else:
+        steps = body.get("steps", [body] if "with" in body else [])
+    ours = [step for step in steps if "/ecs-gpu-deploy@" in step.get("uses", "/ecs-gpu-deploy@")]
+    for step in ours:
+        taken(step)
+    if not ours:
+        World.from_text(text, name="world.yml")
+
+
+def command_lines():
+    for one in blocks("sh", "console"):
+        language, text = one.values
+        lines = text.replace("\\\n", " ").splitlines()
+        for line in lines if language == "sh" else [line[2:] for line in lines if line.startswith("$ ")]:
+            if line.strip():
+                yield pytest.param(line, id=f"{one.id}-{line[:40]}")
+
+
+@pytest.mark.parametrize("line", [*command_lines()])
+def test_a_command_line_is_one_that_is_taken(line):
+    program, *words = shlex.split(line, comments=True)
+    if program == "make":
+        targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        assert words[0] in targets
+    elif program == "ecs-gpu-deploy":
+        command, *flags = words
+        if command in OTHER_COMMANDS:
+            return
+        assert command in ROLLOUT_COMMANDS
+        named = [flags[at : at + 2] for at, word in enumerate(flags) if word.startswith("--")]
+        settings_from(command, argv={flag[2:]: [value] for flag, value in named})
+    else:
+        assert program in {"pip", "aws", "terraform", "curl"}, line
+
+
+@pytest.mark.parametrize(("language", "text"), [*blocks("json")])
+def test_json_is_json(language, text):
+    assert json.loads(text)["Version"] == "2012-10-17", "so far each is a policy of IAM"
+
+
+def test_every_picture_and_page_that_is_linked_is_there():
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_each_page_is_reached_from_the_readme():
+    linked = {
+        Path(page.parent, link).resolve()
+        for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md")
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    }
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {page.name for page in linked} == set()

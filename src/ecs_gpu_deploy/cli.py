@@ -20,7 +20,7 @@ from ecs_gpu_deploy.core.text import plain
 from ecs_gpu_deploy.edges.machine.files import read_text
 from ecs_gpu_deploy.edges.machine.reporter import open_standard_streams
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
-from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS, Option, options_of
+from ecs_gpu_deploy.inputs.options import BY_NAME, CONFIG, OPTIONS, Option, options_of
 from ecs_gpu_deploy.inputs.settings import Settings, settings_from, unknown_name
 from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
@@ -35,6 +35,13 @@ ROLLOUT_COMMANDS = {
 OTHER_COMMANDS = {
     "explain": "Say what an ECS event, stopped reason or log text means. Needs no AWS.",
     "sandbox": "Start the local AWS, or show the whole story on it (sandbox demo).",
+}
+_METAVARS = {
+    "integer": "NUMBER",
+    "positive_integer": "NUMBER",
+    "gpu": "NUMBER",
+    "mapping": "MAPPING",
+    "words": "WORDS",
 }
 _EPILOG = f"exit codes: {exit_codes_text()}"
 
@@ -83,7 +90,7 @@ def _action(text: str) -> int:
 
 
 def _command_line(arguments: Sequence[str]) -> int:
-    parser = _parser()
+    parser = parser_of_commands()
     if not arguments:
         parser.print_help(sys.stderr)
         return 2
@@ -98,10 +105,10 @@ def _command_line(arguments: Sequence[str]) -> int:
     known, unknown = parser.parse_known_args(arguments)
     if known.command == "explain":
         if unknown:
-            raise unknown_name("argument", unknown[0], ["output"])
+            raise unknown_name("argument", unknown[0], ["output", "result-file"])
         from ecs_gpu_deploy.commands.explain import run as explain  # noqa: PLC0415
 
-        return explain(known.text, sys.stdin, sys.stdout, known.output)
+        return explain(known.text, sys.stdin, sys.stdout, output=known.output, result_file=known.result_file)
     given = {
         name.replace("_", "-"): (value if isinstance(value, list) else [value])
         for name, value in vars(known).items()
@@ -122,7 +129,8 @@ class _Parser(argparse.ArgumentParser):
         raise InvalidInput(f"{message[:1].upper()}{message[1:]}.", hint="See ecs-gpu-deploy COMMAND --help.")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser_of_commands() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = _Parser(
         prog="ecs-gpu-deploy",
         description="Deploy GPU and ML containers to Amazon ECS, and be told the truth about it.",
@@ -142,21 +150,22 @@ def _parser() -> argparse.ArgumentParser:
                 _add(group, option)
     explain = commands.add_parser("explain", help=OTHER_COMMANDS["explain"], allow_abbrev=False)
     explain.add_argument("text", nargs="?", help="the text; without it standard input is read")
-    explain.add_argument("--output", choices=("text", "json"), default="text")
+    for name in ("output", "result-file"):
+        _add(explain, BY_NAME[name])
     commands.add_parser("sandbox", help=OTHER_COMMANDS["sandbox"], add_help=False)
     return parser
 
 
-def _add(parser: argparse._ArgumentGroup, option: Option) -> None:
-    default = f" (default: {option.default})" if option.default and option.kind != "flag" else ""
+def _add(parser: argparse._ActionsContainer, option: Option) -> None:
+    default = f" (default: {option.default})" if option.default else ""
     text = (option.help + default).replace("%", "%%")
     flag = f"--{option.name}"
-    if option.kind == "flag":
-        parser.add_argument(flag, action="store_const", const="true", help=text)
+    if option.kind == "boolean":
+        parser.add_argument(flag, nargs="?", const="true", metavar="true|false", help=text)
     elif option.repeatable:
         parser.add_argument(flag, action="append", metavar=option.metavar, help=text)
     else:
-        metavar = option.metavar or "|".join(option.choices) or option.kind.upper().split("_")[0]
+        metavar = option.metavar or "|".join(option.choices) or _METAVARS.get(option.kind, "TEXT")
         parser.add_argument(flag, metavar=metavar, help=text)
 
 
@@ -195,5 +204,9 @@ def _rollout_command(
             command, argv=flags, inputs=texts, config=_config(configs[-1]) if configs[-1] else {}
         )
 
-    result_file = [*argv.get("result-file", ()), inputs.get("result-file", "")][0].strip()
-    return run_command(command, settings, result_file=result_file)
+    def early(name: str) -> str:
+        return [*argv.get(name, ()), inputs.get(name, "")][0].strip()
+
+    return run_command(
+        command, settings, result_file=early("result-file"), prints_json=early("output").lower() == "json"
+    )

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, TextIO, TypeVar
 
 from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
@@ -22,6 +22,7 @@ from ecs_gpu_deploy.core.show.report import (
     log_blocks,
     markdown_view,
     outputs,
+    printed_json,
     result_json,
     text_view,
 )
@@ -79,16 +80,18 @@ _COMMANDS: Final = {
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 
 
-def run_command(command: str, read_settings: Callable[[], Settings], *, result_file: str) -> int:
+def run_command(
+    command: str, read_settings: Callable[[], Settings], *, result_file: str, prints_json: bool = False
+) -> int:
     """Run *command*; write result file, outputs, summary and annotation; return the exit code.
 
-    *result_file* is where the result goes even when the settings themselves are wrong.
+    *result_file* and *prints_json* say where the result goes even when the settings themselves are wrong.
     """
-    github = GitHub()
+    github = GitHub(stream=_log_of(prints_json=prints_json))
     for name in _SECRETS:
         github.mask(os.environ.get(name, ""))
     facts: list[Fact] = []
-    options = RunOptions(command=command, result_file=result_file)
+    options = RunOptions(command=command, result_file=result_file, prints_json=prints_json)
     calls: Counter[str] = Counter()
     reporter: Reporter | None = None
     clock: Clock | None = None
@@ -100,12 +103,14 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
         clock = clock_from_environment()
         began = clock.now()
         settings = read_settings()
-        options = run_options(settings, result_file=result_file)
+        options = run_options(settings, result_file=result_file, prints_json=prints_json)
+        log = _log_of(prints_json=options.prints_json)
+        github = GitHub(stream=log)
         run, role = _COMMANDS[command](settings), check_role(settings)
         facts += role.findings()
         aws = _connect(options, role, clock, github, calls)
-        frame = live_frame(sys.stdout, ticks=isinstance(clock, WallClock))
-        reporter = Reporter(clock, sys.stdout, groups=github, frame=frame, began=began)
+        frame = live_frame(log, ticks=isinstance(clock, WallClock))
+        reporter = Reporter(clock, log, groups=github, frame=frame, began=began)
         ecs = Ecs(aws, options.cluster or "default")
         try:
             verdict = run(
@@ -145,6 +150,11 @@ def run_command(command: str, read_settings: Callable[[], Settings], *, result_f
     return result.exit_code
 
 
+def _log_of(*, prints_json: bool) -> TextIO:
+    """Return where people read: standard output, unless that holds the result as JSON."""
+    return sys.stderr if prints_json else sys.stdout
+
+
 def _connect(options: RunOptions, role: RoleWish, clock: Clock, github: GitHub, calls: Counter[str]) -> Aws:
     trace = None
     if options.debug or github.is_debug:
@@ -156,7 +166,7 @@ def _connect(options: RunOptions, role: RoleWish, clock: Clock, github: GitHub, 
     region = options.region or os.environ.get("AWS_REGION") or None
 
     def say(text: str) -> None:
-        emit(log_line(text), sys.stdout)
+        emit(log_line(text), _log_of(prints_json=options.prints_json))
 
     session = session_for(role, region=region, clock=clock, mask=github.mask, say=say, calls=calls)
     aws = Aws(
@@ -265,7 +275,7 @@ def _publish(result: Result, details: Details, github: GitHub, options: RunOptio
     kept = bool(path) and written("result file", lambda: write_text(path, result_json(result)))
     values = {**outputs(result), "result-file": path if kept else ""}
     written("step's outputs", lambda: github.set_outputs(values))
-    log = sys.stderr if options.prints_document else sys.stdout
+    log = _log_of(prints_json=options.prints_json)
     is_error = result.outcome in {Outcome.INVALID, Outcome.REFUSED}
     emit(text_view(result, details).rstrip("\n"), sys.stderr if is_error else log)
     level, title, message = annotation(result)
@@ -276,3 +286,5 @@ def _publish(result: Result, details: Details, github: GitHub, options: RunOptio
         emit(f"result: {path}", log)
     for problem in problems:
         emit(problem, sys.stderr)
+    if options.prints_json:
+        emit(printed_json(result).rstrip("\n"), sys.stdout)

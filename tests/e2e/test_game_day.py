@@ -107,5 +107,6 @@ def test_the_history_tells_the_day(sandbox, tmp_path):
 
 def test_a_json_history_is_nothing_but_json_on_standard_output(sandbox, tmp_path):
     run = run_program(sandbox, tmp_path, ["history", *SERVICE, "--output", "json", "--limit", "2"])
-    document, _, _ = run.shown.partition("\n]\n")
-    assert len(json.loads(document + "\n]")) == 2
+    document = json.loads(run.shown[run.shown.index("{\n") :])
+    assert document == run.result
+    assert len(document["history"]) == 2

@@ -85,6 +85,20 @@ def test_explain_reads_standard_input_and_writes_json():
     assert json.loads(ran.stdout)["diagnoses"][0]["code"] == "architecture-mismatch"
 
 
+def test_explain_writes_its_result_as_every_command_does(tmp_path):
+    result = tmp_path / "r.json"
+    ran = _run("explain", "RESOURCE:GPU", "--output=json", "--result-file", str(result))
+    assert json.loads(ran.stdout) == json.loads(result.read_text(encoding="utf-8"))
+    assert json.loads(ran.stdout)["command"] == "explain"
+
+
+def test_with_json_standard_output_holds_the_result_alone_also_of_what_is_refused():
+    ran = _run("history", "--all", "--debug", "--limit", "none", "--output", "json")
+    assert ran.returncode == 2
+    assert json.loads(ran.stdout)["reason"].startswith("limit is 'none'")
+    assert "limit is 'none'" in ran.stderr
+
+
 def test_a_wrong_input_is_still_a_result(tmp_path):
     result = tmp_path / "r.json"
     ran = _run("deploy", "--cluster=c", "--service=s", "--timeout=soon", "--result-file", str(result))

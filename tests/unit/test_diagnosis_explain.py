@@ -12,7 +12,7 @@ from ecs_gpu_deploy.errors import InvalidInput
 
 def explained(text: str | None, stdin: str = "", output: Literal["text", "json"] = "text") -> str:
     out = io.StringIO()
-    assert run(text, io.StringIO(stdin), out, output) == 0
+    assert run(text, io.StringIO(stdin), out, output=output) == 0
     return out.getvalue()
 
 
@@ -33,7 +33,7 @@ def test_standard_input_is_read_when_there_is_no_argument() -> None:
 def test_bytes_that_are_no_text_do_not_stop_it() -> None:
     raw = io.TextIOWrapper(io.BytesIO(b"\xff\xfe\x00 CUDA out of memory \x80\n"), encoding="utf-8")
     out = io.StringIO()
-    assert run(None, raw, out, "text") == 0
+    assert run(None, raw, out, output="text") == 0
     assert out.getvalue().startswith("cuda-out-of-memory: ")
 
 

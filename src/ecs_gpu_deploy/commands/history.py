@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Literal
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -22,7 +18,6 @@ from ecs_gpu_deploy.core.past.revisions import Revision, named_images, revision_
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
-from ecs_gpu_deploy.edges.machine.reporter import emit
 from ecs_gpu_deploy.facts import HistoryRead, PreviousRevision, RevisionChosen, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import HistoryRequest
 from ecs_gpu_deploy.model import short_id
@@ -42,7 +37,7 @@ def run(context: Context, request: HistoryRequest) -> Verdict:
     previous = previous_good(rows)
     context.record(PreviousRevision(arn=previous.task_definition_arn if previous else ""))
     context.record(Section(title="History", text=history_markdown(rows)))
-    _show(rows, request.output)
+    context.reporter.show(history_table(rows))
     back = f"; the previous good one is {short_id(previous.task_definition_arn)}" if previous else ""
     if before is not None and before is not previous:
         gone = f"; an image of {short_id(before.task_definition_arn)}, which ran before, is {before.in_ecr}"
@@ -103,13 +98,3 @@ def _revisions(context: Context, arns: Sequence[str]) -> Mapping[str, Revision]:
     for revision in fetch_revisions(context.ecs, names[:_DESCRIBED]):
         found[revision.arn] = revision
     return found
-
-
-def _show(rows: Sequence[PastDeployment], output: Literal["table", "markdown", "json"]) -> None:
-    match output:
-        case "json":
-            emit(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False), sys.stdout)
-        case "markdown":
-            emit(history_markdown(rows), sys.stdout)
-        case _:
-            emit(history_table(rows), sys.stdout)

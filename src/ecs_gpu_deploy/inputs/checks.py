@@ -176,12 +176,14 @@ def check_history(settings: Settings) -> HistoryRequest:
         service=one_service(values, command=settings.command),
         cluster=checked_cluster(values),
         limit=_ALL_DEPLOYMENTS if values.all else values.limit,
-        output=values.output,
     )
 
 
-def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
-    """Return what every command has in common, *result_file* where none is given; nothing is refused."""
+def run_options(settings: Settings, *, result_file: str = "", prints_json: bool = False) -> RunOptions:
+    """Return what every command has in common; nothing is refused.
+
+    *result_file* and *prints_json* are what is known of them before the settings are read.
+    """
     values = settings.values
     return RunOptions(
         command=settings.command,
@@ -193,7 +195,7 @@ def run_options(settings: Settings, *, result_file: str = "") -> RunOptions:
         debug=values.debug,
         gpu_hourly_cost=values.gpu_hourly_cost,
         timeout=values.timeout,
-        prints_document=settings.command == "history" and values.output == "json",
+        prints_json=values.output == "json" or prints_json,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 ALL: tuple[str, ...] = ("deploy", "push", "rollback", "run-task", "watch", "history")
@@ -369,13 +369,11 @@ OPTIONS: tuple[Option, ...] = (
         default="10",
         commands=("history",),
     ),
-    _option("all", "Show every deployment that AWS keeps (90 days).", kind="flag", commands=("history",)),
     _option(
-        "output",
-        "How history is written to the log.",
-        kind="choice",
-        choices=("table", "markdown", "json"),
-        default="table",
+        "all",
+        "Show every deployment that AWS keeps (90 days).",
+        kind="boolean",
+        default="false",
         commands=("history",),
     ),
     _option(
@@ -641,7 +639,18 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option("result-file", "Where to write the result as JSON.", metavar="PATH"),
     _option(
-        "debug", "Show a traceback for errors of ours, and every call to AWS.", kind="flag", default="false"
+        "output",
+        "What standard output holds: text to read, or json, the result alone; the text then goes to standard "
+        "error.",
+        kind="choice",
+        choices=("text", "json"),
+        default="text",
+    ),
+    _option(
+        "debug",
+        "Show a traceback for errors of ours, and every call to AWS.",
+        kind="boolean",
+        default="false",
     ),
 )
 
@@ -758,9 +767,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """Task → the options that serve it, as help and docs/inputs.md group them; each stands once."""
 
 
+def option_of(command: str, option: Option) -> Option:
+    """Return the option as *command* takes it."""
+    batch = command == "run-task" and option.batch_choices
+    return replace(option, choices=option.batch_choices) if batch else option
+
+
 def options_of(command: str) -> dict[str, tuple[Option, ...]]:
     """Return the options of a command, grouped by the task that they serve."""
     by_name = {**BY_NAME, CONFIG.name: CONFIG}
     grouped = {title: tuple(by_name[name] for name in names) for title, names in GROUPS.items()}
-    own = {title: tuple(o for o in options if command in o.commands) for title, options in grouped.items()}
+    own = {
+        title: tuple(option_of(command, option) for option in options if command in option.commands)
+        for title, options in grouped.items()
+    }
     return {title: options for title, options in own.items() if options}

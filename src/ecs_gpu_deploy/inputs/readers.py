@@ -343,7 +343,6 @@ def _mapping(option: Option, texts: tuple[str, ...]) -> dict[str, object]:
 READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "text": _text,
     "boolean": _boolean,
-    "flag": _boolean,
     "choice": _choice,
     "duration": _duration,
     "duration_or_zero": _duration_or_zero,
@@ -367,7 +366,7 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
 
 ABSENT: Mapping[str, object] = {
     **dict.fromkeys(("text", "policy"), ""),
-    **dict.fromkeys(("boolean", "flag"), False),
+    **dict.fromkeys(("boolean",), False),
     **{kind: {} for kind in ("deadlines", "assignments", "images", "pairs", "mapping")},
     **dict.fromkeys(("lines", "names", "accounts"), ()),
 }

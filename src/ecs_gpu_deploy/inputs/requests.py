@@ -30,7 +30,7 @@ class RunOptions:
     debug: bool = False
     gpu_hourly_cost: float | None = None
     timeout: float | None = None
-    prints_document: bool = False
+    prints_json: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,4 +162,3 @@ class HistoryRequest:
     cluster: str
     service: str
     limit: int
-    output: Literal["table", "markdown", "json"]

@@ -11,12 +11,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.text import unsendable
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.inputs.options import BY_NAME, OPTIONS, Option
+from ecs_gpu_deploy.inputs.options import BY_NAME, OPTIONS, Option, option_of
 from ecs_gpu_deploy.inputs.readers import ABSENT, READERS
 from ecs_gpu_deploy.inputs.values import Values
 
@@ -59,9 +59,7 @@ def settings_from(
     config = {name: value for name, value in config.items() if name in known}
     values: dict[str, Any] = {}
     chosen: set[str] = set()
-    for known_option in OPTIONS:
-        batch = command == "run-task" and known_option.batch_choices
-        option = replace(known_option, choices=known_option.batch_choices) if batch else known_option
+    for option in (option_of(command, each) for each in OPTIONS):
         texts = _texts_of(option, argv, inputs, config)
         _check_text(option, texts)
         values[option.field] = READERS[option.kind](option, texts) if texts else ABSENT.get(option.kind)

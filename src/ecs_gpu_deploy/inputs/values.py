@@ -70,7 +70,6 @@ class Values:
     task: tuple[str, ...]
     limit: int
     all: bool
-    output: Literal["table", "markdown", "json"]
     count: int
     wait: bool
     subnets: tuple[str, ...]
@@ -112,4 +111,5 @@ class Values:
     audience: str
     allowed_account_ids: tuple[str, ...]
     result_file: str
+    output: Literal["text", "json"]
     debug: bool

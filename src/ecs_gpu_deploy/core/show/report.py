@@ -102,6 +102,11 @@ def result_json(result: Result) -> str:
     return _encodable(json.dumps(result_document(result), indent=2, ensure_ascii=False)) + "\n"
 
 
+def printed_json(result: Result) -> str:
+    """Return the result as JSON for a log: ##[ keeps its value and is no workflow command any more."""
+    return result_json(result).replace("##[", "##\\u005b")
+
+
 def _encodable(text: str) -> str:
     """Return *text* without halves of surrogate pairs: JSON from AWS may carry them, UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")

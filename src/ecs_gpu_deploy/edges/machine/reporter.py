@@ -141,6 +141,11 @@ class Reporter:
             for line in text.splitlines():
                 self._print(_INDENT + harmless(indented(line)))
 
+    def show(self, text: str) -> None:
+        """Write the lines of a table that is safe already as they are."""
+        for line in text.splitlines():
+            self._print(line)
+
     @contextlib.contextmanager
     def folded(self, title: str) -> Iterator[None]:
         """Fold the lines that are written meanwhile, where that works; else they stand below the title."""

@@ -19,6 +19,7 @@ from tools.action_metadata import OUTPUTS, action_options, with_generated_sectio
 from tools.diagnoses_page import diagnoses_markdown
 from tools.first_sight import first_sight_table
 from tools.permissions import permissions_markdown
+from tools.reusable_workflows import reusable
 from tools.scenarios_page import scenarios_page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,6 +68,9 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"exit codes": exit_codes_table, "outputs": outputs_table},
     "docs/inputs.md": {title: partial(inputs_table, title) for title in GROUPS},
     "docs/messages.md": {"first sight": first_sight_table},
+    ".github/workflows/deploy.yml": reusable("deploy", job="deploy"),
+    ".github/workflows/rollback.yml": reusable("rollback", job="rollback"),
+    ".github/workflows/batch.yml": reusable("run-task", job="batch"),
 }
 WHOLE: dict[str, Callable[[], str]] = {
     "docs/permissions.md": permissions,

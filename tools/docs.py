@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import yaml
+
 from ecs_gpu_deploy.inputs.options import ALL, GROUPS
 from ecs_gpu_deploy.result import EXIT_CODES, Outcome
 from tools.action_metadata import OUTPUTS, action_options, with_generated_sections
@@ -21,6 +23,7 @@ from tools.first_sight import first_sight_table
 from tools.permissions import permissions_markdown
 from tools.reusable_workflows import reusable
 from tools.scenarios_page import scenarios_page
+from tools.troubleshooting_page import troubleshooting_page
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,6 +67,12 @@ def permissions() -> str:
     return permissions_markdown(recorded)
 
 
+def troubleshooting() -> str:
+    """Return the page of ECS's messages."""
+    messages = (ROOT / "tests" / "data" / "messages.yml").read_text(encoding="utf-8")
+    return troubleshooting_page(yaml.load(messages, Loader=yaml.CSafeLoader))
+
+
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"exit codes": exit_codes_table, "outputs": outputs_table},
     "docs/inputs.md": {title: partial(inputs_table, title) for title in GROUPS},
@@ -76,6 +85,7 @@ WHOLE: dict[str, Callable[[], str]] = {
     "docs/permissions.md": permissions,
     "action.yml": action_yml,
     "docs/diagnoses.md": diagnoses_markdown,
+    "docs/troubleshooting.md": troubleshooting,
     "docs/scenarios.md": lambda: scenarios_page(ROOT / "tests/scenarios", ROOT / "tests/scripted"),
 }
 

@@ -129,14 +129,14 @@ def official(world, folder):
 def waiter(world, _):
     with serve(State(world)) as aws:
         ecs = client(aws)
-        arn = ecs.register_task_definition(**definition(world))["taskDefinition"]["taskDefinitionArn"]
-        ecs.update_service(cluster=CLUSTER, service=SERVICE, taskDefinition=arn, forceNewDeployment=True)
-        with mock.patch.object(botocore.waiter.time, "sleep", aws.clock):
-            try:
+        code, shown = 0, ""
+        try:
+            arn = ecs.register_task_definition(**definition(world))["taskDefinition"]["taskDefinitionArn"]
+            ecs.update_service(cluster=CLUSTER, service=SERVICE, taskDefinition=arn, forceNewDeployment=True)
+            with mock.patch.object(botocore.waiter.time, "sleep", aws.clock):
                 ecs.get_waiter("services_stable").wait(cluster=CLUSTER, services=[SERVICE])
-                code, shown = 0, ""
-            except botocore.exceptions.WaiterError as error:
-                code, shown = 255, str(error)
+        except (botocore.exceptions.WaiterError, botocore.exceptions.ClientError) as error:
+            code, shown = 255, str(error)
         return Told(code=code, second=aws.seconds, calls=len(aws.calls), shown=shown)
 
 

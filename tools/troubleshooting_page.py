@@ -15,7 +15,7 @@ _LONGEST = 340
 _HEAD = """# Troubleshooting: what ECS says
 
 Messages as Amazon ECS, ECR and EC2 print them, from AWS's own pages. Look for a few words of yours on this
-page; ids and names differ. Where it is not here, or where your text is longer (a log, all the events), ask the
+page; ids and names differ. Where it is not here, or where your text is longer (a log, all events), ask the
 program, which needs no AWS for that:
 
 ```sh

@@ -31,6 +31,7 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "services": "How it ended for each of several services, with phases and GPU-minutes, as a JSON list.",
     "tasks": "How each task and container of run-task ended, as a JSON list with exit codes.",
     "history": "The deployments that history found, as a JSON list.",
+    "task-definition": "The file with the task definition that render wrote.",
     "duration-seconds": "How long it took.",
     "api-calls": "How often each operation of AWS was called, as a JSON object.",
     "result-file": "Where the result lies as JSON; empty where result-file was not set.",

@@ -91,9 +91,11 @@ def deployments(recorder: Recorder) -> None:
         _schedule(sandbox)
         for tag in ("good", "v1", "good"):
             recorder.run(sandbox, "deploy", "--image", image(tag), "--keep-revisions", "1")
+        recorder.run(sandbox, "render", "--image", image("v1"))
+        recorder.run(sandbox, "register", "--image", image("v1"), "--environment", "A=1")
         recorder.run(sandbox, "rollback", "--to", "previous")
         recorder.run(sandbox, "history")
-        for command in ("deploy", "rollback", "history", "watch"):
+        for command in ("deploy", "render", "register", "rollback", "history", "watch"):
             recorder.run(sandbox, command, "--cluster", "ki-cluster", "--service", "ki-rag")
         recorder.run(sandbox, "watch")
     with _world() as sandbox:
@@ -106,7 +108,8 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "deploy", "--image", image("bad"), "--on-failure", "rollback")
     gone = {"operation": "ecr:DescribeImages", "error": "ImageNotFoundException", "message": "gone"}
     with _world(faults=[gone]) as sandbox:
-        recorder.run(sandbox, "deploy", "--image", image("gone"))
+        for command in ("deploy", "render", "register"):
+            recorder.run(sandbox, command, "--image", image("gone"))
         recorder.run(sandbox, "rollback", "--to", "1", "--force", "true")
     world = _without_breaker()
     with _world(**world) as sandbox:

@@ -27,6 +27,8 @@ from ecs_gpu_deploy.result import Outcome, exit_codes_text
 ROLLOUT_COMMANDS = {
     "deploy": "Deploy an image to a service, and wait for the true verdict.",
     "push": "Build an image and push it to ECR, unless it is there.",
+    "render": "Write a task definition with its image and other changes into a file. Changes nothing in AWS.",
+    "register": "Register a task definition with its image and other changes, unless it is there.",
     "rollback": "Roll back to the last good deployment, a revision, a commit or an image digest.",
     "run-task": "Run a task as a batch, show its log, and judge every container's exit code.",
     "watch": "Attach to a deployment or to batch tasks that are under way, and wait for the verdict.",

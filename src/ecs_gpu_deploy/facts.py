@@ -135,6 +135,13 @@ class HistoryRead:
     deployments: Sequence[PastDeployment]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinitionWritten:
+    """The file that the task definition was written into."""
+
+    file: str
+
+
 Fact = (
     ServiceSeen
     | PreviousRevision
@@ -150,6 +157,7 @@ Fact = (
     | ServiceEnd
     | BatchEnded
     | HistoryRead
+    | DefinitionWritten
     | Finding
 )
 Record = Callable[[Fact], None]
@@ -173,6 +181,7 @@ class Known:
     sections: Mapping[str, str] = field(default_factory=dict)
     services: Mapping[str, ServiceEnd] = field(default_factory=dict)
     history: Sequence[PastDeployment] = ()
+    task_definition: str = ""
     findings: Sequence[Finding] = ()
 
     @property
@@ -224,6 +233,8 @@ def _with(known: Known, fact: Fact) -> Known:
             return replace(known, batch=fact)
         case HistoryRead():
             return replace(known, history=fact.deployments)
+        case DefinitionWritten():
+            return replace(known, task_definition=fact.file)
         case Finding():
             return replace(known, findings=(*known.findings, fact))
         case _:

@@ -244,4 +244,5 @@ class Result:
     services: Sequence[ServiceEnd] = ()
     tasks: Sequence[TaskEnd] = ()
     history: Sequence[PastDeployment] = ()
+    task_definition: str = ""
     schema: int = 1

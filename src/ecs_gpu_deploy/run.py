@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final, TextIO, TypeVar
 
 from ecs_gpu_deploy import __version__
-from ecs_gpu_deploy.commands import deploy, history, push, rollback, run_task, watch
+from ecs_gpu_deploy.commands import deploy, history, push, register, render, rollback, run_task, watch
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -43,6 +43,8 @@ from ecs_gpu_deploy.inputs.checks import (
     check_deploy,
     check_history,
     check_push,
+    check_register,
+    check_render,
     check_role,
     check_rollback,
     check_run_task,
@@ -73,10 +75,14 @@ _COMMANDS: Final = {
     "deploy": _command(check_deploy, deploy.run),
     "history": _command(check_history, history.run),
     "push": _command(check_push, push.run),
+    "register": _command(check_register, register.run),
+    "render": _command(check_render, render.run),
     "rollback": _command(check_rollback, rollback.run),
     "run-task": _command(check_run_task, run_task.run),
     "watch": _command(check_watch, watch.run),
 }
+_ANY_REGION = "us-east-1"
+"""For a command that asks AWS nothing, and needs botocore's model of it."""
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 
 
@@ -168,6 +174,8 @@ def _connect(options: RunOptions, role: RoleWish, clock: Clock, github: GitHub, 
     def say(text: str) -> None:
         emit(log_line(text), _log_of(prints_json=options.prints_json))
 
+    if not options.asks_aws:
+        return Aws(region=region or _ANY_REGION, clock=clock, trace=trace, calls=calls)
     session = session_for(role, region=region, clock=clock, mask=github.mask, say=say, calls=calls)
     aws = Aws(
         region=region,
@@ -213,6 +221,7 @@ def _result(options: RunOptions, known: Known, verdict: Verdict) -> Result:
         services=tuple(known.services.values()),
         tasks=batch.tasks if batch else (),
         history=known.history,
+        task_definition=known.task_definition,
     )
 
 

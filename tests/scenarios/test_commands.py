@@ -3,7 +3,7 @@
 A scenario has a `world` (differences from the default one, or a whole one under `only`), `steps`, and what
 is to `expect` of the last run. A step is one of: `run` (a command line, split at blanks; REGISTRY stands
 for the repository's URI), with its `environment`; `aws` (service, operation, parameters); `advance`
-(seconds); `faults` (a list of them).
+(seconds); `faults` (a list of them); `file` (its name and what is in it).
 """
 
 import json
@@ -35,6 +35,9 @@ def _step(sandbox, step, folder):
         service, operation, parameters = step["aws"]
         with sandbox.client(service) as client:
             getattr(client, operation)(**parameters)
+    if "file" in step:
+        name, content = step["file"]
+        (folder / name).write_text(json.dumps(content).replace("REGISTRY", REGISTRY), encoding="utf-8")
     if "advance" in step:
         sandbox.advance(step["advance"])
     if "faults" in step:

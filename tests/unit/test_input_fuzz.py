@@ -12,6 +12,8 @@ from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.checks import (
     check_deploy,
     check_history,
+    check_register,
+    check_render,
     check_role,
     check_rollback,
     check_run_task,
@@ -30,6 +32,8 @@ CHECKS = {
     "run-task": check_run_task,
     "watch": check_watch,
     "history": check_history,
+    "register": check_register,
+    "render": check_render,
 }
 NEEDED: Mapping[str, str] = {"cluster": "gpu", "service": "rag", "task-definition": "job:1"}
 

@@ -116,6 +116,7 @@ LANDS_IN = {
     "output": {"prints_json"},
     "placement-timeout": {"placement_timeout", "placement_timeout_given"},
     "poll-interval": {"poll_interval", "poll_interval_given"},
+    "rendered-file": {"file"},
     "role-chain": {"chain"},
     "role-duration": {"duration"},
     "role-external-id": {"external_id"},
@@ -136,6 +137,8 @@ LANDS_IN_OF = {
     ("deploy", "platforms"): {"platform", "platforms"},
     ("deploy", "service"): {"service", "services"},
     ("deploy", "task-definition"): {"name"},
+    ("register", "task-definition"): {"name"},
+    ("render", "task-definition"): {"name"},
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ecs_gpu_deploy.context import Context
-from ecs_gpu_deploy.core.definition.diff import diff_text
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.facts import ServiceSeen
@@ -18,7 +17,7 @@ from ecs_gpu_deploy.steps.follow_rollout import Plan, record_of_again, roll_out,
 from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
 from ecs_gpu_deploy.steps.register_revision import register_rendering
-from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
+from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, under_way, wait_for_others
 
 
@@ -31,7 +30,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
     image = with_built_image(context, request, [service])
-    rendering = render_revision(context, request, service, image.overrides)
+    rendering = render_revision(context, request.revision, image.overrides, runs=service.task_definition)
     check_fit(rendering.definition, service)
     to_pull = compare_layers(context, rendering, platform=request.platform)
     if request.ongoing == "refuse" and (ours := under_way(context, service, rendering)):
@@ -41,7 +40,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     service = wait_for_others(context, service, request)
     _show_plan(rendering, service, context.reporter)
 
-    registered = register_rendering(context, rendering, service, commit=request.commit)
+    registered = register_rendering(context, rendering, commit=request.commit)
     arn = registered.arn
     plan = Plan(
         service=service,
@@ -65,7 +64,4 @@ def _show_plan(rendering: Rendering, service: Service, reporter: Reporter) -> No
     reporter.say(
         f"service {service.name}: {short_id(service.task_definition)}, desired {service.desired_count}"
     )
-    if rendering.changes:
-        reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
-    else:
-        reporter.say("the task definition stays the same: no new revision")
+    show_changes(reporter, rendering)

@@ -22,7 +22,13 @@ from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.judge.batch_request import MOST
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import target_from
-from ecs_gpu_deploy.edges.machine.files import is_file, is_folder, is_no_regular_file, read_text
+from ecs_gpu_deploy.edges.machine.files import (
+    check_file_name,
+    is_file,
+    is_folder,
+    is_no_regular_file,
+    read_text,
+)
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.places import (
     checked_cluster,
@@ -39,6 +45,9 @@ from ecs_gpu_deploy.inputs.requests import (
     DeployRequest,
     HistoryRequest,
     PushRequest,
+    RegisterRequest,
+    RenderRequest,
+    RevisionWish,
     RollbackRequest,
     RunOptions,
     RunTaskRequest,
@@ -59,17 +68,11 @@ def check_deploy(settings: Settings) -> DeployRequest:
     """Return what deploy is asked to do."""
     values = settings.values
     required(values.service, "service")
-    overrides, source = _overrides(values), _source(values.task_definition)
-    if source.document is not None:
-        rendered(source.document, overrides)
     return DeployRequest(
         cluster=checked_cluster(values),
         services=checked_services(values),
-        overrides=overrides,
-        allow_placeholders=values.allow_placeholders,
-        source=source,
+        revision=_revision(values),
         build=_build(values) if values.context or values.repository else None,
-        pin=values.pin,
         platform=values.platforms.split(",")[0].strip(),
         ongoing=values.ongoing,
         force_new_deployment=values.force_new_deployment,
@@ -77,6 +80,35 @@ def check_deploy(settings: Settings) -> DeployRequest:
         commit=values.commit,
         keep_revisions=values.keep_revisions,
         rollout=_rollout(settings),
+    )
+
+
+def check_render(settings: Settings) -> RenderRequest:
+    """Return what render is asked to do."""
+    values = settings.values
+    service = service_if_any(values, command=settings.command)
+    _check_what_to_render(values)
+    if values.rendered_file:
+        check_file_name(values.rendered_file, what="rendered-file")
+    return RenderRequest(
+        cluster=checked_cluster(values),
+        service=service,
+        revision=_revision(values),
+        file=values.rendered_file,
+        asks_aws=_asks_aws(settings),
+    )
+
+
+def check_register(settings: Settings) -> RegisterRequest:
+    """Return what register is asked to do."""
+    values = settings.values
+    service = service_if_any(values, command=settings.command)
+    _check_what_to_render(values)
+    return RegisterRequest(
+        cluster=checked_cluster(values),
+        service=service,
+        revision=_revision(values),
+        commit=values.commit,
     )
 
 
@@ -195,6 +227,7 @@ def run_options(settings: Settings, *, result_file: str = "", prints_json: bool 
         debug=values.debug,
         gpu_hourly_cost=values.gpu_hourly_cost,
         timeout=values.timeout,
+        asks_aws=_asks_aws(settings),
         prints_json=values.output == "json" or prints_json,
     )
 
@@ -243,6 +276,34 @@ def _rollout(settings: Settings) -> RolloutOptions:
 
 
 # The task definition
+
+
+def _revision(values: Values) -> RevisionWish:
+    overrides, source = _overrides(values), _source(values.task_definition)
+    if source.document is not None:
+        rendered(source.document, overrides)
+    return RevisionWish(
+        source=source,
+        overrides=overrides,
+        allow_placeholders=values.allow_placeholders,
+        pin=values.pin,
+    )
+
+
+def _check_what_to_render(values: Values) -> None:
+    if not values.task_definition and not values.service:
+        raise InvalidInput(
+            "Neither task-definition nor service says where the revision starts from.",
+            hint="Give task-definition (a file, a family, family:revision or an ARN), or service for what it "
+            "runs.",
+        )
+
+
+def _asks_aws(settings: Settings) -> bool:
+    """Say whether the command needs AWS: to render a file, its tags kept, needs nothing of it."""
+    values = settings.values
+    is_alone = _is_file(values.task_definition) and not values.service and values.pin == "tag"
+    return not (settings.command == "render" and is_alone)
 
 
 def _check_sizes(values: Values) -> None:

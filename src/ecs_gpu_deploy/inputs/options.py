@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-ALL: tuple[str, ...] = ("deploy", "push", "rollback", "run-task", "watch", "history")
+ALL: tuple[str, ...] = (
+    *("deploy", "push", "render", "register", "rollback", "run-task", "watch", "history"),
+)
 
 
 BUILD: tuple[str, ...] = ("deploy", "push")
@@ -17,10 +19,10 @@ ROLLOUT: tuple[str, ...] = ("deploy", "rollback")
 WAIT: tuple[str, ...] = ("deploy", "rollback", "run-task", "watch")
 
 
-RENDER: tuple[str, ...] = ("deploy",)
+RENDER: tuple[str, ...] = ("deploy", "render", "register")
 
 
-TASK: tuple[str, ...] = ("deploy", "run-task")
+TASK: tuple[str, ...] = (*RENDER, "run-task")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "image",
-        "Image to deploy, as URI, or as CONTAINER=URI, one a line (flag: repeat it) for several containers.",
+        "Image of the container, as URI, or as CONTAINER=URI, one a line (flag: repeat it) for several "
+        "containers.",
         kind="images",
         metavar="[CONTAINER=]URI",
         repeatable=True,
@@ -198,11 +201,18 @@ OPTIONS: tuple[Option, ...] = (
         commands=RENDER,
     ),
     _option(
+        "rendered-file",
+        "File that render writes the task definition into. Default: a new one in the runner's folder for "
+        "temporary files.",
+        metavar="PATH",
+        commands=("render",),
+    ),
+    _option(
         "force-new-deployment",
         "Start new tasks also where the task definition stays the same.",
         kind="boolean",
         default="true",
-        commands=RENDER,
+        commands=("deploy",),
     ),
     _option(
         "ongoing",
@@ -211,7 +221,7 @@ OPTIONS: tuple[Option, ...] = (
         kind="choice",
         choices=("refuse", "wait", "supersede"),
         default="refuse",
-        commands=RENDER,
+        commands=("deploy",),
     ),
     _option(
         "allow-desired-zero",
@@ -310,7 +320,7 @@ OPTIONS: tuple[Option, ...] = (
         "commit",
         "Commit that the revision is made from, for its tags. Default: what the CI system says (GITHUB_SHA).",
         metavar="SHA",
-        commands=("deploy",),
+        commands=("deploy", "register"),
     ),
     _option(
         "keep-revisions",
@@ -692,6 +702,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tags",
         "allow-placeholders",
         "pin",
+        "rendered-file",
         "commit",
         "keep-revisions",
     ),

@@ -30,6 +30,7 @@ class RunOptions:
     debug: bool = False
     gpu_hourly_cost: float | None = None
     timeout: float | None = None
+    asks_aws: bool = True
     prints_json: bool = False
 
 
@@ -80,15 +81,43 @@ class DefinitionSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionWish:
+    """The revision that is wanted: where it starts from, what is set in it, how it names its images."""
+
+    source: DefinitionSource
+    overrides: Overrides
+    allow_placeholders: bool
+    pin: Literal["tag", "digest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderRequest:
+    """Write the revision into `file`, a new one where it is ""; `asks_aws` where a file alone won't do."""
+
+    cluster: str
+    service: str
+    revision: RevisionWish
+    file: str
+    asks_aws: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterRequest:
+    """Register the revision, unless it is there."""
+
+    cluster: str
+    service: str
+    revision: RevisionWish
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeployRequest:
     """Deploy one revision to `services`. `platform` is the one whose layers are compared."""
 
     cluster: str
     services: tuple[str, ...]
-    source: DefinitionSource
-    overrides: Overrides
-    allow_placeholders: bool
-    pin: Literal["tag", "digest"]
+    revision: RevisionWish
     build: BuildOptions | None
     platform: str
     ongoing: Literal["refuse", "wait", "supersede"]

@@ -47,6 +47,7 @@ class Values:
     set: Mapping[str, object]
     allow_placeholders: bool
     pin: Literal["tag", "digest"]
+    rendered_file: str
     force_new_deployment: bool
     ongoing: Literal["refuse", "wait", "supersede"]
     allow_desired_zero: bool

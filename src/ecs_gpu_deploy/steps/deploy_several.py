@@ -74,7 +74,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     first = services[0]
     context.record(ServiceSeen(name=names[0], previous=first.task_definition))
     image = with_built_image(context, request, services)
-    rendering = render_revision(context, request, first, image.overrides)
+    rendering = render_revision(context, request.revision, image.overrides, runs=first.task_definition)
     for name, service in zip(names, services, strict=True):
         with named_where_refused(context, name, service):
             check_fit(rendering.definition, service)
@@ -86,7 +86,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     reporter.say(f"services {', '.join(names)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
-    arn = register_rendering(context, rendering, first, commit=request.commit).arn
+    arn = register_rendering(context, rendering, commit=request.commit).arn
     plan = Plan(
         service=first,
         arn=arn,

@@ -36,7 +36,7 @@ def with_built_image(context: Context, request: DeployRequest, services: Sequenc
     The first of *services* says where it is pushed by default. Nothing is built for a deployment that cannot
     be: its revision, the services, their ongoing deployments and the roles are checked before.
     """
-    overrides, options, first = request.overrides, request.build, services[0]
+    overrides, options, first = request.revision.overrides, request.build, services[0]
     if options is None:
         return WithImage(overrides=overrides)
     running = context.ecs.fetch_task_definition(first.task_definition)
@@ -86,7 +86,9 @@ def _check(
     context: Context, request: DeployRequest, services: Sequence[Service], overrides: Overrides
 ) -> bool:
     """Raise InvalidInput or Refused for what no image can mend; say whether the container has a command."""
-    definition = plan_revision(context, request, services[0], overrides).definition
+    definition = plan_revision(
+        context, request.revision, overrides, runs=services[0].task_definition
+    ).definition
     for name, service in zip(request.services, services, strict=True):
         with named_where_refused(context, service.name, service):
             check_fit(definition, service)

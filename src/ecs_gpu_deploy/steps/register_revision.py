@@ -27,7 +27,7 @@ from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
 from ecs_gpu_deploy.edges.machine.signals import heed_held, heeded_signals, held_signals
 from ecs_gpu_deploy.errors import DeployError, Refused, TaggingDenied
 from ecs_gpu_deploy.facts import Changed, RevisionChosen
-from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
@@ -51,15 +51,13 @@ class Registered:
     is_new: bool
 
 
-def register_rendering(
-    context: Context, rendering: Rendering, service: Service, *, commit: str
-) -> Registered:
+def register_rendering(context: Context, rendering: Rendering, *, commit: str) -> Registered:
     """Return the revision to run: registered now, unless it is there already."""
     if rendering.existing_arn:
         context.record(RevisionChosen(arn=rendering.existing_arn))
         return Registered(arn=rendering.existing_arn, is_new=False)
     provenance = provenance_of_run(commit=commit, digest=rendering.image_digest)
-    return register_revision(context, rendering.definition, provenance, newest=service.task_definition)
+    return register_revision(context, rendering.definition, provenance, newest=rendering.compared_with)
 
 
 def register_revision(

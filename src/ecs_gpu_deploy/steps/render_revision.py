@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ecs_gpu_deploy.context import Context
-from ecs_gpu_deploy.core.definition.diff import Change, difference, identical
+from ecs_gpu_deploy.core.definition.diff import Change, diff_text, difference, identical
 from ecs_gpu_deploy.core.definition.overrides import Overrides, removes_nothing, rendered
 from ecs_gpu_deploy.core.definition.references import impossible_reference
 from ecs_gpu_deploy.core.definition.secret_text import hidden
@@ -19,10 +20,10 @@ from ecs_gpu_deploy.core.definition.task_definition import (
 from ecs_gpu_deploy.core.image.image_reference import ImageReference, with_registry_of
 from ecs_gpu_deploy.edges.aws.ecr import fetch_image
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
+from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.facts import ImageSeen
-from ecs_gpu_deploy.inputs.requests import DeployRequest
-from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.inputs.requests import RevisionWish
 from ecs_gpu_deploy.result import Finding, Severity
 
 
@@ -31,11 +32,12 @@ class Rendering:
     """The revision to run. `existing_arn` is set where it is registered already.
 
     `digests` maps containers to the digest that their tasks must report; `changes` is the difference to
-    the revision that the service runs now.
+    `compared_with`, the ARN of the revision that the service runs, without one of the newest, "" for none.
     """
 
     definition: Mapping[str, Any]
     existing_arn: str
+    compared_with: str
     changes: tuple[Change, ...]
     image: str
     image_digest: str
@@ -43,29 +45,27 @@ class Rendering:
     running_images: Mapping[str, str]
 
 
-def render_revision(
-    context: Context, request: DeployRequest, service: Service, overrides: Overrides
-) -> Rendering:
-    """Return what is to run, after every named thing was seen to exist. Changes nothing in AWS."""
-    pin = request.pin
-    planned = plan_revision(context, request, service, overrides)
-    definition, running, latest = planned.definition, planned.running, planned.latest
-    for finding in _oddities(planned.start, overrides, definition, _raw(running)):
+def render_revision(context: Context, wish: RevisionWish, overrides: Overrides, *, runs: str) -> Rendering:
+    """Return what is to run, after every named thing was seen to exist. Changes nothing in AWS.
+
+    *runs* is the revision that the service runs, "" without a service: then the newest of the family is what
+    is compared with.
+    """
+    planned = plan_revision(context, wish, overrides, runs=runs)
+    definition = planned.definition
+    before = _raw(planned.known[0]) if planned.known else {}
+    for finding in _oddities(planned.start, overrides, definition, before):
         context.record(finding)
-    seen = _look_up_images(context, definition, overrides, pin=pin)
-    if pin == "digest" and seen.pinned:
+    seen = _look_up_images(context, definition, overrides, pin=wish.pin)
+    if wish.pin == "digest" and seen.pinned:
         definition = rendered(definition, replace(Overrides(), images=seen.pinned))
-    before = _raw(running)
-    existing = ""
-    if identical(before, definition):
-        existing = running.arn
-    elif latest is not None and identical(_raw(latest), definition):
-        existing = latest.arn
+    existing = (raw.arn for raw in planned.known if identical(_raw(raw), definition))
     context.record(ImageSeen(image=seen.image, digest=seen.digest))
     return Rendering(
         definition=definition,
-        existing_arn=existing,
-        changes=difference(before, definition),
+        existing_arn=next(existing, ""),
+        compared_with=planned.known[0].arn if planned.known else "",
+        changes=difference(before, definition) if before else (),
         image=seen.image,
         image_digest=seen.digest,
         digests=seen.digests,
@@ -75,29 +75,63 @@ def render_revision(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A revision as far as it is known without its images: raw, where it starts from, and what runs now."""
+    """A revision as far as it is known without its images: raw, where it starts from, and what is there.
+
+    `known` are the revisions that may be the same: first what runs, or where nothing runs the newest.
+    """
 
     definition: Mapping[str, Any]
     start: Mapping[str, Any]
-    running: RawTaskDefinition
-    latest: RawTaskDefinition | None
+    known: tuple[RawTaskDefinition, ...]
 
 
-def plan_revision(
-    context: Context, request: DeployRequest, service: Service, overrides: Overrides
-) -> Planned:
+def plan_revision(context: Context, wish: RevisionWish, overrides: Overrides, *, runs: str) -> Planned:
     """Return what is to run; raise InvalidInput where its source or what is set in it cannot be."""
-    ecs, source = context.ecs, request.source
-    running = ecs.fetch_task_definition(service.task_definition)
-    latest: RawTaskDefinition | None = None
+    source = wish.source
+    names = [runs] if runs else []
     if source.document is None and source.name:
-        latest = ecs.fetch_task_definition(source.name)
-    start = source.document if source.document is not None else _raw(latest or running)
-    start = ecs.checked_task_definition(start)
-    definition = ecs.checked_task_definition(rendered(start, overrides))
-    if wrong := impossible_reference(definition, allow_placeholders=request.allow_placeholders):
+        names.append(source.name)
+    known = tuple(context.ecs.fetch_task_definition(name) for name in names)
+    start = context.ecs.checked_task_definition(source.document or _raw(known[-1]))
+    definition = _with_changes(context, wish, start, overrides)
+    if not runs:
+        known = tuple(raw for raw in (*known, *_newest(context, definition)) if _is_active(raw))
+    return Planned(definition=definition, start=start, known=known)
+
+
+def render_file(context: Context, wish: RevisionWish) -> Mapping[str, Any]:
+    """Return what a file says with its changes, without asking AWS; raise InvalidInput as `plan_revision`."""
+    start = context.ecs.checked_task_definition(wish.source.document or {})
+    for finding in _oddities(start, wish.overrides, start, {}):
+        context.record(finding)
+    return _with_changes(context, wish, start, wish.overrides)
+
+
+def show_changes(reporter: Reporter, rendering: Rendering) -> None:
+    """Show what differs from the revision that was compared with."""
+    if rendering.changes:
+        reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
+    elif rendering.existing_arn:
+        reporter.say("the task definition stays the same: no new revision")
+
+
+def _with_changes(
+    context: Context, wish: RevisionWish, start: Mapping[str, Any], overrides: Overrides
+) -> Mapping[str, Any]:
+    definition = context.ecs.checked_task_definition(rendered(start, overrides))
+    if wrong := impossible_reference(definition, allow_placeholders=wish.allow_placeholders):
         raise InvalidInput(wrong, hint="Correct the file of task-definition, or the input that names it.")
-    return Planned(definition=definition, start=start, running=running, latest=latest)
+    return definition
+
+
+def _newest(context: Context, definition: Mapping[str, Any]) -> Iterator[RawTaskDefinition]:
+    """Yield the newest revision of the family, where there is one."""
+    with suppress(InvalidInput):
+        yield context.ecs.fetch_task_definition(definition["family"])
+
+
+def _is_active(raw: RawTaskDefinition) -> bool:
+    return raw.body.get("status") != "INACTIVE"
 
 
 def _oddities(

@@ -59,6 +59,7 @@ def render_target(
     rendering = Rendering(
         definition=definition,
         existing_arn="" if again else raw.arn,
+        compared_with=current.arn,
         changes=difference(registrable({"taskDefinition": current.body}), without_tags(definition)),
         image=found.main,
         image_digest=found.digest,

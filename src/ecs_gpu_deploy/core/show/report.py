@@ -36,6 +36,8 @@ _SUCCESSES = {
     "run-task": "Batch done",
     "history": "History",
     "push": "Pushed",
+    "render": "Rendered",
+    "register": "Registered",
 }
 _TAIL_LINES = 40
 _TAILS = 3

@@ -85,6 +85,14 @@ def check_file_name(path: str, *, what: str) -> None:
         raise InvalidInput(f"The {what} {path[:200]!r} is a name that no file can have.")
 
 
+def temporary_file(*, prefix: str, suffix: str) -> str:
+    """Make an empty file that outlives the run, where the runner puts such (RUNNER_TEMP); return its path."""
+    folder = os.environ.get("RUNNER_TEMP", "")
+    handle, path = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder if is_folder(folder) else None)
+    os.close(handle)
+    return path
+
+
 def append_whole(path: str, data: bytes) -> None:
     """Append *data* to the file *path*, all of it or nothing; OSError says why not.
 

@@ -54,10 +54,13 @@ def outputs_table() -> str:
 
 def exit_codes_table() -> str:
     """Return the table of exit codes with the outcome that stands in the result."""
-    outcomes = {outcome.exit_code: outcome for outcome in Outcome}
+    outcomes: dict[int, str] = {}
+    for outcome in Outcome:
+        others = f"{outcomes[outcome.exit_code]}, " if outcome.exit_code in outcomes else ""
+        outcomes[outcome.exit_code] = f"{others}`{outcome}`"
     lines = ["| Exit code | Means | Outcome |", "|---|---|---|"]
     for code, meaning in EXIT_CODES.items():
-        lines.append(f"| {code} | {meaning} | `{outcomes.get(code, Outcome.FAILED)}` |")
+        lines.append(f"| {code} | {meaning} | {outcomes.get(code, f'`{Outcome.FAILED}`')} |")
     return "\n".join(lines)
 
 

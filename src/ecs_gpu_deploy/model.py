@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self, TypeVar
@@ -235,6 +235,11 @@ class Service:
     alarms: tuple[str, ...] = ()
     placement_constraints: tuple[Api, ...] = ()
     has_network: bool | None = False
+    scheduling_strategy: str = "REPLICA"
+
+    def with_desired_count(self, number: int | None) -> Self:
+        """Return the service as it is with another desired count; as it is where *number* is None."""
+        return self if number is None else replace(self, desired_count=number)
 
     @property
     def primary(self) -> Deployment | None:
@@ -277,6 +282,7 @@ class Service:
             alarms=_alarms(configuration.get("alarms") or {}),
             placement_constraints=tuple(api.get("placementConstraints") or ()),
             has_network=_has_network(api),
+            scheduling_strategy=text_in(api, "schedulingStrategy", "REPLICA"),
         )
 
 

@@ -9,9 +9,13 @@ from typing import Final
 
 
 class Outcome(StrEnum):
-    """How a command ended. The exit code belongs to it."""
+    """How a command ended. The exit code belongs to it.
+
+    STARTED: what was asked for began, and by wish nobody looked how it ends, so that it is no success.
+    """
 
     SUCCEEDED = "succeeded"
+    STARTED = "started"
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
@@ -29,6 +33,7 @@ class Outcome(StrEnum):
 
 _CODES: Final = {
     Outcome.SUCCEEDED: 0,
+    Outcome.STARTED: 0,
     Outcome.INVALID: 2,
     Outcome.REFUSED: 3,
     Outcome.FAILED: 4,
@@ -47,13 +52,14 @@ WORST_FIRST: Final = (
     Outcome.SUPERSEDED,
     Outcome.ROLLED_BACK,
     Outcome.CANCELLED,
+    Outcome.STARTED,
     Outcome.SUCCEEDED,
 )
 """Which outcome counts where several services end differently: what may run badly, then what runs well."""
 OUR_BUG: Final = 1
 TASK_FAILED: Final = 7
 EXIT_CODES: Final[Mapping[int, str]] = {
-    0: "succeeded",
+    0: "succeeded (or started, with wait: false)",
     OUR_BUG: "our bug",
     2: "bad input",
     3: "AWS refused",

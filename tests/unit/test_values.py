@@ -57,6 +57,7 @@ def test_a_misspelt_or_swapped_option_is_a_type_error(tmp_path, line, error):
 BESIDE = {
     **{option.name: {"repository": "rag", "context": "."} for option in OPTIONS if option.commands == BUILD},
     "security-groups": {"subnets": "subnet-1"},
+    "wait": {"service": "s"},
     "role-external-id": {"role-chain": "arn:aws:iam::123456789012:role/first"},
 }
 """What else is given with an option, so that it means something."""

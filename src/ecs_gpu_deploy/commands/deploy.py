@@ -9,7 +9,7 @@ from ecs_gpu_deploy.facts import ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Outcome
-from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
+from ecs_gpu_deploy.steps.attach_rollout import left_under_way, watch_under_way
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.compare_layers import compare_layers
 from ecs_gpu_deploy.steps.deploy_several import deploy_several
@@ -18,7 +18,13 @@ from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
-from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, under_way, wait_for_others
+from ecs_gpu_deploy.steps.start_deployment import (
+    check_deployable,
+    check_fit,
+    scaled,
+    under_way,
+    wait_for_others,
+)
 
 
 def run(context: Context, request: DeployRequest) -> Verdict:
@@ -26,18 +32,22 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     if len(request.services) > 1:
         return deploy_several(context, request)
 
-    service = context.ecs.fetch_service(request.services[0])
+    seen = context.ecs.fetch_service(request.services[0])
+    service = scaled(context, seen, request.desired_count)
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
     image = with_built_image(context, request, [service])
     rendering = render_revision(context, request.revision, image.overrides, runs=service.task_definition)
     check_fit(rendering.definition, service)
     to_pull = compare_layers(context, rendering, platform=request.platform)
-    if request.ongoing == "refuse" and (ours := under_way(context, service, rendering)):
+    is_scaled = service.desired_count != seen.desired_count
+    if request.ongoing == "refuse" and not is_scaled and (ours := under_way(context, service, rendering)):
+        if not request.waits:
+            return left_under_way(context, service, ours)
         verdict = watch_under_way(context, request.rollout, service, ours)
         move_tags_after(context, image.built, verdict)
         return verdict
-    service = wait_for_others(context, service, request)
+    service = wait_for_others(context, seen, request).with_desired_count(request.desired_count)
     _show_plan(rendering, service, context.reporter)
 
     registered = register_rendering(context, rendering, commit=request.commit)
@@ -51,6 +61,8 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         digests=rendering.digests,
         to_pull=to_pull,
         force_new_deployment=request.force_new_deployment,
+        desired_count=request.desired_count,
+        waits=request.waits,
         record=None if registered.is_new else record_of_again(service, arn),
     )
     verdict = verdict_of(roll_out(context, plan))

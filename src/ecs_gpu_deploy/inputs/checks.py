@@ -68,9 +68,12 @@ def check_deploy(settings: Settings) -> DeployRequest:
     """Return what deploy is asked to do."""
     values = settings.values
     required(values.service, "service")
+    services = checked_services(values)
+    if not values.wait:
+        _check_no_wait(values, services)
     return DeployRequest(
         cluster=checked_cluster(values),
-        services=checked_services(values),
+        services=services,
         revision=_revision(values),
         build=_build(values) if values.context or values.repository else None,
         platform=values.platforms.split(",")[0].strip(),
@@ -79,8 +82,31 @@ def check_deploy(settings: Settings) -> DeployRequest:
         parallel=values.parallel,
         commit=values.commit,
         keep_revisions=values.keep_revisions,
+        desired_count=values.desired_count,
+        waits=values.wait,
         rollout=_rollout(settings),
     )
+
+
+def _check_no_wait(values: Values, services: tuple[str, ...]) -> None:
+    """Raise InvalidInput for what comes after an end that nobody sees."""
+    after = {
+        "push-latest": values.push_latest,
+        "extra-tags": bool(values.extra_tags),
+        "keep-revisions": values.keep_revisions is not None,
+        "on-timeout": values.on_timeout != "leave",
+        "on-failure": values.on_failure != "leave",
+    }
+    if given := [name for name, is_given in after.items() if is_given]:
+        raise InvalidInput(
+            f"wait is false, so nobody sees how the deployment ends, and {given[0]} is about that.",
+            hint=f"Leave {given[0]} out, or wait.",
+        )
+    if len(services) > 1:
+        raise InvalidInput(
+            "wait is false, and of several services each begins once the one before has ended well.",
+            hint="Deploy them one by one, or wait.",
+        )
 
 
 def check_render(settings: Settings) -> RenderRequest:
@@ -271,7 +297,7 @@ def _rollout(settings: Settings) -> RolloutOptions:
         phase_deadlines=values.phase_deadlines,
         crash_loop_threshold=values.crash_loop_threshold,
         settle=values.settle,
-        allow_desired_zero=values.allow_desired_zero,
+        allow_desired_zero=values.allow_desired_zero or values.desired_count == 0,
     )
 
 

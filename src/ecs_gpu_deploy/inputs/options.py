@@ -224,6 +224,13 @@ OPTIONS: tuple[Option, ...] = (
         commands=("deploy",),
     ),
     _option(
+        "desired-count",
+        "Desired count that the service gets with the deployment, also 0. A rollback does not take it back. "
+        "Default: it stays.",
+        kind="integer",
+        commands=("deploy",),
+    ),
+    _option(
         "allow-desired-zero",
         "Deploy although the desired count is 0, so that no task runs and nothing is verified.",
         kind="boolean",
@@ -395,10 +402,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "wait",
-        "Wait until the tasks have ended; false starts them and says how to watch.",
+        "Wait for the end of the deployment or the tasks. With false the outcome is started once they have "
+        "begun, and the reason says how to watch.",
         kind="boolean",
         default="true",
-        commands=("run-task",),
+        commands=("deploy", "run-task"),
     ),
     _option(
         "subnets",
@@ -728,8 +736,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "fail-on-severity",
         "scan-timeout",
     ),
-    "The rollout": ("force-new-deployment", "ongoing", "allow-desired-zero", "parallel"),
+    "The rollout": ("force-new-deployment", "ongoing", "desired-count", "allow-desired-zero", "parallel"),
     "The wait and its verdict": (
+        "wait",
         "timeout",
         "poll-interval",
         "placement-timeout",
@@ -752,7 +761,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Batch tasks": (
         "count",
-        "wait",
         "subnets",
         "security-groups",
         "assign-public-ip",

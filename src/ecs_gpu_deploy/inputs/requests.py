@@ -125,6 +125,8 @@ class DeployRequest:
     parallel: bool
     commit: str
     keep_revisions: int | None
+    desired_count: int | None
+    waits: bool
     rollout: RolloutOptions
 
 

@@ -50,6 +50,7 @@ class Values:
     rendered_file: str
     force_new_deployment: bool
     ongoing: Literal["refuse", "wait", "supersede"]
+    desired_count: int | None
     allow_desired_zero: bool
     timeout: float
     poll_interval: float

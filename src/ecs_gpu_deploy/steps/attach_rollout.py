@@ -16,6 +16,8 @@ from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.facts import ImageSeen, PreviousRevision, RevisionChosen, RolloutShown
 from ecs_gpu_deploy.model import Service, ServiceDeployment, short_id
+from ecs_gpu_deploy.result import Outcome
+from ecs_gpu_deploy.steps.end_wait import watch_command
 from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups, verdict_of, watch_to_end
 from ecs_gpu_deploy.steps.take_turns import waited
 from ecs_gpu_deploy.steps.watch_rollout import Begun
@@ -76,6 +78,16 @@ def watch_under_way(context: Context, options: RolloutOptions, service: Service,
     context.record(RevisionChosen(arn=attached.task_definition))
     context.record(attached.image)
     return verdict_of(waited(context.clock, watch_to_end(context, options, attached.rollout)))
+
+
+def left_under_way(context: Context, service: Service, arn: str) -> Verdict:
+    """Return the verdict where nobody waits for the service deployment *arn* that is under way already."""
+    how = watch_command(context, service, arn)
+    return Verdict(
+        outcome=Outcome.STARTED,
+        reason=f"Its rollout was under way already; nobody waited, so how it ends is not known. To watch it: "
+        f"{how}",
+    )
 
 
 def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployment:

@@ -40,6 +40,7 @@ from ecs_gpu_deploy.steps.start_deployment import (
     check_deployable,
     check_fit,
     named_where_refused,
+    scaled,
     wait_for_others,
 )
 from ecs_gpu_deploy.steps.take_back_services import (
@@ -66,7 +67,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     for name in request.services:
         own = replace(context, ecs=context.ecs.of(name))
         with named_where_refused(context, _name(context, own, name)):
-            service = own.ecs.fetch_service(name)
+            service = scaled(context, own.ecs.fetch_service(name), request.desired_count)
             check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
         contexts.append(own)
         services.append(service)
@@ -82,7 +83,8 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     changes = [_changes(context, service, rendering) for service in services]
     for number, (name, own) in enumerate(zip(names, contexts, strict=True)):
         with named_where_refused(context, name, services[number]):
-            services[number] = wait_for_others(own, services[number], request)
+            service = wait_for_others(own, services[number], request)
+            services[number] = service.with_desired_count(request.desired_count)
     reporter.say(f"services {', '.join(names)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
@@ -95,6 +97,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         digests=rendering.digests,
         to_pull=to_pull,
         force_new_deployment=request.force_new_deployment,
+        desired_count=request.desired_count,
     )
     parts = [
         _part(

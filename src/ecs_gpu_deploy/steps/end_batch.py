@@ -104,7 +104,7 @@ def _record(
 ) -> None:
     """Record how the batch ended; with *goes_on* the command to go on watching."""
     failed = verdict.outcome == Outcome.FAILED and exited_non_zero(seen.ends)
-    needs_no_cause = verdict.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED}
+    needs_no_cause = verdict.outcome in {Outcome.SUCCEEDED, Outcome.STARTED, Outcome.CANCELLED}
     context.record(
         BatchEnded(
             verdict=verdict,

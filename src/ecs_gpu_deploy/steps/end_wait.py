@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.context import Context
-from ecs_gpu_deploy.core.judge.observed import is_ours
+from ecs_gpu_deploy.core.judge.observed import History, is_ours
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.own_rollback import REFUSED_STOP_SECONDS, rollback_seconds, rollback_sentence
 from ecs_gpu_deploy.core.judge.pace import CANCEL_FIND_SECONDS, CANCEL_SECONDS
@@ -22,6 +22,9 @@ from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.take_turns import Wait
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Later, Watcher
+
+_FIND_PAUSES = (0.0, 1.0, 2.0, 4.0)
+"""Seconds before each look for the service deployment: AWS lists it a moment after the update."""
 
 
 def leave_or_roll_back(
@@ -45,8 +48,39 @@ def leave_or_roll_back(
         ended = yield from request.roll_back(ending)
         if ended is not None:
             return ended
-    command = _watch_command if rollout.is_way_back else _rollback_command
-    context.record(NextCommand(command=command(context, rollout, arn)))
+    if rollout.is_way_back:
+        command = watch_command(context, rollout.service, arn)
+    else:
+        command = _rollback_command(context, rollout, arn)
+    context.record(NextCommand(command=command))
+    return ending
+
+
+def leave_to_aws(context: Context, rollout: Begun) -> Ending:
+    """Return the ending of a rollout that began and that nobody waits for: the reason says how to watch."""
+    watched = rollout.watch.watched
+    arn = ""
+    for pause in _FIND_PAUSES:
+        context.clock.sleep(pause)
+        if arn := _found(context, rollout):
+            break
+    what = f"Deployment {watched.deployment_id} of {short_id(watched.task_definition)} began"
+    how = watch_command(context, rollout.service, arn)
+    verdict = Verdict(
+        outcome=Outcome.STARTED,
+        reason=f"{what}; nobody waited, so how it ends is not known. To watch it: {how}",
+    )
+    now = context.clock.now()
+    ending = Ending(
+        verdict=verdict,
+        diagnoses=(),
+        findings=(),
+        phases=(),
+        service=rollout.service,
+        service_deployment_arn=arn,
+        history=History(started_at=watched.started_at, seen_at=now),
+    )
+    context.record(ending)
     return ending
 
 
@@ -141,7 +175,7 @@ def still_running(context: Context, rollout: Begun, ending: Ending, *, why: str)
         if ours
         else f"{count(old, 'task')} of the service run"
     )
-    steps = [NextStep(purpose="To go on watching", command=_watch_command(context, rollout, arn))]
+    steps = [NextStep(purpose="To go on watching", command=watch_command(context, rollout.service, arn))]
     if arn:
         describe = f"aws ecs describe-service-deployments --service-deployment-arns {arn}"
         steps.append(NextStep(purpose="or", command=describe))
@@ -157,8 +191,9 @@ def still_running(context: Context, rollout: Begun, ending: Ending, *, why: str)
     )
 
 
-def _watch_command(context: Context, rollout: Begun, arn: str) -> str:
-    cluster, name = shlex.quote(context.ecs.cluster), shlex.quote(rollout.service.name)
+def watch_command(context: Context, service: Service, arn: str) -> str:
+    """Return the command that watches the service deployment *arn*, or where that is "", the service."""
+    cluster, name = shlex.quote(context.ecs.cluster), shlex.quote(service.name)
     if arn:
         return f"ecs-gpu-deploy watch --cluster {cluster} --service {name} --service-deployment {arn}"
     return f"aws ecs describe-services --cluster {cluster} --services {name}"
@@ -291,7 +326,9 @@ class _Request:
                 code="rollback-requested",
                 severity=Severity.WARNING if well else Severity.ERROR,
                 message=said,
-                hint="" if isinstance(answer, Verdict) else _watch_command(self.context, rollout, self.arn),
+                hint=""
+                if isinstance(answer, Verdict)
+                else watch_command(self.context, rollout.service, self.arn),
             )
         )
         verdict = replace(ending.verdict, reason=f"{ending.verdict.reason} {said}")

@@ -37,7 +37,7 @@ from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.facts import Ending, RolloutShown
 from ecs_gpu_deploy.model import Service, TargetGroup, short_id
 from ecs_gpu_deploy.result import Outcome
-from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, still_running
+from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, leave_to_aws, still_running
 from ecs_gpu_deploy.steps.register_revision import recorded, succeeded_tag
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
 from ecs_gpu_deploy.steps.take_turns import Wait, waited
@@ -63,7 +63,8 @@ class Plan:
 
     `definition` is the raw task definition, `changes` its difference to what runs, `digests` maps containers
     to the digest that their tasks must report. Where it is `urgent`, what only the deadlines need is asked
-    after the update. `is_way_back`: it takes another rollout back.
+    after the update. `is_way_back`: it takes another rollout back. `desired_count` is set with the update
+    unless it is None. Where nobody `waits`, its end is left to AWS.
     """
 
     service: Service
@@ -76,6 +77,8 @@ class Plan:
     force_new_deployment: bool = True
     urgent: bool = False
     is_way_back: bool = False
+    desired_count: int | None = None
+    waits: bool = True
     record: RecordWish | None = None
 
 
@@ -89,7 +92,10 @@ def roll_out(context: Context, plan: Plan) -> Ending | Verdict:
         rollout = begin_rollout(context, plan)
         if isinstance(rollout, Verdict):
             return rollout
-        ending = waited(context.clock, watch_to_end(context, plan.options, rollout))
+        if plan.waits or rollout.cancelled:
+            ending = waited(context.clock, watch_to_end(context, plan.options, rollout))
+        else:
+            ending = leave_to_aws(context, rollout)
         mark_revision(context, plan, rollout, ending)
         return ending
 
@@ -112,7 +118,9 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
     with heeded_signals():
         groups = () if plan.urgent else fetch_target_groups(context.aws, service)
     began = context.clock.now()
-    update = start_deployment(context, service, arn, force=plan.force_new_deployment)
+    update = start_deployment(
+        context, service, arn, force=plan.force_new_deployment, desired_count=plan.desired_count
+    )
     deployment, cancelled = update.deployment, update.cancelled
     if not update.is_known:
         return end_unclear(context, plan.options, service, arn, why=update.why, cancelled=cancelled)

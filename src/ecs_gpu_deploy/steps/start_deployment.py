@@ -141,7 +141,9 @@ class Update:
     why: str = ""
 
 
-def start_deployment(context: Context, service: Service, arn: str, *, force: bool) -> Update:
+def start_deployment(
+    context: Context, service: Service, arn: str, *, force: bool, desired_count: int | None = None
+) -> Update:
     """Send UpdateService, with signals held, and return what came of it.
 
     Where the answer was lost the service tells whether it was carried out: a second one would supersede the
@@ -153,7 +155,10 @@ def start_deployment(context: Context, service: Service, arn: str, *, force: boo
     for _ in range(_UPDATE_ATTEMPTS):
         try:
             primary = context.ecs.update_service(
-                service.name, task_definition=arn, force_new_deployment=force
+                service.name,
+                task_definition=arn,
+                force_new_deployment=force,
+                desired_count=desired_count,
             ).primary
         except Unclear as error:
             lost = error
@@ -230,6 +235,27 @@ def check_fit(definition: Mapping[str, Any], service: Service) -> None:
     """Raise InvalidInput for a raw task definition that the service cannot run, before it is registered."""
     if why := misfit(definition, service):
         raise InvalidInput(why, hint="Change the task definition, or the service; nothing was registered.")
+
+
+def scaled(context: Context, service: Service, desired_count: int | None) -> Service:
+    """Return the service with the desired count that it is to get, and say that; None: it stays."""
+    if desired_count is None or desired_count == service.desired_count:
+        return service
+    if service.scheduling_strategy == "DAEMON":
+        raise InvalidInput(
+            f"The service {service.name!r} runs one task on each instance (DAEMON) and has no desired count.",
+            hint="Leave desired-count out.",
+        )
+    context.record(
+        Finding(
+            code="desired-count",
+            severity=Severity.INFO,
+            message=f"With the deployment the desired count of {service.name} goes from "
+            f"{service.desired_count} to {desired_count}.",
+            hint="A rollback, also one by AWS, does not take it back.",
+        )
+    )
+    return service.with_desired_count(desired_count)
 
 
 def check_deployable(service: Service, *, allow_desired_zero: bool) -> None:

@@ -194,7 +194,7 @@ class BatchWatcher:
                 self._start(now)
             if not missing(self._watched, self._history):
                 reason = f"{count(len(self._history.tasks), 'task')} started; nobody waited."
-                return Verdict(outcome=Outcome.SUCCEEDED, reason=reason)
+                return Verdict(outcome=Outcome.STARTED, reason=reason)
             verdict = judge_batch(self._watched, self._history, now)
             if verdict:
                 return verdict

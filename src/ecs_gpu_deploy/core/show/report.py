@@ -17,9 +17,16 @@ from ecs_gpu_deploy.core.text import count, fenced, indented, log_line, markdown
 from ecs_gpu_deploy.model import LogTail, short_id
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Phase, Result, ServiceEnd, Severity
 
-_SIGNS = {Outcome.SUCCEEDED: "✅", Outcome.ROLLED_BACK: "↩️", Outcome.SUPERSEDED: "⏭️", Outcome.CANCELLED: "⏹️"}
+_SIGNS = {
+    Outcome.SUCCEEDED: "✅",
+    Outcome.STARTED: "▶️",
+    Outcome.ROLLED_BACK: "↩️",
+    Outcome.SUPERSEDED: "⏭️",
+    Outcome.CANCELLED: "⏹️",
+}
 _TITLES = {
     Outcome.SUCCEEDED: "Deployed",
+    Outcome.STARTED: "Started",
     Outcome.ROLLED_BACK: "Rolled back",
     Outcome.FAILED: "Failed",
     Outcome.TIMED_OUT: "Timed out",
@@ -216,7 +223,7 @@ def _diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
 def annotation(result: Result) -> tuple[str, str, str]:
     """Return the one annotation of a run: level, title, message."""
     title = f"{_title(result)}: {result.service}" if result.service else _title(result)
-    level = "notice" if result.outcome == Outcome.SUCCEEDED else "error"
+    level = "notice" if result.outcome in {Outcome.SUCCEEDED, Outcome.STARTED} else "error"
     message = result.reason
     for cause in result.diagnoses[:1]:
         what = "" if cause.is_reason else f"{cause.message} "

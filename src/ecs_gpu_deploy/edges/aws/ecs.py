@@ -311,13 +311,24 @@ class Ecs:
 
     # The rollout
 
-    def update_service(self, service: str, *, task_definition: str, force_new_deployment: bool) -> Service:
-        """Start the deployment and return the service right after; Unclear where we can't know."""
-        params = {
+    def update_service(
+        self,
+        service: str,
+        *,
+        task_definition: str,
+        force_new_deployment: bool,
+        desired_count: int | None = None,
+    ) -> Service:
+        """Start the deployment and return the service right after; Unclear where we can't know.
+
+        The desired count stays where it is None.
+        """
+        params: dict[str, Any] = {
             "cluster": self.cluster,
             "service": service,
             "taskDefinition": task_definition,
             "forceNewDeployment": force_new_deployment,
+            **({} if desired_count is None else {"desiredCount": desired_count}),
         }
         doing = f"update the service {short_id(service)!r}"
         try:

@@ -32,6 +32,8 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "tasks": "How each task and container of run-task ended, as a JSON list with exit codes.",
     "history": "The deployments that history found, as a JSON list.",
     "task-definition": "The file with the task definition that render wrote.",
+    "status": "What the service is and does now, as a JSON object; empty for other commands than status.",
+    "registry": "The registry that login logged in to; several, one a line.",
     "duration-seconds": "How long it took.",
     "api-calls": "How often each operation of AWS was called, as a JSON object.",
     "result-file": "Where the result lies as JSON; empty where result-file was not set.",

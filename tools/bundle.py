@@ -35,6 +35,7 @@ ROOT: Final = Path(__file__).parents[1]
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 SERVICES: Final = (
     "ecr",
+    "ecr-public",
     "ecs",
     "elbv2",
     "events",
@@ -287,7 +288,16 @@ def read_model(path: Path) -> Any:
 
 def with_few_services(endpoints: dict[str, Any]) -> dict[str, Any]:
     """Leave only what is called in a list of endpoints; it names services by their hosts."""
-    kept = {*SERVICES, *SIGN_IN_SERVICES, "api.ecr", "elasticloadbalancing", "oidc", "portal.sso", "states"}
+    kept = {
+        *SERVICES,
+        *SIGN_IN_SERVICES,
+        "api.ecr",
+        "api.ecr-public",
+        "elasticloadbalancing",
+        "oidc",
+        "portal.sso",
+        "states",
+    }
     for partition in endpoints["partitions"]:
         partition["services"] = {name: told for name, told in partition["services"].items() if name in kept}
     return endpoints

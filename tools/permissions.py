@@ -45,8 +45,9 @@ DOCKER_PUSH: Final = (
 WITH_TAGS: Final[Mapping[str, str]] = {
     "ecs:RegisterTaskDefinition": "ecs:TagResource",
     "ecs:RunTask": "ecs:TagResource",
+    "ecr-public:GetAuthorizationToken": "sts:GetServiceBearerToken",
 }
-"""What AWS asks for as well when a resource is made with tags."""
+"""What AWS asks for as well: when a resource is made with tags, for a token of the public registry."""
 
 NO_GRANT: Final = frozenset({"sts:AssumeRoleWithWebIdentity", "sts:GetCallerIdentity"})
 """Granted by the role's trust policy, or to everyone."""
@@ -107,6 +108,8 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "ecs:DescribeClusters": _grant(CLUSTER, "see the cluster"),
     "ecs:DescribeCapacityProviders": _grant(ALL, "see whether instances can be added"),
     "ecr:GetAuthorizationToken": _grant(ALL, "log in to ECR"),
+    "ecr-public:GetAuthorizationToken": _grant(ALL, "log in to public.ecr.aws (registry)"),
+    "sts:GetServiceBearerToken": _grant(ALL, "log in to public.ecr.aws (registry)"),
     "ecr:DescribeImages": _grant(
         REPOSITORY, "see the image, its digest, its scan", "the image is not checked"
     ),

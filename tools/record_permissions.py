@@ -42,7 +42,7 @@ class Recorder:
 
     def run(self, sandbox: RunningSandbox, command: str, *flags: str, **environment: str) -> Any:
         """Run a command; return how it ended."""
-        named = () if command in {"push", "run-task"} or "--service" in flags else SERVICE
+        named = () if command in {"push", "run-task", "login"} or "--service" in flags else SERVICE
         ran = run(sandbox, self.folder, command, *named, *flags, **environment)
         if ran.exit_code == 1:
             raise SystemExit(ran.shown)
@@ -95,7 +95,8 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "register", "--image", image("v1"), "--environment", "A=1")
         recorder.run(sandbox, "rollback", "--to", "previous")
         recorder.run(sandbox, "history")
-        for command in ("deploy", "render", "register", "rollback", "history", "watch"):
+        recorder.run(sandbox, "status")
+        for command in ("deploy", "render", "register", "rollback", "status", "history", "watch"):
             recorder.run(sandbox, command, "--cluster", "ki-cluster", "--service", "ki-rag")
         recorder.run(sandbox, "watch")
     with _world() as sandbox:
@@ -159,6 +160,13 @@ def builds(recorder: Recorder) -> None:
             recorder.run(sandbox, command, *name, *there, "--restore-archived", "true", **recorder.docker)
             new = ("--repository", "new", "--create-repository", "true")
             recorder.run(sandbox, command, *new, **recorder.docker)
+    token = {"authorizationToken": "QVdTOm5vYm9keS1rbm93cw=="}
+    public = {
+        "operation": "ecr-public:GetAuthorizationToken",
+        "body": json.dumps({"authorizationData": token}),
+    }
+    with _world(faults=[public]) as sandbox:
+        recorder.run(sandbox, "login", "--registry", "123456789012,public.ecr.aws", **recorder.docker)
 
 
 def _rule() -> dict[str, Any]:

@@ -16,7 +16,15 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.progress import TaskGpus
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.model import LogTail, Service, short_id
-from ecs_gpu_deploy.result import Diagnosis, Finding, PastDeployment, Phase, ServiceEnd, TaskEnd
+from ecs_gpu_deploy.result import (
+    Diagnosis,
+    Finding,
+    PastDeployment,
+    Phase,
+    ServiceEnd,
+    ServiceStatus,
+    TaskEnd,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +150,20 @@ class DefinitionWritten:
     file: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRead:
+    """What the service is and does now."""
+
+    status: ServiceStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedIn:
+    """The registries (hosts) that Docker is logged in to."""
+
+    registries: tuple[str, ...]
+
+
 Fact = (
     ServiceSeen
     | PreviousRevision
@@ -158,6 +180,8 @@ Fact = (
     | BatchEnded
     | HistoryRead
     | DefinitionWritten
+    | StatusRead
+    | LoggedIn
     | Finding
 )
 Record = Callable[[Fact], None]
@@ -182,6 +206,8 @@ class Known:
     services: Mapping[str, ServiceEnd] = field(default_factory=dict)
     history: Sequence[PastDeployment] = ()
     task_definition: str = ""
+    status: ServiceStatus | None = None
+    registry: str = ""
     findings: Sequence[Finding] = ()
 
     @property
@@ -235,6 +261,10 @@ def _with(known: Known, fact: Fact) -> Known:
             return replace(known, history=fact.deployments)
         case DefinitionWritten():
             return replace(known, task_definition=fact.file)
+        case StatusRead():
+            return replace(known, status=fact.status)
+        case LoggedIn():
+            return replace(known, registry="\n".join(fact.registries))
         case Finding():
             return replace(known, findings=(*known.findings, fact))
         case _:

@@ -228,6 +228,65 @@ class ServiceEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunningImage:
+    """A container's image as its revision names it, and the digests that its running tasks report."""
+
+    container: str
+    image: str
+    digests: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningRevision:
+    """A revision of which a service has tasks or wants some, a deployment of DescribeServices each.
+
+    `status` is PRIMARY, ACTIVE or INACTIVE, `state` the rollout state, "" where AWS names none; `healthy` are
+    its tasks that a health check calls so, `created_at` is in epoch seconds.
+    """
+
+    task_definition_arn: str
+    status: str
+    state: str
+    desired: int
+    running: int
+    pending: int
+    failed: int
+    healthy: int = 0
+    commit: str = ""
+    created_at: float = 0.0
+    images: Sequence[RunningImage] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenEvent:
+    """A service event, its time in epoch seconds."""
+
+    at: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """What a service is and does at the time `at`, epoch seconds.
+
+    `ongoing` tells the deployment that is under way, "" for none, `stop` the command that stops it. `gpus`
+    maps who holds GPUs on the instances of the cluster to how many; `events` are the newest that say more
+    than that all is steady.
+    """
+
+    at: float
+    status: str
+    desired: int
+    running: int
+    pending: int
+    revisions: Sequence[RunningRevision] = ()
+    ongoing: str = ""
+    stop: str = ""
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    events: Sequence[SeenEvent] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """The result: what `--result-file` and the action's outputs carry."""
 
@@ -251,4 +310,6 @@ class Result:
     tasks: Sequence[TaskEnd] = ()
     history: Sequence[PastDeployment] = ()
     task_definition: str = ""
+    status: ServiceStatus | None = None
+    registry: str = ""
     schema: int = 1

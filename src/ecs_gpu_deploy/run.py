@@ -10,7 +10,18 @@ from dataclasses import replace
 from typing import Final, TextIO, TypeVar
 
 from ecs_gpu_deploy import __version__
-from ecs_gpu_deploy.commands import deploy, history, push, register, render, rollback, run_task, watch
+from ecs_gpu_deploy.commands import (
+    deploy,
+    history,
+    login,
+    push,
+    register,
+    render,
+    rollback,
+    run_task,
+    status,
+    watch,
+)
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -42,12 +53,14 @@ from ecs_gpu_deploy.facts import Fact, Known, known_from
 from ecs_gpu_deploy.inputs.checks import (
     check_deploy,
     check_history,
+    check_login,
     check_push,
     check_register,
     check_render,
     check_role,
     check_rollback,
     check_run_task,
+    check_status,
     check_watch,
     run_options,
 )
@@ -74,11 +87,13 @@ def _command(
 _COMMANDS: Final = {
     "deploy": _command(check_deploy, deploy.run),
     "history": _command(check_history, history.run),
+    "login": _command(check_login, login.run),
     "push": _command(check_push, push.run),
     "register": _command(check_register, register.run),
     "render": _command(check_render, render.run),
     "rollback": _command(check_rollback, rollback.run),
     "run-task": _command(check_run_task, run_task.run),
+    "status": _command(check_status, status.run),
     "watch": _command(check_watch, watch.run),
 }
 _ANY_REGION = "us-east-1"
@@ -222,6 +237,8 @@ def _result(options: RunOptions, known: Known, verdict: Verdict) -> Result:
         tasks=batch.tasks if batch else (),
         history=known.history,
         task_definition=known.task_definition,
+        status=known.status,
+        registry=known.registry,
     )
 
 

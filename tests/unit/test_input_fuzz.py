@@ -12,11 +12,13 @@ from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.checks import (
     check_deploy,
     check_history,
+    check_login,
     check_register,
     check_render,
     check_role,
     check_rollback,
     check_run_task,
+    check_status,
     check_watch,
 )
 from ecs_gpu_deploy.inputs.options import BY_NAME, OPTIONS
@@ -32,7 +34,9 @@ CHECKS = {
     "run-task": check_run_task,
     "watch": check_watch,
     "history": check_history,
+    "login": check_login,
     "register": check_register,
+    "status": check_status,
     "render": check_render,
 }
 NEEDED: Mapping[str, str] = {"cluster": "gpu", "service": "rag", "task-definition": "job:1"}

@@ -157,6 +157,8 @@ def test_every_field_has_the_type_that_is_written(command, given):
         ("deploy", {"task-definition": "none.json"}, "task definition"),
         ("deploy", {"task-definition": "td.ts"}, "task definition"),
         ("push", {"repository": "rag:v1"}, "repository"),
+        ("login", {"registry": "docker.io"}, "registry is 'docker.io'"),
+        ("login", {"registry": "12345"}, "registry"),
         ("deploy", {"wait": "false"}, "wait is false, and of several services"),
         ("deploy", {"wait": "false", "on-failure": "rollback"}, "on-failure is about that"),
         ("deploy", {"desired-count": "-1"}, "desired-count"),

@@ -18,6 +18,7 @@ from ecs_gpu_deploy.core.definition.task_definition import read_task_definition
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.image.image_tags import checked_tag
+from ecs_gpu_deploy.core.image.registry import RegistryWish
 from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.judge.batch_request import MOST
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
@@ -44,6 +45,7 @@ from ecs_gpu_deploy.inputs.requests import (
     DefinitionSource,
     DeployRequest,
     HistoryRequest,
+    LoginRequest,
     PushRequest,
     RegisterRequest,
     RenderRequest,
@@ -51,6 +53,7 @@ from ecs_gpu_deploy.inputs.requests import (
     RollbackRequest,
     RunOptions,
     RunTaskRequest,
+    StatusRequest,
     WatchRequest,
 )
 from ecs_gpu_deploy.inputs.settings import Settings, required
@@ -60,6 +63,7 @@ _ALL_DEPLOYMENTS = 1000
 _DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
 _PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
 _SERVICE_DEPLOYMENT = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
+_WITHOUT_CLUSTER = frozenset({"push", "login"})
 _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
 _NAMES_HINT = "Correct the input. What something else replaces later goes with allow-placeholders: true."
 
@@ -237,6 +241,20 @@ def check_history(settings: Settings) -> HistoryRequest:
     )
 
 
+def check_login(settings: Settings) -> LoginRequest:
+    """Return what login is asked to do."""
+    return LoginRequest(registries=tuple(map(RegistryWish.from_text, settings.values.registry)))
+
+
+def check_status(settings: Settings) -> StatusRequest:
+    """Return what status is asked to show."""
+    values = settings.values
+    return StatusRequest(
+        service=one_service(values, command=settings.command),
+        cluster=checked_cluster(values),
+    )
+
+
 def run_options(settings: Settings, *, result_file: str = "", prints_json: bool = False) -> RunOptions:
     """Return what every command has in common; nothing is refused.
 
@@ -245,7 +263,7 @@ def run_options(settings: Settings, *, result_file: str = "", prints_json: bool 
     values = settings.values
     return RunOptions(
         command=settings.command,
-        cluster=named_cluster(values),
+        cluster=values.cluster if settings.command in _WITHOUT_CLUSTER else named_cluster(values),
         # Of several, what goes wrong tells which one it is about.
         service=values.service if len(distinct_services(values)) < 2 else "",
         region=values.region,

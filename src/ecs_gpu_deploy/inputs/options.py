@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 ALL: tuple[str, ...] = (
-    *("deploy", "push", "render", "register", "rollback", "run-task", "watch", "history"),
+    *("deploy", "push", "render", "register", "rollback", "run-task", "watch", "status", "history", "login"),
 )
+
+
+OF_CLUSTER: tuple[str, ...] = tuple(command for command in ALL if command != "login")
 
 
 BUILD: tuple[str, ...] = ("deploy", "push")
@@ -60,6 +63,7 @@ OPTIONS: tuple[Option, ...] = (
         "cluster",
         "Name or ARN of the ECS cluster. Default: the one that the ARN of service names, otherwise default.",
         metavar="NAME",
+        commands=OF_CLUSTER,
     ),
     _option(
         "service",
@@ -69,6 +73,7 @@ OPTIONS: tuple[Option, ...] = (
         kind="lines",
         metavar="NAME",
         repeatable=True,
+        commands=OF_CLUSTER,
     ),
     _option(
         "image",
@@ -468,6 +473,15 @@ OPTIONS: tuple[Option, ...] = (
         commands=("run-task",),
     ),
     _option(
+        "registry",
+        "Registries to log in to, one a line: an account id, a host of ECR (or a repository there), or "
+        "public.ecr.aws. Default: the account's own.",
+        kind="names",
+        metavar="HOST",
+        repeatable=True,
+        commands=("login",),
+    ),
+    _option(
         "repository",
         "ECR repository to build and push to, by name or URI; with it (or context) deploy builds the image "
         "first. Default: the repository of the image that the service runs.",
@@ -715,6 +729,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "keep-revisions",
     ),
     "Build and push": (
+        "registry",
         "repository",
         "context",
         "dockerfile",

@@ -12,6 +12,7 @@ from typing import Literal
 
 from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
+from ecs_gpu_deploy.core.image.registry import RegistryWish
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import TargetWish
 
@@ -184,6 +185,21 @@ class WatchRequest:
     started_by: str
     rollout: RolloutOptions
     batch: BatchOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRequest:
+    """Log in to `registries`, without any to the account's own."""
+
+    registries: tuple[RegistryWish, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRequest:
+    """Show what `service` is and does now."""
+
+    cluster: str
+    service: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

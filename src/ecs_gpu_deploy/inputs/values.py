@@ -82,6 +82,7 @@ class Values:
     volume: Mapping[str, object]
     started_by: str
     client_token: str
+    registry: tuple[str, ...]
     repository: str
     image_tag: str
     extra_tags: tuple[str, ...]

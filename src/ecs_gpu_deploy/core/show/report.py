@@ -43,6 +43,8 @@ _SUCCESSES = {
     "run-task": "Batch done",
     "history": "History",
     "push": "Pushed",
+    "status": "Status",
+    "login": "Logged in",
     "render": "Rendered",
     "register": "Registered",
 }
@@ -125,7 +127,7 @@ def outputs(result: Result) -> dict[str, str]:
     """Return the action's outputs: every member of the result, its name in kebab-case, values as text."""
     return {
         name.replace("_", "-"): _encodable(
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            (value or "") if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)
         )
         for name, value in result_document(result).items()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from ecs_gpu_deploy.core.image.layers import (
     media_type_of,
 )
 from ecs_gpu_deploy.core.image.lifecycle_policy import new_repository_policy
+from ecs_gpu_deploy.core.image.registry import PUBLIC, RegistryWish
 from ecs_gpu_deploy.core.image.repository import Repository, is_ecr
 from ecs_gpu_deploy.core.image.stored_image import findings_in
 from ecs_gpu_deploy.edges.aws.answers import (
@@ -34,6 +35,7 @@ from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.model import epoch, text_in
 
 MOVABLE_TAG = "latest"
+_PUBLIC_REGION = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,25 +231,47 @@ def fetch_lifecycle_policy(aws: Aws, repository: Repository) -> str:
 
 def fetch_login(aws: Aws, repository: Repository) -> Login:
     """Fetch the registry's password; Refused where GetAuthorizationToken is not allowed."""
+    own = repository.uri.partition("/")[0]
+    return _login(aws, repository.region, lambda handed: own if is_ecr(handed) and is_ecr(own) else handed)
+
+
+def fetch_registry_login(aws: Aws, wish: RegistryWish) -> Login:
+    """Fetch the password of a registry; Refused where GetAuthorizationToken is not allowed.
+
+    The public registry hands its tokens out in us-east-1 (Amazon ECR Public User Guide, "Registry
+    authentication").
+    """
+    if wish.is_public:
+        return _login(aws, _PUBLIC_REGION, lambda _: PUBLIC, api="ecr-public")
+    region = wish.region or aws.region
+    return _login(aws, region, lambda handed: wish.host_beside(handed) if is_ecr(handed) else handed)
+
+
+def _login(aws: Aws, region: str, host: Callable[[str], str], *, api: str = "ecr") -> Login:
+    """Fetch a login of *region* to the host that *host* makes of the one that ECR hands out.
+
+    The token is good for every registry that the caller may use; the host is that of the caller's own.
+    """
     try:
-        answer = aws.call("ecr", "get_authorization_token", {}, region=repository.region)
+        answer = aws.call(api, "get_authorization_token", {}, region=region)
     except AwsError as error:
         if isinstance(error, Denied):
+            also = " and sts:GetServiceBearerToken" if api == "ecr-public" else ""
             raise Refused(
                 f"AWS refused to log in to ECR: {error.text}",
-                hint="Allow ecr:GetAuthorizationToken on the resource *: it knows no repository.",
+                hint=f"Allow {api}:GetAuthorizationToken{also} on the resource *: it knows no repository.",
             ) from error
         if isinstance(error, Unsupported):
             raise Refused("This endpoint has no ECR.", hint="Check AWS_ENDPOINT_URL.") from error
         raise refused(error, "log in to ECR") from error
-    with needed_to("log in to ECR"), reading("ecr.GetAuthorizationToken"):
-        data = answer["authorizationData"][0]
+    with needed_to("log in to ECR"), reading(f"{api}.GetAuthorizationToken"):
+        data = answer["authorizationData"]
+        data = data if api == "ecr-public" else data[0]
         username, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
         endpoint = text_in(data, "proxyEndpoint")
         expires_at = epoch(data.get("expiresAt")) or math.inf
-    own = repository.uri.partition("/")[0]
-    handed = endpoint.partition("://")[2]
-    # The token is good for every registry that the caller may use; the endpoint is that of the caller's own.
-    if is_ecr(handed) and is_ecr(own):
-        endpoint = f"https://{own}"
-    return Login(endpoint=endpoint, username=username, password=password, expires_at=expires_at)
+    scheme = endpoint.partition("://")[0] if "://" in endpoint else "https"
+    handed = endpoint.partition("://")[2].rstrip("/") or endpoint
+    return Login(
+        endpoint=f"{scheme}://{host(handed)}", username=username, password=password, expires_at=expires_at
+    )

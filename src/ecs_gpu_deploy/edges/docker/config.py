@@ -29,6 +29,37 @@ if [ -n "$group" ]; then kill -TERM "-$group"; sleep 1; kill -KILL "-$group"; fi
 """
 
 
+class UsersConfig:
+    """The user's own DOCKER_CONFIG: what is logged in to there outlives the run."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self.path = _users_folder(environment)
+        self._is_named = bool(environment.get("DOCKER_CONFIG"))
+
+    def note_group(self, group: int | None) -> None:
+        """Leave the process group to itself: there is no folder to remove."""
+
+    def keep_login_here(self, registry: str, *, with_podman: bool = False) -> None:
+        """Leave it to Docker where a login goes: a later step asks it too."""
+
+    @property
+    def asks_aws(self) -> bool:
+        """Does one of the user's credential helpers ask AWS?"""
+        with contextlib.suppress(OSError, ValueError):
+            return "ecr-login" in (self.path / "config.json").read_text(encoding="utf-8")
+        return False
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What Docker's environment needs."""
+        return {"DOCKER_CONFIG": str(self.path)} if self._is_named else {}
+
+
+def _users_folder(environment: Mapping[str, str]) -> Path:
+    own = environment.get("DOCKER_CONFIG", "")
+    return Path(own) if own else Path(environment.get("HOME") or Path.home()) / ".docker"
+
+
 class DockerConfig:
     """The folder, as a context manager. `path` exists until the block ends or this process does."""
 
@@ -102,8 +133,7 @@ class DockerConfig:
 
     @property
     def _original(self) -> Path:
-        own = self._environment.get("DOCKER_CONFIG", "")
-        return Path(own) if own else Path(self._environment.get("HOME") or Path.home()) / ".docker"
+        return _users_folder(self._environment)
 
     def _take_over(self) -> None:
         """Copy what builds may need: logins to other registries, proxies, plugins, contexts."""

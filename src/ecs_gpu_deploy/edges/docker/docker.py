@@ -33,7 +33,7 @@ from ecs_gpu_deploy.core.image.build_failure import (
 )
 from ecs_gpu_deploy.core.judge.pace import HEARTBEAT_SECONDS
 from ecs_gpu_deploy.edges.aws.ecr_repository import Login
-from ecs_gpu_deploy.edges.docker.config import DockerConfig
+from ecs_gpu_deploy.edges.docker.config import DockerConfig, UsersConfig
 from ecs_gpu_deploy.edges.docker.environment import docker_environment
 from ecs_gpu_deploy.edges.docker.output import PlainBuild, PlainText, PushProgress, RawJson, Reading
 from ecs_gpu_deploy.edges.docker.process import run_client
@@ -68,11 +68,11 @@ class Build:
 
 
 class Docker:
-    """The Docker command line, or Podman's under its name, with a configuration of the run's own."""
+    """The Docker command line, or Podman's under its name, with the run's own configuration or the user's."""
 
     def __init__(
         self,
-        config: DockerConfig,
+        config: DockerConfig | UsersConfig,
         *,
         clock: Clock,
         show: Callable[[str], None],

@@ -1,0 +1,55 @@
+"""login: Docker gets each registry's password on standard input, and keeps it where the user's logins are."""
+
+import base64
+import json
+
+from program import run
+from sandbox_process import sandbox_thread
+
+STAND_IN = """#!/bin/sh
+[ "$1" = login ] || exit 0
+read -r password
+echo "$* [$password] in ${DOCKER_CONFIG:-nowhere}" >> "$HOME/logins"
+"""
+OWN = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+
+
+def _runner(folder):
+    """Make a Docker that writes down what it is asked; return the environment."""
+    (folder / "bin").mkdir()
+    docker = folder / "bin" / "docker"
+    docker.write_text(STAND_IN)
+    docker.chmod(0o755)
+    return {
+        "PATH": f"{folder / 'bin'}:/usr/bin:/bin",
+        "HOME": str(folder),
+        "DOCKER_CONFIG": str(folder / "config"),
+        "GITHUB_ACTIONS": "true",
+    }
+
+
+def test_it_logs_in_to_each_registry_and_stays(tmp_path):
+    token = base64.b64encode(b"AWS:public-password").decode()
+    body = json.dumps({"authorizationData": {"authorizationToken": token}})
+    fault = {"operation": "ecr-public:GetAuthorizationToken", "body": body}
+    with sandbox_thread() as sandbox:
+        assert sandbox.ask("POST", "faults", [fault])[0] == 200
+        flags = ("--registry", "210987654321", "--registry", "public.ecr.aws")
+        ran = run(sandbox, tmp_path, "login", *flags, **_runner(tmp_path))
+    assert ran.exit_code == 0, ran.shown
+    other = OWN.replace("123456789012", "210987654321")
+    assert ran.result["registry"] == f"{other}\npublic.ecr.aws"
+    first, second = (tmp_path / "logins").read_text().splitlines()
+    assert first.startswith(f"login --username AWS --password-stdin {other} [")
+    where = f"in {tmp_path / 'config'}"
+    assert second == f"login --username AWS --password-stdin public.ecr.aws [public-password] {where}"
+    assert "::add-mask::public-password" in ran.shown
+    assert ran.shown.count("public-password") == 1
+    assert "docker logout public.ecr.aws" in ran.shown
+    assert ran.changes == []
+
+
+def test_without_a_name_it_is_the_accounts_own_registry(tmp_path):
+    with sandbox_thread() as sandbox:
+        ran = run(sandbox, tmp_path, "login", **_runner(tmp_path))
+    assert (ran.exit_code, ran.result["registry"], ran.result["cluster"]) == (0, OWN, ""), ran.shown

@@ -5,6 +5,7 @@ Where something is missing the tests are skipped with the reason; under CI=true 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -161,11 +162,21 @@ def unmounted(folder: Path) -> Iterator[None]:
             subprocess.run(["umount", "--lazy", mount], check=False)
 
 
-def folder_of_sockets(folder: Path) -> Path:
-    """Give a daemon's --exec-root: below *folder*, unless its sockets' paths would pass 107 characters."""
+@contextmanager
+def folder_of_sockets(folder: Path) -> Iterator[Path]:
+    """Give a daemon's --exec-root: below *folder*, unless its sockets' paths would pass 107 characters.
+
+    Then it is one of the same name for the same *folder*, and removed: a killed run leaves one at most.
+    """
     if len(f"{folder}/exec/containerd/containerd.sock.ttrpc") <= 107:
-        return folder / "exec"
-    return Path(tempfile.mkdtemp(prefix="docker-"))
+        yield folder / "exec"
+        return
+    short = Path(tempfile.gettempdir()) / f"docker-{hashlib.sha256(bytes(folder)).hexdigest()[:12]}"
+    try:
+        with unmounted(short):
+            yield short
+    finally:
+        shutil.rmtree(short, ignore_errors=True)
 
 
 @contextmanager
@@ -176,8 +187,7 @@ def daemon(
     folder.mkdir(parents=True, exist_ok=True)
     end_leftover(folder / "pid", f"{folder}/data")
     host = f"unix://{folder}/docker.sock"
-    running_in = folder_of_sockets(folder)
-    command = ["dockerd", "--data-root", f"{folder}/data", "--exec-root", str(running_in), "-H", host]
+    command = ["dockerd", "--data-root", f"{folder}/data", "-H", host]
     command += [
         "--pidfile",
         f"{folder}/pid",
@@ -189,8 +199,12 @@ def daemon(
     variables = {"PATH": PATH, "HOME": str(folder), "DOCKER_HOST": host}
     with (
         unmounted(folder),
-        unmounted(running_in),
-        process(command, folder / "dockerd.log", env={"PATH": PATH, **(environment or {})}) as running,
+        folder_of_sockets(folder) as running_in,
+        process(
+            [*command, "--exec-root", str(running_in)],
+            folder / "dockerd.log",
+            env={"PATH": PATH, **(environment or {})},
+        ) as running,
     ):
         for _ in range(300):
             ready = subprocess.run(["docker", "version"], env=variables, capture_output=True, check=False)

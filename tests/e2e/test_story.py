@@ -48,7 +48,7 @@ def test_a_machine_without_the_parts_is_told_so_in_one_sentence(flags, environme
 @pytest.fixture
 def waiting():
     """Run a process that waits, with a mark among its arguments."""
-    command = [sys.executable, "-c", WAITING, "/a/mark"]
+    command = [sys.executable, "-c", WAITING, "/a/mark", "rag_service"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         yield process
@@ -69,6 +69,35 @@ def test_a_process_that_was_given_the_same_id_is_left_alone(waiting, tmp_path, t
     (tmp_path / "pid").write_text(text.format(pid=waiting.pid))
     end_leftover(tmp_path / "pid", "/another/mark")
     assert waiting.poll() is None
+
+
+def test_the_model_that_a_killed_run_was_measuring_is_ended_by_the_next(waiting, tmp_path):
+    (tmp_path / "load.pid").write_text(f"{waiting.pid}\n")
+    reaper = threading.Thread(target=waiting.wait)
+    reaper.start()
+    answered_by_stage(f"_clear(Path({str(tmp_path)!r}))")
+    reaper.join(5)
+    assert waiting.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("named", "found"), [("/nowhere/chromium", "None"), (sys.executable, sys.executable)]
+)
+def test_a_browser_that_is_named_has_to_be_there(named, found):
+    assert answered_by_stage("print(browser())", CHROMIUM=named).strip() == found
+
+
+def answered_by_stage(expression, **environment):
+    """Evaluate an expression with what the story's stage has; return what it printed."""
+    ran = subprocess.run(
+        [sys.executable, "-c", f"from story.stage import *; from story.stage import _clear; {expression}"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, IMPORTED)), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
 def demo(folder, *flags, **environment):
@@ -93,10 +122,10 @@ def test_the_demo_without_docker_says_so_and_is_modelled(tmp_path):
     assert "Verdict: rolled_back (exit code 5)" in ran.stdout
 
 
-def test_the_demo_with_docker_loses_no_request_and_leaves_no_container(tmp_path):
+def test_the_demo_with_docker_loses_no_request_and_leaves_nothing_in_docker(tmp_path):
     with docker_services(tmp_path / "services") as services:
         ran = demo(tmp_path, **services.environment)
-        left = services.docker("ps", "--all", "--quiet")
+        left = services.docker("ps", "--all", "--quiet") + services.docker("images", "--quiet")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "cause: out-of-memory" in ran.stdout
     assert "Now answers: version 2." in ran.stdout

@@ -94,8 +94,9 @@ def why_not() -> str | None:
 
 
 def browser() -> str | None:
-    """Return the path of Chromium, None without one."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    """Return the path of Chromium, None where there is none, or none where CHROMIUM says."""
+    named = os.environ.get("CHROMIUM")
+    return shutil.which(named) if named else shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +250,7 @@ def measured_load(log: Path) -> float:
     began = time.monotonic()
     command = [str(service / ".venv" / "bin" / "python"), "-m", "rag_service"]
     with docker_services.process(command, log, env=environment) as running:
+        log.with_suffix(".pid").write_text(str(running.pid))
         while time.monotonic() < began + 120 and running.poll() is None:
             time.sleep(0.2)
             try:
@@ -262,6 +264,7 @@ def measured_load(log: Path) -> float:
 def _clear(folder: Path) -> None:
     docker_services.end_leftover(folder / "action.pid", str(ROOT))
     docker_services.end_leftover(folder / "sandbox.pid", str(folder / "world.yml"))
+    docker_services.end_leftover(folder / "load.pid", "rag_service")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 

@@ -122,7 +122,7 @@ def shell(script, **more):
 
 
 @contextlib.contextmanager
-def serving(world, folder, services, *flags, docker_host=None):
+def serving(world, folder, services, *flags, docker_host=None, stdin=None):
     """Run `sandbox serve --runtime docker`; what it writes to stderr is in the folder."""
     file = folder / "world.yml"
     file.write_text(yaml.safe_dump(world))
@@ -131,6 +131,7 @@ def serving(world, folder, services, *flags, docker_host=None):
     with (folder / "stderr").open("a") as errors:
         process = subprocess.Popen(
             [*command, "--runtime", "docker", *flags],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -709,6 +710,87 @@ def test_what_a_killed_sandbox_left_is_ended_by_the_next_one_alone(services, san
     assert left[:10] in said
 
 
+def test_a_daemon_that_says_nothing_at_the_end_is_told_and_what_it_left_is_ended_later(services, tmp_path):
+    daemon_id = int((services.folder / "docker" / "pid").read_text())
+    with serving(world(services), tmp_path, services) as running:
+        left = reached(running, started(running, shell(IDLE)), "RUNNING")["containers"][0]["runtimeId"]
+        os.kill(daemon_id, signal.SIGSTOP)
+        try:
+            running.process.send_signal(signal.SIGTERM)
+            assert running.process.wait(timeout=40) == 0
+        finally:
+            os.kill(daemon_id, signal.SIGCONT)
+    said = (tmp_path / "stderr").read_text()
+    assert said.splitlines()[-1].startswith("sandbox: Docker does not answer (")
+    with serving(world(services), tmp_path, services):
+        assert left[:12] not in left_over(services)
+
+
+def test_a_signal_while_it_starts_ends_it_well(services, tmp_path):
+    """Docker is asked at the start, and here it does not answer before the signal has come."""
+    (tmp_path / "world.yml").write_text(yaml.safe_dump(world(services)))
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{tmp_path}/docker.sock")
+        silent.listen()
+        with subprocess.Popen(
+            [
+                *(sys.executable, "-m", "ecs_gpu_deploy", "sandbox", "serve", "--runtime", "docker"),
+                *("--world", str(tmp_path / "world.yml")),
+            ],
+            env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/docker.sock"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            asking, _ = silent.accept()
+            process.send_signal(signal.SIGTERM)
+            asking.close()
+            assert process.wait(timeout=20) == 0
+
+
+def test_it_ends_with_its_standard_input_where_that_is_asked_for(services, tmp_path):
+    with serving(world(services), tmp_path, services, "--until-stdin-ends", stdin=subprocess.PIPE) as running:
+        left = reached(running, started(running, shell(IDLE)), "RUNNING")["containers"][0]["runtimeId"]
+        running.process.stdin.close()
+        assert running.process.wait(timeout=20) == 0
+        assert left[:12] not in left_over(services)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_that_is_ended_or_killed_in_the_middle_leaves_nothing_running(services, tmp_path, how):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    before = set(left_over(services))
+    with subprocess.Popen(
+        [sys.executable, "-m", "ecs_gpu_deploy", "sandbox", "demo", "--docker"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            **services.environment,
+            "PATH": f"{PATH}:{os.environ['PATH']}",
+            "TMPDIR": str(temporary),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        until(lambda: len(set(left_over(services)) - before) == 2, seconds=60)
+        process.send_signal(how)
+        assert process.wait(timeout=30) == (10 if how is signal.SIGTERM else -how)
+    until(lambda: set(left_over(services)) <= before and not list(temporary.glob("ecs-gpu-demo-*")))
+    images = services.docker("images", "--filter", "reference=*/ki-rag-api", "--quiet").split()
+    services.docker("image", "prune", "--force")
+    assert images == [] or how is signal.SIGKILL
+
+
+def test_a_registry_that_is_gone_is_an_error_of_ecr(services, tmp_path):
+    gone = {**services.world_registry, "endpoint": "http://127.0.0.1:9"}
+    with serving(world(services, registry=gone), tmp_path, services) as running:
+        ecr = client_of(running, "ecr")
+        with pytest.raises(
+            ecr.exceptions.ServerException, match=r"The registry at http://127.0.0.1:9 does not"
+        ):
+            ecr.describe_images(repositoryName="app")
+
+
 def test_images_of_the_model_stay_modelled_where_the_world_says_so(services, tmp_path):
     described = world(services)
     described["images"] = [
@@ -735,7 +817,9 @@ def test_without_docker_the_containers_are_modelled_and_that_is_said(services, t
             note = running.announcement["runtime_note"]
             reached(running, started(running, container(image=f"{ECR}/app:1")), "STOPPED")
     assert note.startswith("The containers are modelled: ")
-    assert ("does not answer within" if silent else "no Docker answers") in note
+    assert (
+        "does not answer within" if silent else f"no Docker answers at unix://{address} (No such file"
+    ) in note
     assert (tmp_path / "stderr").read_text() == f"sandbox: {note}\n"
 
 

@@ -117,6 +117,31 @@ def test_a_client_of_http_1_0_that_names_no_host_is_answered() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked_for", "answered"),
+    [
+        pytest.param(b"GET http://shop.example/a?b=c HTTP/1.1", b"GET /a?b=c ", id="a whole URL"),
+        pytest.param(b"GET /" + b"q" * 12_000 + b" HTTP/1.1", b"qqq", id="a long path"),
+        pytest.param(b"GET / HTTP/1.1\r\nCookie: " + b"c" * 12_000, b"ccc", id="a long header"),
+        pytest.param(b"OPTIONS * HTTP/1.1", b" 400 ", id="the server itself"),
+        pytest.param(b"CONNECT shop.example:443 HTTP/1.1", b" 400 ", id="a tunnel"),
+        pytest.param(b"GET /" + b"q" * 20_000 + b" HTTP/1.1", b" 400 ", id="too long a path"),
+        pytest.param(b"\x16\x03\x01\x02", b" 400 ", id="TLS"),
+    ],
+)
+def test_an_odd_request_goes_through_or_is_the_clients_fault(
+    asked_for: bytes, answered: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with service() as port, balancers() as (running, _):
+        running.take(Routes(listeners=(listener(FORWARD),), targets=(target(port),)))
+        at = int(running.addresses()["web"].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", at), timeout=10) as connection:
+            connection.sendall(asked_for + b"\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
+            with connection.makefile("rb") as answer:
+                assert answered in answer.read()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
     ("path", "host", "answered"),
     [
         pytest.param("/old/page", "any", (410, "gone"), id="by path"),
@@ -170,6 +195,27 @@ def test_a_target_is_checked_as_its_group_says(path: str, codes: Any, verdict: A
         new = target(port, TargetState.INITIAL)
         running.take(Routes(listeners=(listener(FORWARD),), groups={"web": group}, targets=(new,)))
         assert verdicts.get(timeout=10) == (new, *verdict)
+
+
+def test_a_group_that_is_changed_changes_the_checks_of_its_targets() -> None:
+    with service() as port, balancers() as (running, verdicts):
+        new = target(port, TargetState.INITIAL)
+
+        def checked(path: str) -> TargetState:
+            group = CheckedGroup(arn="web", path=path)
+            running.take(Routes(listeners=(listener(FORWARD),), groups={"web": group}, targets=(new,)))
+            state: TargetState = verdicts.get(timeout=10)[1]
+            return state
+
+        assert checked("/health") is TargetState.HEALTHY
+        assert checked("/sick") is TargetState.UNHEALTHY
+        assert checked("/health") is TargetState.HEALTHY
+
+
+def test_a_bracket_in_the_pattern_of_a_rule_is_a_bracket() -> None:
+    rule = Rule(paths=("/[ab]/*",))
+    assert rule.takes("/[ab]/one", "")
+    assert not rule.takes("/a/one", "")
 
 
 def test_each_listener_has_an_address_until_it_is_gone() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.settings import unknown_name
 
 _USAGE = (
-    "ecs-gpu-deploy sandbox serve [--port N] [--world FILE] [--speed X] [--runtime model|docker],"
+    "ecs-gpu-deploy sandbox serve [--port N] [--world FILE] [--speed X] [--runtime model|docker]"
+    " [--until-stdin-ends],"
     " or sandbox demo [--speed X | --docker]"
 )
 
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         from ecs_gpu_deploy.sandbox.http.serve import main as serve  # noqa: PLC0415
 
         return serve(rest)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what the demo started ends then, too
     if "--docker" in rest:
         from ecs_gpu_deploy.sandbox.demo_docker import main as demo  # noqa: PLC0415
     else:

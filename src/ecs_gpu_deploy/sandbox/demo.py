@@ -53,9 +53,13 @@ def main(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def serving(*flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Mapping[str, Any]]:
-    """Run `sandbox serve`; give its ready line, or its `exit_code` where it has none and said why."""
+    """Run `sandbox serve`; give its ready line, or its `exit_code` where it has none and said why.
+
+    It ends with this process, however that ends.
+    """
     server = subprocess.Popen(  # noqa: S603  (our own program)
-        [*_program(), "sandbox", "serve", *flags],
+        [*_program(), "sandbox", "serve", "--until-stdin-ends", *flags],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=None if environment is None else dict(environment),
         text=True,
@@ -66,8 +70,9 @@ def serving(*flags: str, environment: Mapping[str, str] | None = None) -> Iterat
     finally:
         server.terminate()
         server.wait()
-        if server.stdout is not None:
-            server.stdout.close()
+        for stream in (server.stdin, server.stdout):
+            if stream is not None:
+                stream.close()
 
 
 def _warm_up(environment: Mapping[str, str]) -> None:

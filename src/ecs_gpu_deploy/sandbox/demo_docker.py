@@ -33,7 +33,7 @@ from ecs_gpu_deploy.sandbox.demo import (
     serving,
 )
 from ecs_gpu_deploy.sandbox.demo import main as modelled_demo
-from ecs_gpu_deploy.sandbox.runtime.leftovers import SANDBOX_LABEL
+from ecs_gpu_deploy.sandbox.runtime.leftovers import OWNER_LABEL, SANDBOX_LABEL, owner_of_this_process
 
 LOAD_SECONDS = 6
 MEMORY = 64
@@ -56,6 +56,9 @@ _HUNGRY = """echo "torch: allocating 256 MiB for the weights"
 head -c 256m /dev/zero | tail -c 256m >/dev/null || { echo "the loader was killed"; exit 137; }
 """
 
+_UNTIL_STDIN_ENDS = '"$@" & read -r _; kill $!; wait; rm -rf -- "$0"'
+"""Run a command until the demo ends or is killed, which closes the pipe; then remove the folder $0."""
+
 
 class NoRealContainers(Exception):
     """Something is missing here; the text says what, as the end of a sentence."""
@@ -76,6 +79,7 @@ def tell(output: Path) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecs-gpu-demo-")))
         registry = stack.enter_context(_registry(docker, folder))
+        stack.callback(_remove_images, docker, registry)
         _write_version(folder / "context", "1")
         first = f"{registry}/{SERVICE}:first"
         _run(docker, "build", "--quiet", "--tag", first, str(folder / "context"))
@@ -146,6 +150,13 @@ def _docker() -> str:
     return docker
 
 
+def _remove_images(docker: str, registry: str) -> None:
+    """Remove what was built for the demo's registry, which is gone."""
+    images = _run(docker, "images", "--quiet", "--filter", f"reference={registry}/*").split()
+    if images:
+        _run(docker, "image", "rm", "--force", *dict.fromkeys(images))
+
+
 def _run(docker: str, *arguments: str) -> str:
     """Run a command of Docker's that has to succeed."""
     ran = subprocess.run(  # noqa: S603 - our own words
@@ -166,7 +177,7 @@ def _registry(docker: str, folder: Path) -> Iterator[str]:
     """Run a registry on loopback: a program where it is installed, else a container; give its address."""
     program = shutil.which("docker-registry")
     if program is None:
-        label = "ecs-gpu-deploy.demo"
+        label = f"{OWNER_LABEL}={owner_of_this_process()}"  # after kill -9 the next sandbox ends it
         options = ("--detach", "--rm", "--label", label, "--publish", "127.0.0.1::5000")
         container = _run(docker, "run", *options, REGISTRY_IMAGE).strip()
         try:
@@ -174,7 +185,7 @@ def _registry(docker: str, folder: Path) -> Iterator[str]:
             _await(address)
             yield address
         finally:
-            _run(docker, "rm", "--force", container)
+            _run(docker, "rm", "--force", "--volumes", container)
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -186,17 +197,17 @@ def _registry(docker: str, folder: Path) -> Iterator[str]:
         "http": {"addr": address},
     }
     (folder / "registry.yml").write_text(json.dumps(settings), encoding="utf-8")
+    command = [program, "serve", str(folder / "registry.yml")]
     with subprocess.Popen(  # noqa: S603 - our own words
-        [program, "serve", str(folder / "registry.yml")],
+        ["/bin/sh", "-c", _UNTIL_STDIN_ENDS, str(folder), *command],
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
-    ) as running:
-        try:
-            _await(address)
-            yield address
-        finally:
-            running.terminate()
+        start_new_session=True,  # Ctrl-C is for the demo, which ends it when all else has ended
+    ):
+        _await(address)
+        yield address
 
 
 def _await(address: str) -> None:

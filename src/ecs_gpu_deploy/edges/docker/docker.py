@@ -321,7 +321,7 @@ class Docker:
         def again(state: tenacity.RetryCallState) -> None:
             wait = state.next_action.sleep if state.next_action else 0.0
             failure = state.outcome.result() if state.outcome else None
-            what = f"{failure.message} " if failure else ""
+            what = f"{failure.message.rstrip('.')}. " if failure else ""
             self._show(f"{what}Trying again in {wait:.0f} s.")
 
         retrying = tenacity.Retrying(

@@ -206,9 +206,15 @@ class Application:
                     self._log(request, caller, 200, None)
                     text = sandbox.registry.authorization(now=sandbox.clock.now())
                     return self._respond(start_response, 200, text, content_type=JSON_TYPE)
-                if request.operation == "PutImage":
-                    sandbox.registry.put_tag(request.parameters)
-                sandbox.neighbours.show_registry(sandbox.registry)
+                try:
+                    if request.operation == "PutImage":
+                        sandbox.registry.put_tag(request.parameters)
+                    sandbox.neighbours.show_registry(sandbox.registry)
+                except OSError as error:
+                    ill = f"The registry at {sandbox.registry.endpoint} does not answer: {error}"
+                    return self._refuse(
+                        start_response, request, caller, ApiError("ServerException", ill, status=500)
+                    )
             if request.action == "elasticloadbalancing:DescribeTargetHealth":
                 described = sandbox.target_health(str(request.parameters.get("TargetGroupArn", "")))
                 if described is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -37,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
         default=MODEL,
         help="what runs the containers of images that do not say it themselves; docker: real ones",
     )
+    arguments.add_argument(
+        "--until-stdin-ends",
+        action="store_true",
+        help="end also when standard input ends, as a pipe does when its other end was killed",
+    )
     arguments.add_argument("--start-time", help="ISO 8601 time at which the clock starts; default: now")
     return arguments
 
@@ -64,18 +70,33 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     world = read_world(arguments.world)
     start = epoch_of_iso(arguments.start_time, name="--start-time") if arguments.start_time else None
+    asked_to_end = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        asked_to_end.set()
+
+    def stop_with_stdin() -> None:
+        while os.read(0, 4096):
+            pass
+        asked_to_end.set()
+
+    # Before anything is started: what a signal interrupts in the middle would be left behind.
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if arguments.until_stdin_ends:
+        threading.Thread(target=stop_with_stdin, daemon=True).start()
     server = SandboxServer(
         world, port=arguments.port, speed=arguments.speed, start_time=start, runtime=arguments.runtime
     )
     if server.runtime_note:
         sys.stderr.write(f"sandbox: {server.runtime_note}\n")
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        # shutdown() waits for the serving loop, which is this very thread
-        threading.Thread(target=server.shutdown, daemon=True).start()
+    def shut_down() -> None:
+        asked_to_end.wait()
+        server.shutdown()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    # In a thread of its own: shutdown() waits for the serving loop, which is this one.
+    threading.Thread(target=shut_down, daemon=True).start()
     sys.stdout.write(json.dumps(server.announcement()) + "\n")
     sys.stdout.flush()
     try:

@@ -137,4 +137,5 @@ def _codes(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def _matches(patterns: tuple[str, ...], text: str) -> bool:
-    return not patterns or any(fnmatchcase(text, pattern) for pattern in patterns)
+    """Of a pattern only `*` and `?` are special, unlike in Python's own."""
+    return not patterns or any(fnmatchcase(text, pattern.replace("[", "[[]")) for pattern in patterns)

@@ -23,16 +23,23 @@ Verdict = Callable[[TargetState, Why], None]
 
 
 async def check(
-    session: aiohttp.ClientSession, group: CheckedGroup, port: int, settle: Verdict, *, speed: float
+    session: aiohttp.ClientSession,
+    group_now: Callable[[], CheckedGroup],
+    port: int,
+    settle: Verdict,
+    *,
+    speed: float,
 ) -> None:
     """Check a target until cancelled, and settle each change of its state.
 
+    Each check goes by its target group as it is then: ModifyTargetGroup changes the checks of targets too.
     The first success makes a new target healthy. Between checks the model's time passes, `speed` times as
     fast; an answer may take the wall's seconds, since what answers is real.
     """
     state, row = TargetState.INITIAL, 0
     while True:
         began = asyncio.get_running_loop().time()
+        group = group_now()
         why = await _complaint(session, group, port)
         good = why is None
         row = max(row, 0) + 1 if good else min(row, 0) - 1

@@ -32,8 +32,8 @@ class NoDocker(Exception):
 
 def connect_docker() -> Docker:
     """Find the daemon that DOCKER_HOST or the current context names; raise `NoDocker` with one sentence."""
+    address = os.environ.get("DOCKER_HOST") or _address_of_context(os.environ.get("DOCKER_CONTEXT", ""))
     try:
-        address = os.environ.get("DOCKER_HOST") or docker.ContextAPI.get_current_context().Host
         impatient = docker.DockerClient(base_url=address, timeout=ANSWER_SECONDS, tls=_tls())
         impatient.ping()
         impatient.close()
@@ -42,7 +42,7 @@ def connect_docker() -> Docker:
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         if isinstance(error.__cause__ or error, requests.Timeout):
             raise NoDocker(f"Docker at {address} does not answer within {ANSWER_SECONDS} s") from error
-        raise NoDocker(f"no Docker answers ({_first_line(error)})") from error
+        raise NoDocker(f"no Docker answers at {address} ({_innermost(error)})") from error
 
 
 def _tls() -> Any:
@@ -50,8 +50,27 @@ def _tls() -> Any:
     return named.get("tls", False)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _address_of_context(name: str) -> str:
+    """Return where the context of that name is, the current one for ""; raise `NoDocker` where it is gone."""
+    try:
+        context = docker.ContextAPI.get_context(name)
+    except (docker.errors.DockerException, OSError, ValueError) as error:
+        raise NoDocker(f"Docker's context cannot be read ({_innermost(error)})") from error
+    if context is None:
+        raise NoDocker(f"Docker's {f'context {name}' if name else 'current context'} does not exist")
+    return str(context.Host)
+
+
+def _innermost(error: BaseException) -> str:
+    """Say what lies at the bottom: the system's own words, where libraries wrapped them several times."""
+    inner = [each for each in (error.__cause__, *error.args) if isinstance(each, BaseException)]
+    if inner:
+        return _innermost(inner[0] if len(inner) == 1 else inner[-1])
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException):
+        return _innermost(reason)
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0][:200]
 
 
 def _bridge_gateway(client: Any) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 LAST_LINES_SECONDS = 5.0
+LONGEST_EVENT = 262_118
+"""Bytes: the driver awslogs cuts what is longer (256 KiB, less 26 of overhead; moby,
+daemon/logger/awslogs/cloudwatchlogs.go)."""
 
 
 class ContainerLines:
@@ -17,7 +20,7 @@ class ContainerLines:
         self._write = write
         self._complain = complain
         self._bytes = 0
-        self._rest = b""
+        self._rest = bytearray()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
@@ -36,7 +39,7 @@ class ContainerLines:
         except Exception as trouble:  # noqa: BLE001 - what was read is all there will be
             self._complain(trouble)
         if self._rest:
-            self._take(b"\n")
+            self._end_line()
 
     def _follow(self) -> None:
         try:
@@ -47,6 +50,15 @@ class ContainerLines:
 
     def _take(self, piece: bytes) -> None:
         self._bytes += len(piece)
-        *lines, self._rest = (self._rest + piece).split(b"\n")
-        for line in lines:
-            self._write(line.decode(errors="replace").rstrip("\r"))
+        *ended, rest = piece.split(b"\n")
+        for end in ended:
+            self._rest += end
+            self._end_line()
+        self._rest += rest
+        while len(self._rest) > LONGEST_EVENT:
+            self._write(self._rest[:LONGEST_EVENT].decode(errors="replace"))
+            del self._rest[:LONGEST_EVENT]
+
+    def _end_line(self) -> None:
+        self._write(self._rest.decode(errors="replace").rstrip("\r"))
+        self._rest.clear()

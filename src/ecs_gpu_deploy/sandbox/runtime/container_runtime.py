@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -28,12 +29,13 @@ from ecs_gpu_deploy.sandbox.runtime.leftovers import end_leftovers
 from ecs_gpu_deploy.sandbox.runtime.load_balancer import LoadBalancers, Routes
 from ecs_gpu_deploy.sandbox.runtime.machine import Machine
 from ecs_gpu_deploy.sandbox.runtime.pull_image import CannotPull, ImageSource, PulledImage
-from ecs_gpu_deploy.sandbox.runtime.task_run import TaskRun
+from ecs_gpu_deploy.sandbox.runtime.task_run import DaemonTrouble, TaskRun
 from ecs_gpu_deploy.sandbox.world.clock import CLOCK_VARIABLE
 from ecs_gpu_deploy.sandbox.world.state import Sandbox
 
 PASS_SECONDS = 0.1
 GOODBYE_SECONDS = 5.0
+REMOVAL_SECONDS = 60.0
 Ordered = tuple[EcsRegion, Cluster, Task, Orders]
 
 
@@ -68,15 +70,25 @@ class ContainerRuntime:
         return self._balancers.addresses()
 
     def close(self) -> None:
-        """End every container at once, and the load balancers."""
+        """End every container at once, and the load balancers; say so where Docker cannot do it now."""
         self._closing.set()
         self._thread.join()
         self._balancers.close()
+        self._machine.client.api.timeout = GOODBYE_SECONDS
+        end = time.monotonic() + GOODBYE_SECONDS
         for run, _ in self._runs.values():
             _order(run, Orders(gone=True))
         for _, thread in self._runs.values():
-            thread.join(GOODBYE_SECONDS)
-        self._machine.sweep()
+            thread.join(max(0.0, end - time.monotonic()))
+        try:
+            self._machine.client.ping()
+            self._machine.client.api.timeout = REMOVAL_SECONDS
+            self._machine.sweep()
+        except DaemonTrouble as trouble:
+            sys.stderr.write(
+                f"sandbox: Docker does not answer ({trouble}): containers may be left; "
+                "the next sandbox on this machine ends them.\n"
+            )
         self._machine.client.close()
 
     def _watch(self) -> None:

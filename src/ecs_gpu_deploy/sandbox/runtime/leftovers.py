@@ -28,7 +28,8 @@ def owner_of_this_process() -> str:
 def end_leftovers(client: Any) -> list[str]:
     """Remove the containers and volumes of dead sandboxes of this machine; return the containers' names."""
     ended = []
-    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}):
+    everyones = {"label": OWNER_LABEL}
+    for container in client.containers.list(all=True, filters=everyones, ignore_removed=True):
         if not is_alive(container.labels.get(OWNER_LABEL, "")):
             name = container.name
             remove(container)

@@ -9,6 +9,7 @@ Application Load Balancers", "HTTP headers and Application Load Balancers".
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -41,7 +43,12 @@ HOP_BY_HOP = frozenset(
         "expect",
     }
 )
+LONGEST_REQUEST_LINE = 16 * 1024
+LONGEST_HEADER = 16 * 1024
+LONGEST_HEADER_OF_ANSWER = 32 * 1024
+"""Bytes. Source: Elastic Load Balancing User Guide, "Quotas for your Application Load Balancers"."""
 ERRORS: Mapping[int, str] = {
+    400: "Bad Request",
     502: "Bad Gateway",
     503: "Service Temporarily Unavailable",
     504: "Gateway Time-out",
@@ -67,6 +74,7 @@ class LoadBalancers:
         self._standings: dict[Hashable, Standing] = {}
         self._checks: dict[Hashable, asyncio.Task[None]] = {}
         self._open: dict[tuple[str, int], tuple[Any, int]] = {}
+        self._servers: list[web.Server[web.BaseRequest]] = []
         self._session: Any = None
         self._gateway: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
@@ -103,6 +111,8 @@ class LoadBalancers:
                 connector=aiohttp.TCPConnector(limit=0),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
+                max_line_size=LONGEST_HEADER_OF_ANSWER,
+                max_field_size=LONGEST_HEADER_OF_ANSWER,
             )
         self._routes = routes
         wanted = {(each.name, each.port): each for each in routes.listeners}
@@ -129,6 +139,7 @@ class LoadBalancers:
             if self._gateway is not None:
                 self._gateway.close()
             await asyncio.gather(*self._checks.values(), return_exceptions=True)
+            await asyncio.gather(*(server.shutdown(timeout=0) for server in self._servers))
             await self._session.close()
 
     def _now(self) -> float:
@@ -139,15 +150,25 @@ class LoadBalancers:
         def settle(state: TargetState, why: Why) -> None:
             self._verdict(target, state, why)
 
-        await check(self._session, group, target.host_port, settle, speed=self._speed)
+        def group_now() -> CheckedGroup:
+            return self._routes.groups.get(target.group_arn, group)
+
+        await check(self._session, group_now, target.host_port, settle, speed=self._speed)
 
     async def _listening(self, key: tuple[str, int], listener: Listener) -> tuple[Any, int]:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             return await self._answer(request, key)
 
         server = web.Server(
-            handle, access_log=None, keepalive_timeout=listener.idle_seconds, auto_decompress=False
+            handle,
+            access_log=None,
+            logger=_log(),
+            keepalive_timeout=listener.idle_seconds,
+            auto_decompress=False,
+            max_line_size=LONGEST_REQUEST_LINE,
+            max_field_size=LONGEST_HEADER,
         )
+        self._servers.append(server)
         listening = await self._loop.create_server(server, HOST, 0)
         return listening, int(listening.sockets[0].getsockname()[1])
 
@@ -155,6 +176,8 @@ class LoadBalancers:
         listener = next((each for each in self._routes.listeners if (each.name, each.port) == key), None)
         if listener is None:
             return _error(503)
+        if not _asked_for(request):
+            return _error(400)
         path, host = request.rel_url.raw_path, request.headers.get("Host", "").partition(":")[0]
         rule = next((each for each in listener.rules if each.takes(path, host)), Rule())
         if not rule.forward:
@@ -185,7 +208,7 @@ class LoadBalancers:
         try:
             async with self._session.request(
                 request.method,
-                URL(f"{scheme}://{HOST}:{target.host_port}{request.raw_path}", encoded=True),
+                URL(f"{scheme}://{HOST}:{target.host_port}{_asked_for(request)}", encoded=True),
                 headers=_forwarded_headers(request, listener),
                 data=request.content if request.can_read_body else None,
                 allow_redirects=False,
@@ -212,6 +235,28 @@ class LoadBalancers:
                 request.transport.abort()
             return response
         return _error(status)
+
+
+def _asked_for(request: web.BaseRequest) -> str:
+    """Give path and query of a request, also of a whole URL; "" for `*` and CONNECT, which no target takes.
+
+    Source: RFC 9112, "Request Target".
+    """
+    raw = str(request.raw_path)
+    if raw.startswith("/"):
+        return raw
+    return str(request.rel_url.raw_path_qs) if "://" in raw and request.method != "CONNECT" else ""
+
+
+def _log() -> logging.Logger:
+    """Give a log of what goes wrong here; a request that cannot be read is the client's, and answered 400."""
+    log = logging.getLogger(__name__)
+    log.addFilter(_is_ours)
+    return log
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _forwarded_headers(request: web.BaseRequest, listener: Listener) -> CIMultiDict[str]:

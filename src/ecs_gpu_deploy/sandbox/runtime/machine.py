@@ -40,8 +40,11 @@ class Machine:
         return not self.bridge or task_definition.get("networkMode") == "host"
 
     def gives_up_bridge(self, error: str) -> bool:
-        """Go on without the bridge where Docker has one that does not work; say whether that is so."""
-        if self.bridge and "bridge" in error and "endpoint" in error:
+        """Go on without the bridge where Docker has one that does not work; say whether that is so.
+
+        Also when another task has found that out meanwhile: this one was still made for the bridge.
+        """
+        if "bridge" in error and "endpoint" in error:
             self.bridge = ""
             return True
         return False
@@ -82,7 +85,7 @@ class Machine:
     def sweep(self) -> None:
         """Remove whatever of this sandbox is still there."""
         chosen = {"label": f"{SANDBOX_LABEL}={self.sandbox_id}"}
-        for container in self.client.containers.list(all=True, filters=chosen):
+        for container in self.client.containers.list(all=True, filters=chosen, ignore_removed=True):
             remove(container)
         for volume in self.client.volumes.list(filters=chosen):
             remove(volume)

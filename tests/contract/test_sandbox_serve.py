@@ -86,4 +86,5 @@ def test_a_port_in_use_is_said() -> None:
         with serve("--port", str(taken.getsockname()[1])) as process:
             _, errors = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert "cannot be opened" in errors
+    assert errors.startswith("error: Port ")
+    assert "cannot be opened: Address already in use." in errors.splitlines()[0]

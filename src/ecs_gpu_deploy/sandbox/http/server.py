@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -20,6 +21,7 @@ from ecs_gpu_deploy.sandbox.world.state import Sandbox
 from ecs_gpu_deploy.sandbox.world.world import World
 
 HOST = "127.0.0.1"
+BACKLOG = 128
 ACCESS_KEY_ID = "AKIASANDBOX000000000"
 SECRET_ACCESS_KEY = "sandbox"  # noqa: S105 - the sandbox accepts every key
 
@@ -100,16 +102,26 @@ class SandboxServer:
             open_connections = connections
 
         try:
-            return make_server(HOST, port, Application(self.sandbox), threaded=True, request_handler=Handler)
-        except (OSError, SystemExit) as error:
+            listening = socket.create_server((HOST, port), backlog=BACKLOG)
+        except OSError as error:
             raise InvalidInput(
-                f"Port {port} of {HOST} cannot be opened.", hint="Give another --port, or 0 for any."
+                f"Port {port} of {HOST} cannot be opened: {os.strerror(error.errno or 0)}.",
+                hint="Give another --port, or 0 for any.",
             ) from error
+        with listening:  # werkzeug, which would write sentences of its own, takes a copy
+            return make_server(
+                HOST,
+                port,
+                Application(self.sandbox),
+                threaded=True,
+                request_handler=Handler,
+                fd=listening.fileno(),
+            )
 
     @property
     def endpoint(self) -> str:
         """The address of every service."""
-        return f"http://{HOST}:{self._server.server_port}"
+        return f"http://{HOST}:{self._server.port}"
 
     @property
     def environment(self) -> dict[str, str]:

@@ -25,6 +25,7 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "task-definition-arn": "Revision that was deployed.",
     "previous-task-definition-arn": "Revision that the service ran before.",
     "service-deployment-arn": "Service deployment that ECS made of it.",
+    "codedeploy-deployment-id": "Deployment that CodeDeploy made of it, where it deploys the service.",
     "diagnoses": "Causes, as a JSON list of {code, message, hint, evidence, tasks}.",
     "findings": "What else was seen, as a JSON list of {code, severity, message, hint}.",
     "phases": "Seconds and deadline of each phase, as a JSON list of {name, seconds, deadline}.",

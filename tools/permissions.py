@@ -22,6 +22,9 @@ TASKS: Final = "arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/*"
 INSTANCES: Final = "arn:aws:ecs:REGION:ACCOUNT:container-instance/CLUSTER/*"
 REPOSITORY: Final = "arn:aws:ecr:REGION:ACCOUNT:repository/REPOSITORY"
 LOG_GROUP: Final = "arn:aws:logs:REGION:ACCOUNT:log-group:LOG_GROUP:*"
+APPLICATION: Final = "arn:aws:codedeploy:REGION:ACCOUNT:application:APPLICATION"
+GROUP: Final = "arn:aws:codedeploy:REGION:ACCOUNT:deploymentgroup:APPLICATION/GROUP"
+CONFIG: Final = "arn:aws:codedeploy:REGION:ACCOUNT:deploymentconfig:*"
 ALL: Final = "*"
 
 PREFIXES: Final[Mapping[str, str]] = {
@@ -186,6 +189,25 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "autoscaling:DescribeAutoScalingGroups": _grant(ALL, "see whether instances can be added"),
     "ec2:DescribeInstanceTypes": _grant(ALL, "see what an instance type has"),
     "cloudwatch:DescribeAlarms": _grant(ALL, "see alarms of the deployment"),
+    "codedeploy:GetDeploymentGroup": _grant(GROUP, "see that the deployment group is of this service"),
+    "codedeploy:GetDeploymentConfig": _grant(
+        CONFIG, "add the time of the traffic shift to the timeout", "the timeout may come before its end"
+    ),
+    "codedeploy:ListDeployments": _grant(
+        GROUP, "see whether another deployment is under way; find past ones (rollback, history)"
+    ),
+    "codedeploy:BatchGetDeployments": _grant(GROUP, "see whether another is under way; find past ones"),
+    "codedeploy:CreateDeployment": _grant(GROUP, "start the deployment"),
+    "codedeploy:GetDeployment": _grant(GROUP, "follow the deployment and its rollback"),
+    "codedeploy:ListDeploymentTargets": _grant(
+        GROUP, "find the lifecycle events", "lifecycle events and traffic are not shown"
+    ),
+    "codedeploy:BatchGetDeploymentTargets": _grant(
+        GROUP, "follow lifecycle events, hooks and traffic", "lifecycle events and traffic are not shown"
+    ),
+    "codedeploy:StopDeployment": _grant(GROUP, "roll back (on-timeout, on-failure, on-cancel)"),
+    "codedeploy:RegisterApplicationRevision": _grant(APPLICATION, "start the deployment: its AppSpec"),
+    "codedeploy:GetApplicationRevision": _grant(APPLICATION, "start the deployment: its AppSpec"),
     "sts:AssumeRole": _grant("arn:aws:iam::ACCOUNT:role/ROLE", "assume the roles of role-chain"),
 }
 
@@ -254,15 +276,37 @@ def permissions_markdown(recorded: Mapping[str, Iterable[str]]) -> str:
     ]
     for command, actions in recorded.items():
         needed = sorted(set(actions))
-        rows = ["| Action | Resource | What for | Without it |", "|---|---|---|---|"]
+        rows = list(_HEAD)
         for action in needed:
             if action in NO_GRANT:
                 rows.append(f"| `{action}` | | no grant needed: the role's trust policy, or everyone's | |")
                 continue
-            grant = grant_of(action)
-            where = "<br>".join(f"`{resource.rpartition(':ACCOUNT:')[2]}`" for resource in grant.resources)
-            without = grant.without or "the command ends, if it comes to that"
-            rows.append(f"| `{action}` | {where} | {grant.why} | {without} |")
+            rows.append(_row(action))
         text = json.dumps(policy(needed), indent=2)
         parts.append(f"## {command}\n\n" + "\n".join(rows) + f"\n\n```json\n{text}\n```")
+    parts.append(_of_codedeploy())
     return "\n\n".join(parts) + "\n"
+
+
+def _of_codedeploy() -> str:
+    """Return the part on what a service under CODE_DEPLOY takes besides: the local AWS has no CodeDeploy."""
+    needed = sorted(action for action in GRANTS if action.startswith("codedeploy:"))
+    rows = [_row(action) for action in needed]
+    text = json.dumps(policy(needed), indent=2)
+    return (
+        "## deploy, rollback, watch and history of a service that CodeDeploy deploys\n\n"
+        "Besides what stands above, but for ecs:UpdateService, ecs:StopServiceDeployment and the service "
+        "deployments. Not recorded: the local AWS has no CodeDeploy. ([more](codedeploy.md))\n\n"
+        + "\n".join([*_HEAD, *rows])
+        + f"\n\n```json\n{text}\n```"
+    )
+
+
+_HEAD: Final = ("| Action | Resource | What for | Without it |", "|---|---|---|---|")
+
+
+def _row(action: str) -> str:
+    grant = grant_of(action)
+    where = "<br>".join(f"`{resource.rpartition(':ACCOUNT:')[2]}`" for resource in grant.resources)
+    without = grant.without or "the command ends, if it comes to that"
+    return f"| `{action}` | {where} | {grant.why} | {without} |"

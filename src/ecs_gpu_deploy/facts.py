@@ -94,7 +94,8 @@ class Ending:
     """How the wait for a rollout ended, with everything that explains it.
 
     `service` is the service as it was last seen, `service_deployment_arn` "" while it is unknown. `error` is
-    what took our sight of a rollout that goes on in AWS.
+    what took our sight of a rollout that goes on in AWS. `codedeploy_deployment_id` is that of a service
+    which CodeDeploy deploys, and has no service deployment.
     """
 
     verdict: Verdict
@@ -107,6 +108,7 @@ class Ending:
     log_tails: tuple[LogTail, ...] = ()
     gpus: tuple[TaskGpus, ...] = ()
     error: DeployError | None = None
+    codedeploy_deployment_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

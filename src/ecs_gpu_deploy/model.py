@@ -151,7 +151,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A classic deployment of a service, `deployments[]` of DescribeServices."""
+    """A classic deployment of a service, `deployments[]` of DescribeServices.
+
+    Of a service that CodeDeploy deploys it is a task set, `taskSets[]`: `external_id` is then the deployment
+    of CodeDeploy that created it, "" for none (API Reference, TaskSet).
+    """
 
     id: str
     status: str
@@ -163,6 +167,21 @@ class Deployment:
     rollout_state: RolloutState | None = None
     rollout_state_reason: str = ""
     created_at: float = 0.0
+    external_id: str = ""
+
+    @classmethod
+    def from_task_set(cls, api: Api) -> Self:
+        """Read TaskSet. It has no rollout state: that is CodeDeploy's."""
+        return cls(
+            id=text_in(api, "id"),
+            status=text_in(api, "status"),
+            task_definition=text_in(api, "taskDefinition"),
+            desired_count=number_in(api, "computedDesiredCount"),
+            pending_count=number_in(api, "pendingCount"),
+            running_count=number_in(api, "runningCount"),
+            created_at=epoch(api.get("createdAt")) or 0.0,
+            external_id=text_in(api, "externalId"),
+        )
 
     @classmethod
     def from_api(cls, api: Api) -> Self:
@@ -207,7 +226,11 @@ class CircuitBreaker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service as DescribeServices shows it. `events` come newest first, as AWS sends them."""
+    """A service as DescribeServices shows it. `events` come newest first, as AWS sends them.
+
+    Where CodeDeploy deploys it, its task sets are its `deployments`. `balanced` are the containers and ports
+    behind its load balancers. `is_express`: ECS manages what belongs to it (Express Mode).
+    """
 
     arn: str
     name: str
@@ -236,6 +259,8 @@ class Service:
     placement_constraints: tuple[Api, ...] = ()
     has_network: bool | None = False
     scheduling_strategy: str = "REPLICA"
+    balanced: tuple[tuple[str, int], ...] = ()
+    is_express: bool = False
 
     def with_desired_count(self, number: int | None) -> Self:
         """Return the service as it is with another desired count; as it is where *number* is None."""
@@ -251,20 +276,28 @@ class Service:
         """Read Service."""
         configuration = api.get("deploymentConfiguration") or {}
         early = configuration.get("earlySuccessCriteria") or {}
+        controller = (api.get("deploymentController") or {}).get("type", "ECS")
+        task_sets = () if controller == "ECS" else tuple(api.get("taskSets") or ())
+        primary = next((each for each in task_sets if each.get("status") == "PRIMARY"), api)
+        balancers = [
+            each
+            for place in (api, *task_sets)
+            for each in place.get("loadBalancers") or ()
+            if each.get("targetGroupArn")
+        ]
         return cls(
             arn=text_in(api, "serviceArn"),
             name=text_in(api, "serviceName"),
             cluster_arn=text_in(api, "clusterArn"),
             status=text_in(api, "status"),
-            task_definition=text_in(api, "taskDefinition"),
+            task_definition=text_in(primary, "taskDefinition") or text_in(api, "taskDefinition"),
             desired_count=number_in(api, "desiredCount"),
             running_count=number_in(api, "runningCount"),
             pending_count=number_in(api, "pendingCount"),
-            deployments=tuple(Deployment.from_api(d) for d in api.get("deployments") or ()),
+            deployments=tuple(map(Deployment.from_task_set, task_sets))
+            or tuple(Deployment.from_api(d) for d in api.get("deployments") or ()),
             events=tuple(Event.from_api(e) for e in api.get("events") or ()),
-            target_group_arns=tuple(
-                lb["targetGroupArn"] for lb in api.get("loadBalancers") or () if lb.get("targetGroupArn")
-            ),
+            target_group_arns=tuple(dict.fromkeys(each["targetGroupArn"] for each in balancers)),
             launch_type=text_in(api, "launchType"),
             capacity_providers=tuple(
                 item["capacityProvider"] for item in api.get("capacityProviderStrategy") or ()
@@ -276,21 +309,33 @@ class Service:
             bake_time_minutes=number_in(configuration, "bakeTimeInMinutes"),
             health_check_grace_period=number_in(api, "healthCheckGracePeriodSeconds"),
             early_success_percent=number_in(early, "healthyPercent", 100) if early.get("enable") else None,
-            deployment_controller=(api.get("deploymentController") or {}).get("type", "ECS"),
+            deployment_controller=controller,
             traffic_shift_seconds=_traffic_shift_seconds(configuration),
             pause_seconds=_pause_seconds(configuration.get("lifecycleHooks") or ()),
             alarms=_alarms(configuration.get("alarms") or {}),
             placement_constraints=tuple(api.get("placementConstraints") or ()),
-            has_network=_has_network(api),
+            has_network=_has_network(api, task_sets),
+            balanced=tuple(
+                dict.fromkeys(
+                    (text_in(each, "containerName"), number_in(each, "containerPort")) for each in balancers
+                )
+            ),
+            is_express=api.get("resourceManagementType") == "ECS",
             scheduling_strategy=text_in(api, "schedulingStrategy", "REPLICA"),
         )
 
 
-def _has_network(api: Api) -> bool | None:
-    """Say whether a service has a network configuration, None where AWS shows nothing of how it is set up."""
-    if (api.get("networkConfiguration") or {}).get("awsvpcConfiguration"):
+def _has_network(api: Api, task_sets: Sequence[Api]) -> bool | None:
+    """Say whether a service has a network configuration, None where AWS shows nothing of how it is set up.
+
+    A service with task sets may show it on those alone (ECS Developer Guide, "Creating a service using a
+    blue/green deployment").
+    """
+    places = (api, *task_sets)
+    if any((place.get("networkConfiguration") or {}).get("awsvpcConfiguration") for place in places):
         return True
-    return False if api.get("deploymentConfiguration") else None
+    is_ecs = (api.get("deploymentController") or {}).get("type", "ECS") == "ECS"
+    return False if api.get("deploymentConfiguration") and (is_ecs or task_sets) else None
 
 
 def _traffic_shift_seconds(configuration: Api) -> float:

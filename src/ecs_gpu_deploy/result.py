@@ -301,6 +301,7 @@ class Result:
     task_definition_arn: str = ""
     previous_task_definition_arn: str = ""
     service_deployment_arn: str = ""
+    codedeploy_deployment_id: str = ""
     diagnoses: Sequence[Diagnosis] = ()
     findings: Sequence[Finding] = ()
     phases: Sequence[Phase] = ()

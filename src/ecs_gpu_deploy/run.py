@@ -230,6 +230,7 @@ def _result(options: RunOptions, known: Known, verdict: Verdict) -> Result:
         task_definition_arn=known.task_definition_arn,
         previous_task_definition_arn=known.previous_task_definition_arn,
         service_deployment_arn=ending.service_deployment_arn if ending else "",
+        codedeploy_deployment_id=ending.codedeploy_deployment_id if ending else "",
         diagnoses=ending.diagnoses if ending else batch.diagnoses if batch else (),
         findings=(*known.findings, *(ending.findings if ending else ())),
         phases=ending.phases if ending else batch.phases if batch else (),

@@ -63,7 +63,7 @@ class Account:
         found = []
         for task in self._all_tasks():
             seen = self._target(task) if self._group(task) == f"service:{SERVICE}" else None
-            if seen is None:
+            if seen is None or not self.is_behind(asked["TargetGroupArn"], task):
                 continue
             state, reason, description = seen
             health = {"State": state}
@@ -110,7 +110,7 @@ class Account:
         return {"LoadBalancers": []}
 
     def _group_there(self, name: str) -> None:
-        if name != TARGET_GROUP:
+        if name != TARGET_GROUP and not (self.is_codedeploy() and name == self.green_group):
             raise Refusal("TargetGroupNotFound", "One or more target groups not found")
 
     def ecr_describe_images(self, asked: Mapping[str, Any]) -> Any:

@@ -199,7 +199,7 @@ def _model(service: str) -> Any:
 def _targets() -> dict[str, str]:
     names = (
         *("ecs", "ecr", "logs", "secretsmanager", "ssm", "events"),
-        *("cloudwatch", "application-autoscaling", "resourcegroupstaggingapi"),
+        *("cloudwatch", "application-autoscaling", "resourcegroupstaggingapi", "codedeploy"),
     )
     return {_model(name).metadata["targetPrefix"]: name for name in names}
 

@@ -73,6 +73,8 @@ def run(aws: ScriptedAws, world: Mapping[str, Any], folder: Path) -> Ended:
         "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
         **world.get("environment", {}),
     }
+    for name, text in world.get("files", {}).items():
+        (folder / name).write_text(text, encoding="utf-8")
     began = time.perf_counter()
     with started(arguments(world), folder, environment) as process:
         if "cancel" in world:

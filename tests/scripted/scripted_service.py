@@ -202,6 +202,17 @@ class Service:
         if self.world.get("definition", {}).get("networkMode", "awsvpc") != "awsvpc":
             # "Network Configuration is not valid for the given networkMode" (API Reference, CreateService)
             del found["networkConfiguration"]
+        if self.is_codedeploy():
+            # ECS Developer Guide, "Creating a service using a blue/green deployment": task sets alone.
+            primary = next(each for each in self.task_sets() if each["status"] == "PRIMARY")
+            for member in ("deployments", "currentServiceDeployment", "deploymentConfiguration"):
+                found.pop(member, None)
+            found |= {
+                "deploymentController": {"type": "CODE_DEPLOY"},
+                "taskSets": self.task_sets(),
+                "taskDefinition": primary["taskDefinition"],
+                "deploymentConfiguration": {"maximumPercent": 200, "minimumHealthyPercent": 100},
+            }
         return merged(found, written.get("raw", {}))
 
     def ecs_describe_services(self, asked: Mapping[str, Any]) -> Any:

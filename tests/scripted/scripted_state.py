@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from scripted_account import Account
+from scripted_codedeploy import CodeDeploy
 from scripted_definitions import Definitions
 from scripted_deployments import Deployments
 from scripted_events import Events
@@ -23,7 +24,7 @@ from scripted_service import Service
 from scripted_tasks import Tasks
 
 
-class State(Definitions, Service, Events, Deployments, Tasks, Instances, Account):
+class State(Definitions, Service, Events, Deployments, Tasks, Instances, Account, CodeDeploy):
     """A world: data in, members of AWS's answers out."""
 
     def __init__(self, world: Mapping[str, Any]) -> None:
@@ -38,6 +39,8 @@ class State(Definitions, Service, Events, Deployments, Tasks, Instances, Account
         self.phases = [self._phase(item) for item in world.get("phases", ())]
         self.updates: list[Mapping[str, Any]] = []
         self.registered: list[Mapping[str, Any]] = []
+        self.created: list[Mapping[str, Any]] = []
+        self.stopped_states: list[Any] = []
         self.definitions = dict(self._definitions())
         self.new_definition = self._name(world.get("new", "")) if world.get("new") else ""
         self.history = [self._past(n, item) for n, item in enumerate(world["history"], 1)]

@@ -52,7 +52,7 @@ KEYS = {
         "new",
         "under_way",
     ),
-    *("no_service", "no_log_group", "no_roles"),
+    *("no_service", "no_log_group", "no_roles", "codedeploy", "files"),
 }
 EXPECTED = {
     *(
@@ -68,7 +68,7 @@ EXPECTED = {
         "changes",
     ),
     *("max_calls", "deploys", "deploys_not", "no_diagnoses", "updates", "succeeds_only_with", "phases_under"),
-    "marks",
+    *("marks", "appspec"),
 }
 DEFAULTS: Mapping[str, Any] = {
     "run": "deploy",

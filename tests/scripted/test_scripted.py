@@ -92,6 +92,8 @@ def _changes(expect: Mapping[str, Any], aws: ScriptedAws, ended: Ended) -> list[
     carried_out = [call for call in aws.calls if call.error in {"", "lost"}]
     done = [call.operation for call in carried_out if call.operation.startswith(CHANGING)]
     default = {"deploy": ["RegisterTaskDefinition", "UpdateService"], "run-task": ["RunTask"]}
+    if aws.state.is_codedeploy():
+        default["deploy"] = ["RegisterTaskDefinition", "CreateDeployment"]
     allowed = _list(expect.get("changes", default.get(aws.state.command, [])))
     must = {name for name in allowed if not name.endswith("?")}
     may = {name.rstrip("?") for name in allowed}
@@ -107,6 +109,11 @@ def _changes(expect: Mapping[str, Any], aws: ScriptedAws, ended: Ended) -> list[
         found.append(f"success without {needed}")
     if aws.state.updates:
         found += _deployed(expect, aws)
+    if expect.get("appspec"):
+        sent = aws.state.created[0]["revision"]["appSpecContent"]["content"] if aws.state.created else ""
+        found += [
+            f"the AppSpec lacks {part!r}: {sent}" for part in _list(expect["appspec"]) if part not in sent
+        ]
     return found
 
 

@@ -23,7 +23,7 @@ CONTRACT = re.findall(
     log-group role-trust container-exit command-not-found out-of-memory cuda-out-of-memory
     cuda-driver-mismatch gpu-driver gpu-not-visible shared-memory architecture-mismatch health-check-container
     health-check-elb health-check-timing spot-interruption instance-lost throttled credentials-expired
-    hook-failed alarm no-rollback-candidate task-protected unknown
+    hook-failed alarm no-rollback-candidate task-protected unknown replacement-unhealthy
     efs-mount eni-limit docker-timeout image-signature
     """,
 )

@@ -100,6 +100,7 @@ CONTRACT = [
     "task_definition_arn",
     "previous_task_definition_arn",
     "service_deployment_arn",
+    "codedeploy_deployment_id",
     "diagnoses",
     "findings",
     "phases",

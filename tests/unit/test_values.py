@@ -82,7 +82,9 @@ TEXTS = {
     "text": "other",
     "words": "other words",
 }
+APPSPEC = '{"Resources": [{"T": {"Type": "AWS::ECS::Service", "Properties": {}}}]}'
 OWN_TEXTS = {
+    "codedeploy-appspec": "appspec.json",
     "allowed-account-ids": "210987654321",
     "build-secrets": "NAME=other",
     "build-secret-files": "NAME=other",
@@ -108,6 +110,11 @@ LANDS_IN = {
     "build-secrets": {"secrets"},
     "build-secret-files": {"secret_files"},
     "capacity-providers": {"strategy"},
+    "codedeploy-application": {"application"},
+    "codedeploy-appspec": {"appspec"},
+    "codedeploy-deployment-config": {"config"},
+    "codedeploy-deployment-description": {"description"},
+    "codedeploy-deployment-group": {"group"},
     "command-override": {"command"},
     "context": {"folder"},
     "cpu": {"container_cpu"},
@@ -150,6 +157,7 @@ def _files(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     for name in ("Dockerfile", "folder/Dockerfile", "other"):
         (tmp_path / name).touch()
+    (tmp_path / "appspec.json").write_text(APPSPEC)
     monkeypatch.chdir(tmp_path)
 
 

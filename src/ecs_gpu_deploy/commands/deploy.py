@@ -18,6 +18,7 @@ from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
+from ecs_gpu_deploy.steps.start_codedeploy import blue_green_of, check_not_scaled
 from ecs_gpu_deploy.steps.start_deployment import (
     check_deployable,
     check_fit,
@@ -36,18 +37,27 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     service = scaled(context, seen, request.desired_count)
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
+    blue_green = blue_green_of(context, request.codedeploy, service)
+    check_not_scaled(blue_green, seen, request.desired_count)
     image = with_built_image(context, request, [service])
     rendering = render_revision(context, request.revision, image.overrides, runs=service.task_definition)
     check_fit(rendering.definition, service)
+    if blue_green is not None:
+        blue_green.check_fit(rendering.definition)
     to_pull = compare_layers(context, rendering, platform=request.platform)
     is_scaled = service.desired_count != seen.desired_count
-    if request.ongoing == "refuse" and not is_scaled and (ours := under_way(context, service, rendering)):
+    group = blue_green.group if blue_green is not None else None
+    if (
+        request.ongoing == "refuse"
+        and not is_scaled
+        and (ours := under_way(context, service, rendering, group))
+    ):
         if not request.waits:
             return left_under_way(context, service, ours)
         verdict = watch_under_way(context, request.rollout, service, ours)
         move_tags_after(context, image.built, verdict)
         return verdict
-    service = wait_for_others(context, seen, request).with_desired_count(request.desired_count)
+    service = wait_for_others(context, seen, request, group).with_desired_count(request.desired_count)
     _show_plan(rendering, service, context.reporter)
 
     registered = register_rendering(context, rendering, commit=request.commit)
@@ -64,6 +74,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         desired_count=request.desired_count,
         waits=request.waits,
         record=None if registered.is_new else record_of_again(service, arn),
+        blue_green=blue_green,
     )
     verdict = verdict_of(roll_out(context, plan))
     move_tags_after(context, image.built, verdict)

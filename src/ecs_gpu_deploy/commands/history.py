@@ -16,12 +16,15 @@ from ecs_gpu_deploy.core.past.past_deployments import (
 )
 from ecs_gpu_deploy.core.past.revisions import Revision, named_images, revision_told
 from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.edges.aws.codedeploy import DeploymentGroup
 from ecs_gpu_deploy.edges.aws.ecr import find_images
-from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_rollouts, fetch_tags
+from ecs_gpu_deploy.edges.aws.revisions import fetch_family, fetch_revisions, fetch_tags
 from ecs_gpu_deploy.facts import HistoryRead, PreviousRevision, RevisionChosen, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import HistoryRequest
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import Finding, Outcome, PastDeployment, Severity
+from ecs_gpu_deploy.steps.choose_target import rollouts_of_service
+from ecs_gpu_deploy.steps.start_codedeploy import group_of
 
 _DESCRIBED = 10
 
@@ -31,7 +34,9 @@ def run(context: Context, request: HistoryRequest) -> Verdict:
     service = context.ecs.fetch_service(request.service)
     context.record(ServiceSeen(name=service.name))
     context.record(RevisionChosen(arn=service.task_definition))
-    rows = _rows(context, request, service.task_definition)
+    is_codedeploy = service.deployment_controller == "CODE_DEPLOY"
+    group = group_of(context, request.codedeploy, service) if is_codedeploy else None
+    rows = _rows(context, request, service.task_definition, group)
     context.record(HistoryRead(deployments=rows))
     before = next((row for row in rows if row.role == "previous"), None)
     previous = previous_good(rows)
@@ -51,16 +56,20 @@ def run(context: Context, request: HistoryRequest) -> Verdict:
     )
 
 
-def _rows(context: Context, request: HistoryRequest, current: str) -> tuple[PastDeployment, ...]:
+def _rows(
+    context: Context, request: HistoryRequest, current: str, group: DeploymentGroup | None
+) -> tuple[PastDeployment, ...]:
     aws, most = context.aws, request.limit
-    rollouts = fetch_rollouts(aws, request.cluster, request.service, most=most)
+    rollouts = rollouts_of_service(context, request.service, group, most=most)
     if rollouts is None:
         context.record(
             Finding(
                 code="cannot-see",
                 severity=Severity.WARNING,
                 message="AWS does not show us the service deployments; here are the family's revisions.",
-                hint="Allow ecs:ListServiceDeployments and ecs:DescribeServiceRevisions.",
+                hint="Allow ecs:ListServiceDeployments and ecs:DescribeServiceRevisions."
+                if group is None
+                else "Allow codedeploy:ListDeployments and codedeploy:BatchGetDeployments.",
             )
         )
         family = short_id(current).rpartition(":")[0]

@@ -25,6 +25,7 @@ from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.follow_rollout import Plan, RecordWish, roll_out, verdict_of
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, recorded
 from ecs_gpu_deploy.steps.render_target import register_target, render_target
+from ecs_gpu_deploy.steps.start_codedeploy import blue_green_of, ongoing_codedeploy
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit
 from ecs_gpu_deploy.steps.stop_deployment import rolls_back_to, stop_and_watch
 
@@ -34,8 +35,13 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     service = context.ecs.fetch_service(request.service)
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
+    blue_green = blue_green_of(context, request.codedeploy, service)
+    group = blue_green.group if blue_green is not None else None
+    if group is not None and (codedeploy := ongoing_codedeploy(context, group)) is not None:
+        # Until it has switched, the service shows what ran before as what it runs.
+        service = replace(service, task_definition=codedeploy.task_definition or service.task_definition)
     current = context.ecs.fetch_task_definition(service.task_definition)
-    past = fetch_past(context, service, revision_of(current), request.target)
+    past = fetch_past(context, service, revision_of(current), request.target, group)
     chosen = choose_target(context, service, revision_of(current), request.target, past)
     context.reporter.say(f"target: {short_id(chosen.name)} ({chosen.how})")
     if chosen.name.startswith("arn:"):
@@ -44,7 +50,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     ongoing = past.ongoing
     if ongoing is not None and _rolls_out(ongoing, chosen) and not request.force:
         return watch_under_way(context, request.rollout, service, ongoing.arn)
-    if ongoing is not None and rolls_back_to(context, ongoing, chosen.name):
+    if ongoing is not None and rolls_back_to(context, service, ongoing, chosen.name):
         left = short_id(ongoing.task_definition)
         if chosen.name.startswith("arn:") and not ongoing.is_going_back:
             with held_signals():
@@ -55,7 +61,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
             arn, number = ongoing.task_definition, ongoing.number
             tag_revision(context.aws, arn, recorded(context, arn, number, "stopped", reason=request.reason))
         return _told(verdict, left, chosen.name)
-    if not request.supersede:
+    if not request.supersede or blue_green is not None:
         _refuse_others(context, service, past, chosen)
     if ongoing is None and _runs(service, chosen, past) and not request.force:
         return _left_alone(chosen, _further_back(context, chosen, past, revision_of(current)))
@@ -63,6 +69,8 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     now = short_id(service.task_definition)
     target = render_target(context, service, current, chosen, past)
     check_fit(target.rendering.definition, service)
+    if blue_green is not None:
+        blue_green.check_fit(target.rendering.definition)
     left = now if _number(target.raw.arn) <= _number(now) else ""
     arn = register_target(context, target, reason=request.reason, left=left)
     there = replace(chosen, name=arn)
@@ -78,6 +86,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
         digests=target.rendering.digests,
         urgent=True,
         record=RecordWish(kind="rollback", reason=request.reason),
+        blue_green=blue_green,
     )
     verdict = verdict_of(roll_out(context, plan))
     if request.reason or left:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Missing, Rejected, refused
+from ecs_gpu_deploy.edges.aws.codedeploy import CodeDeploy
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
 from ecs_gpu_deploy.errors import InvalidInput, Refused
 from ecs_gpu_deploy.facts import RevisionChosen, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import WatchRequest
 from ecs_gpu_deploy.model import Service, short_id
-from ecs_gpu_deploy.steps.attach_rollout import attach
+from ecs_gpu_deploy.steps.attach_rollout import attach_any
 from ecs_gpu_deploy.steps.end_batch import StartedBy, watch_batch_to_end
 from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
+from ecs_gpu_deploy.steps.start_codedeploy import group_of
 from ecs_gpu_deploy.steps.take_turns import waited
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
@@ -23,16 +25,22 @@ def run(context: Context, request: WatchRequest) -> Verdict:
         return _watch_tasks(context, request)
     service = context.ecs.fetch_service(request.service)
     context.record(ServiceSeen(name=service.name))
-    arn = request.service_deployment or _newest(context, service)
+    arn = request.service_deployment or _newest(context, request, service)
     context.reporter.say(f"watching {short_id(arn)} of {service.name}")
-    attached = attach(context, request.rollout, service, arn)
+    attached = attach_any(context, request.rollout, service, arn)
     context.record(RevisionChosen(arn=attached.task_definition))
     context.record(attached.image)
     return verdict_of(waited(context.clock, watch_to_end(context, request.rollout, attached.rollout)))
 
 
-def _newest(context: Context, service: Service) -> str:
+def _newest(context: Context, request: WatchRequest, service: Service) -> str:
     """Return the service deployment that is ongoing, else the newest."""
+    if service.deployment_controller == "CODE_DEPLOY":
+        group = group_of(context, request.codedeploy, service)
+        listed = CodeDeploy(context.aws).fetch_rollouts(group.application, group.name, most=10)
+        if not listed:
+            raise InvalidInput(f"CodeDeploy lists no deployment of the service {service.name!r}.")
+        return next((each for each in listed if not each.status.is_terminal), listed[0]).arn
     try:
         briefs = context.ecs.fetch_deployments(service.name, with_status=False)
     except AwsError as error:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
+from ecs_gpu_deploy.core.definition.appspec import read_appspec
 from ecs_gpu_deploy.core.definition.overrides import Overrides, check_overrides, check_tag_names, rendered
 from ecs_gpu_deploy.core.definition.references import log_option_problem, role_problem, secret_problem
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
@@ -42,6 +43,7 @@ from ecs_gpu_deploy.inputs.places import (
 from ecs_gpu_deploy.inputs.requests import (
     BatchOptions,
     BuildOptions,
+    CodeDeployWish,
     DefinitionSource,
     DeployRequest,
     HistoryRequest,
@@ -64,6 +66,7 @@ _DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
 _PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
 _SERVICE_DEPLOYMENT = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
 _WITHOUT_CLUSTER = frozenset({"push", "login"})
+_CODEDEPLOY = re.compile(r"d-[A-Z0-9]{4,20}")
 _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
 _NAMES_HINT = "Correct the input. What something else replaces later goes with allow-placeholders: true."
 
@@ -89,6 +92,7 @@ def check_deploy(settings: Settings) -> DeployRequest:
         desired_count=values.desired_count,
         waits=values.wait,
         rollout=_rollout(settings),
+        codedeploy=_codedeploy(values),
     )
 
 
@@ -154,6 +158,7 @@ def check_rollback(settings: Settings) -> RollbackRequest:
         force=values.force,
         keep_revisions=values.keep_revisions,
         rollout=_rollout(settings),
+        codedeploy=_codedeploy(values),
     )
 
 
@@ -214,10 +219,10 @@ def check_watch(settings: Settings) -> WatchRequest:
     service = service_if_any(values, command=settings.command)
     if not values.task and not values.started_by:
         required(service, "service")
-        if arn and not _SERVICE_DEPLOYMENT.fullmatch(arn):
+        if arn and not _SERVICE_DEPLOYMENT.fullmatch(arn) and not _CODEDEPLOY.fullmatch(arn):
             raise InvalidInput(
                 f"service-deployment is {arn[:100]!r}, which is no ARN of one.",
-                hint="It is …:service-deployment/CLUSTER/SERVICE/ID.",
+                hint="It is …:service-deployment/CLUSTER/SERVICE/ID, or the id of CodeDeploy's, d-….",
             )
     return WatchRequest(
         cluster=checked_cluster(values),
@@ -228,6 +233,20 @@ def check_watch(settings: Settings) -> WatchRequest:
         rollout=_rollout(settings),
         # on-timeout and on-cancel of watch are about a deployment: tasks that it did not start are left.
         batch=BatchOptions(wait=_wait(settings), on_timeout="leave", on_cancel="leave"),
+        codedeploy=_codedeploy(values),
+    )
+
+
+def _codedeploy(values: Values) -> CodeDeployWish:
+    """Return how CodeDeploy is to deploy; the AppSpec is read, and its one ECS target seen to be there."""
+    path = values.codedeploy_appspec
+    text = read_text(path, what="AppSpec") if path else ""
+    return CodeDeployWish(
+        application=values.codedeploy_application,
+        group=values.codedeploy_deployment_group,
+        config=values.codedeploy_deployment_config,
+        description=values.codedeploy_deployment_description,
+        appspec=read_appspec(text, name=path) if path else None,
     )
 
 
@@ -238,6 +257,7 @@ def check_history(settings: Settings) -> HistoryRequest:
         service=one_service(values, command=settings.command),
         cluster=checked_cluster(values),
         limit=_ALL_DEPLOYMENTS if values.all else values.limit,
+        codedeploy=_codedeploy(values),
     )
 
 

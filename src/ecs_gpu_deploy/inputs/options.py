@@ -329,6 +329,38 @@ OPTIONS: tuple[Option, ...] = (
         commands=("deploy",),
     ),
     _option(
+        "codedeploy-appspec",
+        "AppSpec file (YAML or JSON) of a service that CodeDeploy deploys; revision, container and port are "
+        "put in. Default: one made from the service, without hooks.",
+        commands=ROLLOUT,
+        metavar="FILE",
+    ),
+    _option(
+        "codedeploy-application",
+        "CodeDeploy application of such a service. Default: AppECS-CLUSTER-SERVICE.",
+        commands=(*ROLLOUT, "watch", "history"),
+        metavar="NAME",
+    ),
+    _option(
+        "codedeploy-deployment-group",
+        "CodeDeploy deployment group of such a service. Default: DgpECS-CLUSTER-SERVICE.",
+        commands=(*ROLLOUT, "watch", "history"),
+        metavar="NAME",
+    ),
+    _option(
+        "codedeploy-deployment-config",
+        "CodeDeploy deployment configuration, such as CodeDeployDefault.ECSCanary10Percent5Minutes. Default: "
+        "that of the deployment group.",
+        commands=ROLLOUT,
+        metavar="NAME",
+    ),
+    _option(
+        "codedeploy-deployment-description",
+        "Description of the CodeDeploy deployment; what is longer than 512 characters is cut off.",
+        commands=ROLLOUT,
+        metavar="TEXT",
+    ),
+    _option(
         "commit",
         "Commit that the revision is made from, for its tags. Default: what the CI system says (GITHUB_SHA).",
         metavar="SHA",
@@ -372,7 +404,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "service-deployment",
-        "ARN of the service deployment to watch. Default: the one that is ongoing, or the newest.",
+        "Service deployment to watch, as ARN, or the id of CodeDeploy's (d-…). Default: the one that is "
+        "ongoing, or the newest.",
         metavar="ARN",
         commands=("watch",),
     ),
@@ -751,7 +784,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "fail-on-severity",
         "scan-timeout",
     ),
-    "The rollout": ("force-new-deployment", "ongoing", "desired-count", "allow-desired-zero", "parallel"),
+    "The rollout": (
+        "force-new-deployment",
+        "ongoing",
+        "desired-count",
+        "allow-desired-zero",
+        "parallel",
+        "codedeploy-appspec",
+        "codedeploy-application",
+        "codedeploy-deployment-group",
+        "codedeploy-deployment-config",
+        "codedeploy-deployment-description",
+    ),
     "The wait and its verdict": (
         "wait",
         "timeout",

@@ -113,6 +113,23 @@ class RegisterRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeDeployWish:
+    """How CodeDeploy is to deploy a service of its own; `appspec` is None for one made from the service."""
+
+    application: str = ""
+    group: str = ""
+    config: str = ""
+    description: str = ""
+    appspec: Mapping[str, object] | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Say whether somebody gave any of it."""
+        named = (self.application, self.group, self.config, self.description)
+        return any(named) or self.appspec is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeployRequest:
     """Deploy one revision to `services`. `platform` is the one whose layers are compared."""
 
@@ -129,6 +146,7 @@ class DeployRequest:
     desired_count: int | None
     waits: bool
     rollout: RolloutOptions
+    codedeploy: CodeDeployWish = CodeDeployWish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +161,7 @@ class RollbackRequest:
     force: bool
     keep_revisions: int | None
     rollout: RolloutOptions
+    codedeploy: CodeDeployWish = CodeDeployWish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +204,7 @@ class WatchRequest:
     started_by: str
     rollout: RolloutOptions
     batch: BatchOptions
+    codedeploy: CodeDeployWish = CodeDeployWish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,3 +229,4 @@ class HistoryRequest:
     cluster: str
     service: str
     limit: int
+    codedeploy: CodeDeployWish = CodeDeployWish()

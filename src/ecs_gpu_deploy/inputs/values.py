@@ -62,6 +62,11 @@ class Values:
     on_failure: Literal["leave", "rollback", "rollback-all"]
     on_cancel: Literal["leave", "rollback", "stop"]
     parallel: bool
+    codedeploy_appspec: str
+    codedeploy_application: str
+    codedeploy_deployment_group: str
+    codedeploy_deployment_config: str
+    codedeploy_deployment_description: str
     commit: str
     keep_revisions: int | None
     to: str

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.task_definition import images
+from ecs_gpu_deploy.core.judge.codedeploy import BlueGreenWaits
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
-from ecs_gpu_deploy.core.judge.phases import phase_facts
+from ecs_gpu_deploy.core.judge.phases import phase_facts, with_waits_of
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import watch_of
 from ecs_gpu_deploy.core.show.console import console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Missing, needed_to, refused
+from ecs_gpu_deploy.edges.aws.codedeploy import CodeDeploy
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.facts import ImageSeen, PreviousRevision, RevisionChosen, RolloutShown
@@ -30,6 +32,11 @@ class Attached:
     rollout: Begun
     task_definition: str
     image: ImageSeen
+
+
+def attach_any(context: Context, options: RolloutOptions, service: Service, arn: str) -> Attached:
+    """Attach to a service deployment, or to a deployment of CodeDeploy's (its id begins with d-)."""
+    return (attach_codedeploy if arn.startswith("d-") else attach)(context, options, service, arn)
 
 
 def attach(context: Context, options: RolloutOptions, service: Service, arn: str) -> Attached:
@@ -71,10 +78,60 @@ def attach(context: Context, options: RolloutOptions, service: Service, arn: str
     )
 
 
+def attach_codedeploy(
+    context: Context, options: RolloutOptions, service: Service, deployment_id: str
+) -> Attached:
+    """Attach to a deployment of CodeDeploy's; the timeout counts from now."""
+    edge = CodeDeploy(context.aws)
+    found = edge.fetch_deployment(deployment_id)
+    now = context.clock.now()
+    task_sets = service.deployments
+    made = next((each for each in task_sets if each.external_id == deployment_id), None)
+    target = found.task_definition or (made.task_definition if made else "")
+    if not target:
+        raise InvalidInput(f"AWS does not say what the deployment {deployment_id} deploys.")
+    if made is None and found.application:
+        group = edge.fetch_group(found.application, found.group)
+        if (short_id(context.ecs.cluster), service.name) not in group.services:
+            raise InvalidInput(
+                f"The deployment {deployment_id} is not of the service {service.name!r}.",
+                hint=f"It is of the deployment group {found.group!r}.",
+            )
+    raw = context.ecs.fetch_task_definition(target)
+    containers = tuple(raw.body["containerDefinitions"])
+    before = next((each.task_definition for each in task_sets if each is not made), "")
+    context.record(PreviousRevision(arn=before))
+    context.record(RolloutShown(links=console_links(context.aws.region, service, containers)))
+    waits = BlueGreenWaits(
+        ready=found.ready_wait, for_person=found.waits_for_person, termination=found.termination_wait
+    )
+    facts = phase_facts(service, containers, fetch_target_groups(context.aws, service), options)
+    watch = watch_of(
+        service,
+        raw.body,
+        options,
+        with_waits_of(facts, waits, shift=edge.shift_seconds(found.config) if found.config else 0.0),
+        deployment_id=made.id if made else "",
+        task_definition=raw.arn,
+        digests={},
+        began=found.created_at or now,
+        attached_at=now,
+        codedeploy_id=deployment_id,
+    )
+    return Attached(
+        rollout=Begun(service=service, previous=before or service.task_definition, watch=watch),
+        task_definition=raw.arn,
+        image=ImageSeen(image=next(iter(images(raw.body).values()), ""), digest=""),
+    )
+
+
 def watch_under_way(context: Context, options: RolloutOptions, service: Service, arn: str) -> Verdict:
-    """Watch the service deployment *arn*, which brings what is wanted already: no second one is started."""
+    """Watch the service deployment *arn*, which brings what is wanted already: no second one is started.
+
+    *arn* may be the id of a CodeDeploy deployment.
+    """
     context.reporter.say(f"its rollout is under way already ({short_id(arn)}), and is watched")
-    attached = attach(context, options, service, arn)
+    attached = attach_any(context, options, service, arn)
     context.record(RevisionChosen(arn=attached.task_definition))
     context.record(attached.image)
     return verdict_of(waited(context.clock, watch_to_end(context, options, attached.rollout)))

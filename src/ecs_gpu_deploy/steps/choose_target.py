@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.image.stored_image import whether_in_ecr
@@ -25,6 +25,7 @@ from ecs_gpu_deploy.core.past.revisions import (
     previous_by_tags,
     revision_told,
 )
+from ecs_gpu_deploy.edges.aws.codedeploy import CodeDeploy, DeploymentGroup
 from ecs_gpu_deploy.edges.aws.ecr import find_digests, find_images
 from ecs_gpu_deploy.edges.aws.revisions import (
     fetch_family,
@@ -75,21 +76,47 @@ class Past:
         return next((r for r in self.known if not r.status.is_terminal), None)
 
 
-def fetch_past(context: Context, service: Service, current: Revision, target: TargetWish) -> Past:
+def fetch_past(
+    context: Context,
+    service: Service,
+    current: Revision,
+    target: TargetWish,
+    group: DeploymentGroup | None = None,
+) -> Past:
     """Return as much of the past as *target* needs: for what is found by name, all that AWS keeps.
 
-    *current* is the revision that the service runs.
+    *current* is the revision that the service runs, *group* that of a service which CodeDeploy deploys.
     """
     by_name = target.kind in {TargetKind.COMMIT, TargetKind.DIGEST, TargetKind.TAG}
-    past = _fetch_past(context, service, current, most=_MANY if by_name else _NEWEST)
+    past = _fetch_past(context, service, current, group, most=_MANY if by_name else _NEWEST)
     short = target.kind == TargetKind.PREVIOUS and len(past.known) == _NEWEST
     if short and past.lineage.previous is None and past.lineage.left is None:
-        return _fetch_past(context, service, current, most=_MANY)
+        return _fetch_past(context, service, current, group, most=_MANY)
     return past
 
 
-def _fetch_past(context: Context, service: Service, current: Revision, *, most: int) -> Past:
-    rollouts = fetch_rollouts(context.aws, context.ecs.cluster, service.name, most=most)
+def rollouts_of_service(
+    context: Context, service: str, group: DeploymentGroup | None, *, most: int
+) -> tuple[Rollout, ...] | None:
+    """Return the newest *most* rollouts of the service, newest first; None where AWS does not list them.
+
+    CodeDeploy does not say which images ran: the newest revisions tell, without their digests.
+    """
+    if group is None:
+        return fetch_rollouts(context.aws, context.ecs.cluster, service, most=most)
+    edge = CodeDeploy(context.aws)
+    rollouts = edge.fetch_rollouts(group.application, group.name, most=most)
+    if rollouts is None:
+        return None
+    names = list(dict.fromkeys(rollout.task_definition for rollout in rollouts))[:_BACK]
+    named = {revision.arn: revision.images for revision in fetch_revisions(context.ecs, names)}
+    return tuple(replace(each, images=named.get(each.task_definition, {})) for each in rollouts)
+
+
+def _fetch_past(
+    context: Context, service: Service, current: Revision, group: DeploymentGroup | None, *, most: int
+) -> Past:
+    rollouts = rollouts_of_service(context, service.name, group, most=most)
     lineage = lineage_of(rollouts or (), service.task_definition, told_from=current.rolled_back_from)
     return Past(rollouts=rollouts, lineage=lineage)
 

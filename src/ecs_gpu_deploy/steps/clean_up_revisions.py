@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.pace import DEREGISTRATION_SECONDS, DEREGISTRATIONS_AT_ONCE
 from ecs_gpu_deploy.core.past.retention import superfluous
+from ecs_gpu_deploy.core.past.revisions import Rollout
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, one_line
+from ecs_gpu_deploy.edges.aws.codedeploy import CodeDeploy
 from ecs_gpu_deploy.edges.aws.revisions import TooMany, deregister, fetch_family, fetch_rollouts, fetch_users
 from ecs_gpu_deploy.edges.machine.signals import Cancelled
 from ecs_gpu_deploy.errors import DeployError
@@ -21,6 +23,14 @@ from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.follow_rollout import Plan
 
 _MOST = 1000
+
+
+def _rollouts(context: Context, plan: Plan, cluster: str, service: str) -> tuple[Rollout, ...]:
+    """Return the newest 100 rollouts of a service, of *plan*'s own from CodeDeploy where that deploys it."""
+    if plan.blue_green is not None and service == plan.service.name:
+        group = plan.blue_green.group
+        return CodeDeploy(context.aws).fetch_rollouts(group.application, group.name, most=100) or ()
+    return fetch_rollouts(context.aws, cluster, service, most=100) or ()
 
 
 def clean_up_revisions(context: Context, plans: Sequence[Plan], *, keep: int | None) -> None:
@@ -39,8 +49,7 @@ def clean_up_revisions(context: Context, plans: Sequence[Plan], *, keep: int | N
         users = fetch_users(context.aws, family)
         own = (plan.service.cluster_arn, plan.service.name)
         rollouts, *others = [
-            fetch_rollouts(context.aws, cluster, name, most=100) or ()
-            for cluster, name in dict.fromkeys((own, *users.services))
+            _rollouts(context, plan, cluster, name) for cluster, name in dict.fromkeys((own, *users.services))
         ]
         doomed = superfluous(
             revisions,

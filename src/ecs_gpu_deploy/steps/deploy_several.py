@@ -68,7 +68,9 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         own = replace(context, ecs=context.ecs.of(name))
         with named_where_refused(context, _name(context, own, name)):
             service = scaled(context, own.ecs.fetch_service(name), request.desired_count)
-            check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
+            check_deployable(
+                service, allow_desired_zero=request.rollout.allow_desired_zero, one_of_several=True
+            )
         contexts.append(own)
         services.append(service)
     names = [_name(context, own, service.name) for own, service in zip(contexts, services, strict=True)]

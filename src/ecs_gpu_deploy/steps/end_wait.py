@@ -15,6 +15,7 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.past.ongoing import stop_command
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, Unclear, one_line
+from ecs_gpu_deploy.edges.aws.codedeploy import CodeDeploy
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.facts import Ending, NextCommand, RollbackSent
@@ -36,11 +37,11 @@ def leave_or_roll_back(
     verdict is the one that counts. How to roll back by hand is recorded, unless we did.
     """
     option, wish = _asked(options, ending.verdict.outcome)
-    if not ending.service_deployment_arn:
+    if not _deployment_of(ending):
         with suppress(CutShort), at_most(CANCEL_FIND_SECONDS):
             ending = replace(ending, service_deployment_arn=_found(context, rollout))
             context.record(ending)
-    arn = ending.service_deployment_arn
+    arn = _deployment_of(ending)
     if wish == "leave":
         context.record(still_running(context, rollout, ending, why=f"{option}: leave"))
     else:
@@ -59,12 +60,13 @@ def leave_or_roll_back(
 def leave_to_aws(context: Context, rollout: Begun) -> Ending:
     """Return the ending of a rollout that began and that nobody waits for: the reason says how to watch."""
     watched = rollout.watch.watched
-    arn = ""
-    for pause in _FIND_PAUSES:
+    arn = watched.codedeploy_id
+    for pause in () if arn else _FIND_PAUSES:
         context.clock.sleep(pause)
         if arn := _found(context, rollout):
             break
-    what = f"Deployment {watched.deployment_id} of {short_id(watched.task_definition)} began"
+    name = watched.codedeploy_id or watched.deployment_id
+    what = f"Deployment {name} of {short_id(watched.task_definition)} began"
     how = watch_command(context, rollout.service, arn)
     verdict = Verdict(
         outcome=Outcome.STARTED,
@@ -77,7 +79,8 @@ def leave_to_aws(context: Context, rollout: Begun) -> Ending:
         findings=(),
         phases=(),
         service=rollout.service,
-        service_deployment_arn=arn,
+        service_deployment_arn="" if watched.codedeploy_id else arn,
+        codedeploy_deployment_id=watched.codedeploy_id,
         history=History(started_at=watched.started_at, seen_at=now),
     )
     context.record(ending)
@@ -89,7 +92,7 @@ def roll_back_left(context: Context, rollout: Begun, ending: Ending) -> Wait[End
     request = _Request(
         context=context,
         rollout=rollout,
-        arn=ending.service_deployment_arn,
+        arn=_deployment_of(ending),
         option="rollback-all",
         watcher=Watcher(context, rollout),
     )
@@ -164,9 +167,14 @@ def _asked(options: RolloutOptions, outcome: Outcome) -> tuple[str, str]:
     return ("rollback-all" if wish == "rollback-all" else option), wish
 
 
+def _deployment_of(ending: Ending) -> str:
+    """Return the ARN of our service deployment, or CodeDeploy's id of ours; "" where it is not known."""
+    return ending.codedeploy_deployment_id or ending.service_deployment_arn
+
+
 def still_running(context: Context, rollout: Begun, ending: Ending, *, why: str) -> Finding:
     """Return what still runs in AWS, and the commands to go on watching it and to roll it back."""
-    arn, watched = ending.service_deployment_arn, rollout.watch.watched
+    arn, watched = _deployment_of(ending), rollout.watch.watched
     deployments = ending.service.deployments
     ours = next((d for d in deployments if is_ours(watched, d)), None)
     old = sum(d.running_count for d in deployments if not is_ours(watched, d))
@@ -178,6 +186,8 @@ def still_running(context: Context, rollout: Begun, ending: Ending, *, why: str)
     steps = [NextStep(purpose="To go on watching", command=watch_command(context, rollout.service, arn))]
     if arn:
         describe = f"aws ecs describe-service-deployments --service-deployment-arns {arn}"
+        if watched.codedeploy_id:
+            describe = f"aws deploy get-deployment --deployment-id {arn}"
         steps.append(NextStep(purpose="or", command=describe))
     if not rollout.is_way_back:
         steps.append(NextStep(purpose="To roll it back", command=_rollback_command(context, rollout, arn)))
@@ -253,6 +263,9 @@ class _Request:
         answer tells nothing may have begun: what AWS shows then tells, where there is time.
         """
         ecs, rollout = self.context.ecs, self.rollout
+        if rollout.watch.watched.codedeploy_id:
+            CodeDeploy(self.context.aws).stop(self.arn)
+            return
         if self.arn:
             try:
                 ecs.stop_deployment(self.arn)
@@ -338,7 +351,9 @@ class _Request:
 
     def _record_unsent(self, why: str, *, denied: bool = False) -> None:
         previous = short_id(self.rollout.previous)
-        needs = "; the permission is ecs:StopServiceDeployment" if denied and self.arn else ""
+        is_codedeploy = self.rollout.watch.watched.codedeploy_id
+        stop = "codedeploy:StopDeployment" if is_codedeploy else "ecs:StopServiceDeployment"
+        needs = f"; the permission is {stop}" if denied and self.arn else ""
         self.context.record(
             Finding(
                 code="rollback-not-started",

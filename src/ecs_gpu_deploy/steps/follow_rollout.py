@@ -16,7 +16,7 @@ from ecs_gpu_deploy.core.judge.confirm import other_images
 from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.pace import CANCEL_FIND_SECONDS
-from ecs_gpu_deploy.core.judge.phases import phase_facts
+from ecs_gpu_deploy.core.judge.phases import phase_facts, with_waits_of
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import watch_of
 from ecs_gpu_deploy.core.past.records import Kind
@@ -39,6 +39,7 @@ from ecs_gpu_deploy.model import Service, TargetGroup, short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, leave_to_aws, still_running
 from ecs_gpu_deploy.steps.register_revision import recorded, succeeded_tag
+from ecs_gpu_deploy.steps.start_codedeploy import BlueGreen, create_deployment
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
 from ecs_gpu_deploy.steps.take_turns import Wait, waited
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Watcher
@@ -65,6 +66,7 @@ class Plan:
     to the digest that their tasks must report. Where it is `urgent`, what only the deadlines need is asked
     after the update. `is_way_back`: it takes another rollout back. `desired_count` is set with the update
     unless it is None. Where nobody `waits`, its end is left to AWS.
+    `blue_green` says how CodeDeploy deploys the service, None where ECS does.
     """
 
     service: Service
@@ -80,6 +82,7 @@ class Plan:
     desired_count: int | None = None
     waits: bool = True
     record: RecordWish | None = None
+    blue_green: BlueGreen | None = None
 
 
 def roll_out(context: Context, plan: Plan) -> Ending | Verdict:
@@ -118,6 +121,8 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
     with heeded_signals():
         groups = () if plan.urgent else fetch_target_groups(context.aws, service)
     began = context.clock.now()
+    if plan.blue_green is not None:
+        return _begin_blue_green(context, plan, plan.blue_green, groups)
     update = start_deployment(
         context, service, arn, force=plan.force_new_deployment, desired_count=plan.desired_count
     )
@@ -154,6 +159,36 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
     )
 
 
+def _begin_blue_green(
+    context: Context, plan: Plan, blue_green: BlueGreen, groups: tuple[TargetGroup, ...]
+) -> Begun | Verdict:
+    """Create the deployment of CodeDeploy, and return what to watch; its waits are added to the deadlines."""
+    service, arn = plan.service, plan.arn
+    if service.task_definition == arn and not plan.force_new_deployment:
+        return nothing_started(service, arn)
+    if plan.urgent:
+        with heeded_signals():
+            groups = fetch_target_groups(context.aws, service)
+    began = context.clock.now()
+    created = create_deployment(context, blue_green, plan.definition, arn)
+    context.reporter.say(f"deployment {created.id} of {short_id(arn)} began at CodeDeploy")
+    containers = tuple(plan.definition["containerDefinitions"])
+    pull = plan.to_pull.pull_seconds if plan.to_pull else 0.0
+    facts = phase_facts(service, containers, groups, plan.options, pull_seconds=pull)
+    watch = watch_of(
+        service,
+        plan.definition,
+        plan.options,
+        with_waits_of(facts, blue_green.group.waits, shift=blue_green.shift),
+        deployment_id="",
+        task_definition=arn,
+        digests=plan.digests,
+        began=began,
+        codedeploy_id=created.id,
+    )
+    return Begun(service=service, previous=service.task_definition, watch=watch, cancelled=created.cancelled)
+
+
 def mark_revision(context: Context, plan: Plan, rollout: Begun, ending: Ending) -> None:
     """Mark the revision of *plan* where it is good to go back to, and with who did this deployment of it."""
     verdict, about = ending.verdict, {}
@@ -163,7 +198,7 @@ def mark_revision(context: Context, plan: Plan, rollout: Begun, ending: Ending) 
             about = recorded(
                 context,
                 plan.arn,
-                short_id(rollout.watch.watched.deployment_id),
+                rollout.watch.watched.codedeploy_id or short_id(rollout.watch.watched.deployment_id),
                 plan.record.kind,
                 reason=plan.record.reason,
             )

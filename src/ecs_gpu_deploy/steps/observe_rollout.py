@@ -17,6 +17,7 @@ from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import Requirement, required_attributes
 from ecs_gpu_deploy.core.capacity.shortage import Shortage, shortage_of
 from ecs_gpu_deploy.core.diagnose.rollout_causes import LastLook
+from ecs_gpu_deploy.core.judge.codedeploy import CodeDeployState
 from ecs_gpu_deploy.core.judge.evidence import SETTLE_SECONDS, is_failure, is_unplaced_event
 from ecs_gpu_deploy.core.judge.observed import History, Snapshot
 from ecs_gpu_deploy.core.judge.pace import (
@@ -58,12 +59,13 @@ SILENT_SECONDS = 120.0
 class Seen:
     """What is known of the rollout: what was last seen, the service deployment's ARN, what cannot be seen.
 
-    `arn` is "" while it is unknown.
+    `arn` is "" while it is unknown. `codedeploy_id` is CodeDeploy's deployment, "" for ECS's own.
     """
 
     last: LastLook
     arn: str = ""
     findings: tuple[Finding, ...] = ()
+    codedeploy_id: str = ""
 
 
 class Looker:
@@ -94,6 +96,12 @@ class Looker:
         self._instances: tuple[ContainerInstance, ...] = ()
         self._log_tails: dict[str, LogTail] = {}
         self._arn = watch.deployment_arn
+        self._codedeploy: CodeDeployState | None = None
+
+    @property
+    def watch(self) -> Watch:
+        """Return what is watched, with what was learned of it since."""
+        return self._watch
 
     def seen(self) -> Seen:
         """Return what is known now, also where a look was cut short."""
@@ -146,6 +154,7 @@ class Looker:
             shortage=self._look_for_room(history, tasks, now, fresh=whole),
             instances=self._instances_seen(now),
             newer=self._look_for_newer(),
+            codedeploy=self._codedeploy,
             is_whole=whole,
             unseen=tuple(sorted(self._unseen)),
         )
@@ -392,7 +401,7 @@ class Looker:
             seen = look()
         except AwsError as error:
             passes = isinstance(error, Passing)
-            if what != "service" and not passes:
+            if what not in _ESSENTIAL and not passes:
                 self._unseen.discard(what)
                 self._close(what, f"AWS does not show us {_WHAT[what]}: {error.text}", _NEEDS[what])
             elif passes:
@@ -420,7 +429,10 @@ def _has_started(task: Task) -> bool:
     return task.started_at is not None or any(c.exit_code is not None for c in task.containers)
 
 
+_ESSENTIAL = frozenset({"service", "codedeploy"})
+"""Without these nobody can tell how it goes on."""
 _WHAT = {
+    "codedeploy": "the deployment of CodeDeploy",
     "service-deployments": "the service deployment",
     "service": "the service",
     "tasks": "the tasks",

@@ -15,7 +15,7 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
 from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, Unclear, refused
-from ecs_gpu_deploy.edges.aws.ecs import Ecs
+from ecs_gpu_deploy.edges.aws.codedeploy import DeploymentGroup
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.edges.machine.signals import (
     Cancelled,
@@ -31,6 +31,7 @@ from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Deployment, RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.render_revision import Rendering
+from ecs_gpu_deploy.steps.start_codedeploy import ongoing_codedeploy, told_ongoing
 
 _UPDATE_ATTEMPTS = 3
 
@@ -48,8 +49,12 @@ def named_where_refused(context: Context, name: str, service: Service | None = N
         raise
 
 
-def wait_for_others(context: Context, service: Service, request: DeployRequest) -> Service:
+def wait_for_others(
+    context: Context, service: Service, request: DeployRequest, group: DeploymentGroup | None = None
+) -> Service:
     """Return the service once no other deployment of it is ongoing; refuse, wait or go on as told.
+
+    *group* is the deployment group of a service that CodeDeploy deploys, which runs one at a time.
 
     While a rollback runs there is no COMPLETED deployment, and one that is sent then can neither roll back
     nor launch tasks (docs/aws-facts.md#rollback-candidate).
@@ -57,9 +62,9 @@ def wait_for_others(context: Context, service: Service, request: DeployRequest) 
     clock, wait = context.clock, request.rollout.wait
     began = clock.now()
     announced = False
-    while ongoing := _ongoing(context.ecs, service):
+    while ongoing := _ongoing(context, service, group):
         what = f"Another deployment of the service {service.name!r} is ongoing ({ongoing.told(clock.now())})"
-        if request.ongoing == "supersede":
+        if request.ongoing == "supersede" and group is None:
             context.record(
                 Finding(
                     code="supersedes",
@@ -69,6 +74,11 @@ def wait_for_others(context: Context, service: Service, request: DeployRequest) 
                 )
             )
             return service
+        if request.ongoing == "supersede":
+            raise Refused(
+                f"{what}, and CodeDeploy runs one deployment of a group at a time, so ours was not started.",
+                hint=f"Set ongoing to wait, or stop it. {ongoing.hint}".strip(),
+            )
         if request.ongoing == "refuse":
             raise Refused(
                 f"{what}, so ours was not started.",
@@ -88,12 +98,18 @@ def wait_for_others(context: Context, service: Service, request: DeployRequest) 
     return service
 
 
-def under_way(context: Context, service: Service, rendering: Rendering) -> str:
+def under_way(
+    context: Context, service: Service, rendering: Rendering, group: DeploymentGroup | None = None
+) -> str:
     """Return the ARN of the ongoing deployment that brings the *rendering* already, "" where none does.
 
     A run that was killed after UpdateService left it: run again, it is watched. Its digests tell whether the
-    image's tag has been moved since.
+    image's tag has been moved since. Of a service that CodeDeploy deploys (*group*) it is the id of its
+    deployment.
     """
+    if group is not None:
+        found = ongoing_codedeploy(context, group) if rendering.existing_arn else None
+        return found.id if found is not None and found.task_definition == rendering.existing_arn else ""
     primary = service.primary
     if primary is None or primary.rollout_state != RolloutState.IN_PROGRESS:
         return ""
@@ -112,11 +128,15 @@ def under_way(context: Context, service: Service, rendering: Rendering) -> str:
     return ""
 
 
-def _ongoing(ecs: Ecs, service: Service) -> Ongoing | None:
+def _ongoing(context: Context, service: Service, group: DeploymentGroup | None) -> Ongoing | None:
     """Return the deployment that is ongoing.
 
     Where the list is denied, unknown to the endpoint or does not answer, the classic deployments tell.
     """
+    ecs = context.ecs
+    if group is not None:
+        found = ongoing_codedeploy(context, group)
+        return told_ongoing(found) if found is not None else None
     try:
         for brief in ecs.fetch_deployments(service.name):
             if not brief.status.is_terminal:
@@ -258,12 +278,25 @@ def scaled(context: Context, service: Service, desired_count: int | None) -> Ser
     return service.with_desired_count(desired_count)
 
 
-def check_deployable(service: Service, *, allow_desired_zero: bool) -> None:
+def check_deployable(service: Service, *, allow_desired_zero: bool, one_of_several: bool = False) -> None:
     """Raise InvalidInput for a service that no deployment of ours can change, or that runs nothing."""
-    if service.deployment_controller != "ECS":
+    if service.is_express:
         raise InvalidInput(
-            f"The service {service.name!r} is deployed by {service.deployment_controller}, not by ECS.",
-            hint="Only services with the deployment controller ECS can be deployed by this program.",
+            f"The service {service.name!r} is one of Express Mode: ECS makes its revisions itself.",
+            hint="Deploy it with `aws ecs update-express-gateway-service --service-arn "
+            f"{service.arn} --primary-container image=IMAGE`.",
+        )
+    if service.deployment_controller not in {"ECS", "CODE_DEPLOY"}:
+        raise InvalidInput(
+            f"The service {service.name!r} is deployed by {service.deployment_controller}, not by ECS or "
+            "CodeDeploy.",
+            hint="Only services with the deployment controller ECS or CODE_DEPLOY can be deployed by this "
+            "program: of an EXTERNAL one, only its own controller knows what its task sets are to run.",
+        )
+    if one_of_several and service.deployment_controller == "CODE_DEPLOY":
+        raise InvalidInput(
+            f"The service {service.name!r} is deployed by CodeDeploy, which is not done for several at once.",
+            hint="Deploy it in a step of its own.",
         )
     if service.status == "DRAINING":
         raise InvalidInput(f"The service {service.name!r} is being deleted (DRAINING).")

@@ -13,19 +13,23 @@ from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.revisions import Rollout
 from ecs_gpu_deploy.edges.aws.answers import needed_to
+from ecs_gpu_deploy.edges.aws.codedeploy import CodeDeploy
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.edges.machine.signals import heed_held, held_signals
 from ecs_gpu_deploy.facts import ImageSeen, RevisionChosen, RollbackSent
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Outcome
-from ecs_gpu_deploy.steps.attach_rollout import attach
+from ecs_gpu_deploy.steps.attach_rollout import attach_any
 from ecs_gpu_deploy.steps.choose_target import Chosen
 from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
 from ecs_gpu_deploy.steps.take_turns import waited
 
 
-def rolls_back_to(context: Context, ongoing: Rollout, target: str) -> bool:
+def rolls_back_to(context: Context, service: Service, ongoing: Rollout, target: str) -> bool:
     """Say whether stopping *ongoing* would bring the revision *target* back: it began from it."""
+    if ongoing.arn.startswith("d-"):
+        before = (each for each in service.deployments if each.external_id != ongoing.arn)
+        return any(short_id(each.task_definition) == short_id(target) for each in before)
     with needed_to("describe the ongoing deployment"):
         deployment = context.ecs.observe_deployment(ongoing.arn)
         sources = tuple(fetch_service_revisions(context.aws, deployment.source_revision_arns))
@@ -39,13 +43,16 @@ def stop_and_watch(
     if not ongoing.is_going_back:
         with held_signals():
             with needed_to("stop the ongoing deployment"):
-                context.ecs.stop_deployment(ongoing.arn)
+                if ongoing.arn.startswith("d-"):
+                    CodeDeploy(context.aws).stop(ongoing.arn)
+                else:
+                    context.ecs.stop_deployment(ongoing.arn)
             context.record(RollbackSent())
         heed_held()
     context.record(RevisionChosen(arn=target.name))
     context.record(ImageSeen(image=target.image, digest=next(iter(target.digests.values()), "")))
     context.reporter.say(f"the ongoing deployment of {short_id(ongoing.task_definition)} is rolled back")
-    attached = attach(context, options, service, ongoing.arn)
+    attached = attach_any(context, options, service, ongoing.arn)
     ending = waited(context.clock, watch_to_end(context, options, attached.rollout))
     verdict = verdict_of(ending)
     if verdict.outcome != Outcome.ROLLED_BACK:

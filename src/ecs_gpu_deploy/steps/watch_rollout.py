@@ -40,6 +40,7 @@ from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.facts import Ending
 from ecs_gpu_deploy.model import Event, Service
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Severity
+from ecs_gpu_deploy.steps.observe_codedeploy import CodeDeployLooker
 from ecs_gpu_deploy.steps.observe_rollout import Looker
 from ecs_gpu_deploy.steps.take_turns import Wait
 
@@ -80,8 +81,10 @@ class Watcher:
         watch = self._watch = rollout.watch
         self._aws, self._clock = context.aws, context.clock
         self._goes_back = False
-        self._looker = Looker(
-            context.aws, context.ecs, context.reporter, watch=watch, service=rollout.service
+        self._looker = (
+            CodeDeployLooker(context, watch=watch, service=rollout.service)
+            if watch.watched.codedeploy_id
+            else Looker(context.aws, context.ecs, context.reporter, watch=watch, service=rollout.service)
         )
         self._seen = self._looker.seen()
         self._shower = Shower(context.reporter, watch.watched.known_events)
@@ -120,10 +123,11 @@ class Watcher:
 
     def _looked(self) -> Verdict | float:
         """Look once and show it; return the verdict, or the seconds to the next look."""
-        watch, now = self._watch, self._clock.now()
+        now = self._clock.now()
         snapshot, answer = self._judged(now)
         if isinstance(answer, Waiting) and answer.closer:
             snapshot, answer = self._judged(now, whole=True)
+        watch = self._watch
         service = self._seen.last.service
         self._shower.show_seen(self._history, service, now)
         if isinstance(answer, Verdict):
@@ -187,6 +191,9 @@ class Watcher:
             if going_back_to:
                 snapshot = replace(snapshot, deployment=None, api_closed=True)
                 watched = _with_ours_to(going_back_to, watched, snapshot)
+            else:
+                self._watch = self._looker.watch
+                watched = self._watch.watched
             self._history = observed(watched, self._history, snapshot)
             answer = by_aws(watched, snapshot, self._history, now, self._watch.facts)
             if whole or not isinstance(answer, Waiting) or not answer.closer:
@@ -196,8 +203,10 @@ class Watcher:
         self._shower.show_seen(self._history, service, now)
         if isinstance(answer, Waiting) and now < until:
             facts = self._watch.facts
+            # What CodeDeploy has been told to stop shows that a little later.
+            shown = replace(answer, rolling_back=True) if watched.codedeploy_id else answer
             self._shower.show_progress(
-                progress_of(watched, facts, self._history, snapshot, answer, service=service)
+                progress_of(watched, facts, self._history, snapshot, shown, service=service)
             )
         return answer, watched
 
@@ -243,9 +252,9 @@ class Watcher:
         return bool(found) and found[0].code not in _UNEXPLAINED
 
     def _judged(self, now: float, *, whole: bool = False) -> tuple[Snapshot, Verdict | Waiting]:
-        watch = self._watch
         with self._aws.bounded(self._look_seconds(now)):
             snapshot, self._seen = self._looker.look(self._history, now, whole=whole)
+        watch = self._watch = self._looker.watch
         self._history = observed(watch.watched, self._history, snapshot)
         answer = judge(watch.watched, snapshot, self._history, now, watch.facts)
         self._goes_back = isinstance(answer, Waiting) and answer.rolling_back
@@ -273,6 +282,7 @@ class Watcher:
             phases=phases_at_end(self._watch.facts, history),
             service=seen.last.service,
             service_deployment_arn=seen.arn,
+            codedeploy_deployment_id=seen.codedeploy_id,
             history=history,
             log_tails=seen.last.log_tails,
             gpus=self._gpus(),
@@ -319,7 +329,7 @@ def _with_ours_to(revision: str, watched: Watched, snapshot: Snapshot) -> Watche
     return replace(watched, baseline=watched.baseline | back)
 
 
-_UNEXPLAINED = frozenset({"container-exit", "unknown", "no-rollback-candidate"})
+_UNEXPLAINED = frozenset({"container-exit", "unknown", "no-rollback-candidate", "replacement-unhealthy"})
 _SHOWN_EVENTS = 160
 _ROUTINE = (
     "has started ",

@@ -140,7 +140,9 @@ def _unhealthy(
     for states in _by_group(snapshot.target_health or ()).values():
         ill = [target for target in states if target.state == "unhealthy"]
         well = sum(target.state == "healthy" for target in states)
-        if ill and well < needed and not history.others:
+        # The original tasks of CodeDeploy's are in a group of their own.
+        alone = not history.others or snapshot.codedeploy is not None
+        if ill and well < needed and alone:
             why = next((f": {t.description or t.reason}" for t in ill if t.description or t.reason), "")
             told = f"{len(ill)} of {count(len(ill) + well, 'target')} are unhealthy{why}"
     if not told:
@@ -148,6 +150,9 @@ def _unhealthy(
     if waited < SETTLE_SECONDS + (facts.healthy_seconds if facts else 0.0):
         return Waiting(note=f"AWS calls the deployment complete, but {told}")
     return Verdict(outcome=Outcome.FAILED, reason=f"AWS calls the deployment complete, but {told}.")
+
+
+_LEAVING = frozenset({"draining", "unused"})
 
 
 def _by_group(targets: Sequence[TargetHealth]) -> dict[str, list[TargetHealth]]:
@@ -277,7 +282,8 @@ def _seen(watched: Watched, snapshot: Snapshot, service: Service, history: Histo
     by_target = bool(service.target_group_arns)
     targets = snapshot.target_health or ()
     passing = sum(passes_checks(task, watched.checked_containers) for task in up)
-    well = min((sum(t.state == "healthy" for t in g) for g in _by_group(targets).values()), default=0)
+    there = [g for g in _by_group(targets).values() if any(t.state not in _LEAVING for t in g)]
+    well = min((sum(t.state == "healthy" for t in g) for g in there), default=0)
     is_are = "is" if needed == 1 else "are"
     if not by_check and not by_target:
         health = "; no health check is configured"

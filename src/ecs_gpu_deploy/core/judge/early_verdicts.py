@@ -186,7 +186,11 @@ def _status(snapshot: Snapshot, ours: Deployment | None, history: History) -> st
 
     Where the service deployment is not shown, the classic one tells; "" where that has no state either.
     """
-    if snapshot.deployment is not None:
+    if snapshot.codedeploy is not None:
+        codedeploy = snapshot.codedeploy.deployment
+        name, created = f"the deployment {codedeploy.id}", codedeploy.created_at
+        status = str(codedeploy.status)
+    elif snapshot.deployment is not None:
         name, created = (
             f"the service deployment {short_id(snapshot.deployment.arn)}",
             snapshot.deployment.created_at,

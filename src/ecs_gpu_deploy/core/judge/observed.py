@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ecs_gpu_deploy.core.capacity.shortage import Shortage
+from ecs_gpu_deploy.core.judge.codedeploy import CodeDeployState
 from ecs_gpu_deploy.core.judge.evidence import (
     is_failure,
     is_healthy,
@@ -51,7 +52,8 @@ class Watched:
     `watched_from` is when the watch began where that is later than the rollout (epoch seconds).
     `drain_seconds` is how long an old task may take to leave: deregistration delay, stopTimeout and a margin.
     `settle_seconds` is how long a finished rollout must stay up to be called good; None: as long as tasks of
-    it took to fail.
+    it took to fail. `codedeploy_id` is the deployment of a service that CodeDeploy deploys; `deployment_id`
+    is then the task set that it makes, "" until that is there.
     """
 
     deployment_id: str
@@ -69,6 +71,7 @@ class Watched:
     drain_seconds: float = 90.0
     watched_from: float | None = None
     settle_seconds: float | None = None
+    codedeploy_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class Snapshot:
     deployment that began after ours. `stale` says that AWS did not show the service this time: `service` is
     then what was seen before, perhaps before the deployment began. `is_whole` says that this look was to show
     everything, `unseen` what of it AWS did not answer about (what is denied for good is not in it).
+    `codedeploy` is the deployment of a service that CodeDeploy deploys; `deployment` is then made of it.
     """
 
     at: float
@@ -93,6 +97,7 @@ class Snapshot:
     shortage: Shortage | None = None
     instances: frozenset[str] | None = None
     newer: ServiceDeployment | None = None
+    codedeploy: CodeDeployState | None = None
     is_whole: bool = False
     unseen: tuple[str, ...] = ()
 
@@ -163,8 +168,10 @@ def history_at_start(watched: Watched) -> History:
 def is_ours(watched: Watched, deployment: Deployment) -> bool:
     """Say whether *deployment* is the one we started, by its id alone.
 
-    Source: docs/aws-facts.md#deployment-identity.
+    Source: docs/aws-facts.md#deployment-identity; a task set has its deployment's id as externalId.
     """
+    if watched.codedeploy_id and deployment.external_id == watched.codedeploy_id:
+        return True
     return deployment.id == watched.deployment_id
 
 
@@ -189,7 +196,7 @@ def says_successful(snapshot: Snapshot, ours: Deployment | None) -> bool:
     )
 
 
-def clock_offset(watched: Watched, ours: Deployment | None) -> float | None:
+def clock_offset(watched: Watched, ours: Deployment | ServiceDeployment | None) -> float | None:
     """Return the seconds that AWS's clock is ahead of ours: both know when our deployment began."""
     return ours.created_at - watched.started_at if ours is not None and ours.created_at else None
 
@@ -199,6 +206,8 @@ def observed(watched: Watched, history: History, snapshot: Snapshot) -> History:
     service = None if snapshot.stale else snapshot.service
     fresh = _fresh_events(watched, history, service)
     ours = ours_of(watched, service)
+    # A task set of CodeDeploy's begins later than its deployment.
+    begun = ours if snapshot.codedeploy is None else snapshot.deployment
     history = replace(
         history,
         events=tuple(sorted((*history.events, *fresh), key=lambda event: event.created_at))[-_KEPT_EVENTS:],
@@ -206,7 +215,7 @@ def observed(watched: Watched, history: History, snapshot: Snapshot) -> History:
         ours_seen=history.ours_seen or ours is not None,
         missing_since=_since(history.missing_since, snapshot.at, snapshot.service is None),
         silent_since=_since(history.silent_since, snapshot.at, snapshot.stale),
-        offset=clock_offset(watched, ours) if history.offset is None else history.offset,
+        offset=clock_offset(watched, begun) if history.offset is None else history.offset,
         rollback_asked=history.rollback_asked
         or (
             snapshot.deployment is not None

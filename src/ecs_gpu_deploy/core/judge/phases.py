@@ -10,11 +10,12 @@ decides. A deadline that somebody set ends the wait. Both are counted from the l
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from ecs_gpu_deploy.core.defaults import STOP_TIMEOUT_SECONDS, bake_seconds, stop_timeout
+from ecs_gpu_deploy.core.judge.codedeploy import BlueGreenWaits
 from ecs_gpu_deploy.core.judge.evidence import passes_checks, waits_for_old_container
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.timing import ContainerCheck, HealthTiming, LoadBalancerCheck
@@ -90,6 +91,14 @@ def phase_facts(
         pauses=service.pause_seconds,
         given=options.phase_deadlines,
     )
+
+
+def with_waits_of(facts: PhaseFacts, waits: BlueGreenWaits, *, shift: float) -> PhaseFacts:
+    """Return *facts* with the waits of a deployment group of CodeDeploy, and of its traffic shift in seconds.
+
+    The official action adds the same two waits to its own.
+    """
+    return replace(facts, bake=facts.bake + waits.termination + shift, pauses=facts.pauses + waits.ready)
 
 
 def _quickest_check(groups: Sequence[TargetGroup]) -> LoadBalancerCheck | None:

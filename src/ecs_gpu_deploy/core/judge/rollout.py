@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ecs_gpu_deploy.core.judge.codedeploy_verdict import by_codedeploy
 from ecs_gpu_deploy.core.judge.confirm import confirmed
 from ecs_gpu_deploy.core.judge.early_verdicts import called_by_us, timed_out
 from ecs_gpu_deploy.core.judge.evidence import VANISHED_SECONDS, says_failed, says_rolling_back
@@ -83,6 +84,8 @@ def by_aws(
         return Verdict(outcome=Outcome.FAILED, reason="The service was deleted during the rollout.")
     if snapshot.stale:
         return Waiting(note="AWS does not show the service just now")
+    if service.deployment_controller == "CODE_DEPLOY":
+        return by_codedeploy(watched, snapshot, service, history, now=now, facts=facts)
     if snapshot.deployment is not None:
         return _by_service_deployment(
             watched, snapshot, snapshot.deployment, service, history=history, now=now, facts=facts

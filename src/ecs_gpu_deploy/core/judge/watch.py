@@ -50,19 +50,25 @@ def watch_of(
     began: float,
     attached_at: float | None = None,
     deployment_arn: str = "",
+    codedeploy_id: str = "",
 ) -> Watch:
     """Return what to wait for.
 
-    *deployment_id* is that of the classic deployment, *task_definition* the ARN of the revision that it
-    deploys and *definition* its raw JSON. *began* and *attached_at*, when somebody else's deployment was
-    found, are epoch seconds; the timeout counts from the later one. *service* is as it was seen before that.
+    *deployment_id* is that of the classic deployment, or "" where *codedeploy_id* is CodeDeploy's;
+    *task_definition* is the ARN of the revision that it deploys and *definition* its raw JSON. *began* and
+    *attached_at*, when somebody else's deployment was found, are epoch seconds; the timeout counts from the
+    later one. *service* is as it was seen before that.
     """
     wait = options.wait
     late = 0.0 if attached_at is None else max(attached_at - began, 0.0)
     watched = Watched(
         deployment_id=deployment_id,
         task_definition=task_definition,
-        baseline=frozenset(d.id for d in service.deployments if d.id != deployment_id),
+        baseline=frozenset(
+            d.id
+            for d in service.deployments
+            if d.id != deployment_id and not (codedeploy_id and d.external_id == codedeploy_id)
+        ),
         known_events=frozenset(
             event.id for event in service.events if attached_at is None or event.created_at < began
         ),
@@ -76,6 +82,7 @@ def watch_of(
         settle_seconds=options.settle,
         allow_desired_zero=options.allow_desired_zero,
         drain_seconds=leaving_seconds(facts),
+        codedeploy_id=codedeploy_id,
         checked_containers=frozenset(
             str(c.get("name")) for c in definition["containerDefinitions"] if c.get("healthCheck")
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from ecs_gpu_deploy.core.judge.codedeploy import stop_command_of
 from ecs_gpu_deploy.core.past.revisions import Rollout
 from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.model import RolloutState, Service, ServiceDeployment, short_id
@@ -58,8 +59,10 @@ def ongoing_classic(cluster: str, service: Service) -> Ongoing | None:
 def stop_command(cluster: str, service: str, *, arn: str, before: str) -> str:
     """Return the command that rolls a deployment back; without its *arn*, to the revision *before* it.
 
-    Source: docs/aws-facts.md#stopping-a-deployment.
+    Source: docs/aws-facts.md#stopping-a-deployment. *arn* may be the id of a CodeDeploy deployment.
     """
+    if arn.startswith("d-"):
+        return stop_command_of(arn)
     if arn:
         return f"aws ecs stop-service-deployment --stop-type ROLLBACK --service-deployment-arn {arn}"
     return (

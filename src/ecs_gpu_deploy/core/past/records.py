@@ -20,14 +20,17 @@ _SLOTS: Final = 10
 """How many records a revision has; it takes 50 tags."""
 _NAME: Final = re.compile(r"deployment-\d")
 _RECORD: Final = re.compile(
-    rf"(?P<number>\d+) (?P<kind>{'|'.join(get_args(Kind))}) (?P<at>\S+)"
+    rf"(?P<number>\d+|d-[A-Z0-9]+) (?P<kind>{'|'.join(get_args(Kind))}) (?P<at>\S+)"
     r"(?: by (?P<actor>\S+))?(?: in (?P<run>\S+))?(?: because (?P<reason>.*))?"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRecord:
-    """Who did the deployment `number` (of its id ecs-svc/NUMBER), or `stopped` it; `at` is in ISO 8601."""
+    """Who did the deployment `number` (of its id ecs-svc/NUMBER), or `stopped` it; `at` is in ISO 8601.
+
+    Of CodeDeploy's it is the id, d-….
+    """
 
     number: str
     kind: Kind

@@ -416,7 +416,8 @@ def _described_service(answer: Mapping[str, Any]) -> Service | None:
         for member in ("serviceArn", "serviceName", "status", *(("taskDefinition",) if of_ecs else ())):
             _needed(item, member)
         ids = [deployment.id for deployment in found.deployments]
-        if item.get("desiredCount") is None or item.get("deployments") is None or "" in ids:
+        shown = item.get("deployments") is not None or not of_ecs
+        if item.get("desiredCount") is None or not shown or "" in ids:
             raise HalfAnswer("the service is not shown whole", request="ecs.DescribeServices")
         return found
     if any(failure.get("reason") == "MISSING" for failure in answer.get("failures") or ()):

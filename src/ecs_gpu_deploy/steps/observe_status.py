@@ -21,6 +21,7 @@ from ecs_gpu_deploy.result import (
     ServiceStatus,
     Severity,
 )
+from ecs_gpu_deploy.steps.start_codedeploy import ongoing_by_task_sets, told_ongoing
 
 _EVENTS = 6
 _STEADY = "has reached a steady state"
@@ -94,6 +95,11 @@ def _digests(tasks: Sequence[Task], container: str) -> tuple[str, ...]:
 
 def _ongoing(context: Context, service: Service) -> Ongoing | None:
     """Return the deployment that is under way; where AWS lists none for us, the classic ones tell."""
+    if service.deployment_controller == "CODE_DEPLOY":
+        with _unless_unseen(context, "the deployment of CodeDeploy", "codedeploy:GetDeployment"):
+            found = ongoing_by_task_sets(context, service)
+            return told_ongoing(found) if found is not None else None
+        return None
     try:
         briefs = context.ecs.fetch_deployments(service.name)
     except (AwsError, DeployError):

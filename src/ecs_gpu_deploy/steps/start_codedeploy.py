@@ -126,6 +126,16 @@ def ongoing_codedeploy(context: Context, group: DeploymentGroup) -> CodeDeployme
         return next(iter(CodeDeploy(context.aws).active(group.application, group.name)), None)
 
 
+def ongoing_by_task_sets(context: Context, service: Service) -> CodeDeployment | None:
+    """Return the deployment of CodeDeploy's that is under way, as the task sets name it; raises AwsError."""
+    for made_by in dict.fromkeys(each.external_id for each in service.deployments):
+        if made_by.startswith("d-"):
+            found = CodeDeploy(context.aws).observe(made_by)
+            if not found.status.is_over:
+                return found
+    return None
+
+
 def told_ongoing(deployment: CodeDeployment) -> Ongoing:
     """Return what is told of a CodeDeploy deployment that is under way."""
     going_back = bool(deployment.rolls_back) or deployment.creator == "codeDeployRollback"

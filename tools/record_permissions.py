@@ -100,6 +100,8 @@ def deployments(recorder: Recorder) -> None:
             recorder.run(sandbox, command, "--cluster", "ki-cluster", "--service", "ki-rag")
         recorder.run(sandbox, "watch")
     with _world() as sandbox:
+        before = json.dumps({"ki-rag-api": {"command": ["migrate"]}})
+        recorder.run(sandbox, "deploy", "--image", image("bad"), "--before-task", before)
         recorder.run(sandbox, "deploy", "--image", image("bad"))
         recorder.run(sandbox, "deploy", "--image", image("good"))
         recorder.run(sandbox, "rollback", "--to", "2", "--force", "true")
@@ -136,6 +138,7 @@ def batches(recorder: Recorder) -> None:
     with _world(images=images, task_definitions=definitions) as sandbox:
         flags = ("--cluster", "ki-cluster", "--task-definition")
         recorder.run(sandbox, "run-task", *flags, "ingest", "--tags", "team=ml")
+        recorder.run(sandbox, "run-task", *flags, "ingest", "--image", image("bad"))
         recorder.run(sandbox, "run-task", *flags, "endless", "--timeout", "2m", "--on-timeout", "stop")
     gone = {"operation": "ecr:DescribeImages", "error": "ImageNotFoundException", "message": "gone"}
     with _world(faults=[gone]) as sandbox:

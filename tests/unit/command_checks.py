@@ -22,7 +22,7 @@ LEAST = {
     "register": {"cluster": "c", "task-definition": "family"},
     "render": {"cluster": "c", "task-definition": "family"},
     "rollback": {"cluster": "c", "service": "s"},
-    "run-task": {"cluster": "c", "task-definition": "family"},
+    "run-task": {"cluster": "c", "task-definition": "family", "image": "x:1"},
     "status": {"cluster": "c", "service": "s"},
     "watch": {"cluster": "c", "service": "s"},
 }

@@ -274,7 +274,7 @@ def test_a_name_that_aws_can_never_take_is_refused_by_the_input_s_name(option, t
 
 def test_a_placeholder_may_be_allowed():
     inputs = {"cluster": "c", "service": "s", "log-options": "Host=${HOST}", "allow-placeholders": "true"}
-    assert check_deploy(settings_from("deploy", inputs=inputs)).allow_placeholders
+    assert check_deploy(settings_from("deploy", inputs=inputs)).revision.allow_placeholders
 
 
 def test_a_role_of_the_wrong_form_is_refused_for_a_batch_too():

@@ -62,6 +62,7 @@ BESIDE = {
 }
 """What else is given with an option, so that it means something."""
 TEXTS = {
+    "container_overrides": "rag: {command: [migrate]}",
     "accounts": "210987654321",
     "assignments": "NAME=other",
     "boolean": None,
@@ -116,6 +117,7 @@ LANDS_IN = {
     "codedeploy-deployment-description": {"description"},
     "codedeploy-deployment-group": {"group"},
     "command-override": {"command"},
+    "container-overrides": {"containers"},
     "context": {"folder"},
     "cpu": {"container_cpu"},
     "gpu-sharing": {"gpu"},
@@ -149,6 +151,7 @@ LANDS_IN_OF = {
     ("deploy", "task-definition"): {"name"},
     ("register", "task-definition"): {"name"},
     ("render", "task-definition"): {"name"},
+    ("run-task", "task-definition"): {"name", "task_definition"},
 }
 
 

@@ -18,6 +18,7 @@ from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
+from ecs_gpu_deploy.steps.run_before import plan_before, run_before
 from ecs_gpu_deploy.steps.start_codedeploy import blue_green_of, check_not_scaled
 from ecs_gpu_deploy.steps.start_deployment import (
     check_deployable,
@@ -60,8 +61,14 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     service = wait_for_others(context, seen, request, group).with_desired_count(request.desired_count)
     _show_plan(rendering, service, context.reporter)
 
+    before = plan_before(context, request, service, rendering.definition)
     registered = register_rendering(context, rendering, commit=request.commit)
     arn = registered.arn
+    if before is not None and (ended := run_before(context, before, rendering.definition, arn)):
+        return ended
+    if before is not None:
+        seen = context.ecs.fetch_service(service.name)
+        service = wait_for_others(context, seen, request, group).with_desired_count(request.desired_count)
     plan = Plan(
         service=service,
         arn=arn,

@@ -90,6 +90,7 @@ def check_deploy(settings: Settings) -> DeployRequest:
         commit=values.commit,
         keep_revisions=values.keep_revisions,
         desired_count=values.desired_count,
+        before_task=values.before_task,
         waits=values.wait,
         rollout=_rollout(settings),
         codedeploy=_codedeploy(values),
@@ -186,6 +187,7 @@ def check_run_task(settings: Settings) -> RunTaskRequest:
         cluster=checked_cluster(values),
         service=service_if_any(values, command=settings.command),
         task_definition=values.task_definition,
+        revision=_revision_of_batch(values),
         count=values.count,
         waits=values.wait,
         overrides=overrides,
@@ -538,17 +540,24 @@ def _secret_values(secrets: Mapping[str, str | None], environment: Mapping[str, 
 
 
 def _check_what_to_run(values: Values) -> None:
-    name = values.task_definition
-    if not name and not values.service:
+    if not values.task_definition and not values.service:
         raise InvalidInput(
             "Neither task-definition nor service says what to run.",
             hint="Give task-definition (a family means its newest revision), or service.",
         )
-    if _is_file(name):
-        raise InvalidInput(
-            f"The task definition {name!r} is a file; run-task runs a registered one.",
-            hint="Register it first, and give its family, family:revision or ARN.",
-        )
+
+
+def _revision_of_batch(values: Values) -> RevisionWish | None:
+    """Return the revision that is registered for the batch, for RunTask takes neither file nor image."""
+    if not values.image and not _is_file(values.task_definition):
+        return None
+    overrides = Overrides(container=values.container, images=values.image)
+    source = _source(values.task_definition)
+    if source.document is not None:
+        rendered(source.document, overrides)
+    return RevisionWish(
+        source=source, overrides=overrides, allow_placeholders=values.allow_placeholders, pin=values.pin
+    )
 
 
 def _capacity_share(line: str) -> CapacityShare:
@@ -575,6 +584,7 @@ def _task_overrides(values: Values) -> TaskOverrides:
         memory=str(memory_mib(values.task_memory) or ""),
         task_role_arn=values.task_role_arn,
         execution_role_arn=values.execution_role_arn,
+        containers=values.container_overrides,
     )
 
 

@@ -82,7 +82,7 @@ OPTIONS: tuple[Option, ...] = (
         kind="images",
         metavar="[CONTAINER=]URI",
         repeatable=True,
-        commands=RENDER,
+        commands=TASK,
     ),
     _option(
         "container",
@@ -195,7 +195,7 @@ OPTIONS: tuple[Option, ...] = (
         "replaces `${VAR}` by itself); otherwise what nobody replaced is refused.",
         kind="boolean",
         default="false",
-        commands=RENDER,
+        commands=TASK,
     ),
     _option(
         "pin",
@@ -203,7 +203,7 @@ OPTIONS: tuple[Option, ...] = (
         kind="choice",
         choices=("tag", "digest"),
         default="tag",
-        commands=RENDER,
+        commands=TASK,
     ),
     _option(
         "rendered-file",
@@ -430,6 +430,23 @@ OPTIONS: tuple[Option, ...] = (
         kind="boolean",
         default="false",
         commands=("history",),
+    ),
+    _option(
+        "container-overrides",
+        "What RunTask replaces in several containers, YAML or JSON: container → command, environment, cpu, "
+        "memory, memory-reservation, gpu.",
+        kind="container_overrides",
+        metavar="MAPPING",
+        commands=("run-task",),
+    ),
+    _option(
+        "before-task",
+        "Task to run from the new revision before the service is updated, such as a migration, with the "
+        "service's network: YAML or JSON as in container-overrides. The service is updated only where it "
+        "ended well.",
+        kind="container_overrides",
+        metavar="MAPPING",
+        commands=("deploy",),
     ),
     _option(
         "count",
@@ -787,6 +804,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "The rollout": (
         "force-new-deployment",
         "ongoing",
+        "before-task",
         "desired-count",
         "allow-desired-zero",
         "parallel",
@@ -819,6 +837,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "all",
     ),
     "Batch tasks": (
+        "container-overrides",
         "count",
         "subnets",
         "security-groups",

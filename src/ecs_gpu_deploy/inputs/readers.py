@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from ecs_gpu_deploy.core.capacity.gpus import HINT, GpuRequest
+from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride, container_overrides
 from ecs_gpu_deploy.core.definition.secret_text import hidden, looks_secret
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
@@ -340,6 +341,10 @@ def _mapping(option: Option, texts: tuple[str, ...]) -> dict[str, object]:
     return value
 
 
+def _container_overrides(option: Option, texts: tuple[str, ...]) -> tuple[ContainerOverride, ...]:
+    return container_overrides(_mapping(option, texts), option=option.name)
+
+
 READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "text": _text,
     "boolean": _boolean,
@@ -361,6 +366,7 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "policy": _policy,
     "words": _words,
     "mapping": _mapping,
+    "container_overrides": _container_overrides,
 }
 
 
@@ -368,6 +374,6 @@ ABSENT: Mapping[str, object] = {
     **dict.fromkeys(("text", "policy"), ""),
     **dict.fromkeys(("boolean",), False),
     **{kind: {} for kind in ("deadlines", "assignments", "images", "pairs", "mapping")},
-    **dict.fromkeys(("lines", "names", "accounts"), ()),
+    **dict.fromkeys(("lines", "names", "accounts", "container_overrides"), ()),
 }
 """What an option of a kind is where nobody gave it; None for the kinds that are not here."""

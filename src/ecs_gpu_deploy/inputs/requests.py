@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
 from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
 from ecs_gpu_deploy.core.image.registry import RegistryWish
@@ -144,6 +145,7 @@ class DeployRequest:
     commit: str
     keep_revisions: int | None
     desired_count: int | None
+    before_task: tuple[ContainerOverride, ...]
     waits: bool
     rollout: RolloutOptions
     codedeploy: CodeDeployWish = CodeDeployWish()
@@ -166,11 +168,12 @@ class RollbackRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTaskRequest:
-    """Run `count` tasks as a batch."""
+    """Run `count` tasks as a batch, of `task_definition` or of a `revision` that is registered for them."""
 
     cluster: str
     service: str
     task_definition: str
+    revision: RevisionWish | None
     count: int
     waits: bool
     overrides: TaskOverrides

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
+from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,8 @@ class Values:
     task: tuple[str, ...]
     limit: int
     all: bool
+    container_overrides: tuple[ContainerOverride, ...]
+    before_task: tuple[ContainerOverride, ...]
     count: int
     wait: bool
     subnets: tuple[str, ...]

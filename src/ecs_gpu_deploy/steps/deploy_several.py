@@ -36,6 +36,7 @@ from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
+from ecs_gpu_deploy.steps.run_before import plan_before, run_before
 from ecs_gpu_deploy.steps.start_deployment import (
     check_deployable,
     check_fit,
@@ -90,7 +91,16 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     reporter.say(f"services {', '.join(names)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
+    before = plan_before(contexts[0], request, first, rendering.definition)
     arn = register_rendering(context, rendering, commit=request.commit).arn
+    if before is not None and (ended := run_before(contexts[0], before, rendering.definition, arn)):
+        return ended
+    if before is not None:
+        for number, (name, own) in enumerate(zip(names, contexts, strict=True)):
+            with named_where_refused(context, name, services[number]):
+                seen = own.ecs.fetch_service(services[number].name)
+                service = wait_for_others(own, seen, request)
+                services[number] = service.with_desired_count(request.desired_count)
     plan = Plan(
         service=first,
         arn=arn,

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
+from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
 from ecs_gpu_deploy.core.definition.task_definition import container_named
+from ecs_gpu_deploy.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOverrides:
     """What RunTask replaces in the task definition; None or empty leaves it as it is.
 
-    The container's sizes are CPU units and MiB; the task's are texts, as the API has them.
+    The container's sizes are CPU units and MiB; the task's are texts, as the API has them. `containers` are
+    what is replaced in others, or in the same one where the rest is empty.
     """
 
     container: str
@@ -31,6 +34,7 @@ class TaskOverrides:
     memory: str
     task_role_arn: str
     execution_role_arn: str
+    containers: tuple[ContainerOverride, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,24 +127,31 @@ def overrides_of(asked: TaskOverrides, definition: Mapping[str, Any]) -> dict[st
 
     InvalidInput where it names a container that is not there.
     """
-    container: dict[str, Any] = {}
-    if asked.command is not None:
-        container["command"] = list(asked.command)
-    if asked.environment:
-        container["environment"] = [{"name": key, "value": value} for key, value in asked.environment.items()]
     sizes = {
         "cpu": asked.container_cpu,
         "memory": asked.container_memory,
         "memoryReservation": asked.container_memory_reservation,
     }
-    container |= {member: size for member, size in sizes.items() if size is not None}
-    if asked.gpu is not None:
-        requirement = asked.gpu.requirement
-        container["resourceRequirements"] = [requirement] if requirement else []
+    main = ContainerOverride(
+        container=asked.container,
+        command=asked.command,
+        environment=asked.environment,
+        sizes={member: size for member, size in sizes.items() if size is not None},
+        gpu=asked.gpu,
+    )
+    given = [each for each in (main, *asked.containers) if each.to_api()]
+    named = [container_named(definition, each.container) for each in given]
+    twice = next((name for name in named if named.count(name) > 1), "")
+    if twice:
+        raise InvalidInput(
+            f"The container {twice!r} is in container-overrides, and the other inputs are for it too.",
+            hint="Say it in one of the two places.",
+        )
     overrides: dict[str, Any] = {}
-    if container:
-        name = container_named(definition, asked.container)
-        overrides["containerOverrides"] = [{"name": name, **container}]
+    if given:
+        overrides["containerOverrides"] = [
+            {"name": name, **each.to_api()} for name, each in zip(named, given, strict=True)
+        ]
     of_task = {
         "cpu": asked.cpu,
         "memory": asked.memory,

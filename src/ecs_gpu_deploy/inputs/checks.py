@@ -6,32 +6,24 @@ variable) is read once and travels in the request: a pipe such as /dev/stdin giv
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath
 
 from ecs_gpu_deploy.core.definition.appspec import read_appspec
-from ecs_gpu_deploy.core.definition.overrides import Overrides, check_overrides, check_tag_names, rendered
-from ecs_gpu_deploy.core.definition.references import log_option_problem, role_problem, secret_problem
+from ecs_gpu_deploy.core.definition.overrides import Overrides, check_tag_names, rendered
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
-from ecs_gpu_deploy.core.definition.task_definition import read_task_definition
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
-from ecs_gpu_deploy.core.image.image_tags import checked_tag
 from ecs_gpu_deploy.core.image.registry import RegistryWish
-from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.judge.batch_request import MOST
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import target_from
 from ecs_gpu_deploy.edges.machine.files import (
     check_file_name,
-    is_file,
-    is_folder,
-    is_no_regular_file,
     read_text,
 )
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs.build_checks import checked_build
 from ecs_gpu_deploy.inputs.places import (
     checked_cluster,
     checked_services,
@@ -42,9 +34,7 @@ from ecs_gpu_deploy.inputs.places import (
 )
 from ecs_gpu_deploy.inputs.requests import (
     BatchOptions,
-    BuildOptions,
     CodeDeployWish,
-    DefinitionSource,
     DeployRequest,
     HistoryRequest,
     LoginRequest,
@@ -58,17 +48,22 @@ from ecs_gpu_deploy.inputs.requests import (
     StatusRequest,
     WatchRequest,
 )
+from ecs_gpu_deploy.inputs.revision_checks import (
+    check_names,
+    check_sizes,
+    check_what_to_render,
+    checked_revision,
+    checked_source,
+    is_definition_file,
+)
 from ecs_gpu_deploy.inputs.settings import Settings, required
 from ecs_gpu_deploy.inputs.values import Values
 
 _ALL_DEPLOYMENTS = 1000
-_DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
-_PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
 _SERVICE_DEPLOYMENT = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service-deployment/[^/]+/[^/]+/[^/]+")
 _WITHOUT_CLUSTER = frozenset({"push", "login"})
 _CODEDEPLOY = re.compile(r"d-[A-Z0-9]{4,20}")
 _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
-_NAMES_HINT = "Correct the input. What something else replaces later goes with allow-placeholders: true."
 
 
 def check_deploy(settings: Settings) -> DeployRequest:
@@ -81,8 +76,8 @@ def check_deploy(settings: Settings) -> DeployRequest:
     return DeployRequest(
         cluster=checked_cluster(values),
         services=services,
-        revision=_revision(values),
-        build=_build(values) if values.context or values.repository else None,
+        revision=checked_revision(values),
+        build=checked_build(values) if values.context or values.repository else None,
         platform=values.platforms.split(",")[0].strip(),
         ongoing=values.ongoing,
         force_new_deployment=values.force_new_deployment,
@@ -122,13 +117,13 @@ def check_render(settings: Settings) -> RenderRequest:
     """Return what render is asked to do."""
     values = settings.values
     service = service_if_any(values, command=settings.command)
-    _check_what_to_render(values)
+    check_what_to_render(values)
     if values.rendered_file:
         check_file_name(values.rendered_file, what="rendered-file")
     return RenderRequest(
         cluster=checked_cluster(values),
         service=service,
-        revision=_revision(values),
+        revision=checked_revision(values),
         file=values.rendered_file,
         asks_aws=_asks_aws(settings),
     )
@@ -138,11 +133,11 @@ def check_register(settings: Settings) -> RegisterRequest:
     """Return what register is asked to do."""
     values = settings.values
     service = service_if_any(values, command=settings.command)
-    _check_what_to_render(values)
+    check_what_to_render(values)
     return RegisterRequest(
         cluster=checked_cluster(values),
         service=service,
-        revision=_revision(values),
+        revision=checked_revision(values),
         commit=values.commit,
     )
 
@@ -211,7 +206,7 @@ def check_run_task(settings: Settings) -> RunTaskRequest:
 def check_push(settings: Settings) -> PushRequest:
     """Return what push is asked to do."""
     required(settings.values.repository, "repository")
-    return PushRequest(build=_build(settings.values))
+    return PushRequest(build=checked_build(settings.values))
 
 
 def check_watch(settings: Settings) -> WatchRequest:
@@ -341,199 +336,11 @@ def _rollout(settings: Settings) -> RolloutOptions:
     )
 
 
-# The task definition
-
-
-def _revision(values: Values) -> RevisionWish:
-    overrides, source = _overrides(values), _source(values.task_definition)
-    if source.document is not None:
-        rendered(source.document, overrides)
-    return RevisionWish(
-        source=source,
-        overrides=overrides,
-        allow_placeholders=values.allow_placeholders,
-        pin=values.pin,
-    )
-
-
-def _check_what_to_render(values: Values) -> None:
-    if not values.task_definition and not values.service:
-        raise InvalidInput(
-            "Neither task-definition nor service says where the revision starts from.",
-            hint="Give task-definition (a file, a family, family:revision or an ARN), or service for what it "
-            "runs.",
-        )
-
-
 def _asks_aws(settings: Settings) -> bool:
     """Say whether the command needs AWS: to render a file, its tags kept, needs nothing of it."""
     values = settings.values
-    is_alone = _is_file(values.task_definition) and not values.service and values.pin == "tag"
+    is_alone = is_definition_file(values.task_definition) and not values.service and values.pin == "tag"
     return not (settings.command == "render" and is_alone)
-
-
-def _check_sizes(values: Values) -> None:
-    for option, size, read, wanted in (
-        ("task-cpu", values.task_cpu, cpu_units, "CPU units (4096) or vCPU (4 vCPU)"),
-        ("task-memory", values.task_memory, memory_mib, "MiB (16384) or GB (16 GB)"),
-    ):
-        if size and not read(size):
-            raise InvalidInput(f"{option} is {size[:60]!r}.", hint=f"{wanted} are meant.")
-
-
-def _overrides(values: Values) -> Overrides:
-    _check_sizes(values)
-    gpu, sharing = values.gpu, values.gpu_sharing
-    if gpu is not None and sharing is not None:
-        raise InvalidInput("gpu and gpu-sharing exclude each other.", hint="Leave one of them out.")
-    overrides = Overrides(
-        container=values.container,
-        images=values.image,
-        environment=values.environment,
-        secrets=values.secrets,
-        command=values.command_override,
-        entry_point=values.entry_point,
-        container_cpu=values.cpu,
-        container_memory=values.memory,
-        container_memory_reservation=values.memory_reservation,
-        gpu=gpu if sharing is None else sharing,
-        health_check=values.health_check,
-        log_options=values.log_options,
-        docker_labels=values.docker_labels,
-        cpu=values.task_cpu or None,
-        memory=values.task_memory or None,
-        task_role_arn=values.task_role_arn or None,
-        execution_role_arn=values.execution_role_arn or None,
-        tags=values.tags,
-        assignments=values.set,
-    )
-    _check_names(values)
-    check_overrides(overrides)
-    return overrides
-
-
-def _check_names(values: Values) -> None:
-    """Raise InvalidInput, with the input's name, for a name that AWS can never take."""
-    allowed = values.allow_placeholders
-    roles = {"task-role-arn": values.task_role_arn, "execution-role-arn": values.execution_role_arn}
-    problems = [
-        *((option, role_problem(role, allow_placeholders=allowed)) for option, role in roles.items() if role),
-        *(
-            (f"secrets: {name[:60]}", secret_problem(source, allow_placeholders=allowed))
-            for name, source in values.secrets.items()
-            if source
-        ),
-        *(
-            (f"log-options: {name[:60]}", log_option_problem(name, value))
-            for name, value in values.log_options.items()
-            if value and not allowed
-        ),
-    ]
-    for where, problem in problems:
-        if problem:
-            raise InvalidInput(f"{where} {problem}", hint=_NAMES_HINT)
-
-
-def _is_file(source: str) -> bool:
-    """Say whether task-definition names a file, and not a family, revision or ARN."""
-    if source.startswith("arn:"):
-        return False
-    suffix = PurePath(source).suffix.lower()
-    return suffix in _DEFINITION_FILES | _PROGRAMS or "/" in source or "\\" in source
-
-
-def _source(source: str) -> DefinitionSource:
-    if not _is_file(source):
-        return DefinitionSource(name=source)
-    if PurePath(source).suffix.lower() in _PROGRAMS:
-        raise InvalidInput(
-            f"The task definition {source!r} is a program, and programs are not run for it.",
-            hint="Give a JSON or YAML file.",
-        )
-    text = read_text(source, what="task definition")
-    return DefinitionSource(document=read_task_definition(text, name=source))
-
-
-# The image
-
-
-def _build(values: Values, environment: Mapping[str, str] = os.environ) -> BuildOptions:
-    """Return what to build, as far as that shows without AWS and Docker."""
-    if values.image:
-        raise InvalidInput(
-            "image is given, and so is something to build it from.",
-            hint="Leave out image to build, or context and repository to deploy the image as it is.",
-        )
-    if values.image_tag:
-        checked_tag(values.image_tag, option="image-tag")
-    for tag in values.extra_tags:
-        checked_tag(tag, option="extra-tags")
-    if values.repository:
-        Repository.of_input(values.repository, region="")
-    folder = values.context or "."
-    _check_dockerfile(folder, values.dockerfile)
-    secret_files = values.build_secret_files
-    for path in secret_files.values():
-        _check_for_docker(path, "build-secret-files")
-        if not is_file(path):
-            raise InvalidInput(f"There is no file {path!r} for build-secret-files.", hint="Check its path.")
-    return BuildOptions(
-        repository=values.repository,
-        image_tag=values.image_tag,
-        extra_tags=values.extra_tags,
-        push_latest=values.push_latest,
-        folder=folder,
-        dockerfile=values.dockerfile,
-        target=values.target,
-        platforms=tuple(part.strip() for part in values.platforms.split(",") if part.strip()),
-        arguments=values.build_args,
-        secrets=_secret_values(values.build_secrets, environment),
-        secret_files=secret_files,
-        network=values.build_network,
-        cache=values.cache,
-        cache_image=values.cache_image,
-        provenance=values.provenance,
-        rebuild=values.rebuild,
-        create_repository=values.create_repository,
-        restore_archived=values.restore_archived,
-        fail_on_severity=values.fail_on_severity,
-        scan_timeout=values.scan_timeout,
-    )
-
-
-def _check_dockerfile(folder: str, given: str) -> None:
-    if "://" in folder:
-        return
-    if not is_folder(folder):
-        raise InvalidInput(f"There is no folder {folder!r} to build from.", hint="Check the context.")
-    dockerfile = Path(given or Path(folder) / "Dockerfile")
-    _check_for_docker(str(dockerfile), "dockerfile")
-    if not is_file(str(dockerfile)):
-        raise InvalidInput(
-            f"There is no Dockerfile {str(dockerfile)!r}.",
-            hint="Set dockerfile (from the working directory) or context; in a workflow run actions/checkout "
-            "before.",
-        )
-
-
-def _check_for_docker(path: str, option: str) -> None:
-    if is_no_regular_file(path):
-        raise InvalidInput(
-            f"{option}: {path!r} is no regular file, and Docker reads it by itself.",
-            hint="A folder or a pipe such as <(…) cannot be handed on to it: name a file.",
-        )
-
-
-def _secret_values(secrets: Mapping[str, str | None], environment: Mapping[str, str]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for name, value in secrets.items():
-        if value is None and name not in environment:
-            raise InvalidInput(
-                f"build-secrets names {name}, and there is no environment variable {name}.",
-                hint=f"Set {name} in the step's env, or write {name}=VALUE in the action's input.",
-            )
-        values[name] = environment[name] if value is None else value
-    return values
 
 
 # A batch
@@ -549,10 +356,10 @@ def _check_what_to_run(values: Values) -> None:
 
 def _revision_of_batch(values: Values) -> RevisionWish | None:
     """Return the revision that is registered for the batch, for RunTask takes neither file nor image."""
-    if not values.image and not _is_file(values.task_definition):
+    if not values.image and not is_definition_file(values.task_definition):
         return None
     overrides = Overrides(container=values.container, images=values.image)
-    source = _source(values.task_definition)
+    source = checked_source(values.task_definition)
     if source.document is not None:
         rendered(source.document, overrides)
     return RevisionWish(
@@ -570,8 +377,8 @@ def _capacity_share(line: str) -> CapacityShare:
 
 
 def _task_overrides(values: Values) -> TaskOverrides:
-    _check_sizes(values)
-    _check_names(values)
+    check_sizes(values)
+    check_names(values)
     return TaskOverrides(
         container=values.container,
         command=values.command_override,

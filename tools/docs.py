@@ -20,6 +20,7 @@ from ecs_gpu_deploy.result import EXIT_CODES, Outcome
 from tools.action_metadata import OUTPUTS, action_options, with_generated_sections
 from tools.diagnoses_page import diagnoses_markdown
 from tools.first_sight import first_sight_table
+from tools.migrate_page import official_actions_table
 from tools.permissions import permissions_markdown
 from tools.reusable_workflows import reusable
 from tools.scenarios_page import scenarios_page
@@ -70,6 +71,12 @@ def permissions() -> str:
     return permissions_markdown(recorded)
 
 
+def official_actions() -> str:
+    """Return the tables of what the official actions take and give."""
+    actions = (ROOT / "tools" / "official_actions.yml").read_text(encoding="utf-8")
+    return official_actions_table(yaml.safe_load(actions))
+
+
 def troubleshooting() -> str:
     """Return the page of ECS's messages."""
     messages = (ROOT / "tests" / "data" / "messages.yml").read_text(encoding="utf-8")
@@ -79,6 +86,7 @@ def troubleshooting() -> str:
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"exit codes": exit_codes_table, "outputs": outputs_table},
     "docs/inputs.md": {title: partial(inputs_table, title) for title in GROUPS},
+    "docs/migrate.md": {"official actions": official_actions},
     "docs/messages.md": {"first sight": first_sight_table},
     ".github/workflows/deploy.yml": reusable("deploy", job="deploy"),
     ".github/workflows/rollback.yml": reusable("rollback", job="rollback"),

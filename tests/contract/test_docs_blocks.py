@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from action_tools import NODE_PROJECT, ROOT, need_node
+from tools.action_metadata import OUTPUTS, action_options
 
 from ecs_gpu_deploy.cli import OTHER_COMMANDS, ROLLOUT_COMMANDS
 from ecs_gpu_deploy.inputs.settings import settings_from
@@ -118,3 +119,13 @@ def test_each_page_is_reached_from_the_readme():
         for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
     }
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - {page.name for page in linked} == set()
+
+
+def test_what_stands_for_an_input_or_output_of_the_official_actions_is_there():
+    actions = yaml.safe_load((ROOT / "tools" / "official_actions.yml").read_text(encoding="utf-8"))
+    inputs = {option.name for option in action_options()}
+    for name, action in actions.items():
+        for theirs, stands in action["inputs"].items():
+            assert stands.get("input") in inputs or (stands.keys() == {"differs"}), f"{name}: {theirs}"
+        for theirs, stands in action["outputs"].items():
+            assert stands.get("output") in OUTPUTS or (stands.keys() == {"differs"}), f"{name}: {theirs}"

@@ -1,0 +1,27 @@
+"""The tables of docs/migrate.md: what the official actions take and give, and what stands for it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Actions = Mapping[str, Mapping[str, Any]]
+
+
+def official_actions_table(actions: Actions) -> str:
+    """Return a section for each action of tools/official_actions.yml."""
+    return "\n\n".join(_section(name, action) for name, action in actions.items())
+
+
+def _section(name: str, action: Mapping[str, Any]) -> str:
+    url = f"https://github.com/aws-actions/{name}"
+    rows = [_row(one, stands, "input") for one, stands in action["inputs"].items()]
+    rows += [_row(one, stands, "output") for one, stands in action["outputs"].items()]
+    head = f"### [{name}]({url}) {action['version']}\n\nInstead: {action['instead']}.\n\n"
+    return head + "| Theirs | Ours | What differs |\n|---|---|---|\n" + "\n".join(rows)
+
+
+def _row(theirs: str, stands: Mapping[str, str], kind: str) -> str:
+    ours = f"`{stands[kind]}`" if kind in stands else "–"
+    output = " (output)" if kind == "output" else ""
+    return f"| `{theirs}`{output} | {ours} | {stands.get('differs', '').replace('|', '&#124;')} |"

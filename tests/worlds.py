@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from sandbox_process import RunningSandbox
+
 ISSUER = "token.actions.githubusercontent.com"
 ROLE = "arn:aws:iam::123456789012:role/deploy"
 SUBJECT = "repo:acme/rag:ref:refs/heads/main"
@@ -41,3 +43,46 @@ def github_world(*subjects: str, **github: Any) -> dict[str, Any]:
     world["github"] = {"repository": "acme/rag", **github}
     world["roles"] = [*world["roles"], trusted(*(subjects or (SUBJECT,)))]
     return world
+
+
+def codedeploy_world() -> dict[str, Any]:
+    """Return the default world, with its service under CODE_DEPLOY and room for both task sets."""
+    world = default_world()
+    service = world["services"][0]
+    service["deploymentController"] = {"type": "CODE_DEPLOY"}
+    service["deploymentConfiguration"] = {}
+    world["instances"] = [{"type": "g5.xlarge", "count": 4, "cached_images": ["ki-rag-api:v1"]}]
+    return world
+
+
+def put_codedeploy_group(sandbox: RunningSandbox, *, termination: int = 1, **more: Any) -> None:
+    """Have the application and the deployment group under their default names."""
+    name = "ki-cluster-ki-rag-api"
+    with sandbox.client("codedeploy") as codedeploy:
+        codedeploy.create_application(applicationName=f"AppECS-{name}", computePlatform="ECS")
+        group = {
+            "deploymentStyle": {
+                "deploymentType": "BLUE_GREEN",
+                "deploymentOption": "WITH_TRAFFIC_CONTROL",
+            },
+            "blueGreenDeploymentConfiguration": {
+                "terminateBlueInstancesOnDeploymentSuccess": {
+                    "action": "TERMINATE",
+                    "terminationWaitTimeInMinutes": termination,
+                },
+                "deploymentReadyOption": {
+                    "actionOnTimeout": "CONTINUE_DEPLOYMENT",
+                    "waitTimeInMinutes": 0,
+                },
+            },
+            "autoRollbackConfiguration": {"enabled": True, "events": ["DEPLOYMENT_FAILURE"]},
+            "ecsServices": [{"serviceName": "ki-rag-api", "clusterName": "ki-cluster"}],
+            **more,
+        }
+        codedeploy.create_deployment_group(
+            applicationName=f"AppECS-{name}",
+            deploymentGroupName=f"DgpECS-{name}",
+            deploymentConfigName="CodeDeployDefault.ECSAllAtOnce",
+            serviceRoleArn="arn:aws:iam::123456789012:role/codedeploy",
+            **group,
+        )

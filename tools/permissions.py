@@ -45,12 +45,18 @@ DOCKER_PUSH: Final = (
 )
 """What Docker itself does with the repository while it pushes (and reads a registry cache)."""
 
-WITH_TAGS: Final[Mapping[str, str]] = {
+WITH_TAGS: Final[dict[str, str]] = {
     "ecs:RegisterTaskDefinition": "ecs:TagResource",
     "ecs:RunTask": "ecs:TagResource",
     "ecr-public:GetAuthorizationToken": "sts:GetServiceBearerToken",
 }
 """What AWS asks for as well: when a resource is made with tags, for a token of the public registry."""
+
+ASKED_TOO: Final[dict[str, str]] = {"codedeploy:CreateDeployment": "codedeploy:RegisterApplicationRevision"}
+"""What AWS asks for besides: the AppSpec of a deployment is registered as a revision of its application."""
+
+CODEDEPLOY: Final = "a service that CodeDeploy deploys"
+"""Under this all commands are recorded for such a service, besides what each needs for one of ECS's."""
 
 NO_GRANT: Final = frozenset({"sts:AssumeRoleWithWebIdentity", "sts:GetCallerIdentity"})
 """Granted by the role's trust policy, or to everyone."""
@@ -207,7 +213,6 @@ GRANTS: Final[Mapping[str, Grant]] = {
     ),
     "codedeploy:StopDeployment": _grant(GROUP, "roll back (on-timeout, on-failure, on-cancel)"),
     "codedeploy:RegisterApplicationRevision": _grant(APPLICATION, "start the deployment: its AppSpec"),
-    "codedeploy:GetApplicationRevision": _grant(APPLICATION, "start the deployment: its AppSpec"),
     "sts:AssumeRole": _grant("arn:aws:iam::ACCOUNT:role/ROLE", "assume the roles of role-chain"),
 }
 
@@ -284,22 +289,7 @@ def permissions_markdown(recorded: Mapping[str, Iterable[str]]) -> str:
             rows.append(_row(action))
         text = json.dumps(policy(needed), indent=2)
         parts.append(f"## {command}\n\n" + "\n".join(rows) + f"\n\n```json\n{text}\n```")
-    parts.append(_of_codedeploy())
     return "\n\n".join(parts) + "\n"
-
-
-def _of_codedeploy() -> str:
-    """Return the part on what a service under CODE_DEPLOY takes besides: the local AWS has no CodeDeploy."""
-    needed = sorted(action for action in GRANTS if action.startswith("codedeploy:"))
-    rows = [_row(action) for action in needed]
-    text = json.dumps(policy(needed), indent=2)
-    return (
-        "## deploy, rollback, watch and history of a service that CodeDeploy deploys\n\n"
-        "Besides what stands above, but for ecs:UpdateService, ecs:StopServiceDeployment and the service "
-        "deployments. Not recorded: the local AWS has no CodeDeploy. ([more](codedeploy.md))\n\n"
-        + "\n".join([*_HEAD, *rows])
-        + f"\n\n```json\n{text}\n```"
-    )
 
 
 _HEAD: Final = ("| Action | Resource | What for | Without it |", "|---|---|---|---|")

@@ -17,8 +17,8 @@ from typing import Any
 
 from program import image, run
 from sandbox_process import RunningSandbox, sandbox_thread
-from tools.permissions import DOCKER_PUSH, WITH_TAGS, actions_of
-from worlds import ROLE, default_world, github_world
+from tools.permissions import ASKED_TOO, CODEDEPLOY, DOCKER_PUSH, WITH_TAGS, actions_of
+from worlds import ROLE, codedeploy_world, default_world, github_world, put_codedeploy_group
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "permissions.json"
@@ -40,13 +40,15 @@ class Recorder:
         (folder / "bin" / "docker").chmod(0o755)
         self.docker = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "GITHUB_SHA": SHA}
 
-    def run(self, sandbox: RunningSandbox, command: str, *flags: str, **environment: str) -> Any:
-        """Run a command; return how it ended."""
+    def run(
+        self, sandbox: RunningSandbox, command: str, *flags: str, under: str = "", **environment: str
+    ) -> Any:
+        """Run a command; return how it ended. What it calls is recorded *under* its name, or another one."""
         named = () if command in {"push", "run-task", "login"} or "--service" in flags else SERVICE
         ran = run(sandbox, self.folder, command, *named, *flags, **environment)
         if ran.exit_code == 1:
             raise SystemExit(ran.shown)
-        self.calls.setdefault(command, set()).update(ran.result.get("api_calls", {}))
+        self.calls.setdefault(under or command, set()).update(ran.result.get("api_calls", {}))
         return ran
 
 
@@ -122,6 +124,17 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "deploy", "--image", image("good"), "--placement-timeout", "1m")
 
 
+def codedeploy(recorder: Recorder) -> None:
+    """A service that CodeDeploy deploys: a success, a rollback of ours, one by name, what was and is."""
+    under = CODEDEPLOY
+    with _world(**codedeploy_world()) as sandbox:
+        put_codedeploy_group(sandbox)
+        recorder.run(sandbox, "deploy", "--image", image("good"), under=under)
+        recorder.run(sandbox, "deploy", "--image", image("bad"), "--on-failure", "rollback", under=under)
+        for command in ("rollback", "history", "watch", "status"):
+            recorder.run(sandbox, command, under=under)
+
+
 def batches(recorder: Recorder) -> None:
     """A task that ends well, and one that is stopped by the timeout."""
     world = default_world()
@@ -187,7 +200,7 @@ def credentials(recorder: Recorder) -> None:
         recorder.run(sandbox, "push", *common, "--allowed-account-ids", "123456789012")
 
 
-STORIES: tuple[Callable[[Recorder], None], ...] = (deployments, batches, builds)
+STORIES: tuple[Callable[[Recorder], None], ...] = (deployments, codedeploy, batches, builds)
 
 
 def recorded() -> dict[str, list[str]]:
@@ -201,7 +214,7 @@ def recorded() -> dict[str, list[str]]:
         signing = Recorder(Path(folder) / "roles")
         credentials(signing)
     for found in actions.values():
-        found |= {implied for action, implied in WITH_TAGS.items() if action in found}
+        found |= {implied for action, implied in (WITH_TAGS | ASKED_TOO).items() if action in found}
     for command in ("push", "deploy"):
         actions[command] |= set(DOCKER_PUSH)
     names = {action for calls in signing.calls.values() for action in actions_of(calls)}

@@ -58,7 +58,9 @@ def _ended(
     ours, back = state.deployment, state.rollback
     why = state.reason or ("somebody stopped it" if ours.is_stopped_by_person else "")
     if not ours.rollback_id:
-        if ours.goes_back_by_itself and _since_end(state, history, now) < SETTLE_SECONDS:
+        # Who stops it may ask for a rollback that the group does not have (StopDeployment).
+        may = ours.goes_back_by_itself or ours.is_stopped_by_person
+        if may and _since_end(state, history, now) < SETTLE_SECONDS:
             return Waiting(note=sentence("The deployment ended", why), rolling_back=True)
         return Verdict(
             outcome=Outcome.FAILED,

@@ -80,6 +80,7 @@ class EcsRegion:
         self.written_events: dict[str, tuple[tuple[int, str], Fragment]] = {}
         self.client_tokens: dict[tuple[str, str], Response] = {}
         self.caller = ""
+        self.codedeploy: dict[str, Any] = {}
 
     def arn(self, resource: str) -> str:
         """Return the ARN of an ECS resource here."""

@@ -12,6 +12,7 @@ from ecs_gpu_deploy.ecs_model.state import (
     ServiceDeployment,
     ServiceRevision,
 )
+from ecs_gpu_deploy.sandbox.ecs.codedeploy import is_codedeploy, with_task_sets
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion
 from ecs_gpu_deploy.sandbox.protocol.shapes import Fragment
 
@@ -90,7 +91,7 @@ def service_view(region: EcsRegion, service: Service, include: Sequence[str]) ->
             }
             for deployment in service.deployments
         ]
-    return view
+    return with_task_sets(region, service, view) if is_codedeploy(service) else view
 
 
 def deployment_configuration(config: Mapping[str, Any]) -> dict[str, Any]:

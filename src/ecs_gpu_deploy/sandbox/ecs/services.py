@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecs_gpu_deploy.ecs_model.state import Service
+from ecs_gpu_deploy.sandbox.ecs import codedeploy
 from ecs_gpu_deploy.sandbox.ecs.clusters import check_strategy, provider_name
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion, Request, Response, at_most, missing
@@ -36,6 +37,11 @@ def start_service(region: EcsRegion, cluster: Cluster, request: Request) -> Serv
     config = checked_config(region, cluster, request)
     config.setdefault("schedulingStrategy", "REPLICA")
     config.setdefault("deploymentController", {"type": "ECS"})
+    if config["deploymentController"].get("type") == "CODE_DEPLOY":
+        # The model brings a new task set beside the old one, as CodeDeploy does; no breaker ends that.
+        given = dict(config.get("deploymentConfiguration") or {})
+        given.pop("deploymentCircuitBreaker", None)
+        config["deploymentConfiguration"] = given | {"strategy": "BLUE_GREEN"}
     config.setdefault("availabilityZoneRebalancing", "ENABLED")
     config.setdefault("enableECSManagedTags", False)
     config.setdefault("enableExecuteCommand", False)
@@ -58,6 +64,11 @@ def update_service(region: EcsRegion, request: Request) -> Response:
     """Change a service; some members start a deployment (UpdateService, Amazon ECS API Reference)."""
     cluster = region.cluster(request)
     service = region.service(cluster, request["service"])
+    if codedeploy.refuses(service, request):
+        raise invalid_parameter(
+            "Unable to update task definition on services with a CODE_DEPLOY deployment controller. "
+            "Use AWS CodeDeploy to trigger a new deployment."
+        )
     merged = {**service.config, **{key: value for key, value in request.items() if value is not None}}
     checked = checked_config(region, cluster, merged)
     changes = {

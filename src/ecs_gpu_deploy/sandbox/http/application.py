@@ -11,6 +11,8 @@ from email.utils import formatdate
 from io import BytesIO
 from typing import Any
 
+from ecs_gpu_deploy.sandbox.ecs.codedeploy import OPERATIONS as CODEDEPLOY_OPERATIONS
+from ecs_gpu_deploy.sandbox.ecs.codedeploy import codedeploy_response
 from ecs_gpu_deploy.sandbox.ecs.operations import ecs_response
 from ecs_gpu_deploy.sandbox.ecs.tagging import tagged_resources
 from ecs_gpu_deploy.sandbox.http import door
@@ -103,6 +105,8 @@ class Application:
             return self._answer_sts(environ, start_response, request, caller)
         if request.service == "ecs":
             return self._answer_ecs(start_response, request, caller, body)
+        if request.service == "codedeploy" and request.operation in CODEDEPLOY_OPERATIONS:
+            return self._answer_codedeploy(start_response, request, caller, body)
         if request.action == "tagging:GetResources":
             return self._answer_tagging(start_response, request, caller, body)
         if request.protocol == "json":
@@ -123,6 +127,24 @@ class Application:
                 region = self._sandbox.region(request.region)
                 region.caller = caller
                 text = ecs_response(region, request.operation, parameters)
+        except ApiError as error:
+            return self._refuse(start_response, request, caller, error)
+        except WrongResponse as error:
+            bug = ApiError("InternalFailure", f"The sandbox wrote a wrong answer: {error}", status=500)
+            return self._refuse(start_response, request, caller, bug)
+        self._log(request, caller, 200, None)
+        return self._respond(start_response, 200, text, content_type=JSON_TYPE)
+
+    def _answer_codedeploy(
+        self, start_response: StartResponse, request: Request, caller: str, body: bytes
+    ) -> Iterable[bytes]:
+        """Answer what CodeDeploy's deployments to ECS do; its applications and groups are moto's."""
+        try:
+            parameters = _document(body)
+            with self._sandbox.lock:
+                self._sandbox.catch_up()
+                region = self._sandbox.region(request.region)
+                text = codedeploy_response(region, request.operation, parameters)
         except ApiError as error:
             return self._refuse(start_response, request, caller, error)
         except WrongResponse as error:

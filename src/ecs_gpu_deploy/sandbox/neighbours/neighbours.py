@@ -145,6 +145,12 @@ class Neighbours:
         group = self._backend("elasticloadbalancing").target_groups.get(arn)
         return bool(group and group.load_balancer_arns)
 
+    def deployment_group(self, application: str, name: str) -> Any:
+        """Give moto's deployment group of CodeDeploy; None where it, or its application, does not exist."""
+        self.open("codedeploy")
+        groups = self._backend("codedeploy").deployment_groups
+        return (groups.get(application) or {}).get(name)
+
     def log_group_exists(self, name: str, *, region: str) -> bool:
         """Is there such a log group?"""
         if "logs" not in self._open:

@@ -21,7 +21,7 @@ from ecs_gpu_deploy.edges.machine.files import read_text
 from ecs_gpu_deploy.edges.machine.reporter import open_standard_streams
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
 from ecs_gpu_deploy.inputs.options import BY_NAME, CONFIG, OPTIONS, Option, options_of
-from ecs_gpu_deploy.inputs.settings import Settings, settings_from, unknown_name
+from ecs_gpu_deploy.inputs.settings import Settings, not_taken, settings_from, unknown_name
 from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
 ROLLOUT_COMMANDS = {
@@ -200,7 +200,8 @@ def _rollout_command(
             raise unknown_name("command", command, ROLLOUT_COMMANDS)
         if unknown:
             names = [option.name for option in (*OPTIONS, CONFIG) if command in option.commands]
-            raise unknown_name("flag" if unknown[0].startswith("-") else "argument", unknown[0], names)
+            kind = "flag" if unknown[0].startswith("-") else "argument"
+            raise not_taken(command, unknown[0]) or unknown_name(kind, unknown[0], names)
         flags = dict(argv)
         configs = flags.pop("config", [inputs.get("config", "").strip()])
         texts = {name: value for name, value in inputs.items() if name != "config"}

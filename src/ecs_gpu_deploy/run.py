@@ -191,7 +191,15 @@ def _connect(options: RunOptions, role: RoleWish, clock: Clock, github: GitHub, 
 
     if not options.asks_aws:
         return Aws(region=region or _ANY_REGION, clock=clock, trace=trace, calls=calls)
-    session = session_for(role, region=region, clock=clock, mask=github.mask, say=say, calls=calls)
+    session = session_for(
+        role,
+        region=region,
+        clock=clock,
+        mask=github.mask,
+        say=say,
+        calls=calls,
+        profile=options.profile,
+    )
     aws = Aws(
         region=region,
         clock=clock,
@@ -201,6 +209,7 @@ def _connect(options: RunOptions, role: RoleWish, clock: Clock, github: GitHub, 
         calls=calls,
         say=say,
     )
+    aws.check_region()
     check_account(aws, role)
     return aws
 

@@ -1,5 +1,7 @@
 """The table of options: what is accepted, what is refused with which sentence, what wins over what."""
 
+import re
+
 import pytest
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
@@ -135,6 +137,36 @@ def test_an_unknown_name_is_answered_with_the_nearest(source):
         settings_from("deploy", **{source: {"placment-timeout": "5"}})
     assert "placment-timeout" in caught.value.message
     assert "Did you mean placement-timeout?" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "sentence"),
+    [
+        ("run-task", "secrets", "run-task takes no secrets: it is for deploy and render and register."),
+        ("push", "image", "push takes no image"),
+        ("history", "timeout", "history takes no timeout: it is for other commands."),
+    ],
+)
+def test_an_option_of_another_command_is_answered_with_whose_it_is(command, name, sentence):
+    with pytest.raises(InvalidInput, match=re.escape(sentence)):
+        settings_from(command, inputs={name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("gpu", "two", "gpu: 1, gpu: 0.25 or gpu: ALL"),
+        ("force-new-deployment", "si", "force-new-deployment: true or force-new-deployment: false"),
+        ("on-timeout", "rolback", "Did you mean rollback?"),
+        ("on-timeout", "undo", "Write leave or rollback."),
+        ("timeout", "soon", "timeout: 90s, 20m or 1h30m"),
+        ("set", "cpu", "Write NAME: VALUE"),
+    ],
+)
+def test_a_hint_says_how_it_is_written(name, text, hint):
+    with pytest.raises(InvalidInput) as caught:
+        _value(name, text)
+    assert hint in caught.value.hint
 
 
 def test_what_is_required_is_named():

@@ -156,6 +156,7 @@ def test_every_field_has_the_type_that_is_written(command, given):
         ("deploy", {"repository": "rag", "dockerfile": "none"}, "There is no Dockerfile 'none'"),
         ("deploy", {"task-definition": "none.json"}, "task definition"),
         ("deploy", {"task-definition": "td.ts"}, "task definition"),
+        ("deploy", {"task-definition": "/dev/null"}, "The task definition '/dev/null' is empty"),
         ("push", {"repository": "rag:v1"}, "repository"),
         ("login", {"registry": "docker.io"}, "registry is 'docker.io'"),
         ("login", {"registry": "12345"}, "registry"),

@@ -26,7 +26,7 @@ from ecs_gpu_deploy.steps.follow_rollout import Plan, RecordWish, roll_out, verd
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, recorded
 from ecs_gpu_deploy.steps.render_target import register_target, render_target
 from ecs_gpu_deploy.steps.start_codedeploy import blue_green_of, ongoing_codedeploy
-from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit
+from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, wait_for_others
 from ecs_gpu_deploy.steps.stop_deployment import rolls_back_to, stop_and_watch
 
 
@@ -61,7 +61,9 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
             arn, number = ongoing.task_definition, ongoing.number
             tag_revision(context.aws, arn, recorded(context, arn, number, "stopped", reason=request.reason))
         return _told(verdict, left, chosen.name)
-    if not request.supersede or blue_green is not None:
+    if request.ongoing == "wait" and wait_for_others(context, service, request, group) is not service:
+        return run(context, request)
+    if request.ongoing != "supersede" or blue_green is not None:
         _refuse_others(context, service, past, chosen)
     if ongoing is None and _runs(service, chosen, past) and not request.force:
         return _left_alone(chosen, _further_back(context, chosen, past, revision_of(current)))
@@ -159,7 +161,7 @@ def _refuse_others(context: Context, service: Service, past: Past, chosen: Chose
         raise Refused(
             f"Another deployment of the service {service.name!r} is ongoing "
             f"({of}{ongoing.told(context.clock.now())}){why}.",
-            hint=f"Wait for its end, or set supersede to true. {ongoing.hint}".strip(),
+            hint=f"Set ongoing to wait, or to supersede. {ongoing.hint}".strip(),
         )
 
 

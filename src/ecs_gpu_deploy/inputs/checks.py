@@ -150,7 +150,7 @@ def check_rollback(settings: Settings) -> RollbackRequest:
         cluster=checked_cluster(values),
         target=target_from(values.to),
         reason=values.reason,
-        supersede=values.supersede,
+        ongoing=values.ongoing,
         force=values.force,
         keep_revisions=values.keep_revisions,
         rollout=_rollout(settings),
@@ -237,7 +237,7 @@ def check_watch(settings: Settings) -> WatchRequest:
 def _codedeploy(values: Values) -> CodeDeployWish:
     """Return how CodeDeploy is to deploy; the AppSpec is read, and its one ECS target seen to be there."""
     path = values.codedeploy_appspec
-    text = read_text(path, what="AppSpec") if path else ""
+    text = read_text(path, what="AppSpec of codedeploy-appspec") if path else ""
     return CodeDeployWish(
         application=values.codedeploy_application,
         group=values.codedeploy_deployment_group,
@@ -284,6 +284,7 @@ def run_options(settings: Settings, *, result_file: str = "", prints_json: bool 
         # Of several, what goes wrong tells which one it is about.
         service=values.service if len(distinct_services(values)) < 2 else "",
         region=values.region,
+        profile=values.profile,
         result_file=values.result_file or result_file,
         debug=values.debug,
         gpu_hourly_cost=values.gpu_hourly_cost,

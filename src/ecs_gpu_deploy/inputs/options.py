@@ -222,11 +222,12 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "ongoing",
         "What to do when another deployment of the service is ongoing: refuse at once, wait for its end, or "
-        "supersede it (then ECS may have nothing to roll back to).",
+        "supersede it (then ECS may have nothing to roll back to). One that began from the target of a "
+        "rollback is stopped and rolled back by it.",
         kind="choice",
         choices=("refuse", "wait", "supersede"),
         default="refuse",
-        commands=("deploy",),
+        commands=ROLLOUT,
     ),
     _option(
         "desired-count",
@@ -386,14 +387,6 @@ OPTIONS: tuple[Option, ...] = (
         "Why, in a few words: for the tags of the revision and the summary.",
         commands=("rollback",),
         metavar="TEXT",
-    ),
-    _option(
-        "supersede",
-        "Roll back although another deployment is ongoing (one that began from the target is stopped and "
-        "rolled back anyway).",
-        kind="boolean",
-        default="false",
-        commands=("rollback",),
     ),
     _option(
         "force",
@@ -679,6 +672,12 @@ OPTIONS: tuple[Option, ...] = (
         commands=ROLLOUT,
         metavar="NUMBER",
     ),
+    _option(
+        "profile",
+        "Profile of the AWS configuration (~/.aws) for credentials, and for the Region where nothing else "
+        "says it. Default: AWS_PROFILE.",
+        metavar="NAME",
+    ),
     _option("region", "AWS Region. Default: AWS_REGION, AWS_DEFAULT_REGION or the profile's."),
     _option(
         "role-to-assume",
@@ -830,7 +829,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Back, and what was": (
         "to",
         "reason",
-        "supersede",
         "force",
         "service-deployment",
         "limit",
@@ -850,6 +848,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "task",
     ),
     "Credentials": (
+        "profile",
         "role-to-assume",
         "role-session-name",
         "role-duration",

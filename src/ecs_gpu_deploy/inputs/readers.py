@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import shlex
@@ -24,9 +25,34 @@ _HOLD_SECRETS = frozenset({"secrets", "build-secrets", "build-args", "environmen
 def _invalid(option: Option, text: str, wanted: str) -> InvalidInput:
     safe = hidden(text)
     shown = safe if len(safe) <= 60 else safe[:57] + "..."
-    return InvalidInput(
-        f"{option.name} is {shown!r}, which is not {wanted}.", hint=f"Set {option.name} to one."
-    )
+    return InvalidInput(f"{option.name} is {shown!r}, which is not {wanted}.", hint=_meant(option, text))
+
+
+def _meant(option: Option, text: str) -> str:
+    """Return what was probably meant, or how it is written."""
+    if option.kind != "choice":
+        return _WRITTEN[option.kind].format(name=option.name)
+    near = difflib.get_close_matches(text.strip().lower(), option.choices, n=1)
+    return f"Did you mean {near[0]}?" if near else f"Write {' or '.join(option.choices)}."
+
+
+_WRITTEN: Final[Mapping[str, str]] = {
+    "boolean": "Write {name}: true or {name}: false.",
+    "duration": "Write such as {name}: 90s, 20m or 1h30m.",
+    "duration_or_zero": "Write such as {name}: 90s, 20m or 1h30m, or 0.",
+    "deadlines": "Write one PHASE=DURATION a line, such as pull=10m.",
+    "integer": "Write it in digits, such as {name}: 512.",
+    "positive_integer": "Write it in digits, such as {name}: 3.",
+    "number": "Write such as {name}: 2.5.",
+    "gpu": "Write such as gpu: 1, gpu: 0.25 or gpu: ALL; gpu: 0 for none.",
+    "accounts": "Write such as {name}: 123456789012, one a line.",
+    "policy": 'Write it as JSON: {{"Version": "2012-10-17", "Statement": […]}}.',
+    "words": 'Write {name}: ["serve", "--port", "80"], or the words as in a shell.',
+    "mapping": "Write NAME: VALUE, one a line, or JSON.",
+    "gpu_sharing": "Write memory: MiB and maxComputePercent: PERCENT.",
+    "container_overrides": "Write CONTAINER: {{command: […]}}, in YAML or JSON.",
+}
+"""Kind of option → how a value of it is written."""
 
 
 def _text(_option: Option, texts: tuple[str, ...]) -> str:

@@ -29,6 +29,7 @@ class RunOptions:
     cluster: str = ""
     service: str = ""
     region: str = ""
+    profile: str = ""
     debug: bool = False
     gpu_hourly_cost: float | None = None
     timeout: float | None = None
@@ -159,7 +160,7 @@ class RollbackRequest:
     service: str
     target: TargetWish
     reason: str
-    supersede: bool
+    ongoing: Literal["refuse", "wait", "supersede"]
     force: bool
     keep_revisions: int | None
     rollout: RolloutOptions

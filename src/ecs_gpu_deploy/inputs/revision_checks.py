@@ -122,4 +122,6 @@ def checked_source(source: str) -> DefinitionSource:
             hint="Give a JSON or YAML file.",
         )
     text = read_text(source, what="task definition")
+    if not text.strip():
+        raise InvalidInput(f"The task definition {source!r} is empty.", hint="JSON or YAML is meant.")
     return DefinitionSource(document=read_task_definition(text, name=source))

@@ -51,7 +51,7 @@ def settings_from(
     given = [name for name, text in inputs.items() if text.strip()]
     for name in given:
         if name not in known and name not in {"command", "config"}:
-            raise unknown_name("input", name, known if name not in BY_NAME else ())
+            raise not_taken(command, name) or unknown_name("input", name, known)
     for name in config:
         if name not in BY_NAME:
             raise unknown_name("key of the configuration file", name, known)
@@ -82,6 +82,25 @@ def _check_text(option: Option, texts: tuple[str, ...]) -> None:
                 f"{option.name} has {len(text)} characters, more than {MOST_TEXT}.",
                 hint="Is it the right text?",
             )
+
+
+def not_taken(command: str, name: str) -> InvalidInput | None:
+    """Return the error for an option of other commands than *command*; None for one that nobody knows."""
+    bare = name.lstrip("-").partition("=")[0]
+    option = BY_NAME.get(bare)
+    if option is None or command in option.commands:
+        return None
+    others = " and ".join(option.commands) if len(option.commands) < 4 else "other commands"
+    instead = _INSTEAD.get((command, bare), "")
+    return InvalidInput(f"{command} takes no {bare}: it is for {others}.", hint=instead or "Leave it out.")
+
+
+_INSTEAD: Mapping[tuple[str, str], str] = {
+    ("run-task", "on-failure"): "on-timeout and on-cancel say what becomes of the tasks.",
+    ("run-task", "secrets"): "Register a revision with them (register), and run that.",
+    ("push", "image"): "push builds the image: give repository, and image-tag for its tag.",
+}
+"""What is meant where a command is given an option of others."""
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:

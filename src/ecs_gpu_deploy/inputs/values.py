@@ -72,7 +72,6 @@ class Values:
     keep_revisions: int | None
     to: str
     reason: str
-    supersede: bool
     force: bool
     service_deployment: str
     task: tuple[str, ...]
@@ -112,6 +111,7 @@ class Values:
     fail_on_severity: Literal["off", "critical", "high", "medium"]
     scan_timeout: float
     gpu_hourly_cost: float | None
+    profile: str
     region: str
     role_to_assume: str
     role_session_name: str

@@ -27,7 +27,7 @@ from ecs_gpu_deploy.edges.machine.signals import (
 )
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.facts import ServiceSeen
-from ecs_gpu_deploy.inputs.requests import DeployRequest
+from ecs_gpu_deploy.inputs.requests import DeployRequest, RollbackRequest
 from ecs_gpu_deploy.model import Deployment, RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.render_revision import Rendering
@@ -50,7 +50,10 @@ def named_where_refused(context: Context, name: str, service: Service | None = N
 
 
 def wait_for_others(
-    context: Context, service: Service, request: DeployRequest, group: DeploymentGroup | None = None
+    context: Context,
+    service: Service,
+    request: DeployRequest | RollbackRequest,
+    group: DeploymentGroup | None = None,
 ) -> Service:
     """Return the service once no other deployment of it is ongoing; refuse, wait or go on as told.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import boto3.session
 import botocore
@@ -106,6 +110,8 @@ class Aws:
                 core.set_config_variable("region", region)
             self._session: Any = boto3.session.Session(botocore_session=core)
             found = self._session.region_name
+        except botocore.exceptions.ProfileNotFound as error:
+            raise _no_profile(core, error) from error
         except botocore.exceptions.BotoCoreError as error:
             raise InvalidInput(f"The AWS configuration cannot be used: {one_line(error)}") from error
         if not found:
@@ -114,6 +120,30 @@ class Aws:
                 hint="Set the input region (flag --region), or AWS_REGION in the environment.",
             )
         self.region: str = found
+
+    def check_region(self, *, resolve: Callable[[str, int], object] = socket.getaddrinfo) -> None:
+        """Raise InvalidInput at once for a Region that nobody knows: its endpoint's name leads nowhere.
+
+        One that is newer than botocore is known to the name servers. Behind a proxy nobody here can tell.
+        """
+        known = [
+            name
+            for partition in self._session.get_available_partitions()
+            for name in self._session.get_available_regions("ecs", partition)
+        ]
+        host = urlsplit(self.client("ecs").meta.endpoint_url).hostname or ""
+        if self.region in known or self.region not in host or "https" in getproxies():
+            return
+        try:
+            resolve(host, 443)
+        except (OSError, UnicodeError) as error:
+            near = difflib.get_close_matches(self.region, known, n=1)
+            raise InvalidInput(
+                f"There is no AWS Region {self.region!r}.",
+                hint=f"Did you mean region: {near[0]}?"
+                if near
+                else "Check region; it is such as eu-central-1.",
+            ) from error
 
     def client(self, service: str, *, region: str | None = None) -> Any:
         """Return the client of *service*, made once per Region."""
@@ -381,6 +411,17 @@ class Aws:
             if token == wanted.get(following):
                 raise OddAnswer("the list never ends: its next page is this one", request=f"{api}.{method}")
             wanted[following] = token
+
+
+def _no_profile(core: botocore.session.Session, error: botocore.exceptions.ProfileNotFound) -> InvalidInput:
+    wanted = str(error.kwargs.get("profile", ""))
+    known = sorted(core.full_config.get("profiles", {}))
+    near = difflib.get_close_matches(wanted, known, n=1)
+    there = f"there are {', '.join(known[:10])}" if known else "there are none"
+    return InvalidInput(
+        f"The AWS configuration has no profile {wanted[:100]!r}; {there}.",
+        hint=f"Did you mean {near[0]}?" if near else "Check profile, AWS_PROFILE and AWS_CONFIG_FILE.",
+    )
 
 
 def _helps(error: BaseException, *, repeatable: bool) -> bool:

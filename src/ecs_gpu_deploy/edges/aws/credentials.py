@@ -76,14 +76,17 @@ def session_for(
     say: Callable[[str], None],
     calls: Counter[str],
     environment: Mapping[str, str] = os.environ,
+    profile: str = "",
 ) -> botocore.session.Session | None:
     """Return a session that holds the wished roles and renews itself; None: the ambient chain will do.
+
+    It begins with the *profile* of the AWS configuration, where one is named.
 
     Raise Refused where there is neither a token endpoint nor anything else to begin with. STS is first asked
     at the first call.
     """
     if not wish.roles:
-        return None
+        return botocore.session.Session(profile=profile) if profile else None
     logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)  # it prints tracebacks otherwise
     around = Surroundings(
         region=region,
@@ -94,7 +97,7 @@ def session_for(
         environment=environment,
         skew=ClockSkew(say),
     )
-    session = botocore.session.Session()
+    session = botocore.session.Session(profile=profile or None)
     if wish.role_arn:
         credentials: Any = _web_identity(session, wish, around)
     else:

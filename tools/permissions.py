@@ -81,6 +81,7 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "ecs:DescribeServices": _grant(SERVICE, "see the service and its deployments"),
     "ecs:ListServices": _grant(ALL, "name the services there are", "a wrong name gets no suggestion"),
     "ecs:UpdateService": _grant(SERVICE, "start the deployment"),
+    "ecs:UpdateExpressGatewayService": _grant(SERVICE, "start the deployment of an Express Mode service"),
     "ecs:DescribeTaskDefinition": _grant(ALL, "read the revision that runs"),
     "ecs:ListTaskDefinitions": _grant(
         ALL,

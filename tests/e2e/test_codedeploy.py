@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,8 @@ SERVICE = ("--cluster", "ki-cluster", "--service", "ki-rag-api")
 
 
 @contextmanager
-def _sandbox(**group: Any) -> Iterator[RunningSandbox]:
-    with sandbox_thread(json.dumps(codedeploy_world())) as sandbox:
+def _sandbox(world: Mapping[str, Any] | None = None, **group: Any) -> Iterator[RunningSandbox]:
+    with sandbox_thread(json.dumps(world or codedeploy_world())) as sandbox:
         put_codedeploy_group(sandbox, **group)
         yield sandbox
 
@@ -84,3 +84,28 @@ def test_what_aws_refuses_is_refused_here(alone: str) -> None:
             codedeploy.create_deployment(**request)
             with pytest.raises(codedeploy.exceptions.DeploymentLimitExceededException):
                 codedeploy.create_deployment(**request)
+
+
+def test_an_alarm_of_the_group_stops_it_and_codedeploy_goes_back(tmp_path: Any) -> None:
+    alarms = {"enabled": True, "alarms": [{"name": "rag-5xx"}]}
+    back = {"enabled": True, "events": ["DEPLOYMENT_STOP_ON_ALARM"]}
+    world = {**codedeploy_world(), "timeline": [{"at": 400, "alarm": "rag-5xx"}]}
+    with _sandbox(
+        world, termination=30, alarmConfiguration=alarms, autoRollbackConfiguration=back
+    ) as sandbox:
+        ran = run(sandbox, tmp_path, "deploy", *SERVICE, "--image", image("good"))
+        assert ran.exit_code == 5, ran.shown
+        assert [each["code"] for each in ran.result["diagnoses"]] == ["alarm"]
+        assert "Activated alarms: <rag-5xx>" in ran.result["reason"]
+
+
+def test_nobody_sends_the_traffic_on_and_codedeploy_gives_up(tmp_path: Any) -> None:
+    waits = {
+        "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE"},
+        "deploymentReadyOption": {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 5},
+    }
+    with _sandbox(blueGreenDeploymentConfiguration=waits) as sandbox:
+        ran = run(sandbox, tmp_path, "deploy", *SERVICE, "--image", image("good"))
+        assert ran.exit_code == 5, ran.shown
+        assert ran.result["diagnoses"][0]["code"] == "hook-failed"
+        assert "aws deploy continue-deployment" in ran.shown

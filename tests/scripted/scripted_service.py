@@ -292,6 +292,23 @@ class Service:
         if asked.get("cluster", "default").rpartition("/")[2] != CLUSTER:
             raise Refusal("ClusterNotFoundException", "Cluster not found.")
 
+    def ecs_update_express_gateway_service(self, asked: Mapping[str, Any]) -> Any:
+        """Do as UpdateService does, and answer with the service revision that it makes."""
+        self.ecs_update_service(
+            {
+                "cluster": CLUSTER,
+                "service": asked["serviceArn"],
+                "taskDefinition": asked["taskDefinitionArn"],
+            }
+        )
+        made = self._revision_arn(OURS)
+        return {
+            "service": {
+                "serviceArn": asked["serviceArn"],
+                "targetConfiguration": {"serviceRevisionArn": made},
+            }
+        }
+
     def ecs_update_service(self, asked: Mapping[str, Any]) -> Any:
         """Record the request and let zero be now."""
         self._cluster(asked)

@@ -146,7 +146,7 @@ def send_back(context: Context, before: Service) -> str:
     try:
         with at_most(CANCEL_SECONDS):
             context.ecs.update_service(
-                before.name, task_definition=before.task_definition, force_new_deployment=False
+                before, task_definition=before.task_definition, force_new_deployment=False
             )
     except CutShort:
         return f"AWS did not answer within {CANCEL_SECONDS:g} s."
@@ -278,9 +278,7 @@ class _Request:
             else:
                 return
         try:
-            ecs.update_service(
-                rollout.service.name, task_definition=rollout.previous, force_new_deployment=False
-            )
+            ecs.update_service(rollout.service, task_definition=rollout.previous, force_new_deployment=False)
         except Unclear:
             if self.option == "on-cancel":
                 raise

@@ -20,7 +20,7 @@ from ecs_gpu_deploy.core.judge.phases import phase_facts, with_waits_of
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.judge.watch import watch_of
 from ecs_gpu_deploy.core.past.records import Kind
-from ecs_gpu_deploy.core.show.console import console_links
+from ecs_gpu_deploy.core.show.console import codedeploy_page, console_links
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecr import tag_names_now
@@ -173,6 +173,12 @@ def _begin_blue_green(
     created = create_deployment(context, blue_green, plan.definition, arn)
     context.reporter.say(f"deployment {created.id} of {short_id(arn)} began at CodeDeploy")
     containers = tuple(plan.definition["containerDefinitions"])
+    region = context.aws.region
+    links = {
+        "CodeDeploy": codedeploy_page(region, service, created.id),
+        **console_links(region, service, containers),
+    }
+    context.record(RolloutShown(changes=plan.changes, links=links))
     pull = plan.to_pull.pull_seconds if plan.to_pull else 0.0
     facts = phase_facts(service, containers, groups, plan.options, pull_seconds=pull)
     watch = watch_of(

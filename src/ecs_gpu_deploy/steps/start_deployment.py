@@ -178,11 +178,11 @@ def start_deployment(
     for _ in range(_UPDATE_ATTEMPTS):
         try:
             primary = context.ecs.update_service(
-                service.name,
+                service,
                 task_definition=arn,
                 force_new_deployment=force,
                 desired_count=desired_count,
-            ).primary
+            )
         except Unclear as error:
             lost = error
             context.reporter.say(f"AWS did not say whether it updates the service ({error.text}); looking")
@@ -264,6 +264,11 @@ def scaled(context: Context, service: Service, desired_count: int | None) -> Ser
     """Return the service with the desired count that it is to get, and say that; None: it stays."""
     if desired_count is None or desired_count == service.desired_count:
         return service
+    if service.is_express:
+        raise InvalidInput(
+            f"The service {service.name!r} is one of Express Mode, which scales by its scalingTarget.",
+            hint="Leave desired-count out.",
+        )
     if service.scheduling_strategy == "DAEMON":
         raise InvalidInput(
             f"The service {service.name!r} runs one task on each instance (DAEMON) and has no desired count.",
@@ -283,12 +288,6 @@ def scaled(context: Context, service: Service, desired_count: int | None) -> Ser
 
 def check_deployable(service: Service, *, allow_desired_zero: bool, one_of_several: bool = False) -> None:
     """Raise InvalidInput for a service that no deployment of ours can change, or that runs nothing."""
-    if service.is_express:
-        raise InvalidInput(
-            f"The service {service.name!r} is one of Express Mode: ECS makes its revisions itself.",
-            hint="Deploy it with `aws ecs update-express-gateway-service --service-arn "
-            f"{service.arn} --primary-container image=IMAGE`.",
-        )
     if service.deployment_controller not in {"ECS", "CODE_DEPLOY"}:
         raise InvalidInput(
             f"The service {service.name!r} is deployed by {service.deployment_controller}, not by ECS or "

@@ -17,6 +17,8 @@ def misfit(definition: Mapping[str, Any], service: Service) -> str:
 
     Source: API Reference, UpdateService and CreateService, "networkConfiguration" and "launchType".
     """
+    if service.is_express and (why := _express_misfit(definition)):
+        return why
     mode = network_mode(definition)
     if mode == "awsvpc" and service.has_network is False:
         return (
@@ -32,6 +34,19 @@ def misfit(definition: Mapping[str, Any], service: Service) -> str:
     if "FARGATE" not in (definition.get("requiresCompatibilities") or ["FARGATE"]):
         return "The service runs on Fargate, and the task definition's requiresCompatibilities lacks FARGATE."
     return ""
+
+
+def _express_misfit(definition: Mapping[str, Any]) -> str:
+    """Return why a service of Express Mode cannot run it (API Reference, UpdateExpressGatewayService)."""
+    containers = definition.get("containerDefinitions") or ()
+    main = next((each for each in containers if each.get("name") == "Main"), None)
+    ports = list((main or {}).get("portMappings") or [])
+    if len(ports) == 1 and ports[0].get("containerPort") and ports[0].get("name"):
+        return ""
+    return (
+        "The service is one of Express Mode, and the task definition has no container named Main with a "
+        "single port mapping that has a name."
+    )
 
 
 def _only_fargate(service: Service) -> bool:

@@ -37,6 +37,13 @@ def console_links(
     return links
 
 
+def codedeploy_page(region: str, service: Service, deployment_id: str) -> str:
+    """Return the address of the console's page of a deployment of CodeDeploy's, in its partition."""
+    partition = service.arn.split(":")[1] if service.arn.startswith("arn:") else "aws"
+    console = f"https://{region}.{_DOMAINS.get(partition, 'console.aws.amazon.com')}"
+    return f"{console}/codesuite/codedeploy/deployments/{quote(deployment_id, safe='')}?region={region}"
+
+
 def _log_groups(region: str, containers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return log group → its Region."""
     groups = {}

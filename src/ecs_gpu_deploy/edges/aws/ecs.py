@@ -33,7 +33,7 @@ from ecs_gpu_deploy.edges.aws.answers import (
 )
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, TaggingDenied
-from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, cluster_of, short_id, text_in
+from ecs_gpu_deploy.model import Deployment, Service, ServiceDeployment, Task, cluster_of, short_id, text_in
 
 _BATCH = 100
 _TAGGING = "ecs:TagResource"
@@ -313,24 +313,26 @@ class Ecs:
 
     def update_service(
         self,
-        service: str,
+        service: Service,
         *,
         task_definition: str,
         force_new_deployment: bool,
         desired_count: int | None = None,
-    ) -> Service:
-        """Start the deployment and return the service right after; Unclear where we can't know.
+    ) -> Deployment | None:
+        """Start the deployment and return what is PRIMARY right after; Unclear where we can't know.
 
-        The desired count stays where it is None.
+        The desired count stays where it is None. A service of Express Mode has an operation of its own.
         """
+        if service.is_express:
+            return self._update_express(service, task_definition)
         params: dict[str, Any] = {
             "cluster": self.cluster,
-            "service": service,
+            "service": service.name,
             "taskDefinition": task_definition,
             "forceNewDeployment": force_new_deployment,
             **({} if desired_count is None else {"desiredCount": desired_count}),
         }
-        doing = f"update the service {short_id(service)!r}"
+        doing = f"update the service {service.name!r}"
         try:
             answer = self._aws.change("ecs", "update_service", params)
             with reading("ecs.UpdateService"):
@@ -339,13 +341,32 @@ class Ecs:
             shown = short_id(primary.task_definition) if primary is not None and primary.id else ""
             if shown != short_id(task_definition):
                 raise HalfAnswer("the answer does not show the deployment", request="ecs.UpdateService")
-            return updated  # noqa: TRY300
+            return primary  # noqa: TRY300
         except Unclear:
             raise
         except OddAnswer as error:
             raise Unclear(error.text, code=error.code, request=error.request) from error
         except AwsError as error:
             raise self._named(error, doing) from error
+
+    def _update_express(self, service: Service, task_definition: str) -> Deployment:
+        """Start the deployment of a service of Express Mode; the revision that it makes has its number.
+
+        Source: API Reference, UpdateExpressGatewayService; docs/aws-facts.md#deployment-identity.
+        """
+        request = "ecs.UpdateExpressGatewayService"
+        params = {"serviceArn": service.arn, "taskDefinitionArn": task_definition}
+        try:
+            answer = self._aws.change("ecs", "update_express_gateway_service", params)
+            with reading(request):
+                made = _needed(answer["service"]["targetConfiguration"], "serviceRevisionArn")
+        except Unclear:
+            raise
+        except OddAnswer as error:
+            raise Unclear(error.text, code=error.code, request=error.request) from error
+        except AwsError as error:
+            raise self._named(error, f"update the Express service {service.name!r}") from error
+        return Deployment(id=f"ecs-svc/{short_id(made)}", status="PRIMARY", task_definition=task_definition)
 
     # Tasks
 

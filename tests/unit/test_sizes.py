@@ -81,5 +81,6 @@ def test_the_inputs_read_the_same_and_refuse_the_rest(member, text, size):
         overrides = check_run_task(settings_from("run-task", inputs=task)).overrides
         assert getattr(overrides, member) == str(size)
         assert (
-            getattr(check_deploy(settings_from("deploy", inputs=service)).overrides, member) == text.strip()
+            getattr(check_deploy(settings_from("deploy", inputs=service)).revision.overrides, member)
+            == text.strip()
         )

@@ -21,6 +21,7 @@ from scripted_names import (
     Refusal,
     Shown,
     arn,
+    at_time,
     merged,
 )
 
@@ -128,7 +129,10 @@ class CodeDeploy:
         found: dict[str, dict[str, Any]] = {}
         for number, item in enumerate(self._codedeploy().get("past", ())):
             made = self._info(
-                f"d-PAST{number}", item.get("status", "Succeeded"), self._name(item["rev"]), item["at"]
+                f"d-PAST{number}",
+                at_time(item.get("status", "Succeeded"), self.t),
+                self._name(item["rev"]),
+                item["at"],
             )
             if made["status"] in OVER:
                 made["completeTime"] = item["at"] + 300

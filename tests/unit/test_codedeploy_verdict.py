@@ -53,6 +53,7 @@ def _judged(deployment, *, target=None, rollback=None, now=1000.0):
 
 FAILURE = {"autoRollbackConfiguration": {"enabled": True, "events": ["DEPLOYMENT_FAILURE"]}}
 BACK = {"rollbackInfo": {"rollbackDeploymentId": "d-BACK"}}
+HOOKS = {"revision": {"appSpecContent": {"content": '{"Hooks": [{"AfterInstall": "arn:x:function:probe"}]}'}}}
 ALARM = {"errorInformation": {"code": "ALARM_ACTIVE", "message": "Activated alarms: <rag-5xx>"}}
 
 
@@ -100,12 +101,8 @@ def test_what_is_over(deployment, rollback, outcome, says):
     [
         (_deployment("Created"), None, False, ""),
         (_deployment("Warming"), None, False, ""),
-        (
-            _deployment("InProgress"),
-            _events(AfterInstall="InProgress"),
-            False,
-            "the hook of AfterInstall runs",
-        ),
+        (_deployment("InProgress", **HOOKS), _events(AfterInstall="InProgress"), False, "the hook probe of"),
+        (_deployment("InProgress", **HOOKS), _events(BeforeInstall="InProgress"), False, ""),
         (_deployment("InProgress"), _events(Install="Succeeded"), False, "keeps the original ones"),
         (_deployment("Ready"), None, False, "aws deploy continue-deployment --deployment-id d-A7YW3F91L"),
         (_deployment("Failed", **FAILURE, completeTime=990.0), None, True, "The deployment ended"),

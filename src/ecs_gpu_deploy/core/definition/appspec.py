@@ -111,6 +111,17 @@ def task_definition_in(content: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def hook_in(content: str, event: str) -> str:
+    """Return the Lambda function that the text of an AppSpec has run at a lifecycle event; "" for none."""
+    try:
+        appspec = document(content, name="AppSpec")
+    except InvalidInput:
+        return ""
+    hooks = appspec.get(_key(appspec, "Hooks") or "") if isinstance(appspec, dict) else None
+    named = [each.get(event) for each in hooks or () if isinstance(each, Mapping)]
+    return next((each for each in named if isinstance(each, str)), "")
+
+
 def _target(appspec: Any, name: str) -> dict[str, Any]:
     """Return the Properties of the one ECS service that an AppSpec deploys to."""
     what = f"The AppSpec {name!r}" if name else "The AppSpec"

@@ -9,6 +9,7 @@ success is confirmed as every other one is.
 
 from __future__ import annotations
 
+from ecs_gpu_deploy.core.definition.appspec import hook_in
 from ecs_gpu_deploy.core.judge.codedeploy import (
     READY_WAIT,
     TERMINATION_WAIT,
@@ -23,11 +24,6 @@ from ecs_gpu_deploy.core.judge.phases import PhaseFacts
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, sentence, spoken_span
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Outcome
-
-_HOOKS = frozenset(
-    {"BeforeInstall", "AfterInstall", "AfterAllowTestTraffic", "BeforeAllowTraffic", "AfterAllowTraffic"}
-)
-"""The lifecycle events at which a Lambda of the AppSpec runs (page "AppSpec 'hooks' section")."""
 
 
 def by_codedeploy(
@@ -126,6 +122,6 @@ def _doing(state: CodeDeployState) -> str:
         return f"all traffic goes to the new tasks; CodeDeploy keeps the original ones{wait}"
     if stage == "AllowTraffic" and traffic is not None and 0 < traffic < 100:
         return f"{traffic:g} % of production traffic goes to the new tasks"
-    if stage in _HOOKS:
-        return f"the hook of {stage} runs"
+    if hook := hook_in(ours.appspec, stage) if stage else "":
+        return f"the hook {hook.rpartition(':')[2]} of {stage} runs"
     return ""

@@ -125,10 +125,13 @@ def _crash_loop(watched: Watched, service: Service, history: History, now: float
         task.last_status == "RUNNING" and up_seconds(history, task, now) >= longest for task in history.live
     ):
         return None
+    on = "without a circuit breaker ECS would go on for ever"
+    if service.deployment_controller == "CODE_DEPLOY":
+        on = "CodeDeploy would go on for an hour"
     return Verdict(
         outcome=Outcome.FAILED,
         reason=f"A crash loop: {len(failures)} tasks in a row failed the same way and none became "
-        "healthy; without a circuit breaker ECS would go on for ever.",
+        f"healthy; {on}.",
         ours=True,
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ecs_gpu_deploy.errors import InternalError
-from ecs_gpu_deploy.inputs.options import COMMAND, CONFIG, OPTIONS, Option
+from ecs_gpu_deploy.inputs.options import COMMAND, FILE_OPTIONS, OPTIONS, Option
 from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
 OUTPUTS: Final[Mapping[str, str]] = {
@@ -48,7 +48,7 @@ _STEP: Final = "run"
 
 def action_options() -> tuple[Option, ...]:
     """Give the options that are inputs of the action, the command first."""
-    return (COMMAND, *(option for option in OPTIONS if option.action), CONFIG)
+    return (COMMAND, *(option for option in OPTIONS if option.action), *FILE_OPTIONS)
 
 
 def input_description(option: Option) -> str:

@@ -18,6 +18,7 @@ import yaml
 from ecs_gpu_deploy.inputs.options import ALL, GROUPS
 from ecs_gpu_deploy.result import EXIT_CODES, Outcome
 from tools.action_metadata import OUTPUTS, action_options, with_generated_sections
+from tools.config_schema import config_schema
 from tools.diagnoses_page import diagnoses_markdown
 from tools.first_sight import first_sight_table
 from tools.migrate_page import official_actions_table
@@ -95,6 +96,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
 WHOLE: dict[str, Callable[[], str]] = {
     "docs/permissions.md": permissions,
     "action.yml": action_yml,
+    "docs/config.schema.json": config_schema,
     "docs/diagnoses.md": diagnoses_markdown,
     "docs/troubleshooting.md": troubleshooting,
     "docs/scenarios.md": lambda: scenarios_page(ROOT / "tests/scenarios", ROOT / "tests/scripted"),

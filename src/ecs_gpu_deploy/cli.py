@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from ecs_gpu_deploy import __version__
-from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.text import plain
 from ecs_gpu_deploy.edges.machine.files import read_text
 from ecs_gpu_deploy.edges.machine.reporter import open_standard_streams
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
-from ecs_gpu_deploy.inputs.options import BY_NAME, CONFIG, OPTIONS, Option, options_of
+from ecs_gpu_deploy.inputs.config_file import DEFAULT_FILE, config_values, no_file_for
+from ecs_gpu_deploy.inputs.options import BY_NAME, CONFIG, FILE_OPTIONS, OPTIONS, PROFILE, Option, options_of
 from ecs_gpu_deploy.inputs.settings import Settings, not_taken, settings_from, unknown_name
 from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
@@ -173,13 +173,15 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
         parser.add_argument(flag, metavar=metavar, help=text)
 
 
-def _config(path: str) -> Mapping[str, Any]:
-    options = document(read_text(path, what="configuration file"), name=path)
-    if options is None:
-        return {}
-    if not isinstance(options, dict):
-        raise InvalidInput(f"The configuration file {path!r} is not a mapping of options.")
-    return options
+def _config(path: str, profile: str) -> Mapping[str, Any]:
+    """Return the options of the configuration file: of the one that is named, else of the usual one."""
+    name = path or (DEFAULT_FILE if os.path.isfile(DEFAULT_FILE) else "")
+    if name:
+        text = read_text(name, what="configuration file")
+        return config_values(text, name=name, profile=profile)
+    if profile:
+        raise no_file_for(profile)
+    return {}
 
 
 def _rollout_command(
@@ -199,15 +201,15 @@ def _rollout_command(
         if command not in ROLLOUT_COMMANDS:
             raise unknown_name("command", command, ROLLOUT_COMMANDS)
         if unknown:
-            names = [option.name for option in (*OPTIONS, CONFIG) if command in option.commands]
+            names = [option.name for option in (*OPTIONS, *FILE_OPTIONS) if command in option.commands]
             kind = "flag" if unknown[0].startswith("-") else "argument"
             raise not_taken(command, unknown[0]) or unknown_name(kind, unknown[0], names)
         flags = dict(argv)
-        configs = flags.pop("config", [inputs.get("config", "").strip()])
-        texts = {name: value for name, value in inputs.items() if name != "config"}
-        return settings_from(
-            command, argv=flags, inputs=texts, config=_config(configs[-1]) if configs[-1] else {}
+        texts = dict(inputs)
+        path, profile = (
+            flags.pop(name, [texts.pop(name, "").strip()])[-1] for name in (CONFIG.name, PROFILE.name)
         )
+        return settings_from(command, argv=flags, inputs=texts, config=_config(path, profile))
 
     def early(name: str) -> str:
         return [*argv.get(name, ()), inputs.get(name, "")][0].strip()

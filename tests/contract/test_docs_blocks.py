@@ -15,6 +15,7 @@ from action_tools import NODE_PROJECT, ROOT, need_node
 from tools.action_metadata import OUTPUTS, action_options
 
 from ecs_gpu_deploy.cli import OTHER_COMMANDS, ROLLOUT_COMMANDS
+from ecs_gpu_deploy.inputs.config_file import config_values
 from ecs_gpu_deploy.inputs.settings import settings_from
 from ecs_gpu_deploy.sandbox.world.world import World
 
@@ -41,6 +42,7 @@ def inputs_of(step):
 
 def taken(step):
     inputs = inputs_of(step)
+    inputs.pop("profile", "")
     settings_from(inputs.pop("command", "deploy"), inputs=inputs)
 
 
@@ -67,6 +69,10 @@ def test_yaml_is_a_workflow_inputs_or_a_world(tmp_path, language, text):
         steps = [step for job in body["jobs"].values() for step in job.get("steps", ())]
     else:
         steps = body.get("steps", [body] if "with" in body else [])
+    if "profiles" in body:
+        for profile in ("", *body["profiles"]):
+            settings_from("deploy", config=config_values(text, name="config.yml", profile=profile))
+        return
     ours = [step for step in steps if "/ecs-gpu-deploy@" in step.get("uses", "/ecs-gpu-deploy@")]
     for step in ours:
         taken(step)

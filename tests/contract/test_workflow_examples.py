@@ -8,7 +8,7 @@ import pytest
 import yaml
 from action_tools import NODE_PROJECT, ROOT, need_node
 
-from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS
+from ecs_gpu_deploy.inputs.options import FILE_OPTIONS, OPTIONS
 from ecs_gpu_deploy.inputs.settings import settings_from
 
 EXAMPLES = sorted((ROOT / "docs" / "workflows").glob("*.yml"))
@@ -55,7 +55,7 @@ def told(given):
 def test_an_example_gives_only_inputs_of_its_command(job):
     if "uses" in job:
         name = job["uses"].removeprefix(CALLED).removesuffix(".yml@v1")
-        own = {option.name for option in (*OPTIONS, CONFIG) if REUSABLE[name] in option.commands}
+        own = {option.name for option in (*OPTIONS, *FILE_OPTIONS) if REUSABLE[name] in option.commands}
         assert set(job["with"]) <= set(inputs_of(name))
         for one, value in job["with"].items():
             number = inputs_of(name)[one]["type"] == "number"
@@ -91,7 +91,7 @@ def test_a_reusable_workflow_takes_and_hands_on_every_input_of_its_command(name,
     workflow = reusable(name)
     [job] = workflow["jobs"].values()
     step = job["steps"][-1]
-    options = [option for option in (*OPTIONS, CONFIG) if option.action and command in option.commands]
+    options = [option for option in (*OPTIONS, *FILE_OPTIONS) if option.action and command in option.commands]
     secrets = workflow[True]["workflow_call"].get("secrets", {})
     own = {"github-environment", "runs-on", "timeout-minutes", "concurrency-group"}
     assert set(inputs_of(name)) - own == {option.name for option in options if not option.secret}

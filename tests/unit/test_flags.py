@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ecs_gpu_deploy.cli import ROLLOUT_COMMANDS, parser_of_commands
-from ecs_gpu_deploy.inputs.options import CONFIG, OPTIONS
+from ecs_gpu_deploy.inputs.options import FILE_OPTIONS, OPTIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "inputs.md").read_text("utf-8")
 OWN_CHOICES = {("run-task", "on-timeout"), ("run-task", "on-cancel")}
@@ -46,7 +46,7 @@ def test_every_command_writes_its_result_where_it_is_told(command):
     assert DRAWN[command]["--output"].metavar == "text|json"
 
 
-@pytest.mark.parametrize("option", [*OPTIONS, CONFIG], ids=lambda option: option.name)
+@pytest.mark.parametrize("option", [*OPTIONS, *FILE_OPTIONS], ids=lambda option: option.name)
 def test_a_flag_means_the_same_in_every_command(option):
     told = {
         (flags[f"--{option.name}"].help, flags[f"--{option.name}"].metavar, flags[f"--{option.name}"].nargs)

@@ -7,7 +7,7 @@ import pytest
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.checks import check_deploy, check_run_task
-from ecs_gpu_deploy.inputs.options import CONFIG, GROUPS, OPTIONS
+from ecs_gpu_deploy.inputs.options import FILE_OPTIONS, GROUPS, OPTIONS
 from ecs_gpu_deploy.inputs.readers import READERS
 from ecs_gpu_deploy.inputs.settings import required, settings_from
 
@@ -324,5 +324,5 @@ def test_a_secret_s_value_is_no_flag_in_json_either():
 
 def test_each_option_serves_one_task_in_help_and_docs():
     assert sorted(name for names in GROUPS.values() for name in names) == sorted(
-        option.name for option in (*OPTIONS, CONFIG)
+        option.name for option in (*OPTIONS, *FILE_OPTIONS)
     )

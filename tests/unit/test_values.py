@@ -114,6 +114,7 @@ LANDS_IN = {
     "codedeploy-application": {"application"},
     "codedeploy-appspec": {"appspec"},
     "codedeploy-deployment-config": {"config"},
+    "aws-profile": {"profile"},
     "codedeploy-deployment-description": {"description"},
     "codedeploy-deployment-group": {"group"},
     "command-override": {"command"},

@@ -284,7 +284,7 @@ def run_options(settings: Settings, *, result_file: str = "", prints_json: bool 
         # Of several, what goes wrong tells which one it is about.
         service=values.service if len(distinct_services(values)) < 2 else "",
         region=values.region,
-        profile=values.profile,
+        profile=values.aws_profile,
         result_file=values.result_file or result_file,
         debug=values.debug,
         gpu_hourly_cost=values.gpu_hourly_cost,

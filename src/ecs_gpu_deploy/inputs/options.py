@@ -673,7 +673,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="NUMBER",
     ),
     _option(
-        "profile",
+        "aws-profile",
         "Profile of the AWS configuration (~/.aws) for credentials, and for the Region where nothing else "
         "says it. Default: AWS_PROFILE.",
         metavar="NAME",
@@ -740,15 +740,30 @@ BY_NAME = {option.name: option for option in OPTIONS}
 
 
 CONFIG = Option(
-    name="config", help="YAML file with any of these options as keys.", metavar="FILE", commands=ALL
+    name="config",
+    help="YAML or JSON file with any of these options as keys. Default: .github/ecs-gpu-deploy.yml if there.",
+    metavar="FILE",
+    commands=ALL,
 )
+
+
+PROFILE = Option(
+    name="profile",
+    help="Profile in the configuration file, whose options are laid over its others.",
+    metavar="NAME",
+    commands=ALL,
+)
+
+
+FILE_OPTIONS: tuple[Option, ...] = (CONFIG, PROFILE)
+"""What says which options are read of the configuration file, and so is no key of it."""
 
 
 COMMAND = Option(name="command", help="What to do.", default="deploy", action=True)
 
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Where": ("cluster", "service", "region", "config"),
+    "Where": ("cluster", "service", "region", "config", "profile"),
     "The new revision": (
         "image",
         "container",
@@ -848,7 +863,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "task",
     ),
     "Credentials": (
-        "profile",
+        "aws-profile",
         "role-to-assume",
         "role-session-name",
         "role-duration",
@@ -871,7 +886,7 @@ def option_of(command: str, option: Option) -> Option:
 
 def options_of(command: str) -> dict[str, tuple[Option, ...]]:
     """Return the options of a command, grouped by the task that they serve."""
-    by_name = {**BY_NAME, CONFIG.name: CONFIG}
+    by_name = {**BY_NAME, **{option.name: option for option in FILE_OPTIONS}}
     grouped = {title: tuple(by_name[name] for name in names) for title, names in GROUPS.items()}
     own = {
         title: tuple(option_of(command, option) for option in options if command in option.commands)

@@ -50,7 +50,7 @@ def settings_from(
     known = {option.name for option in OPTIONS if command in option.commands}
     given = [name for name, text in inputs.items() if text.strip()]
     for name in given:
-        if name not in known and name not in {"command", "config"}:
+        if name not in known and name not in {"command", "config", "profile"}:
             raise not_taken(command, name) or unknown_name("input", name, known)
     for name in config:
         if name not in BY_NAME:

@@ -111,7 +111,7 @@ class Values:
     fail_on_severity: Literal["off", "critical", "high", "medium"]
     scan_timeout: float
     gpu_hourly_cost: float | None
-    profile: str
+    aws_profile: str
     region: str
     role_to_assume: str
     role_session_name: str

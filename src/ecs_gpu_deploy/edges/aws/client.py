@@ -420,7 +420,7 @@ def _no_profile(core: botocore.session.Session, error: botocore.exceptions.Profi
     there = f"there are {', '.join(known[:10])}" if known else "there are none"
     return InvalidInput(
         f"The AWS configuration has no profile {wanted[:100]!r}; {there}.",
-        hint=f"Did you mean {near[0]}?" if near else "Check profile, AWS_PROFILE and AWS_CONFIG_FILE.",
+        hint=f"Did you mean {near[0]}?" if near else "Check aws-profile, AWS_PROFILE and AWS_CONFIG_FILE.",
     )
 
 

@@ -277,6 +277,8 @@ def called_services() -> set[str]:
         if "sandbox" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "api" and isinstance(node.value, ast.Constant):
+                found.add(str(node.value.value))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
                 first = node.args[0]
                 if (

@@ -433,6 +433,7 @@ _ESSENTIAL = frozenset({"service", "codedeploy"})
 """Without these nobody can tell how it goes on."""
 _WHAT = {
     "codedeploy": "the deployment of CodeDeploy",
+    "lifecycle": "the lifecycle events of CodeDeploy",
     "service-deployments": "the service deployment",
     "service": "the service",
     "tasks": "the tasks",
@@ -441,6 +442,8 @@ _WHAT = {
     "cluster-tasks": "the tasks of other services",
 }
 _NEEDS = {
+    "lifecycle": "Allow codedeploy:ListDeploymentTargets and codedeploy:BatchGetDeploymentTargets: without "
+    "them neither hooks nor the share of the traffic are seen.",
     "service-deployments": "The classic deployments decide instead; allow ecs:ListServiceDeployments and "
     "ecs:DescribeServiceDeployments for the full picture.",
     "tasks": "Allow ecs:ListTasks and ecs:DescribeTasks: without them neither causes nor digests are seen.",

@@ -28,6 +28,7 @@ SERVICE_SECONDS: Final = 20.0
 TASKS_SECONDS: Final = 45.0
 CHANGED_TASKS_SECONDS: Final = 10.0
 INSTANCES_SECONDS: Final = 60.0
+TARGET_SECONDS: Final = 10.0
 """How old each view may become, in seconds; the deployment itself is read at every look."""
 CALM_FROM_SECONDS: Final = 300.0
 CALM_STRETCH: Final = 30.0

@@ -130,22 +130,18 @@ class CodeDeploy:
                     hint="Its id is d- and nine letters and digits.",
                 ) from error
 
-    def observe_state(self, deployment_id: str, *, target_id: str = "") -> CodeDeployState:
-        """Return the deployment with its target and its rollback, as they are now; raises AwsError.
+    def observe_target(self, deployment_id: str, *, target_id: str = "") -> EcsTarget:
+        """Return the target of a deployment as it is now; raises AwsError.
 
-        *target_id* is that of the target where it is known. A deployment that has not started has none yet.
+        *target_id* is its id where that is known. A deployment that has not started has none yet.
         """
-        ours = self.observe(deployment_id)
-        target = EcsTarget()
         try:
             wanted = target_id or self._target_id(deployment_id)
-            if wanted:
-                target = self._target(deployment_id, wanted)
+            return self._target(deployment_id, wanted) if wanted else EcsTarget()
         except AwsError as error:
-            if error.code != "DeploymentNotStartedException" and not isinstance(error, Closed):
+            if error.code != "DeploymentNotStartedException":
                 raise
-        back = self.observe(ours.rollback_id) if ours.rollback_id else None
-        return CodeDeployState(deployment=ours, target=target, rollback=back)
+        return EcsTarget()
 
     def _target_id(self, deployment_id: str) -> str:
         answer = self._aws.once("codedeploy", "list_deployment_targets", {"deploymentId": deployment_id})

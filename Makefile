@@ -1,4 +1,4 @@
-# make demo · make test · make e2e · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock · make bundle · make release-rehearsal
+# make demo · make demo-docker · make test · make e2e · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock · make bundle · make release-rehearsal
 # make program-test · make example-test · make infra-test · make e2e: the four parts of make test
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
@@ -19,22 +19,33 @@ demo: $(DEMO)
 	@$(DEMO) -I -m ecs_gpu_deploy sandbox demo
 
 # The program's tests keep both cores busy, the other parts wait much of the time: they run beside each other.
-# One build of the example's image serves the example's tests and the story.
+# One build of the example's image serves the example's tests, the story and the demo.
 test: export DOCKER_STORE := $(CURDIR)/build/docker
 test: $(DEV)
-	@$(MAKE) --no-print-directory --jobs=2 program-test other-tests
+	@$(MAKE) --no-print-directory --jobs=3 program-test real-tests terraform-tests
 
-.PHONY: other-tests
-other-tests: example-test
+.PHONY: real-tests terraform-tests
+real-tests: example-test
+	@$(MAKE) --no-print-directory e2e E2E=--or-skip
+	@$(MAKE) --no-print-directory e2e-demo E2E=--or-skip
+
+terraform-tests:
 	@if command -v terraform >/dev/null || [ "$$CI" = true ]; then $(MAKE) --no-print-directory infra-test; \
 	else echo "terraform is missing: the tests of example-infra are skipped"; fi
-	@$(MAKE) --no-print-directory e2e E2E=--or-skip
 
 # The whole story with real parts. E2E=--publish puts the report and its pictures into docs/.
 .PHONY: e2e
 e2e: $(DEV) example-service/.venv/ready
 	@TF_PLUGIN_DIR="$$(example-infra/plugin-dir.sh)" \
 	  PYTHONPATH=tests:tests/contract:tests/infra:example-service/tests $(DEV) -u -m story $(E2E)
+
+# The demo with Docker and the small model, on a daemon of its own. With yours: make demo-docker
+.PHONY: e2e-demo demo-docker
+e2e-demo: $(DEV) example-service/.venv/ready
+	@PYTHONPATH=tests:tests/contract:tests/infra:example-service/tests $(DEV) -u -m story.small_demo $(E2E)
+
+demo-docker: $(DEMO)
+	@$(DEMO) -I -m ecs_gpu_deploy sandbox demo --docker --context example-service
 
 # A file of tests stays on one core: what its tests share is started once. In the order of their names, so that the
 # files of many quick tests (tests/unit) come last and both cores end together.

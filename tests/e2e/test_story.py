@@ -132,3 +132,11 @@ def test_the_demo_with_docker_loses_no_request_and_leaves_nothing_in_docker(tmp_
     assert "Still answers: version 2." in ran.stdout
     assert ran.stdout.count(" 0 failed.") == 2
     assert left == ""
+
+
+def test_a_context_that_is_not_the_example_service_is_refused(tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    ran = demo(tmp_path, "--context", str(tmp_path))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: context is ")
+    assert "where the example service is not." in ran.stderr

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with ExitStack() as stack:
             with telling.act("Docker, a registry and the local AWS start") as act:
-                ready = stack.enter_context(stage(FOLDER / "stage", _store()))
+                ready = stack.enter_context(stage(FOLDER / "stage", store()))
                 act.did.append(
                     "a daemon and a registry of its own, the sandbox with `--runtime docker` and GitHub's "
                     "issuer; meanwhile one start of the service is measured"
@@ -89,7 +89,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _store() -> Path:
+def store() -> Path:
+    """Return the folder that keeps base image, wheels and layers for the next run."""
     return Path(os.environ.get("DOCKER_STORE") or ROOT / "build" / "docker").resolve()
 
 

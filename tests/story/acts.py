@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 from action_tools import Ended, ended
+from docker_daemon import DEBIAN
 from github_job import batch_step
 
 from ecs_gpu_deploy.core.text import span
@@ -175,7 +176,7 @@ def deploy_inputs(stage: Stage) -> dict[str, str]:
     """Return the printed workflow's inputs of a deployment, and what differs on this machine."""
     here = {
         "cache": "off",  # needs buildx
-        "build-args": "BASE=debian-python:1\nTORCH=cpu",
+        "build-args": f"BASE={DEBIAN}\nTORCH=cpu",
         "build-network": "none",
         "build-secret-files": "pip=pip.conf",
         "environment": "\n".join(ENVIRONMENT),

@@ -33,6 +33,21 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ecs-gpu-deploy sandbox demo", description=__doc__)
     parser.add_argument("--speed", default="20", help="AWS seconds per second, or `stepped`")
     parser.add_argument("--docker", action="store_true", help="with real containers, at the wall's speed")
+    parser.add_argument(
+        "--context",
+        type=Path,
+        metavar="FOLDER",
+        help="with --docker: deploy the service in this folder, example-service of a checkout, with torch "
+        "and a small model, instead of a tiny one",
+    )
+    parser.add_argument(
+        "--build-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="with --context: for the build of its image",
+    )
+    parser.add_argument("--build-network", default="", metavar="NAME", help="with --context: such as host")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for the results")
     chosen = parser.parse_args(arguments)
     chosen.output.mkdir(parents=True, exist_ok=True)
@@ -77,12 +92,13 @@ def serving(*flags: str, environment: Mapping[str, str] | None = None) -> Iterat
 
 def _warm_up(environment: Mapping[str, str]) -> None:
     """Have moto load its services now: on a fast clock its first answers would take minutes."""
-    _client(environment, "ecr").describe_repositories()
-    _client(environment, "elbv2").describe_target_groups()
-    _client(environment, "logs").describe_log_groups()
+    client(environment, "ecr").describe_repositories()
+    client(environment, "elbv2").describe_target_groups()
+    client(environment, "logs").describe_log_groups()
 
 
-def _client(environment: Mapping[str, str], service: Any) -> Any:
+def client(environment: Mapping[str, str], service: Any) -> Any:
+    """Return boto3's client of a service of the sandbox."""
     return boto3.client(
         service,
         endpoint_url=environment["AWS_ENDPOINT_URL"],
@@ -142,13 +158,20 @@ def deploy(
 
     The flags *image* say what is deployed; without them the image of that tag.
     """
-    result, summary = output / f"{tag}-result.json", output / f"{tag}-summary.md"
     command = [
         "deploy",
         *("--cluster", CLUSTER, "--service", SERVICE),
         *(image or ("--image", f"{REGISTRY}/{SERVICE}:{tag}")),
-        *("--result-file", str(result)),
     ]
+    return run(sandbox, output, command, tag=tag, title=title, text=text)
+
+
+def run(
+    sandbox: Mapping[str, Any], output: Path, command: list[str], *, tag: str, title: str, text: str
+) -> str:
+    """Run a command of the program, show what it prints as it prints it, and return its outcome, or ""."""
+    result, summary = output / f"{tag}-result.json", output / f"{tag}-summary.md"
+    command = [*command, "--result-file", str(result)]
     say(f"{BOLD}{title}{OFF}\n{text}\n\n{DIM}$ ecs-gpu-deploy {shlex.join(command)}{OFF}")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GITHUB_"))},
@@ -183,7 +206,7 @@ def _cause(document: Mapping[str, Any]) -> str:
 
 def _what_the_waiter_says(environment: Mapping[str, str]) -> str:
     """Ask ECS's own waiter about the service that has just been rolled back."""
-    ecs = _client(environment, "ecs")
+    ecs = client(environment, "ecs")
     try:
         ecs.get_waiter("services_stable").wait(
             cluster=CLUSTER, services=[SERVICE], WaiterConfig={"Delay": 1, "MaxAttempts": 20}

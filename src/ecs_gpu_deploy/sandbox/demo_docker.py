@@ -1,7 +1,8 @@
 """`sandbox demo --docker`: the demo with real containers, a real registry and real requests.
 
-A tiny service takes the model's place: it loads for some seconds, answers, and ends when told to. Its image
-is a shell and a script, so that nothing large has to be pulled.
+A tiny service takes the model's place, so that nothing large has to be built or pulled. With `--context` and
+the repository's folder example-service it is the RAG service with torch and a small model, and a batch task
+fills its index.
 """
 
 from __future__ import annotations
@@ -14,47 +15,40 @@ import subprocess
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.sandbox.demo import (
     BOLD,
     CLUSTER,
     OFF,
     REGISTRY,
     SERVICE,
+    client,
     deploy,
     parsed,
+    run,
     say,
     serving,
 )
 from ecs_gpu_deploy.sandbox.demo import main as modelled_demo
+from ecs_gpu_deploy.sandbox.demo_services import (
+    BUCKET,
+    QUESTION,
+    DemoService,
+    ExampleService,
+    TinyService,
+    answer,
+    page,
+)
 from ecs_gpu_deploy.sandbox.runtime.leftovers import OWNER_LABEL, SANDBOX_LABEL, owner_of_this_process
 
-LOAD_SECONDS = 6
-MEMORY = 64
 REGISTRY_IMAGE = "registry:2"
 ASK_SECONDS = 0.2
-
-_SERVE = """#!/bin/sh
-# Version VERSION
-echo "loading the model"
-HUNGRY
-mkdir -p /tmp/www && echo "version VERSION" >/tmp/www/index.html
-httpd -f -p "${PORT:-8000}" -h /tmp/www & server=$!
-trap 'echo "SIGTERM: the last request is answered"; kill $server; exit 0' TERM
-sleep LOAD & wait $!
-echo ok >/tmp/www/health
-echo "ready, version VERSION"
-wait $server
-"""
-_HUNGRY = """echo "torch: allocating 256 MiB for the weights"
-head -c 256m /dev/zero | tail -c 256m >/dev/null || { echo "the loader was killed"; exit 137; }
-"""
 
 _UNTIL_STDIN_ENDS = '"$@" & read -r _; kill $!; wait; rm -rf -- "$0"'
 """Run a command until the demo ends or is killed, which closes the pipe; then remove the folder $0."""
@@ -66,74 +60,121 @@ class NoRealContainers(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Tell the story with real containers; where they cannot be had, say why and have them modelled."""
+    chosen = parsed(arguments)
     try:
-        return tell(parsed(arguments).output)
+        return tell(_service(chosen.context, chosen.build_arg, chosen.build_network), chosen.output)
     except NoRealContainers as why:
         say(f"No real containers: {why}. This is the demo with modelled ones.")
         return modelled_demo(arguments)
 
 
-def tell(output: Path) -> int:
+def _service(context: Path | None, build_args: Sequence[str], network: str) -> DemoService:
+    """Return what is deployed; InvalidInput where *context* is not the example service."""
+    if context is None:
+        return TinyService()
+    service = ExampleService.of(context, build_args, network)
+    if service is None:
+        raise InvalidInput(
+            f"context is {str(context)!r}, where the example service is not.",
+            hint="Give the folder example-service of a checkout, or leave --context out for a tiny service.",
+        )
+    return service
+
+
+def tell(service: DemoService, output: Path) -> int:
     """Tell the story; 0 when it went as told, 1 when not. Raise `NoRealContainers` where it cannot begin."""
     docker = _docker()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecs-gpu-demo-")))
         registry = stack.enter_context(_registry(docker, folder))
         stack.callback(_remove_images, docker, registry)
-        _write_version(folder / "context", "1")
+        service.write_version(folder / "context", 1)
         first = f"{registry}/{SERVICE}:first"
-        _run(docker, "build", "--quiet", "--tag", first, str(folder / "context"))
+        flags = [word for one in service.build_args for word in ("--build-arg", one)]
+        flags += ["--network", service.build_network] if service.build_network else []
+        if isinstance(service, ExampleService):
+            say("The image of the example service is built; torch and the model make it large.")
+        _run(docker, "build", "--quiet", *flags, "--tag", first, str(folder / "context"))
         _run(docker, "push", "--quiet", first)
         world = folder / "world.json"
-        world.write_text(json.dumps(_world(registry)), encoding="utf-8")
+        world.write_text(json.dumps(_world(registry, service)), encoding="utf-8")
         sandbox = stack.enter_context(serving("--speed", "1", "--world", str(world), "--runtime", "docker"))
         if "exit_code" in sandbox:
             return int(sandbox["exit_code"])
         if sandbox["runtime"] != "docker":
             raise NoRealContainers(sandbox["runtime_note"].rstrip("."))
-        return _story(docker, sandbox, output, folder / "context")
+        return _story(docker, sandbox, service, output, folder / "context")
 
 
-def _story(docker: str, sandbox: Mapping[str, Any], output: Path, context: Path) -> int:
+def _story(docker: str, sandbox: Mapping[str, Any], service: DemoService, output: Path, context: Path) -> int:
     [url] = sandbox["load_balancers"].values()
     say(
         f"""
 {BOLD}A local AWS{OFF} answers at {sandbox["endpoint"]}, and runs real containers.
 
   cluster  {CLUSTER}: four instances with one GPU each, booked as on AWS; the containers are this machine's
-  service  {SERVICE}: two tasks behind a load balancer at {url}; each loads for {LOAD_SECONDS} s
+  service  {SERVICE}: two tasks behind a load balancer at {url}; {service.told}
   breaker  on, with rollback: three failed tasks end a deployment
 """
     )
-    if not _answers(url, within=90):
+    if not _answers(f"{url}/health", within=90 + 2 * service.load_seconds):
         say("The service does not become ready.")
         return 1
-    with _asking(url) as asked:
-        _write_version(context, "2")
+    if isinstance(service, ExampleService) and not _ingest(sandbox, service, output, url):
+        return 1
+    flags = [word for one in service.build_args for word in ("--build-args", one)]
+    flags += ["--build-network", service.build_network] if service.build_network else []
+    with _asking(f"{url}/health") as asked:
+        service.write_version(context, 2)
         good = deploy(
             sandbox,
             output,
             tag="good",
-            title="1. A good version",
+            title="A good version",
             text="It is built with Docker, pushed to a registry and started; requests come in all the while.",
-            image=("--context", str(context), "--image-tag", "good"),
+            image=("--context", str(context), "--image-tag", "good", *flags),
         )
-        say(f"{BOLD}What users saw{OFF}: {asked}. Now answers: {_page(url)}.\n")
-        _write_version(context, "3", hungry=True)
+        say(f"{BOLD}What users saw{OFF}: {asked}. Now answers: {service.running(url)}.\n")
+        service.write_version(context, 3)
         bad = deploy(
             sandbox,
             output,
             tag="bad",
-            title="2. A broken version",
-            text=f"It wants 256 MiB, and its container may have {MEMORY}: the kernel ends it.",
-            image=("--context", str(context), "--image-tag", "bad"),
+            title="A broken version",
+            text=service.bad_told,
+            image=("--context", str(context), "--image-tag", "bad", *flags, *service.bad_flags),
         )
-        say(f"{BOLD}What users saw{OFF}: {asked}. Still answers: {_page(url)}.\n")
+        say(f"{BOLD}What users saw{OFF}: {asked}. Still answers: {service.running(url)}.\n")
     shown = _run(docker, "ps", "--filter", f"label={SANDBOX_LABEL}", "--format", "  {{.Names}}  {{.Status}}")
     say(f"{BOLD}The containers that run{OFF}, and end with this program\n{shown}")
     files = "\n".join(f"  {path}" for path in sorted(output.glob("*-*.*")))
     say(f"{BOLD}What is left{OFF}: results as JSON, job summaries as GitHub shows them\n{files}\n")
     return 0 if (good, bad, asked.failed) == ("succeeded", "rolled_back", 0) else 1
+
+
+def _ingest(sandbox: Mapping[str, Any], service: ExampleService, output: Path, url: str) -> bool:
+    """Put the sample documents into a bucket, have a task ingest them, and ask; False where one fails."""
+    s3 = client(sandbox["environment"], "s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    for name, content in service.documents().items():
+        s3.put_object(Bucket=BUCKET, Key=f"documents/{name}", Body=content)
+    source = f"s3://{BUCKET}/documents"
+    ended = run(
+        sandbox,
+        output,
+        [
+            *("run-task", "--cluster", CLUSTER, "--task-definition", SERVICE),
+            *("--command-override", json.dumps(["python", "-m", "rag_service.ingest", source])),
+        ],
+        tag="ingest",
+        title="The documents are ingested",
+        text=f"{len(service.documents())} documents lie in a bucket; a batch task makes the index of them.",
+    )
+    end = time.monotonic() + 60
+    while not (told := answer(url, QUESTION)) and time.monotonic() < end:
+        time.sleep(1)
+    say(f"{BOLD}Asked{OFF}: {QUESTION}\n{BOLD}Answered{OFF}: {told[:300] or 'nothing'}\n")
+    return ended == "succeeded" and bool(told)
 
 
 def _docker() -> str:
@@ -218,37 +259,10 @@ def _await(address: str) -> None:
 def _answers(url: str, *, within: float) -> bool:
     end = time.monotonic() + within
     while time.monotonic() < end:
-        if _page(url):
+        if page(url):
             return True
         time.sleep(0.3)
     return False
-
-
-def _page(url: str) -> str:
-    """Return the page at *url*, "" where there is none."""
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address
-            return str(answer.read().decode()).strip()
-    except OSError:
-        return ""
-
-
-def _write_version(context: Path, version: str, *, hungry: bool = False) -> None:
-    """Write a version of the tiny service, from a static shell of this machine or from the image busybox."""
-    context.mkdir(exist_ok=True)
-    script = _SERVE.replace("HUNGRY", _HUNGRY if hungry else "")
-    script = script.replace("VERSION", version).replace("LOAD", str(LOAD_SECONDS))
-    (context / "serve").write_text(script, encoding="utf-8")
-    (context / "serve").chmod(0o755)
-    shell = shutil.which("busybox")
-    if shell is not None and os.uname().sysname == "Linux":
-        shutil.copy(shell, context / "sh")
-        base = "FROM scratch\nCOPY sh /bin/sh\n"  # it finds its own commands without their names in a folder
-    else:
-        base = "FROM busybox:stable\n"
-    (context / "Dockerfile").write_text(
-        f'{base}COPY serve /serve\nCMD ["/bin/sh", "/serve"]\n', encoding="utf-8"
-    )
 
 
 @dataclass(slots=True)
@@ -271,7 +285,7 @@ def _asking(url: str) -> Iterator[_Asked]:
     def ask() -> None:
         while not asked.over.wait(ASK_SECONDS):
             asked.sent += 1
-            asked.failed += not _page(url)
+            asked.failed += not page(url)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -282,22 +296,22 @@ def _asking(url: str) -> Iterator[_Asked]:
         thread.join()
 
 
-def _world(registry: str) -> dict[str, Any]:
-    check = "wget -q -O /dev/null http://127.0.0.1:8000/health"
+def _world(registry: str, service: DemoService) -> dict[str, Any]:
     container = {
         "name": SERVICE,
         "image": f"{REGISTRY}/{SERVICE}:first",
         "cpu": 128,
-        "memory": MEMORY,
+        "memory": service.memory,
+        "environment": [{"name": name, "value": value} for name, value in service.environment.items()],
         "essential": True,
         "portMappings": [{"containerPort": 8000, "hostPort": 0, "protocol": "tcp"}],
         "resourceRequirements": [{"type": "GPU", "value": "1"}],
         "healthCheck": {
-            "command": ["CMD-SHELL", check],
+            "command": list(service.check),
             "interval": 5,
-            "timeout": 3,
+            "timeout": 5,
             "retries": 3,
-            "startPeriod": 3 * LOAD_SECONDS,
+            "startPeriod": 3 * service.load_seconds,
         },
         "stopTimeout": 10,
         "logConfiguration": {
@@ -321,11 +335,11 @@ def _world(registry: str) -> dict[str, Any]:
         "UnhealthyThresholdCount": 3,
         "Attributes": {"deregistration_delay.timeout_seconds": 5},
     }
-    service = {
+    running = {
         "serviceName": SERVICE,
         "taskDefinition": SERVICE,
         "desiredCount": 2,
-        "healthCheckGracePeriodSeconds": 5 * LOAD_SECONDS,
+        "healthCheckGracePeriodSeconds": 5 * service.load_seconds,
         "loadBalancers": [{"targetGroupArn": SERVICE, "containerName": SERVICE, "containerPort": 8000}],
         "deploymentConfiguration": {
             "maximumPercent": 200,
@@ -343,5 +357,5 @@ def _world(registry: str) -> dict[str, Any]:
         "task_definitions": [
             {"family": SERVICE, "requiresCompatibilities": ["EC2"], "containerDefinitions": [container]}
         ],
-        "services": [service],
+        "services": [running],
     }

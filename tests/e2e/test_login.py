@@ -53,3 +53,11 @@ def test_without_a_name_it_is_the_accounts_own_registry(tmp_path):
     with sandbox_thread() as sandbox:
         ran = run(sandbox, tmp_path, "login", **_runner(tmp_path))
     assert (ran.exit_code, ran.result["registry"], ran.result["cluster"]) == (0, OWN, ""), ran.shown
+
+
+def test_a_registry_that_is_named_twice_is_logged_in_to_once(tmp_path):
+    with sandbox_thread() as sandbox:
+        flags = ("--registry", "123456789012", "--registry", f"{OWN}/ki-rag-api:v1")
+        ran = run(sandbox, tmp_path, "login", *flags, **_runner(tmp_path))
+    assert (ran.exit_code, ran.result["registry"]) == (0, OWN), ran.shown
+    assert len((tmp_path / "logins").read_text().splitlines()) == 1

@@ -35,7 +35,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         return deploy_several(context, request)
 
     seen = context.ecs.fetch_service(request.services[0])
-    service = scaled(context, seen, request.desired_count)
+    service = scaled(seen, request.desired_count)
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
     blue_green = blue_green_of(context, request.codedeploy, service)
@@ -79,6 +79,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         to_pull=to_pull,
         force_new_deployment=request.force_new_deployment,
         desired_count=request.desired_count,
+        scaled_from=seen.desired_count,
         waits=request.waits,
         record=None if registered.is_new else record_of_again(service, arn),
         blue_green=blue_green,

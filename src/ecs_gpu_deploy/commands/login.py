@@ -18,9 +18,10 @@ def run(context: Context, request: LoginRequest) -> Verdict:
     config = UsersConfig()
     docker = Docker(config, clock=context.clock, show=context.reporter.block, mask=context.mask)
     docker.check()
-    logins = [fetch_registry_login(context.aws, wish) for wish in request.registries or (RegistryWish(),)]
+    wishes = request.registries or (RegistryWish(),)
+    logins = {login.registry: login for login in (fetch_registry_login(context.aws, w) for w in wishes)}
     hosts: list[str] = []
-    for login in logins:
+    for login in logins.values():
         docker.login(login)
         hosts.append(login.registry)
         context.record(LoggedIn(registries=tuple(hosts)))

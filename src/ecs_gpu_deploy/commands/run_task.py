@@ -25,8 +25,11 @@ from ecs_gpu_deploy.steps.run_batch import run_batch
 
 def run(context: Context, request: RunTaskRequest) -> Verdict:
     """Start the batch, and return the verdict over it. InvalidInput leaves AWS as it was."""
-    launch = _launch_settings(context, request, EcsTasks(context.aws, request.cluster))
+    edge = EcsTasks(context.aws, request.cluster)
+    launch = _launch_settings(context, request, edge)
     if request.revision is not None:
+        if launch is None:
+            edge.check_cluster()
         return _run_registered(context, request, request.revision, launch)
     definition = _definition(context, request.task_definition or (launch.task_definition if launch else ""))
     asked = request_tasks(request, launch, definition)

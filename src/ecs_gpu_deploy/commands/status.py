@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.show.status_view import status_markdown, status_text
-from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.core.show.status_view import status_markdown, status_sentence, status_text
 from ecs_gpu_deploy.facts import RevisionChosen, Section, ServiceSeen, StatusRead
 from ecs_gpu_deploy.inputs.requests import StatusRequest
-from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import Outcome
 from ecs_gpu_deploy.steps.observe_status import observe_status
 
@@ -22,9 +20,4 @@ def run(context: Context, request: StatusRequest) -> Verdict:
     context.record(StatusRead(status=status))
     context.record(Section(title="Now", text=status_markdown(status, service=service.name)))
     context.reporter.show(status_text(status, service=service.name))
-    does = "a deployment is under way" if status.ongoing else "no deployment is under way"
-    reason = (
-        f"{service.name} wants {count(service.desired_count, 'task')} of {short_id(service.task_definition)} "
-        f"and has {service.running_count} running, {service.pending_count} pending; {does}."
-    )
-    return Verdict(outcome=Outcome.SUCCEEDED, reason=reason)
+    return Verdict(outcome=Outcome.SUCCEEDED, reason=status_sentence(status, service=service.name))

@@ -64,16 +64,18 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     worst end is the verdict, or the error that is raised.
     """
     reporter = context.reporter
-    contexts, services = [], []
+    contexts, services, counts = [], [], []
     for name in request.services:
         own = replace(context, ecs=context.ecs.of(name))
         with named_where_refused(context, _name(context, own, name)):
-            service = scaled(context, own.ecs.fetch_service(name), request.desired_count)
+            seen = own.ecs.fetch_service(name)
+            service = scaled(seen, request.desired_count)
             check_deployable(
                 service, allow_desired_zero=request.rollout.allow_desired_zero, one_of_several=True
             )
         contexts.append(own)
         services.append(service)
+        counts.append(seen.desired_count)
     names = [_name(context, own, service.name) for own, service in zip(contexts, services, strict=True)]
     first = services[0]
     context.record(ServiceSeen(name=names[0], previous=first.task_definition))
@@ -113,9 +115,17 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     )
     parts = [
         _part(
-            name, own, replace(plan, service=service, changes=changed, record=record_of_again(service, arn))
+            name,
+            own,
+            replace(
+                plan,
+                service=service,
+                changes=changed,
+                record=record_of_again(service, arn),
+                scaled_from=count,
+            ),
         )
-        for name, own, service, changed in zip(names, contexts, services, changes, strict=True)
+        for name, own, service, changed, count in zip(names, contexts, services, changes, counts, strict=True)
     ]
     for part in parts:
         record_end(context, part, _NOT_DEPLOYED)

@@ -36,7 +36,7 @@ from ecs_gpu_deploy.edges.machine.signals import (
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.facts import Ending, RolloutShown
 from ecs_gpu_deploy.model import Service, TargetGroup, short_id
-from ecs_gpu_deploy.result import Outcome
+from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, leave_to_aws, still_running
 from ecs_gpu_deploy.steps.register_revision import recorded, succeeded_tag
 from ecs_gpu_deploy.steps.start_codedeploy import BlueGreen, create_deployment
@@ -65,7 +65,7 @@ class Plan:
     `definition` is the raw task definition, `changes` its difference to what runs, `digests` maps containers
     to the digest that their tasks must report. Where it is `urgent`, what only the deadlines need is asked
     after the update. `is_way_back`: it takes another rollout back. `desired_count` is set with the update
-    unless it is None. Where nobody `waits`, its end is left to AWS.
+    unless it is None, and was `scaled_from` before. Where nobody `waits`, its end is left to AWS.
     `blue_green` says how CodeDeploy deploys the service, None where ECS does.
     """
 
@@ -80,6 +80,7 @@ class Plan:
     urgent: bool = False
     is_way_back: bool = False
     desired_count: int | None = None
+    scaled_from: int | None = None
     waits: bool = True
     record: RecordWish | None = None
     blue_green: BlueGreen | None = None
@@ -132,6 +133,7 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
     if deployment is None:
         return nothing_started(service, arn)
     context.reporter.say(f"deployment {deployment.id} of {short_id(arn)} began")
+    _tell_scaling(context, plan)
     if plan.urgent and not cancelled:
         try:
             # Without credentials the watch says what goes on; here that would be lost.
@@ -156,6 +158,21 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
         watch=watch,
         cancelled=cancelled,
         is_way_back=plan.is_way_back,
+    )
+
+
+def _tell_scaling(context: Context, plan: Plan) -> None:
+    """Record that the update, which is sent, scales the service."""
+    if plan.desired_count is None or plan.scaled_from in {None, plan.desired_count}:
+        return
+    context.record(
+        Finding(
+            code="desired-count",
+            severity=Severity.INFO,
+            message=f"With the deployment the desired count of {plan.service.name} goes from "
+            f"{plan.scaled_from} to {plan.desired_count}.",
+            hint="A rollback, also one by AWS, does not take it back.",
+        )
     )
 
 

@@ -260,8 +260,8 @@ def check_fit(definition: Mapping[str, Any], service: Service) -> None:
         raise InvalidInput(why, hint="Change the task definition, or the service; nothing was registered.")
 
 
-def scaled(context: Context, service: Service, desired_count: int | None) -> Service:
-    """Return the service with the desired count that it is to get, and say that; None: it stays."""
+def scaled(service: Service, desired_count: int | None) -> Service:
+    """Return the service with the desired count that it is to get; None: it stays."""
     if desired_count is None or desired_count == service.desired_count:
         return service
     if service.is_express:
@@ -274,15 +274,6 @@ def scaled(context: Context, service: Service, desired_count: int | None) -> Ser
             f"The service {service.name!r} runs one task on each instance (DAEMON) and has no desired count.",
             hint="Leave desired-count out.",
         )
-    context.record(
-        Finding(
-            code="desired-count",
-            severity=Severity.INFO,
-            message=f"With the deployment the desired count of {service.name} goes from "
-            f"{service.desired_count} to {desired_count}.",
-            hint="A rollback, also one by AWS, does not take it back.",
-        )
-    )
     return service.with_desired_count(desired_count)
 
 

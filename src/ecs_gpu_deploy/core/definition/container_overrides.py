@@ -74,7 +74,9 @@ class ContainerOverride:
 
 
 def container_overrides(given: Mapping[str, object], *, option: str) -> tuple[ContainerOverride, ...]:
-    """Return what is replaced in each container; InvalidInput for what RunTask does not take."""
+    """Return what is replaced in each container; InvalidInput for what RunTask does not take, or for none."""
+    if not given:
+        raise InvalidInput(f"{option} names no container.", hint=_HINT)
     return tuple(
         ContainerOverride.from_given(str(container), settings, option=option)
         for container, settings in given.items()

@@ -14,6 +14,31 @@ _SHORT_DIGEST = 19
 """Characters that are shown of a commit, and of a digest with its sha256: before."""
 
 
+def status_sentence(status: ServiceStatus, *, service: str) -> str:
+    """Return what the service wants and has, in one sentence: tasks of another revision are told apart.
+
+    Source: Amazon ECS API Reference, "Deployment" (status, rolloutState).
+    """
+    primary = next((each for each in status.revisions if each.status == "PRIMARY"), None)
+    wants = f"{service} wants {count(status.desired, 'task')}"
+    if primary is None:
+        has = f" and has {status.running} running, {status.pending} pending"
+    else:
+        others = [each for each in status.revisions if each is not primary and each.running]
+        beside = ", ".join(f"{each.running} of {short_id(each.task_definition_arn)}" for each in others)
+        has = (
+            f" of {short_id(primary.task_definition_arn)} and has {primary.running} running, "
+            f"{primary.pending} pending" + (f", beside {beside}" if beside else "")
+        )
+    if status.ongoing:
+        does = "a deployment is under way"
+    elif primary is not None and primary.state == "FAILED":
+        does = "its last deployment failed, and none is under way"
+    else:
+        does = "no deployment is under way"
+    return f"{wants}{has}; {does}."
+
+
 def status_text(status: ServiceStatus, *, service: str) -> str:
     """Return the screen: revisions with their images, the deployment under way, GPUs, events."""
     return "\n".join(harmless(indented(line)) for line in _lines(status, service))

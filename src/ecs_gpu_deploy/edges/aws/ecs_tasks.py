@@ -59,6 +59,14 @@ class EcsTasks:
                 return None
             raise refused(error, f"describe the service {service!r}") from error
 
+    def check_cluster(self) -> None:
+        """Raise InvalidInput where the cluster does not exist; what AWS does not show is left to RunTask."""
+        try:
+            self._aws.once("ecs", "list_tasks", {"cluster": self._cluster, "maxResults": 1})
+        except AwsError as error:
+            if error.code in {"ClusterNotFoundException", "InvalidParameterException"}:
+                raise self._refused(error) from error
+
     def run(self, request: Mapping[str, Any], *, count: int, token: str) -> Started:
         """Start up to *count* (at most 10) tasks. A lack of capacity is no error, however AWS says it.
 

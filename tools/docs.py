@@ -24,6 +24,7 @@ from tools.first_sight import first_sight_table
 from tools.migrate_page import official_actions_table
 from tools.permissions import permissions_markdown
 from tools.reusable_workflows import reusable
+from tools.role_file import role_policy
 from tools.scenarios_page import scenarios_page
 from tools.troubleshooting_page import troubleshooting_page
 
@@ -78,6 +79,11 @@ def official_actions() -> str:
     return official_actions_table(yaml.safe_load(actions))
 
 
+def role() -> str:
+    """Return what the role of a repository's jobs is allowed."""
+    return role_policy(json.loads((ROOT / "docs" / "permissions.json").read_text(encoding="utf-8")))
+
+
 def troubleshooting() -> str:
     """Return the page of ECS's messages."""
     messages = (ROOT / "tests" / "data" / "messages.yml").read_text(encoding="utf-8")
@@ -87,6 +93,7 @@ def troubleshooting() -> str:
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"exit codes": exit_codes_table, "outputs": outputs_table},
     "docs/inputs.md": {title: partial(inputs_table, title) for title in GROUPS},
+    "docs/terraform/role.tf": {"policy": role},
     "docs/migrate.md": {"official actions": official_actions},
     "docs/messages.md": {"first sight": first_sight_table},
     ".github/workflows/deploy.yml": reusable("deploy", job="deploy"),

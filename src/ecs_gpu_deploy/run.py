@@ -41,7 +41,7 @@ from ecs_gpu_deploy.core.text import log_line, plain
 from ecs_gpu_deploy.edges.aws.answers import one_line
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.credentials import check_account, session_for
-from ecs_gpu_deploy.edges.aws.ecs import Ecs
+from ecs_gpu_deploy.edges.aws.ecs import Ecs, check_region
 from ecs_gpu_deploy.edges.ci.github import GitHub
 from ecs_gpu_deploy.edges.machine.clock import Clock, WallClock, clock_from_environment
 from ecs_gpu_deploy.edges.machine.files import check_file_name, write_text
@@ -132,6 +132,7 @@ def run_command(
         aws = _connect(options, role, clock, github, calls)
         frame = live_frame(log, ticks=isinstance(clock, WallClock))
         reporter = Reporter(clock, log, groups=github, frame=frame, began=began)
+        check_region(options.cluster, "cluster", aws.region)
         ecs = Ecs(aws, options.cluster or "default")
         try:
             verdict = run(

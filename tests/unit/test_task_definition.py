@@ -316,7 +316,7 @@ def test_what_is_said_of_a_file_that_is_refused(text: str, message: str, hint: s
             ["rag", "otel"],
             "",
             "The task definition 'f' has several containers, and none is named: 'rag', 'otel'.",
-            "Name one with container, or write image as NAME=URI.",
+            "Name one with container; an image alone can name its own: NAME=URI.",
             id="none is named",
         ),
         pytest.param(

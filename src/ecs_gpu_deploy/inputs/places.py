@@ -10,6 +10,7 @@ from ecs_gpu_deploy.inputs.settings import required
 from ecs_gpu_deploy.inputs.values import Values
 from ecs_gpu_deploy.model import cluster_of, short_id
 
+_CLUSTER = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:cluster/[^/]+")
 _SERVICE = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:service/(?:[^/]+/)?[^/]+")
 
 
@@ -26,7 +27,15 @@ def named_cluster(values: Values) -> str:
 
 
 def checked_cluster(values: Values) -> str:
-    """Return the cluster that is meant; InvalidInput where the ARN of the one service names another."""
+    """Return the cluster that is meant; InvalidInput where the ARN of the one service names another.
+
+    So it is for an ARN of something else.
+    """
+    if values.cluster.startswith("arn:") and not _CLUSTER.fullmatch(values.cluster):
+        raise InvalidInput(
+            f"cluster is {values.cluster[:100]!r}, which is no ARN of a cluster.",
+            hint="It is arn:aws:ecs:REGION:ACCOUNT:cluster/CLUSTER; or give the name.",
+        )
     meant = named_cluster(values)
     if values.cluster and short_id(values.cluster) != short_id(meant):
         raise InvalidInput(

@@ -160,11 +160,12 @@ def _leave_or_stop(
         return bool(left)
     if seen.live:
         step = NextStep(purpose="To go on watching", command=_watch_command(context, seen, started_by))
+        goes = "goes" if len(seen.live) == 1 else "go"
         context.record(
             Finding(
                 code="still-running",
                 severity=Severity.WARNING,
-                message=f"{count(len(seen.live), 'task')} go on in AWS ({option}: leave).",
+                message=f"{count(len(seen.live), 'task')} {goes} on in AWS ({option}: leave).",
                 hint=f"{step.purpose}: {step.command}",
                 next_steps=(step,),
             )

@@ -134,7 +134,7 @@ def container_named(task_definition: Mapping[str, Any], name: str = "") -> str:
     if len(names) > 1:
         raise InvalidInput(
             f"The task definition {family!r} has several containers, and none is named: {known}.",
-            hint="Name one with container, or write image as NAME=URI.",
+            hint="Name one with container; an image alone can name its own: NAME=URI.",
         )
     return names[0]
 

@@ -78,6 +78,31 @@ class _Raw:
     answer: bytes = b""
 
 
+def check_region(name: str, what: str, region: str) -> None:
+    """Raise InvalidInput where *name* is an ARN of another Region than that of the run."""
+    of = name.split(":")[3] if name.startswith("arn:") else region
+    if of != region:
+        raise InvalidInput(
+            f"The {what} {name} is of the Region {of}, and this run is in {region}.",
+            hint=f"Check {what} and region.",
+        )
+
+
+def _has_the_name(arn: str, other: str) -> bool:
+    """Say whether two ARNs of services name the same service of different accounts or clusters."""
+    return arn != other and short_id(arn) == short_id(other)
+
+
+def _it_has(services: tuple[str, ...] | None) -> str:
+    """Return what exists instead, for the error text; silence where that may not be seen."""
+    if services is None:
+        return ""
+    names = sorted(map(short_id, services))
+    if not names:
+        return "; it has no services"
+    return f"; it has {', '.join(names[:10])}" + (", …" if len(names) > 10 else "")
+
+
 class Ecs:
     """One cluster of Amazon ECS."""
 
@@ -117,21 +142,22 @@ class Ecs:
 
     def fetch_service(self, name: str) -> Service:
         """Return the service; InvalidInput where the cluster or the service does not exist."""
-        region = name.split(":")[3] if name.startswith("arn:") else self._aws.region
-        if region != self._aws.region:
-            raise InvalidInput(
-                f"The service {name} is of the Region {region}, and this run is in {self._aws.region}.",
-                hint="Check service and region.",
-            )
+        check_region(name, "service", self._aws.region)
         try:
             params = {"cluster": self.cluster, "services": [name]}
             found = self._aws.read("ecs", "describe_services", params, _described_service)
         except AwsError as error:
             raise self._named(error, f"describe the service {name!r}") from error
         if found is None or found.status == "INACTIVE":
+            here = self._others()
+            if name.startswith("arn:") and (same := [arn for arn in here or () if _has_the_name(arn, name)]):
+                raise InvalidInput(
+                    f"There is no service {name}; the one of this name here is {same[0]}.",
+                    hint="Check the ARN, and the account of the credentials.",
+                )
             raise InvalidInput(
                 f"There is no active service {short_id(name)!r} in the cluster {short_id(self.cluster)!r} "
-                f"({self._aws.region}){self._others()}.",
+                f"({self._aws.region}){_it_has(here)}.",
                 hint="Check service, cluster, region and the account of the credentials.",
             )
         return found
@@ -147,18 +173,14 @@ class Ecs:
                 return None
         raise HalfAnswer("DescribeServices answered without the service", request="ecs.DescribeServices")
 
-    def _others(self) -> str:
-        """Return what exists instead, for the error text; silence where that is not allowed."""
+    def _others(self) -> tuple[str, ...] | None:
+        """Return the ARNs of the services that exist instead, None where that may not be seen."""
         try:
             answer = self._aws.once("ecs", "list_services", {"cluster": self.cluster, "maxResults": 100})
             with reading("ecs.ListServices"):
-                names = sorted(short_id(arn) for arn in answer.get("serviceArns") or ())
+                return tuple(answer.get("serviceArns") or ())
         except (AwsError, DeployError):
-            return ""
-        if not names:
-            return "; it has no services"
-        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-        return f"; it has {shown}"
+            return None
 
     def _named(self, error: AwsError, doing: str) -> DeployError:
         """Return our error for one that names something missing, else the general one."""

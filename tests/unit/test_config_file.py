@@ -70,6 +70,12 @@ def test_what_is_given_wins_over_the_profile() -> None:
             "Did you mean region?",
         ),
         pytest.param(
+            "command: status\n",
+            "",
+            "e.yml, line 1: unknown key 'command' of the configuration file.",
+            "Leave it out: command is said where the program is called",
+        ),
+        pytest.param(
             "xyzzy: 1\n",
             "",
             "e.yml, line 1: unknown key 'xyzzy' of the configuration file.",

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.inputs.options import BY_NAME
+from ecs_gpu_deploy.inputs.options import BY_NAME, COMMAND, FILE_OPTIONS
 
 DEFAULT_FILE: Final = ".github/ecs-gpu-deploy.yml"
 """Read where it is there and no other one is named."""
 PROFILES: Final = "profiles"
+_ELSEWHERE: Final = frozenset(option.name for option in (COMMAND, *FILE_OPTIONS))
 
 
 def config_values(text: str, *, name: str, profile: str = "") -> Mapping[str, Any]:
@@ -74,6 +75,8 @@ def _check_keys(options: Mapping[str, Any], text: str, name: str) -> None:
 
 def _meant(wrong: str, known: Iterable[str], what: str) -> str:
     names = sorted(known)
+    if wrong in _ELSEWHERE and what == "key":
+        return f"Leave it out: {wrong} is said where the program is called, not in the file."
     nearest = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
     if nearest:
         return f"Did you mean {nearest[0]}?"

@@ -66,7 +66,7 @@ def _cancelled(seen: BatchSeen, *, is_known: bool) -> Verdict:
     if seen.tasks:
         reason = "The job was cancelled while the tasks ran."
     elif is_known:
-        reason = "The job was cancelled before a task was started: nothing was changed."
+        reason = "The job was cancelled before a task was started."
     else:
         reason = "The job was cancelled while RunTask was under way; whether it started tasks is not known."
     return Verdict(outcome=Outcome.CANCELLED, reason=reason, ours=True)

@@ -8,7 +8,7 @@ from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.facts import ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest
 from ecs_gpu_deploy.model import Service, short_id
-from ecs_gpu_deploy.result import Outcome
+from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.attach_rollout import left_under_way, watch_under_way
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.compare_layers import compare_layers
@@ -26,6 +26,13 @@ from ecs_gpu_deploy.steps.start_deployment import (
     scaled,
     under_way,
     wait_for_others,
+)
+
+_NOT_RUN_BEFORE = Finding(
+    code="before-task-not-run",
+    severity=Severity.WARNING,
+    message="The task before the deployment was not run now: this rollout was under way already.",
+    hint="If no run before this one ran it, run it with run-task.",
 )
 
 
@@ -53,6 +60,8 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         and not is_scaled
         and (ours := under_way(context, service, rendering, group))
     ):
+        if request.before_task:
+            context.record(_NOT_RUN_BEFORE)
         if not request.waits:
             return left_under_way(context, service, ours)
         verdict = watch_under_way(context, request.rollout, service, ours)

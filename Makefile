@@ -18,18 +18,15 @@ help:
 demo: $(DEMO)
 	@$(DEMO) -I -m ecs_gpu_deploy sandbox demo
 
-# The program's tests keep both cores busy, the other parts wait much of the time: they run beside each other.
-# One build of the example's image serves the example's tests, the story and the demo.
+# The program's tests keep both cores busy, the story waits much of the time: they run beside each other, and what
+# computes again comes last. One build of the example's image serves the example's tests and the story.
 test: export DOCKER_STORE := $(CURDIR)/build/docker
 test: $(DEV)
-	@$(MAKE) --no-print-directory --jobs=3 program-test real-tests terraform-tests
+	@$(MAKE) --no-print-directory --jobs=2 program-test other-tests
 
-.PHONY: real-tests terraform-tests
-real-tests: example-test
+.PHONY: other-tests
+other-tests: example-test
 	@$(MAKE) --no-print-directory e2e E2E=--or-skip
-	@$(MAKE) --no-print-directory e2e-demo E2E=--or-skip
-
-terraform-tests:
 	@if command -v terraform >/dev/null || [ "$$CI" = true ]; then $(MAKE) --no-print-directory infra-test; \
 	else echo "terraform is missing: the tests of example-infra are skipped"; fi
 

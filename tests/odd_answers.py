@@ -308,21 +308,24 @@ class Counts:
         return f"{self.answers} | {self.runs} | {self.codes[1]} | {false}"
 
 
-def once_odd() -> Counts:
-    """Run every world with each odd answer once."""
+def once_odd(*, every: int = 1) -> Counts:
+    """Run every world with each odd answer once; of the runs only one of *every*."""
     jobs: list[Job] = []
     known: set[str] = set()
     for world in WORLDS:
         odds = corpus(world, known=known)
         known |= {odd.operation for odd in odds}
         jobs += [(world, batch, False) for batch in batches(odds)]
-    return counted(jobs)
+    return counted(jobs[::every])
 
 
-def always_odd() -> Counts:
-    """Run two worlds with each operation odd from beginning to end, in a few ways."""
+def always_odd(*, every: int = 1) -> Counts:
+    """Run two worlds with each operation odd from beginning to end, in a few ways; one of *every*."""
     worlds = ("well", "rolled back")
-    return counted([(world, [odd], True) for world in worlds for odd in insisting(world, answers_of(world))])
+    jobs: list[Job] = [
+        (world, [odd], True) for world in worlds for odd in insisting(world, answers_of(world))
+    ]
+    return counted(jobs[::every])
 
 
 def judged(job: Job) -> tuple[int, int, list[str]]:

@@ -1,6 +1,6 @@
 """Answers that AWS never means: no run ends as a bug, and none is told another verdict than the true one.
 
-The counts are printed; `make reliability` writes them into docs/reliability.md.
+Here one run of three; `make reliability` does all, and writes the counts into docs/reliability.md.
 """
 
 import json
@@ -17,12 +17,12 @@ from odd_answers import WORLDS, Odd, always_odd, once_odd
 @pytest.mark.parametrize(
     ("of", "counts", "least"),
     [
-        pytest.param("once", once_odd, 900, id="each answer is odd once"),
-        pytest.param("always", always_odd, 50, id="an operation answers oddly from beginning to end"),
+        pytest.param("once", once_odd, 300, id="each answer is odd once"),
+        pytest.param("always", always_odd, 15, id="an operation answers oddly from beginning to end"),
     ],
 )
 def test_an_odd_answer_makes_no_verdict(of, counts, least, capsys):
-    found = counts()
+    found = counts(every=3)
     with capsys.disabled():
         print(f"\nodd answers ({of}): {found.answers} in {found.runs} runs, exits {dict(found.codes)}")
     assert not found.wrongs, "\n".join(found.wrongs)

@@ -23,7 +23,7 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """Debian's own client comes first: the one that builds with BuildKit without buildx."""
 NEEDED = {"docker": "docker.io", "dockerd": "docker.io", "debootstrap": "debootstrap"}
 SUITE = "bookworm"
-DEBIAN = "debian-python:2"
+DEBIAN = "debian-python:1"
 STORE = "DOCKER_STORE"
 PROJECT = Path(__file__).resolve().parent.parent
 NO_INDEX = "[global]\nno-index = true\n"
@@ -106,7 +106,7 @@ def daemon(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def base_image(folder: Path, environment: Mapping[str, str]) -> str:
-    """Name an image with Python and pip: BASE, or a Debian made here (once in a store) without an index."""
+    """Name an image with Python and pip and nothing else: BASE, or a Debian made here (once in a store)."""
     if named := os.environ.get("BASE"):
         return named
     if succeeded("docker", "image", "inspect", DEBIAN, env=environment, check=False).returncode == 0:
@@ -117,7 +117,6 @@ def base_image(folder: Path, environment: Mapping[str, str]) -> str:
         *("debootstrap", "--variant=minbase", f"--include={packages}", SUITE, str(folder)),
         env={**os.environ, "PATH": PATH},
     )
-    (folder / "etc" / "pip.conf").write_text(NO_INDEX)
     with subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE) as tar:
         succeeded("docker", "import", "-", DEBIAN, env=environment, stdin=tar.stdout)
     shutil.rmtree(folder)

@@ -12,14 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from docker_daemon import base_image, make_context
+from docker_daemon import NO_INDEX, base_image, make_context
 
 from docker_services import daemon
 from story.__main__ import store
 from story.stage import ROOT, why_not
 
+OFFLINE = "debian-python:offline"
 WANTED = (
     "Verdict: succeeded",
     "cause: out-of-memory",
@@ -41,7 +43,7 @@ def main(arguments: list[str]) -> int:
         context.mkdir()
         make_context(context, kept / "wheels")
         shutil.copytree(ROOT / "example-service" / "documents", context / "documents")
-        base = base_image(kept / "base", environment)
+        base = _offline(Path(folder, "base"), base_image(kept / "base", environment), environment)
         began = time.monotonic()
         flags = ["--context", str(context), "--build-arg", f"BASE={base}", "--build-network", "none"]
         ran = subprocess.run(
@@ -60,6 +62,16 @@ def main(arguments: list[str]) -> int:
         return 1
     print(f"The demo with Docker and the small model: {took:.0f} s, as it should be.")
     return 0
+
+
+def _offline(folder: Path, base: str, environment: Mapping[str, str]) -> str:
+    """Make an image of *base* whose pip asks no index; return its name."""
+    folder.mkdir()
+    (folder / "pip.conf").write_text(NO_INDEX)
+    (folder / "Dockerfile").write_text(f"FROM {base}\nCOPY pip.conf /etc/pip.conf\n")
+    build = ["docker", "build", "--quiet", "--tag", OFFLINE, str(folder)]
+    subprocess.run(build, env={**environment, "DOCKER_BUILDKIT": "1"}, check=True, capture_output=True)
+    return OFFLINE
 
 
 if __name__ == "__main__":

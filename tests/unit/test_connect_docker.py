@@ -39,6 +39,14 @@ def test_address_and_the_innermost_words_are_said(monkeypatch):
     assert "Connection refused" in complaint()
 
 
+@pytest.mark.parametrize("address", ["tcp://10.0.0.5:2375", "ssh://me@far.example", "docker:2375"])
+def test_a_daemon_on_another_machine_is_none_whose_containers_can_be_reached(monkeypatch, address):
+    monkeypatch.setenv("DOCKER_HOST", address)
+    assert complaint() == (
+        f"Docker at {address} is on another machine, where its containers cannot be reached"
+    )
+
+
 def test_each_task_that_meets_a_broken_bridge_may_start_again_without_it():
     machine = Machine(Docker(client=None, bridge="172.17.0.1", gpus=()))
     error = "failed to create endpoint app on network bridge: operation not supported"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import docker.errors
@@ -33,6 +34,8 @@ class NoDocker(Exception):
 def connect_docker() -> Docker:
     """Find the daemon that DOCKER_HOST or the current context names; raise `NoDocker` with one sentence."""
     address = os.environ.get("DOCKER_HOST") or _address_of_context(os.environ.get("DOCKER_CONTEXT", ""))
+    if not _is_here(address):
+        raise NoDocker(f"Docker at {address} is on another machine, where its containers cannot be reached")
     try:
         impatient = docker.DockerClient(base_url=address, timeout=ANSWER_SECONDS, tls=_tls())
         impatient.ping()
@@ -43,6 +46,12 @@ def connect_docker() -> Docker:
         if isinstance(error.__cause__ or error, requests.Timeout):
             raise NoDocker(f"Docker at {address} does not answer within {ANSWER_SECONDS} s") from error
         raise NoDocker(f"no Docker answers at {address} ({_innermost(error)})") from error
+
+
+def _is_here(address: str) -> bool:
+    """Is that a daemon of this machine? Its containers' ports and the load balancers are on loopback."""
+    place = urlsplit(address if "://" in address else f"tcp://{address}")
+    return place.scheme in {"unix", "npipe"} or place.hostname in {None, "localhost", "127.0.0.1", "::1"}
 
 
 def _tls() -> Any:

@@ -44,10 +44,12 @@ e2e-demo: $(DEV) example-service/.venv/ready
 demo-docker: $(DEMO)
 	@$(DEMO) -I -m ecs_gpu_deploy sandbox demo --docker --context example-service
 
-# A file of tests stays on one core: what its tests share is started once. In the order of their names, so that the
-# files of many quick tests (tests/unit) come last and both cores end together.
+# A file of tests stays on one core: what its tests share is started once. The longest files come first and the
+# quick ones last, so that both cores end together.
+LONGEST_FIRST := $(addprefix tests/,scripted scenarios e2e contract unit)
 program-test: check
-	$(DEV) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --ignore=tests/infra $(PYTEST)
+	$(DEV) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --ignore=tests/infra \
+	  $(or $(PYTEST),$(LONGEST_FIRST))
 
 coverage: $(DEV)
 	@rm -f .coverage .coverage.*

@@ -255,7 +255,7 @@ def run_ours(given: dict[str, str], environment: dict[str, str], workspace: Path
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        pytest.param({}, "cluster", id="nothing given"),
+        pytest.param({}, "service", id="nothing given"),
         pytest.param({"cluster": "c", "clustr": "x"}, "'clustr'", id="an input nobody knows"),
         pytest.param({"cluster": "c", "service": "s", "timeout": "soon"}, "'soon'", id="no duration"),
         pytest.param(

@@ -9,17 +9,17 @@ from ecs_gpu_deploy.core.definition.provenance import without_provenance
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.edges.machine.files import temporary_file, write_text
 from ecs_gpu_deploy.errors import InvalidInput
-from ecs_gpu_deploy.facts import DefinitionWritten, RolloutShown, ServiceSeen
+from ecs_gpu_deploy.facts import DefinitionWritten
 from ecs_gpu_deploy.inputs.requests import RenderRequest
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
-from ecs_gpu_deploy.steps.render_revision import Rendering, render_file, render_revision, show_changes
-from ecs_gpu_deploy.steps.start_deployment import check_fit
+from ecs_gpu_deploy.steps.render_alone import render_alone
+from ecs_gpu_deploy.steps.render_revision import render_file
 
 
 def run(context: Context, request: RenderRequest) -> Verdict:
     """Write the file, and return the verdict. Changes nothing in AWS, and asks it only where it must."""
     if request.asks_aws:
-        definition = _seen(context, request).definition
+        definition = render_alone(context, request)[0].definition
     else:
         definition = render_file(context, request.revision)
         context.record(
@@ -34,24 +34,6 @@ def run(context: Context, request: RenderRequest) -> Verdict:
     context.record(DefinitionWritten(file=path))
     reason = f"The task definition {definition['family']} is in {path}; nothing was changed in AWS."
     return Verdict(outcome=Outcome.SUCCEEDED, reason=reason)
-
-
-def _seen(context: Context, request: RenderRequest) -> Rendering:
-    """Return what is to run, after every named thing was seen to exist; show how it differs."""
-    service = context.ecs.fetch_service(request.service) if request.service else None
-    if service is not None:
-        context.record(ServiceSeen(name=service.name, previous=service.task_definition))
-    rendering = render_revision(
-        context,
-        request.revision,
-        request.revision.overrides,
-        runs=service.task_definition if service else "",
-    )
-    if service is not None:
-        check_fit(rendering.definition, service)
-    show_changes(context.reporter, rendering)
-    context.record(RolloutShown(changes=rendering.changes, links={}))
-    return rendering
 
 
 def _written(file: str, text: str) -> str:

@@ -1,0 +1,30 @@
+"""A task definition rendered without a deployment, as render and register do it: seen, checked, shown."""
+
+from __future__ import annotations
+
+from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.facts import RolloutShown, ServiceSeen
+from ecs_gpu_deploy.inputs.requests import RegisterRequest, RenderRequest
+from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
+from ecs_gpu_deploy.steps.start_deployment import check_fit
+
+
+def render_alone(
+    context: Context, request: RenderRequest | RegisterRequest
+) -> tuple[Rendering, Service | None]:
+    """Return what is to run, and the service that is named, after every named thing was seen to exist."""
+    service = context.ecs.fetch_service(request.service) if request.service else None
+    if service is not None:
+        context.record(ServiceSeen(name=service.name, previous=service.task_definition))
+    rendering = render_revision(
+        context,
+        request.revision,
+        request.revision.overrides,
+        runs=service.task_definition if service else "",
+    )
+    if service is not None:
+        check_fit(rendering.definition, service)
+    show_changes(context.reporter, rendering)
+    context.record(RolloutShown(changes=rendering.changes, links={}))
+    return rendering, service

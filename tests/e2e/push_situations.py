@@ -260,7 +260,7 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         told="a private base image, its login in a key store (credsStore)",
-        dockerfile='FROM {other}/private:1\nENTRYPOINT ["/bin/sh"]\n',
+        dockerfile='FROM {other}/kept:1\nENTRYPOINT ["/bin/sh"]\n',
         variables={"DOCKER_CONFIG": "{store}"},
         exit_code=0,
         never=("store-got-ours",),
@@ -438,7 +438,7 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation(
         told="a private base image, its login in a key store (credsStore)",
         builder=BUILDX,
-        dockerfile='FROM {other}/private:1\nENTRYPOINT ["/bin/sh"]\n',
+        dockerfile='FROM {other}/kept:1\nENTRYPOINT ["/bin/sh"]\n',
         variables={"DOCKER_CONFIG": "{store}"},
         exit_code=0,
         never=("store-got-ours",),

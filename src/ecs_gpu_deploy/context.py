@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs
+from ecs_gpu_deploy.edges.ci.github_api import GitHubApi
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.facts import Record
@@ -21,4 +22,5 @@ class Context:
     clock: Clock
     reporter: Reporter
     record: Record
+    github: GitHubApi
     mask: Callable[[str], None]

@@ -43,6 +43,7 @@ from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.credentials import check_account, session_for
 from ecs_gpu_deploy.edges.aws.ecs import Ecs, check_region
 from ecs_gpu_deploy.edges.ci.github import GitHub
+from ecs_gpu_deploy.edges.ci.github_api import GitHubApi
 from ecs_gpu_deploy.edges.machine.clock import Clock, WallClock, clock_from_environment
 from ecs_gpu_deploy.edges.machine.files import check_file_name, write_text
 from ecs_gpu_deploy.edges.machine.live import live_frame
@@ -98,7 +99,7 @@ _COMMANDS: Final = {
 }
 _ANY_REGION = "us-east-1"
 """For a command that asks AWS nothing, and needs botocore's model of it."""
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_TOKEN")
 
 
 def run_command(
@@ -129,6 +130,9 @@ def run_command(
         github = GitHub(stream=log)
         run, role = _COMMANDS[command](settings), check_role(settings)
         facts += role.findings()
+        api = GitHubApi.from_environment(
+            os.environ, given=options.github_token, clock=clock, mask=github.mask
+        )
         aws = _connect(options, role, clock, github, calls)
         frame = live_frame(log, ticks=isinstance(clock, WallClock))
         reporter = Reporter(clock, log, groups=github, frame=frame, began=began)
@@ -142,6 +146,7 @@ def run_command(
                     clock=clock,
                     reporter=reporter,
                     record=facts.append,
+                    github=api,
                     mask=github.mask,
                 )
             )

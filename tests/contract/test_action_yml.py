@@ -59,7 +59,8 @@ def test_one_step_with_every_input_in_one_variable_and_no_expression_in_the_shel
     (step,) = ACTION["runs"]["steps"]
     assert step["id"] == "run"
     assert step["shell"] == "bash"
-    assert step["env"] == {"INPUTS": "${{ toJSON(inputs) }}"}
+    token = "${{ env.GITHUB_TOKEN || github.token }}"
+    assert step["env"] == {"INPUTS": "${{ toJSON(inputs) }}", "GITHUB_TOKEN": token}
     assert "${{" not in step["run"]
     *_, last = step["run"].splitlines()
     assert last.startswith('exec "$python" -I '), "the program takes the shell's place"

@@ -317,6 +317,17 @@ def test_a_role_of_the_wrong_form_is_refused_for_a_batch_too():
         check_run_task(settings)
 
 
+def test_a_token_is_a_name_on_the_command_line_and_itself_in_an_input():
+    with pytest.raises(InvalidInput, match="every process can read") as caught:
+        settings_from("deploy", argv={"github-token": ["ghp_0123abc"]})
+    assert "ghp_0123abc" not in str(caught.value)
+    assert settings_from("deploy", argv={"github-token": ["MY_TOKEN"]}).values.github_token == "MY_TOKEN"
+    assert settings_from("deploy", inputs={"github-token": "ghp_0"}).values.github_token == "ghp_0"
+    with pytest.raises(InvalidInput, match="is not one token") as caught:
+        settings_from("deploy", inputs={"github-token": "ghp_0\nghp_1"})
+    assert "ghp_0" not in str(caught.value)
+
+
 def test_a_secret_s_value_is_no_flag_in_json_either():
     with pytest.raises(InvalidInput, match="every process can read a command line"):
         settings_from("push", argv={"build-secrets": ['{"TOKEN": "x"}']})

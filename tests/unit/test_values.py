@@ -81,6 +81,7 @@ TEXTS = {
     "policy": '{"Statement": [{"Effect": "Allow"}]}',
     "positive_integer": "7",
     "text": "other",
+    "token": "ghs_other",
     "words": "other words",
 }
 APPSPEC = '{"Resources": [{"T": {"Type": "AWS::ECS::Service", "Properties": {}}}]}'

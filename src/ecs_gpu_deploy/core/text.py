@@ -45,6 +45,11 @@ def plain(text: str, *, limit: int = 1000) -> str:
     return indented(text.strip(), limit=limit).strip()
 
 
+def is_variable(text: str) -> bool:
+    """Say whether *text* is the name of an environment variable as people write it; a token is none."""
+    return re.fullmatch(r"[A-Z_][A-Z0-9_]*", text, re.ASCII) is not None
+
+
 def indented(text: str, *, limit: int = 1000) -> str:
     """Return *text* as `plain` does, but with the blanks it begins with: a traceback reads by them."""
     cut = text[: 4 * limit]

@@ -718,6 +718,15 @@ OPTIONS: tuple[Option, ...] = (
         metavar="ID",
         repeatable=True,
     ),
+    _option(
+        "github-token",
+        "Token for GitHub's API; on the command line the name of the environment variable that holds it. "
+        "Default: GITHUB_TOKEN, in the action the job's own token.",
+        kind="token",
+        metavar="NAME",
+        secret=True,
+        commands=WAIT,
+    ),
     _option("result-file", "Where to write the result as JSON.", metavar="PATH"),
     _option(
         "output",
@@ -873,6 +882,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "audience",
         "allowed-account-ids",
     ),
+    "GitHub": ("github-token",),
     "What is written": ("output", "result-file", "debug"),
 }
 """Task → the options that serve it, as help and docs/inputs.md group them; each stands once."""

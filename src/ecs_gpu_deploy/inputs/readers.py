@@ -59,6 +59,16 @@ def _text(_option: Option, texts: tuple[str, ...]) -> str:
     return texts[-1].strip()
 
 
+def _token(option: Option, texts: tuple[str, ...]) -> str:
+    token = texts[-1].strip()
+    if not re.fullmatch(r"[ -~]{1,4000}", token):
+        raise InvalidInput(
+            f"{option.name} is not one token.",
+            hint="Write it alone, or an environment variable's name.",
+        )
+    return token
+
+
 def _boolean(option: Option, texts: tuple[str, ...]) -> bool:
     match texts[-1].strip().lower():
         case "true" | "yes" | "on" | "1":
@@ -373,6 +383,7 @@ def _container_overrides(option: Option, texts: tuple[str, ...]) -> tuple[Contai
 
 READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "text": _text,
+    "token": _token,
     "boolean": _boolean,
     "choice": _choice,
     "duration": _duration,
@@ -397,7 +408,7 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
 
 
 ABSENT: Mapping[str, object] = {
-    **dict.fromkeys(("text", "policy"), ""),
+    **dict.fromkeys(("text", "policy", "token"), ""),
     **dict.fromkeys(("boolean",), False),
     **{kind: {} for kind in ("deadlines", "assignments", "images", "pairs", "mapping")},
     **dict.fromkeys(("lines", "names", "accounts", "container_overrides"), ()),

@@ -35,6 +35,7 @@ class RunOptions:
     timeout: float | None = None
     asks_aws: bool = True
     prints_json: bool = False
+    github_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ecs_gpu_deploy.core.text import unsendable
+from ecs_gpu_deploy.core.text import is_variable, unsendable
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import BY_NAME, OPTIONS, Option, option_of
 from ecs_gpu_deploy.inputs.readers import ABSENT, READERS
@@ -136,7 +136,7 @@ def _texts_of(
         texts = tuple(argv[option.name])
         if any(not text.strip() for text in texts):
             raise InvalidInput(f"--{option.name} is empty.", hint="Give it a value, or leave the flag out.")
-        if option.secret and any("=" in text or text.lstrip().startswith(("{", "[")) for text in texts):
+        if option.secret and any(_is_secret(option, text) for text in texts):
             raise InvalidInput(
                 f"--{option.name} has a value, and every process can read a command line.",
                 hint=f"Write --{option.name} NAME and set the environment variable NAME, or use the "
@@ -151,6 +151,13 @@ def _texts_of(
             raise InvalidInput(f"{option.name} is empty in the configuration file.", hint="Give it a value.")
         return (text,)
     return (option.default,) if option.default else ()
+
+
+def _is_secret(option: Option, text: str) -> bool:
+    """Say whether *text* is more than the name of the environment variable that holds the secret."""
+    if option.kind == "token":
+        return not is_variable(text.strip())
+    return "=" in text or text.lstrip().startswith(("{", "["))
 
 
 _LINED = frozenset({"images", "deadlines", "lines", "names", "accounts"})

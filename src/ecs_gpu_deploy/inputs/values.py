@@ -121,6 +121,7 @@ class Values:
     role_session_policy: str
     audience: str
     allowed_account_ids: tuple[str, ...]
+    github_token: str
     result_file: str
     output: Literal["text", "json"]
     debug: bool

@@ -86,8 +86,8 @@ const inputs = { ...Object.fromEntries(defaults), ...given };
 const files = mkdtempSync(join(tmpdir(), "action-run-"));
 try {
   const step = action.runs.steps[0];
-  const ended = await runStep(step, { inputs, steps: {}, github: {}, env: {}, runner: {} }, files, workspace, folder);
-  const contexts = { inputs, steps: { [step.id]: { outputs: ended.outputs } }, github: {}, env: {}, runner: {} };
+  const ended = await runStep(step, { inputs, steps: {}, github: { token: "ghs_ofTheJob" }, env: {}, runner: {} }, files, workspace, folder);
+  const contexts = { inputs, steps: { [step.id]: { outputs: ended.outputs } }, github: { token: "ghs_ofTheJob" }, env: {}, runner: {} };
   const outputs = Object.entries(action.outputs).map(([name, output]) => [name, evaluated(output.value, contexts)]);
   console.log(JSON.stringify({ ...ended, outputs: Object.fromEntries(outputs), set: Object.keys(ended.outputs) }));
 } finally {

@@ -156,11 +156,11 @@ def ended(process: subprocess.Popen[str], *, timeout: float = 120) -> Ended:
     return Ended.from_json(out)
 
 
-def diagnostics(action_yml: Path) -> list[dict[str, Any]]:
-    """Give what GitHub's language service says about an action.yml."""
+def diagnostics(*paths: Path) -> list[dict[str, Any]]:
+    """Give what GitHub's language service says about action and workflow files that use ours."""
     bundle()
     done = subprocess.run(
-        [str(shutil.which("node")), str(BUNDLE / "judge.mjs"), str(action_yml)],
+        [str(shutil.which("node")), str(BUNDLE / "judge.mjs"), str(ROOT), *map(str, paths)],
         capture_output=True,
         check=True,
         timeout=60,

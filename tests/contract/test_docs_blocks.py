@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from action_tools import NODE_PROJECT, ROOT, need_node
+from action_tools import NODE_PROJECT, ROOT, diagnostics, need_node
 from tools.action_metadata import OUTPUTS, action_options
 
 from ecs_gpu_deploy.cli import OTHER_COMMANDS, ROLLOUT_COMMANDS
@@ -57,6 +57,7 @@ def test_yaml_is_a_workflow_inputs_or_a_world(tmp_path, language, text):
     if "jobs" in body:
         need_node()
         (tmp_path / "workflow.yml").write_text(text)
+        assert diagnostics(tmp_path / "workflow.yml") == []
         linted = subprocess.run(
             ["node", NODE_PROJECT / "lint_workflows.mjs", tmp_path / "workflow.yml"],
             capture_output=True,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from action_tools import NODE_PROJECT, ROOT, need_node
+from action_tools import NODE_PROJECT, ROOT, diagnostics, need_node
 
 from ecs_gpu_deploy.inputs.options import FILE_OPTIONS, OPTIONS
 from ecs_gpu_deploy.inputs.settings import settings_from
@@ -76,6 +76,10 @@ def test_an_example_gives_no_more_rights_than_it_needs(job):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_has_no_rights_but_those_of_its_jobs(path):
     assert read(path)["permissions"] == {}
+
+
+def test_the_language_service_finds_nothing_in_the_examples():
+    assert diagnostics(*EXAMPLES) == []
 
 
 def test_actionlint_finds_nothing_in_the_examples():

@@ -1,4 +1,4 @@
-"""The repository's own workflows, judged by actionlint and zizmor."""
+"""The repository's own workflows, judged by GitHub's language service, actionlint and zizmor."""
 
 import json
 import subprocess
@@ -6,10 +6,29 @@ import sys
 from pathlib import Path
 
 import yaml
-from action_tools import NODE_PROJECT, ROOT, need_node
+from action_tools import NODE_PROJECT, ROOT, diagnostics, need_node
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 OLDER = ("label ", 'unknown permission scope "attestations"')  # than what GitHub has today is this actionlint
+
+
+def test_the_language_service_finds_nothing():
+    assert diagnostics(*WORKFLOWS) == []
+
+
+def test_the_language_service_knows_inputs_of_action_and_reusable_workflow(tmp_path):
+    broken = tmp_path / "broken.yml"
+    broken.write_text(
+        "on: push\njobs:\n"
+        "  a:\n    uses: org/ecs-gpu-deploy/.github/workflows/deploy.yml@v1\n    with: {clusterr: x}\n"
+        "  b:\n    runs-on: ubuntu-24.04\n    steps:\n"
+        "      - uses: org/ecs-gpu-deploy@v1\n        with: {servise: x}\n"
+    )
+    messages = {found["message"] for found in diagnostics(broken)}
+    assert messages == {
+        "Invalid action input 'servise'",
+        "Invalid input, clusterr is not defined in the referenced workflow.",
+    }
 
 
 def test_actionlint_finds_nothing():

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def need_node() -> None:
 def bundle() -> None:
     """Bundle the scripts anew where they are older than their sources."""
     need_node()
-    sources = [NODE_PROJECT / name for name in ("judge.mjs", "run.mjs", "package-lock.json")]
+    sources = [NODE_PROJECT / name for name in ("judge.mjs", "run.mjs", "runner.mjs", "package-lock.json")]
     built = [BUNDLE / name for name in ("judge.mjs", "run.mjs")]
     newest = max(source.stat().st_mtime for source in sources)
     if not all(file.exists() and file.stat().st_mtime >= newest for file in built):
@@ -47,7 +47,7 @@ def bundle() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """What a run of the action left behind."""
+    """What a run of the action, or of a workflow with it, left behind."""
 
     code: int | None
     outputs: Mapping[str, str]
@@ -55,6 +55,8 @@ class Ended:
     stdout: str
     stderr: str
     summary: str
+    jobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Of a workflow: how each job ended, `{result, outputs}`."""
 
     @classmethod
     def from_json(cls, text: str) -> Ended:
@@ -66,6 +68,7 @@ class Ended:
             stdout=members["stdout"],
             stderr=members["stderr"],
             summary=members["summary"],
+            jobs=members.get("jobs", {}),
         )
 
 
@@ -129,9 +132,21 @@ def lay_out(action: Path, program: str, lock: str, *, files: Sequence[str]) -> N
 
 
 def action_process(
-    folder: Path, given: Mapping[str, str], environment: Mapping[str, str], workspace: Path
+    folder: Path,
+    given: Mapping[str, str],
+    environment: Mapping[str, str],
+    workspace: Path,
+    *,
+    workflow: Path | None = None,
+    started: bool = False,
+    secrets: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """Start the action in `folder`; its standard output will be an `Ended` as JSON."""
+    """Start the action in `folder`; its standard output will be an `Ended` as JSON.
+
+    With a *workflow* that is called with the inputs and secrets, or *started* as somebody's own workflow is: what
+    it says of the action is run with this folder's.
+    """
     bundle()
     process = subprocess.Popen(
         [str(shutil.which("node")), str(BUNDLE / "run.mjs"), str(folder)],
@@ -143,7 +158,9 @@ def action_process(
         encoding="utf-8",
     )
     assert process.stdin is not None
-    process.stdin.write(json.dumps({"with": dict(given), "workspace": str(workspace)}))
+    told = {"with": dict(given), "workspace": str(workspace), "started": started}
+    told |= {"secrets": dict(secrets or {}), "vars": dict(variables or {})}
+    process.stdin.write(json.dumps(told | ({"workflow": str(workflow)} if workflow else {})))
     process.stdin.close()
     process.stdin = None
     return process

@@ -40,6 +40,10 @@ ROOT = Path(__file__).parents[2]
 REPOSITORY = "octo-org/octo-repo"
 NAME = "ki-rag-api"
 CLUSTER = "ki-cluster"
+REUSABLE = {
+    command: ROOT / ".github" / "workflows" / f"{name}.yml"
+    for command, name in {"deploy": "deploy", "rollback": "rollback", "run-task": "batch"}.items()
+}
 PATIENCE = 900.0
 """Seconds after which a run of the action is cancelled."""
 VARIABLES = {
@@ -137,8 +141,12 @@ class Stage:
         return environment
 
     def start_action(self, inputs: Mapping[str, str], *, sha: str) -> subprocess.Popen[str]:
-        """Start the action as a runner does, in the repository."""
-        process = action_process(ROOT, inputs, self.job(sha), self.repository.folder)
+        """Start the action as a runner does, in the repository, through the reusable workflow of its command."""
+        given = dict(inputs)
+        workflow = REUSABLE.get(given["command"])
+        if workflow:
+            del given["command"]
+        process = action_process(ROOT, given, self.job(sha), self.repository.folder, workflow=workflow)
         (self.folder / "action.pid").write_text(str(process.pid))
         return process
 

@@ -97,7 +97,8 @@ def put_environment(environment: Mapping[str, str]) -> None:
     place = subprocess.run(
         ["python3", "-I", "-c", code], env=dict(environment), check=True, capture_output=True, text=True
     ).stdout.strip()
-    Path(place).symlink_to(sys.prefix)
+    if not Path(place).is_symlink():
+        Path(place).symlink_to(sys.prefix)
 
 
 def stand_in_wheel(folder: Path, code: str = "") -> str:
@@ -144,8 +145,8 @@ def action_process(
 ) -> subprocess.Popen[str]:
     """Start the action in `folder`; its standard output will be an `Ended` as JSON.
 
-    With a *workflow* that is called with the inputs and secrets, or *started* as somebody's own workflow is: what
-    it says of the action is run with this folder's.
+    With a *workflow*, what it says of the action is run with this folder: one that is called with the inputs
+    and secrets, or one that is *started*.
     """
     bundle()
     process = subprocess.Popen(

@@ -6,12 +6,12 @@ The pages of docs/ci are run in test_ci_pages.py, whole workflow files are in te
 import json
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from action_tools import NODE_PROJECT, ROOT, diagnostics, need_node
+from action_tools import ROOT, diagnostics
+from test_workflows import linted
 from tools.action_metadata import OUTPUTS, action_options
 
 from ecs_gpu_deploy.cli import OTHER_COMMANDS, ROLLOUT_COMMANDS
@@ -55,18 +55,9 @@ def test_a_block_is_of_a_kind_that_is_tested(language, text):
 def test_yaml_is_a_workflow_inputs_or_a_world(tmp_path, language, text):
     body = yaml.safe_load(text)
     if "jobs" in body:
-        need_node()
         (tmp_path / "workflow.yml").write_text(text)
         assert diagnostics(tmp_path / "workflow.yml") == []
-        linted = subprocess.run(
-            ["node", NODE_PROJECT / "lint_workflows.mjs", tmp_path / "workflow.yml"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert [
-            found for found in json.loads(linted.stdout) if not found["message"].startswith("label ")
-        ] == []
+        assert linted(tmp_path / "workflow.yml") == []
         steps = [step for job in body["jobs"].values() for step in job.get("steps", ())]
     else:
         steps = body.get("steps", [body] if "with" in body else [])

@@ -230,6 +230,19 @@ def test_behaviour_may_differ_by_attempt() -> None:
         assert codes.count(3) == 2
 
 
+def test_behaviour_may_differ_by_command() -> None:
+    with sandbox_thread() as sandbox, sandbox.client() as ecs:
+        commands = {"python migrate.py *": {"exit_code": 4, "exit_after": 5}}
+        sandbox.add({"images": [{"image": "ki-rag-api:both", "load_seconds": 20, "commands": commands}]})
+        arn = registered(ecs, "both")
+        for given, codes in ((["python", "migrate.py", "--all"], [4]), (["serve"], [None])):
+            override = {"containerOverrides": [{"name": "ki-rag-api", "command": given}]}
+            [task] = ecs.run_task(cluster="ki-cluster", taskDefinition=arn, overrides=override)["tasks"]
+            sandbox.advance(600)
+            [task] = ecs.describe_tasks(cluster="ki-cluster", tasks=[task["taskArn"]])["tasks"]
+            assert [container.get("exitCode") for container in task["containers"]] == codes
+
+
 def test_a_newer_deployment_supersedes_the_older() -> None:
     with sandbox_thread() as sandbox, sandbox.client() as ecs:
         ecs.update_service(**NAMES, taskDefinition=registered(ecs, "slow"))

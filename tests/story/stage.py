@@ -141,7 +141,7 @@ class Stage:
         return environment
 
     def start_action(self, inputs: Mapping[str, str], *, sha: str) -> subprocess.Popen[str]:
-        """Start the action as a runner does, in the repository, through the reusable workflow of its command."""
+        """Start the action as a runner does, in the repository, through its command's reusable workflow."""
         given = dict(inputs)
         workflow = REUSABLE.get(given["command"])
         if workflow:

@@ -119,6 +119,22 @@ def fail_to_start(model: Model, task: Task, reason: str, container: Container | 
     stop(model, task, StopCode.TASK_FAILED_TO_START, reason, drain=False, notice="")
 
 
+def _with_commands(task: Task) -> Mapping[str, Any]:
+    """Return the task definition with the commands that the task itself was given."""
+    given = {
+        override.get("name"): override["command"]
+        for override in task.overrides.get("containerOverrides") or ()
+        if override.get("command")
+    }
+    if not given:
+        return task.definition
+    containers = [
+        {**one, "command": given[one["name"]]} if one.get("name") in given else one
+        for one in task.definition["containerDefinitions"]
+    ]
+    return {**task.definition, "containerDefinitions": containers}
+
+
 def _container(model: Model, task: Task, definition: Mapping[str, Any]) -> Container:
     name, image = str(definition.get("name")), str(definition.get("image"))
     gpus = tuple(
@@ -132,7 +148,7 @@ def _container(model: Model, task: Task, definition: Mapping[str, Any]) -> Conta
         name=name,
         image=image,
         definition=definition,
-        script=model.surroundings.script(task.definition, name, image, task.attempt),
+        script=model.surroundings.script(_with_commands(task), name, image, task.attempt),
         essential=bool(definition.get("essential", True)),
         has_health_check=bool(definition.get("healthCheck")),
         gpu_ids=gpus,

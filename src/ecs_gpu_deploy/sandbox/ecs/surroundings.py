@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from ecs_gpu_deploy.ecs_model import ContainerScript
@@ -85,7 +86,7 @@ class SandboxSurroundings:
         if self._neighbours.images.run_by_docker(reference, found[0] if found else None):
             return ContainerScript(reported=True, init_error=self._missing_resource(container))
         described = self._neighbours.images.described(reference, found[0] if found else None)
-        members = _script_members(described, attempt)
+        members = _script_members(described, attempt, container.get("command") or ())
         if found is not None:
             digest, layers = found
         else:
@@ -139,11 +140,14 @@ def _default_layers(image: str) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _script_members(image: Image | None, attempt: int) -> dict[str, Any]:
+def _script_members(image: Image | None, attempt: int, command: Sequence[str]) -> dict[str, Any]:
     behaviour: dict[str, Any] = dict(image.behaviour) if image else {"load_seconds": 5.0}
     attempts = behaviour.pop("attempts", ())
     if 0 < attempt <= len(attempts):
         behaviour |= attempts[attempt - 1]
+    for pattern, difference in behaviour.pop("commands", {}).items():
+        if fnmatchcase(" ".join(command), pattern):
+            behaviour |= difference
     members = {name: value for name, value in behaviour.items() if name in SCRIPT_MEMBERS}
     if "logs" in behaviour:
         members["logs"] = tuple(

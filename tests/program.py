@@ -12,7 +12,10 @@ from forked_program import run_forked
 from sandbox_process import RunningSandbox, clean_environment
 
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ki-rag-api"
-CHANGING = ("Update", "Register", "Create", "Delete", "Deregister", "Stop", "Run", "Start", "Tag", "Put")
+CHANGING = (
+    *("Update", "Register", "Create", "Delete", "Deregister", "Stop", "Run", "Start", "Tag", "Put"),
+    "Continue",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "ecs:StopServiceDeployment": _grant(
         (SERVICE, DEPLOYMENT), "roll back (on-timeout, on-failure, on-cancel)"
     ),
-    "ecs:ContinueServiceDeployment": _grant((SERVICE, DEPLOYMENT), "answer a pause hook"),
+    "ecs:ContinueServiceDeployment": _grant((SERVICE, DEPLOYMENT), "answer a pause hook (continue, reject)"),
     "ecs:ListTasks": _grant(ALL, "find the tasks", condition="cluster"),
     "ecs:DescribeTasks": _grant(TASKS, "follow the tasks"),
     "ecs:RunTask": _grant(FAMILY, "run a batch task", condition="cluster"),

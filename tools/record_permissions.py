@@ -124,6 +124,27 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "deploy", "--image", image("good"), "--placement-timeout", "1m")
 
 
+def pauses(recorder: Recorder) -> None:
+    """Deployments that wait at a hook: continued, rejected, failed after it, rolled back by us after it."""
+    hook = {"targetType": "PAUSE", "lifecycleStages": ["PRE_SCALE_UP"]}
+    paused = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1, "lifecycleHooks": [hook]}
+    update = {"service": "ki-rag-api", "deploymentConfiguration": paused}
+    with _world(timeline=[{"at": 0, "update_service": update}]) as sandbox:
+        late = ("--timeout", "20s", "--on-timeout", "rollback")
+        for tag, command, *flags in (
+            ("good", "continue"),
+            ("v1", "reject"),
+            ("bad", "continue"),
+            ("v1", "continue", *late),
+        ):
+            recorder.run(sandbox, "deploy", "--image", image(tag), "--wait", "false")
+            sandbox.advance(60)
+            recorder.run(sandbox, command, *flags)
+            recorder.run(sandbox, command)
+        for command in ("continue", "reject"):
+            recorder.run(sandbox, command, "--cluster", "ki-cluster", "--service", "ki-rag")
+
+
 def codedeploy(recorder: Recorder) -> None:
     """A service that CodeDeploy deploys: a success, a rollback of ours, one by name, what was and is."""
     under = CODEDEPLOY
@@ -200,7 +221,7 @@ def credentials(recorder: Recorder) -> None:
         recorder.run(sandbox, "push", *common, "--allowed-account-ids", "123456789012")
 
 
-STORIES: tuple[Callable[[Recorder], None], ...] = (deployments, codedeploy, batches, builds)
+STORIES: tuple[Callable[[Recorder], None], ...] = (deployments, pauses, codedeploy, batches, builds)
 
 
 def recorded() -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from tools.permissions import policy
 
-COMMANDS: Final = ("deploy", "rollback", "watch", "history", "status", "run-task")
+COMMANDS: Final = ("deploy", "rollback", "watch", "continue", "reject", "history", "status", "run-task")
 _NAMES: Final[Mapping[str, str]] = {
     "REGION": "var.region",
     "ACCOUNT": "data.aws_caller_identity.this.account_id",

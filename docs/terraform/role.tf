@@ -173,13 +173,7 @@ resource "aws_iam_role_policy" "deploy" {
         {
           "Effect": "Allow",
           "Action": [
-            "ecs:DescribeContainerInstances"
-          ],
-          "Resource": "arn:aws:ecs:${var.region}:${data.aws_caller_identity.this.account_id}:container-instance/${var.cluster}/*"
-        },
-        {
-          "Effect": "Allow",
-          "Action": [
+            "ecs:ContinueServiceDeployment",
             "ecs:DescribeServiceDeployments",
             "ecs:StopServiceDeployment"
           ],
@@ -187,6 +181,13 @@ resource "aws_iam_role_policy" "deploy" {
             "arn:aws:ecs:${var.region}:${data.aws_caller_identity.this.account_id}:service/${var.cluster}/${var.service}",
             "arn:aws:ecs:${var.region}:${data.aws_caller_identity.this.account_id}:service-deployment/${var.cluster}/${var.service}/*"
           ]
+        },
+        {
+          "Effect": "Allow",
+          "Action": [
+            "ecs:DescribeContainerInstances"
+          ],
+          "Resource": "arn:aws:ecs:${var.region}:${data.aws_caller_identity.this.account_id}:container-instance/${var.cluster}/*"
         },
         {
           "Effect": "Allow",

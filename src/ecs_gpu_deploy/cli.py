@@ -32,6 +32,8 @@ ROLLOUT_COMMANDS = {
     "rollback": "Roll back to the last good deployment, a revision, a commit or an image digest.",
     "run-task": "Run a task as a batch, show its log, and judge every container's exit code.",
     "watch": "Attach to a deployment or to batch tasks that are under way, and wait for the verdict.",
+    "continue": "Let a deployment go on that waits at a pause hook, and wait for the verdict.",
+    "reject": "Roll back a deployment that waits at a pause hook, and wait for its end.",
     "status": "Show what a service is and does now: revisions, tasks, images, deployment under way, events.",
     "login": "Log Docker in to registries of ECR for later steps.",
     "history": "Show what a service ran: commit, image, outcome, and whether it can run again.",

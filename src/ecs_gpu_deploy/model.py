@@ -448,6 +448,11 @@ class ServiceDeployment:
     hooks: tuple[LifecycleHook, ...] = ()
     production_traffic: float | None = None
 
+    @property
+    def awaited_hooks(self) -> tuple[LifecycleHook, ...]:
+        """Return the hooks that wait for somebody's answer."""
+        return tuple(hook for hook in self.hooks if hook.awaits_action)
+
     @classmethod
     def from_api(cls, api: Api) -> Self:
         """Read ServiceDeployment or ServiceDeploymentBrief."""

@@ -11,11 +11,13 @@ from typing import Final, TextIO, TypeVar
 
 from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.commands import (
+    continue_,
     deploy,
     history,
     login,
     push,
     register,
+    reject,
     render,
     rollback,
     run_task,
@@ -52,6 +54,7 @@ from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore
 from ecs_gpu_deploy.errors import DeployError, as_told
 from ecs_gpu_deploy.facts import Fact, Known, known_from
 from ecs_gpu_deploy.inputs.checks import (
+    check_answer,
     check_deploy,
     check_history,
     check_login,
@@ -86,11 +89,13 @@ def _command(
 
 
 _COMMANDS: Final = {
+    "continue": _command(check_answer, continue_.run),
     "deploy": _command(check_deploy, deploy.run),
     "history": _command(check_history, history.run),
     "login": _command(check_login, login.run),
     "push": _command(check_push, push.run),
     "register": _command(check_register, register.run),
+    "reject": _command(check_answer, reject.run),
     "render": _command(check_render, render.run),
     "rollback": _command(check_rollback, rollback.run),
     "run-task": _command(check_run_task, run_task.run),

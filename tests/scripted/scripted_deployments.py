@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scripted_names import (
@@ -255,14 +255,21 @@ class Deployments:
         stop = self.world.get("stop", {})
         if stop.get("error"):
             raise Refusal(stop["error"], stop.get("message", stop["error"]))
-        t = self.t
-        self.phases = [item for item in self.phases if item["at"] <= t]
         says = stop.get("says", "Service deployment rolled back because a user requested it.")
         after = stop.get("phases", [[0, "rollback_requested"], [3, "rolling_back"], [60, "rolled_back"]])
-        for item in map(self._phase, after):
-            self.phases.append(
-                {"why": "user", "says": says, "event": "stopped by user", **item, "at": item["at"] + t}
-            )
+        self._go_on_as(after, {"why": "user", "says": says, "event": "stopped by user"})
+        self._go_back(stop)
+        return {"serviceDeploymentArn": asked["serviceDeploymentArn"]}
+
+    def _go_on_as(self, phases: Sequence[Any], common: Mapping[str, Any]) -> None:
+        """Show from now on what was written for it, its times counted from now."""
+        t = self.t
+        self.phases = [item for item in self.phases if item["at"] <= t]
+        self.phases += [{**common, **item, "at": item["at"] + t} for item in map(self._phase, phases)]
+
+    def _go_back(self, stop: Mapping[str, Any]) -> None:
+        """Let the new tasks leave and the old ones stay."""
+        t = self.t
         for task in self.tasks:
             if task.deployment == f"ecs-svc/{OURS}" and task.leave > t:
                 task.leave = t + stop.get("leave", 5)
@@ -278,8 +285,19 @@ class Deployments:
             self._shift(task, t)
             self.tasks.append(task)
         self._place()
-        return {"serviceDeploymentArn": asked["serviceDeploymentArn"]}
 
     def ecs_continue_service_deployment(self, asked: Mapping[str, Any]) -> Any:
-        """Answer; nobody but a person asks this."""
+        """Answer as written, and show what was written for the action from then on."""
+        answer = self.world.get("answer", {})
+        waiting = [
+            hook["hookId"]
+            for hook in (self.phase() or {}).get("hooks", ())
+            if hook["status"] == "AWAITING_ACTION"
+        ]
+        if answer.get("error") or asked["hookId"] not in waiting:
+            error = answer.get("error", "InvalidParameterException")
+            raise Refusal(error, answer.get("message", "The hook is not awaiting an action."))
+        self._go_on_as(answer.get(asked.get("action", "CONTINUE"), ()), answer.get("common", {}))
+        if asked.get("action") == "ROLLBACK":
+            self._go_back(answer)
         return {"serviceDeploymentArn": asked["serviceDeploymentArn"]}

@@ -39,6 +39,7 @@ KEYS = {
         "cache_rules",
     ),
     *("instances", "old", "tasks", "phases", "failed", "events", "auto_events", "logs", "run_task", "stop"),
+    "answer",
     *("other", "other_deployment", "services", "cluster", "providers", "groups", "activities", "alarms"),
     *(
         "faults",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.checks import (
+    check_answer,
     check_deploy,
     check_history,
     check_login,
@@ -33,6 +34,8 @@ CHECKS = {
     "rollback": check_rollback,
     "run-task": check_run_task,
     "watch": check_watch,
+    "continue": check_answer,
+    "reject": check_answer,
     "history": check_history,
     "login": check_login,
     "register": check_register,

@@ -28,8 +28,9 @@ HOOK = Hook(
     stage="POST_SCALE_UP",
     expires_at=1000 + 3900,
     timeout_action="ROLLBACK",
-    continue_command="aws ecs continue-service-deployment --hook-id hook-1",
-    rollback_command="aws ecs continue-service-deployment --hook-id hook-1 --action ROLLBACK",
+    continue_command="ecs-gpu-deploy continue --service rag",
+    rollback_command="ecs-gpu-deploy reject --service rag",
+    aws_command="aws ecs continue-service-deployment --hook-id hook-1",
 )
 
 
@@ -147,8 +148,9 @@ def test_the_frame_of_a_rollback_with_a_hook():
         "   traffic\n"
         "   drain\n"
         " the hook hook-1 waits at POST_SCALE_UP for an answer for another 1h05m, then AWS does ROLLBACK\n"
-        "   to go on:     aws ecs continue-service-deployment --hook-id hook-1\n"
-        "   to roll back: aws ecs continue-service-deployment --hook-id hook-1 --action ROLLBACK"
+        "   to go on:     ecs-gpu-deploy continue --service rag\n"
+        "   to roll back: ecs-gpu-deploy reject --service rag\n"
+        "   or:           aws ecs continue-service-deployment --hook-id hook-1"
     )
 
 

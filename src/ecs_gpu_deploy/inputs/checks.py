@@ -33,6 +33,7 @@ from ecs_gpu_deploy.inputs.places import (
     service_if_any,
 )
 from ecs_gpu_deploy.inputs.requests import (
+    AnswerRequest,
     BatchOptions,
     CodeDeployWish,
     DeployRequest,
@@ -231,6 +232,27 @@ def check_watch(settings: Settings) -> WatchRequest:
         # on-timeout and on-cancel of watch are about a deployment: tasks that it did not start are left.
         batch=BatchOptions(wait=_wait(settings), on_timeout="leave", on_cancel="leave"),
         codedeploy=_codedeploy(values),
+    )
+
+
+def check_answer(settings: Settings) -> AnswerRequest:
+    """Return what continue and reject are asked to do."""
+    values = settings.values
+    arn = values.service_deployment
+    if arn and not _SERVICE_DEPLOYMENT.fullmatch(arn):
+        why = ", and only a deployment of ECS itself has pause hooks" if _CODEDEPLOY.fullmatch(arn) else ""
+        raise InvalidInput(
+            f"service-deployment is {arn[:100]!r}, which is no ARN of one{why}.",
+            hint="It is …:service-deployment/CLUSTER/SERVICE/ID.",
+        )
+    return AnswerRequest(
+        service=one_service(values, command=settings.command),
+        cluster=checked_cluster(values),
+        service_deployment=arn,
+        hook=values.hook,
+        reason=values.reason,
+        waits=values.wait,
+        rollout=_rollout(settings),
     )
 
 

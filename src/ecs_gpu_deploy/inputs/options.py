@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 ALL: tuple[str, ...] = (
-    *("deploy", "push", "render", "register", "rollback", "run-task", "watch", "status", "history", "login"),
+    *("deploy", "push", "render", "register", "rollback", "run-task", "watch", "continue", "reject"),
+    *("status", "history", "login"),
 )
 
 
@@ -19,7 +20,13 @@ BUILD: tuple[str, ...] = ("deploy", "push")
 ROLLOUT: tuple[str, ...] = ("deploy", "rollback")
 
 
-WAIT: tuple[str, ...] = ("deploy", "rollback", "run-task", "watch")
+ANSWER: tuple[str, ...] = ("continue", "reject")
+
+
+WATCH: tuple[str, ...] = ("deploy", "rollback", "watch", "continue")
+
+
+WAIT: tuple[str, ...] = (*WATCH, "run-task")
 
 
 RENDER: tuple[str, ...] = ("deploy", "render", "register")
@@ -241,7 +248,7 @@ OPTIONS: tuple[Option, ...] = (
         "Deploy although the desired count is 0, so that no task runs and nothing is verified.",
         kind="boolean",
         default="false",
-        commands=("deploy", "rollback", "watch"),
+        commands=WATCH,
     ),
     _option(
         "timeout",
@@ -249,7 +256,7 @@ OPTIONS: tuple[Option, ...] = (
         "service's own bake times, traffic steps and PAUSE hooks.",
         kind="duration",
         default="60m",
-        commands=WAIT,
+        commands=(*WAIT, "reject"),
         metavar="DURATION",
     ),
     _option(
@@ -257,7 +264,7 @@ OPTIONS: tuple[Option, ...] = (
         "How often AWS is asked; the program asks less often while nothing can change.",
         kind="duration",
         default="5s",
-        commands=WAIT,
+        commands=(*WAIT, "reject"),
         metavar="DURATION",
     ),
     _option(
@@ -282,7 +289,7 @@ OPTIONS: tuple[Option, ...] = (
         "Failed tasks in a row, none healthy between, after which a service without a circuit breaker is "
         "called failed. Default: what the breaker's threshold would be.",
         kind="positive_integer",
-        commands=("deploy", "rollback", "watch"),
+        commands=WATCH,
     ),
     _option(
         "settle",
@@ -290,7 +297,7 @@ OPTIONS: tuple[Option, ...] = (
         "long as they took to fail, at most 2 min; else not at all. 0 does not wait, and a revision of which "
         "tasks failed is then not marked as good to roll back to.",
         kind="duration_or_zero",
-        commands=("deploy", "rollback", "watch"),
+        commands=WATCH,
         metavar="DURATION",
     ),
     _option(
@@ -311,7 +318,7 @@ OPTIONS: tuple[Option, ...] = (
         kind="choice",
         choices=("leave", "rollback", "rollback-all"),
         default="leave",
-        commands=("deploy", "rollback", "watch"),
+        commands=WATCH,
     ),
     _option(
         "on-cancel",
@@ -385,7 +392,7 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "reason",
         "Why, in a few words: for the tags of the revision and the summary.",
-        commands=("rollback",),
+        commands=("rollback", "reject"),
         metavar="TEXT",
     ),
     _option(
@@ -397,10 +404,16 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "service-deployment",
-        "Service deployment to watch, as ARN, or the id of CodeDeploy's (d-…). Default: the one that is "
-        "ongoing, or the newest.",
+        "Service deployment that is meant, as ARN; of watch also the id of CodeDeploy's (d-…). Default: the "
+        "one that is ongoing, for watch otherwise the newest.",
         metavar="ARN",
-        commands=("watch",),
+        commands=("watch", *ANSWER),
+    ),
+    _option(
+        "hook",
+        "Pause hook to answer, by its id. Default: the one that waits; only of several one has to be named.",
+        metavar="ID",
+        commands=ANSWER,
     ),
     _option(
         "task",
@@ -454,7 +467,7 @@ OPTIONS: tuple[Option, ...] = (
         "begun, and the reason says how to watch.",
         kind="boolean",
         default="true",
-        commands=("deploy", "run-task"),
+        commands=("deploy", "run-task", *ANSWER),
     ),
     _option(
         "subnets",
@@ -855,6 +868,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "reason",
         "force",
         "service-deployment",
+        "hook",
         "limit",
         "all",
     ),

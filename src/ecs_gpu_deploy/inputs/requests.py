@@ -213,6 +213,22 @@ class WatchRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRequest:
+    """Answer a pause hook of `service`: of `service_deployment`, the ongoing one where it is "".
+
+    `hook` is the id of the hook, "" for the one that waits. `reason` says why it is rejected.
+    """
+
+    cluster: str
+    service: str
+    service_deployment: str
+    hook: str
+    reason: str
+    waits: bool
+    rollout: RolloutOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequest:
     """Log in to `registries`, without any to the account's own."""
 

@@ -74,6 +74,7 @@ class Values:
     reason: str
     force: bool
     service_deployment: str
+    hook: str
     task: tuple[str, ...]
     limit: int
     all: bool

@@ -41,7 +41,7 @@ def attach_any(context: Context, options: RolloutOptions, service: Service, arn:
 
 def attach(context: Context, options: RolloutOptions, service: Service, arn: str) -> Attached:
     """Attach to the service deployment *arn*; the timeout counts from now."""
-    found = _deployment(context, service, arn)
+    found = deployment_of(context, service, arn)
     now = context.clock.now()
     with needed_to("describe the service revisions"):
         wanted = (found.target_revision_arn, *found.source_revision_arns)
@@ -147,7 +147,8 @@ def left_under_way(context: Context, service: Service, arn: str) -> Verdict:
     )
 
 
-def _deployment(context: Context, service: Service, arn: str) -> ServiceDeployment:
+def deployment_of(context: Context, service: Service, arn: str) -> ServiceDeployment:
+    """Return the service deployment *arn*; InvalidInput where it is not there, or of another service."""
     try:
         found = context.ecs.observe_deployment(arn)
     except Missing as error:

@@ -72,7 +72,12 @@ def leave_to_aws(context: Context, rollout: Begun) -> Ending:
         outcome=Outcome.STARTED,
         reason=f"{what}; nobody waited, so how it ends is not known. To watch it: {how}",
     )
-    now = context.clock.now()
+    return ending_unseen(context, rollout, verdict, arn)
+
+
+def ending_unseen(context: Context, rollout: Begun, verdict: Verdict, arn: str) -> Ending:
+    """Return, recorded, the ending of a rollout of which nobody looks on; *arn* as in `watch_command`."""
+    watched = rollout.watch.watched
     ending = Ending(
         verdict=verdict,
         diagnoses=(),
@@ -81,7 +86,7 @@ def leave_to_aws(context: Context, rollout: Begun) -> Ending:
         service=rollout.service,
         service_deployment_arn="" if watched.codedeploy_id else arn,
         codedeploy_deployment_id=watched.codedeploy_id,
-        history=History(started_at=watched.started_at, seen_at=now),
+        history=History(started_at=watched.started_at, seen_at=context.clock.now()),
     )
     context.record(ending)
     return ending

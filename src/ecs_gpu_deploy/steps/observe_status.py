@@ -104,7 +104,12 @@ def _ongoing(context: Context, service: Service) -> Ongoing | None:
         briefs = context.ecs.fetch_deployments(service.name)
     except (AwsError, DeployError):
         return ongoing_classic(context.ecs.cluster, service)
-    return next((ongoing_of(brief) for brief in briefs if not brief.status.is_terminal), None)
+    brief = next((brief for brief in briefs if not brief.status.is_terminal), None)
+    if brief is None:
+        return None
+    with _unless_unseen(context, "its stage and hooks", "ecs:DescribeServiceDeployments"):
+        return ongoing_of(context.ecs.observe_deployment(brief.arn))
+    return ongoing_of(brief)
 
 
 def _gpus(context: Context, tasks: Sequence[Task]) -> dict[str, int]:

@@ -418,7 +418,7 @@ def _with_phase(watched: Watched, history: History, snapshot: Snapshot, ours: De
     progress = _progress(watched, history, snapshot)
     further = progress > history.progress
     # While a hook waits for somebody the phase makes no progress, and is not to blame for it.
-    waits = snapshot.deployment is not None and any(hook.awaits_action for hook in snapshot.deployment.hooks)
+    waits = snapshot.deployment is not None and bool(snapshot.deployment.awaited_hooks)
     further = further or waits
     if further or moved:
         allowed[phase] = seconds.get(phase, 0.0)

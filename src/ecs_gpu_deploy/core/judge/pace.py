@@ -93,7 +93,7 @@ def is_calm(deployment: ServiceDeployment | None, history: History) -> bool:
 
 
 def _awaited(deployment: ServiceDeployment) -> LifecycleHook | None:
-    return next((hook for hook in deployment.hooks if hook.awaits_action), None)
+    return next(iter(deployment.awaited_hooks), None)
 
 
 def service_is_due(times: LookTimes, now: float, *, news: bool, calm: bool = False) -> bool:

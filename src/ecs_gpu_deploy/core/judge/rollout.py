@@ -177,7 +177,7 @@ def _in_progress(deployment: ServiceDeployment, service: Service) -> Waiting:
     Source: pages "Amazon ECS blue/green deployments workflow" and "Lifecycle hooks for Amazon ECS service
     deployments". A PAUSE hook waits for ContinueServiceDeployment up to its expiry, then acts by itself.
     """
-    hook = next((each for each in deployment.hooks if each.awaits_action), None)
+    hook = next(iter(deployment.awaited_hooks), None)
     stage = deployment.lifecycle_stage
     notes = []
     if hook is not None:

@@ -16,18 +16,25 @@ class Ongoing:
     """A deployment that is under way.
 
     `created_at` is in epoch seconds, 0 where AWS does not say it. `stop` is the command that rolls it back,
-    "" where it goes back already, or to what is not known.
+    "" where it goes back already, or to what is not known. `stage` is its lifecycle stage, `waits` are the
+    ids of the hooks that wait for an answer.
     """
 
     name: str
     status: str
     created_at: float = 0.0
     stop: str = ""
+    stage: str = ""
+    waits: tuple[str, ...] = ()
 
     def told(self, now: float) -> str:
-        """Return `1a2b3c, IN_PROGRESS, began 5m ago`."""
+        """Return `1a2b3c, IN_PROGRESS, began 5m ago`, in stages with its stage, and the hooks that wait."""
         age = f", began {span(now - self.created_at)} ago" if self.created_at else ""
-        return f"{self.name}, {self.status}{age}"
+        stage = f", at {self.stage}" if self.stage else ""
+        waits = (
+            f", where it waits for continue or reject (hook {', '.join(self.waits)})" if self.waits else ""
+        )
+        return f"{self.name}, {self.status}{age}{stage}{waits}"
 
     @property
     def hint(self) -> str:
@@ -43,6 +50,10 @@ def ongoing_of(deployment: ServiceDeployment | Rollout) -> Ongoing:
         status=deployment.status,
         created_at=deployment.created_at,
         stop="" if deployment.status.is_going_back else stop,
+        stage=deployment.lifecycle_stage if isinstance(deployment, ServiceDeployment) else "",
+        waits=tuple(hook.id for hook in deployment.awaited_hooks)
+        if isinstance(deployment, ServiceDeployment)
+        else (),
     )
 
 

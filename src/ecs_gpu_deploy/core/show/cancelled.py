@@ -9,6 +9,8 @@ _BEFORE: Final = {
     "deploy": " before the service was updated",
     "rollback": " before the service was updated",
     "run-task": " before a task was started",
+    "continue": " before the hook was answered",
+    "reject": " before the hook was answered",
 }
 
 

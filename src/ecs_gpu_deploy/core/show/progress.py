@@ -5,6 +5,7 @@ Times are epoch seconds, spans are seconds. A value that AWS did not show is Non
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,12 +16,14 @@ from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, is_ou
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName, deadlines
 from ecs_gpu_deploy.core.judge.verdict import Waiting
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.model import LifecycleHook, Service, Task
+from ecs_gpu_deploy.model import Service, ServiceDeployment, Task, short_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
     """A lifecycle hook that waits for somebody: which, until when, and how to go on or back.
+
+    `aws_command` goes on, or back, without this program.
 
     Source: AWS page "Pause hooks for Amazon ECS service deployments", docs/aws-facts.md#pause-hooks.
     """
@@ -31,6 +34,7 @@ class Hook:
     timeout_action: str = ""
     continue_command: str = ""
     rollback_command: str = ""
+    aws_command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +133,6 @@ def progress_of(
         note = history.shortage.note
     if not note and (waiting_tasks := _waiting_for_old(history)):
         note = f"{count(waiting_tasks, 'new task')} wait for old containers to stop (their stopTimeout)"
-    arn = deployment.arn if deployment is not None else ""
     return Progress(
         at=now,
         started_at=watched.started_at,
@@ -151,7 +154,7 @@ def progress_of(
         capacity_wait=None if unplaced is None else now - unplaced,
         capacity_limit=None if unplaced is None else placement_limit(watched, history),
         lifecycle_stage=waiting.stage,
-        hook=None if waiting.hook is None else hook_of(waiting.hook, waiting.stage, arn),
+        hook=hook_of(deployment, service) if waiting.hook and deployment else None,
     )
 
 
@@ -161,18 +164,24 @@ def _waiting_for_old(history: History) -> int:
     return sum(waits_for_old_container(task, leaving) for task in history.live)
 
 
-def hook_of(hook: LifecycleHook, stage: str, deployment_arn: str) -> Hook:
-    """Return what a person needs to know of a hook that waits, with the two commands that answer it."""
-    command = (
-        f"aws ecs continue-service-deployment --service-deployment-arn {deployment_arn} --hook-id {hook.id}"
-    )
+def hook_of(deployment: ServiceDeployment, service: Service) -> Hook | None:
+    """Return what a person needs to know of the first hook that waits, with the commands that answer it."""
+    waiting = deployment.awaited_hooks
+    if not waiting:
+        return None
+    hook = waiting[0]
+    cluster, name = shlex.quote(short_id(service.cluster_arn)), shlex.quote(service.name)
+    which = f"--cluster {cluster} --service {name} --service-deployment {deployment.arn}"
+    which += f" --hook {hook.id}" if len(waiting) > 1 else ""
+    aws = f"aws ecs continue-service-deployment --service-deployment-arn {deployment.arn} --hook-id {hook.id}"
     return Hook(
         id=hook.id,
-        stage=stage,
+        stage=deployment.lifecycle_stage,
         expires_at=hook.expires_at,
         timeout_action=hook.timeout_action,
-        continue_command=f"{command} --action CONTINUE",
-        rollback_command=f"{command} --action ROLLBACK",
+        continue_command=f"ecs-gpu-deploy continue {which}",
+        rollback_command=f"ecs-gpu-deploy reject {which}",
+        aws_command=f"{aws} --action CONTINUE (or ROLLBACK)",
     )
 
 

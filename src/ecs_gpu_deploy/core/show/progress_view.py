@@ -96,7 +96,11 @@ def hook_lines(hook: Hook, *, at: float) -> tuple[str, ...]:
     left = "" if hook.expires_at is None else f" for another {span(hook.expires_at - at)}"
     then = f", then AWS does {hook.timeout_action}" if hook.timeout_action and left else ""
     lines = [log_line(f"the hook {hook.id} waits at {hook.stage} for an answer{left}{then}")]
-    commands = {"to go on:    ": hook.continue_command, "to roll back:": hook.rollback_command}
+    commands = {
+        "to go on:    ": hook.continue_command,
+        "to roll back:": hook.rollback_command,
+        "or:          ": hook.aws_command,
+    }
     lines += [f"  {what} {log_line(command)}" for what, command in commands.items() if command]
     return tuple(lines)
 

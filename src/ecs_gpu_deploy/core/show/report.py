@@ -40,6 +40,7 @@ _TITLES = {
 
 _SUCCESSES = {
     "rollback": "Rollback done",
+    "reject": "Rejected",
     "run-task": "Batch done",
     "history": "History",
     "push": "Pushed",

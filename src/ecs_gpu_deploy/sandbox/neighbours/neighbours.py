@@ -21,7 +21,7 @@ from ecs_gpu_deploy.sandbox.neighbours.load_balancers import (
     checked_group_in,
     listeners_in,
 )
-from ecs_gpu_deploy.sandbox.neighbours.moto_corrections import correct
+from ecs_gpu_deploy.sandbox.neighbours.moto_corrections import correct, use
 from ecs_gpu_deploy.sandbox.neighbours.secret_values import parameter_names, parameter_value, secret_value
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Role
 from ecs_gpu_deploy.sandbox.protocol.query_xml import query_answer
@@ -50,6 +50,7 @@ class Neighbours:
         self._open: set[str] = set()
         self._application: WsgiApplication | None = None
         self._unread_lines: dict[LogStreamKey, list[dict[str, Any]]] = {}
+        use(partition)
         if "moto.backends" in sys.modules:
             seeds.reset_all()  # moto keeps its state per process, a sandbox keeps its own
 

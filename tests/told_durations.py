@@ -62,7 +62,7 @@ def _pairs(shown: str, summary: str, result: Mapping[str, Any]) -> Iterator[tupl
             yield f"{name} in the log's last look", seconds_of(text), phases[name], _blur(phases[name])
         last = seconds_of(now[1])
         yield f"{now[0]} in the log's last look", last, min(last, phases[now[0]] + 1), _blur(last)
-    if took := re.search(rf"^\| Took \| ({_SPAN})", summary, re.MULTILINE):
+    if took := re.search(rf"(?:^T| · t)ook ({_SPAN})(?: ·|$)", summary, re.MULTILINE):
         lasted = result["duration_seconds"]
         yield "the whole run", seconds_of(took.group(1)), lasted, _blur(lasted)
 

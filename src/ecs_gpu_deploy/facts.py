@@ -13,6 +13,7 @@ from typing import assert_never
 from ecs_gpu_deploy.core.definition.diff import Change
 from ecs_gpu_deploy.core.judge.observed import History
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.show.console import TaskPages
 from ecs_gpu_deploy.core.show.progress import TaskGpus
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.model import LogTail, Service, short_id
@@ -128,7 +129,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchEnded:
-    """How the tasks of a batch ended, and the `verdict`; `exit_code` where it is not that of the outcome."""
+    """How the tasks of a batch ended, and the `verdict`; `exit_code` where it is not that of the outcome.
+
+    `pages` maps the ARNs of its tasks to their pages of the console.
+    """
 
     verdict: Verdict
     tasks: Sequence[TaskEnd]
@@ -136,6 +140,7 @@ class BatchEnded:
     diagnoses: Sequence[Diagnosis]
     log_tails: Sequence[LogTail] = ()
     exit_code: int | None = None
+    pages: Mapping[str, TaskPages] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

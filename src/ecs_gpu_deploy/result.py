@@ -115,8 +115,9 @@ class Finding:
     """Something seen: a warning, or what could not be checked.
 
     `next_steps` are the commands that the hint tells. `is_reason`: it says what the verdict's reason says,
-    so that it is not shown twice. `service` is whose it is, of several; `until_taken_back`: the hint is void
-    once AWS was told to run again what the service ran before. The result's JSON has none of these.
+    so that it is not shown twice; `is_told`: the log has it since it was seen. `service` is whose it is, of
+    several; `until_taken_back`: the hint is void once AWS was told to run again what the service ran before.
+    The result's JSON has none of these.
     """
 
     code: str
@@ -125,6 +126,7 @@ class Finding:
     hint: str = ""
     next_steps: tuple[NextStep, ...] = ()
     is_reason: bool = False
+    is_told: bool = False
     service: str = ""
     until_taken_back: bool = False
 

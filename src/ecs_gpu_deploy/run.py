@@ -33,12 +33,12 @@ from ecs_gpu_deploy.core.show.report import (
     annotation,
     annotation_proof,
     log_blocks,
-    markdown_view,
     outputs,
     printed_json,
     result_json,
     text_view,
 )
+from ecs_gpu_deploy.core.show.summary import markdown_view
 from ecs_gpu_deploy.core.text import log_line, plain
 from ecs_gpu_deploy.edges.aws.answers import one_line
 from ecs_gpu_deploy.edges.aws.client import Aws
@@ -46,6 +46,7 @@ from ecs_gpu_deploy.edges.aws.credentials import check_account, session_for
 from ecs_gpu_deploy.edges.aws.ecs import Ecs, check_region
 from ecs_gpu_deploy.edges.ci.github import GitHub
 from ecs_gpu_deploy.edges.ci.github_api import GitHubApi
+from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
 from ecs_gpu_deploy.edges.machine.clock import Clock, WallClock, clock_from_environment
 from ecs_gpu_deploy.edges.machine.files import check_file_name, write_text
 from ecs_gpu_deploy.edges.machine.live import live_frame
@@ -298,6 +299,8 @@ def _details(options: RunOptions, known: Known, now: float) -> Details:
         sections=known.sections,
         stays=ending.history.stays if ending else (),
         gpus=ending.gpus if ending else (),
+        task_pages=batch.pages if batch else {},
+        origin=provenance_from_environment(),
         log_tails=ending.log_tails if ending else batch.log_tails if batch else (),
         ended_at=now,
         gpu_hourly_cost=options.gpu_hourly_cost,

@@ -247,7 +247,7 @@ def test_phases_and_gpu_time_are_told_of_each_service(tmp_path, parallel):
         ]
         assert all(text in row for text, row in zip(held, rows, strict=True)), ran.summary
         assert "### Timeline of two" in ran.summary
-        assert "| GPU time |" not in ran.summary.partition("### Facts")[2]
+        assert "GPU-minutes" not in ran.summary.partition("### Services")[0]
         assert not any(line.startswith(("phases: ", "GPU time: ")) for line in lines), ran.shown
 
 

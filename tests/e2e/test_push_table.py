@@ -16,6 +16,7 @@ import pytest
 from push_situations import BUILDX, PODMAN, SITUATIONS
 
 from docker_services import PASSWORD, PATH, USERNAME, buildx_home, busybox_context, docker_services, output
+from ecs_gpu_deploy.core.text import inline_code
 from fault_proxy import Wrong, fault_proxy
 from forked_program import run_forked
 from sandbox_process import clean_environment, sandbox_thread
@@ -224,7 +225,7 @@ def test_it_is_told(workshop, ran, number):
     if situation.code == "image-build" and result["diagnoses"][0]["evidence"]:
         evidence = result["diagnoses"][0]["evidence"]
         assert all("\x1b" not in line and len(line) <= 400 for line in evidence)
-        assert f"```text\n{evidence[0]}" in summary, "the proof is a block of code"
+        assert inline_code(evidence[0], limit=1000) in summary, "the proof is code"
         assert shown.count("#1 [internal]") <= 1, "a build that failed is not built again"
 
 

@@ -7,20 +7,33 @@ from pathlib import Path
 import pytest
 
 from ecs_gpu_deploy.core.definition.diff import Change
+from ecs_gpu_deploy.core.definition.provenance import Provenance
 from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.core.judge.stays import Stay
+from ecs_gpu_deploy.core.show.console import TaskPages
 from ecs_gpu_deploy.core.show.progress import TaskGpus
 from ecs_gpu_deploy.core.show.report import (
     Details,
     annotation,
     log_blocks,
-    markdown_view,
     outputs,
     result_json,
     text_view,
 )
+from ecs_gpu_deploy.core.show.summary import markdown_view
 from ecs_gpu_deploy.model import LogTail
-from ecs_gpu_deploy.result import Diagnosis, Finding, NextStep, Outcome, Phase, Result, Severity
+from ecs_gpu_deploy.result import (
+    ContainerEnd,
+    Diagnosis,
+    Finding,
+    Judgement,
+    NextStep,
+    Outcome,
+    Phase,
+    Result,
+    Severity,
+    TaskEnd,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 AT = 1_790_000_000.0
@@ -206,6 +219,38 @@ def test_what_goes_on_comes_with_commands_to_paste():
     assert "Also seen" not in shown
 
 
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ((), "| `repo/rag:bad` |  |"),
+        ((Change(path="cpu", old="1", new="2"),), "| `repo/rag:bad` | `repo/rag:bad` |"),
+        (
+            (
+                Change(
+                    path="containerDefinitions[rag].image", old="1.dkr.ecr/x/rag@sha256:" + "a" * 64, new="z"
+                ),
+            ),
+            "| `repo/rag:bad` | `rag@sha256:aaaaaaaaaaaa` |",
+        ),
+        (
+            (
+                Change(path="containerDefinitions[a].image", old="a:1", new="a:2"),
+                Change(path="containerDefinitions[b].image", old="b:1", new="b:2"),
+            ),
+            "| `repo/rag:bad` |  |",
+        ),
+    ],
+    ids=[
+        "nobody compared",
+        "no image changed",
+        "one image changed, by digest",
+        "which is whose is not known",
+    ],
+)
+def test_the_image_before_is_said_where_it_is_known(changes, shown):
+    assert f"| Image {shown}\n" in markdown_view(RESULT, Details(changes=changes))
+
+
 SUCCESS = replace(
     RESULT, outcome=Outcome.SUCCEEDED, exit_code=0, reason="2 tasks run.", diagnoses=(), findings=()
 )
@@ -224,15 +269,50 @@ INVALID = replace(
 )
 
 
+ORIGIN = Provenance(
+    commit="5f0c2d7e91b34a68",
+    actor="mar_ia",
+    run="https://github.com/acme/rag/actions/runs/42",
+)
+TASK = "arn:aws:ecs:eu-central-1:123456789012:task/ki/0908144fffff"
+BATCH = replace(
+    RESULT,
+    command="run-task",
+    outcome=Outcome.FAILED,
+    exit_code=7,
+    reason="1 of 2 tasks failed: container rag exited with 1.",
+    service="",
+    previous_task_definition_arn="",
+    diagnoses=(Diagnosis(code="container-exit", message="container rag exited with 1.", hint="Look."),),
+    findings=(),
+    tasks=(
+        TaskEnd(
+            task_arn=TASK,
+            judgement=Judgement.FAILED,
+            started_at=AT,
+            stopped_at=AT + 41,
+            containers=(
+                ContainerEnd(name="rag", exit_code=1, judgement=Judgement.FAILED),
+                ContainerEnd(name="log|router", exit_code=None, judgement=Judgement.UNKNOWN),
+            ),
+        ),
+        TaskEnd(task_arn=f"{TASK}2", judgement=Judgement.SUCCEEDED),
+    ),
+)
+PAGES = {TASK: TaskPages(page="https://example.com/t", logs={"rag": "https://example.com/l"})}
+
+
 @pytest.mark.parametrize(
     ("file", "result", "details"),
     [
-        ("rolled-back.md", RESULT, DETAILS),
+        ("rolled-back.md", RESULT, replace(DETAILS, origin=ORIGIN)),
+        ("batch.md", BATCH, Details(ended_at=AT, origin=ORIGIN, task_pages=PAGES)),
         ("succeeded.md", SUCCESS, Details(changes=DETAILS.changes, ended_at=AT)),
         ("hostile.md", INVALID, Details(ended_at=AT)),
     ],
     ids=[
         "a failure says why first",
+        "a batch has its tasks, exit codes and logs, and what the verdict said is not said again",
         "a success is short; phases without times follow each other",
         "nothing from outside is markup",
     ],

@@ -10,7 +10,7 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
 from ecs_gpu_deploy.core.past.past_deployments import past_deployments, previous_good
 from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, named_images, same_images
-from ecs_gpu_deploy.core.text import markdown, table_code
+from ecs_gpu_deploy.core.text import markdown
 from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import revision_of, tag_revision
 from ecs_gpu_deploy.edges.machine.signals import held_signals
@@ -55,7 +55,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
         if chosen.name.startswith("arn:") and not ongoing.is_going_back:
             with held_signals():
                 tag_revision(context.aws, chosen.name, _way_back(left))
-        context.record(_section(left, chosen.name, chosen, request.reason))
+        context.record(_section(chosen, request.reason))
         verdict = stop_and_watch(context, request.rollout, service, ongoing, chosen)
         with held_signals():
             arn, number = ongoing.task_definition, ongoing.number
@@ -78,7 +78,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     there = replace(chosen, name=arn)
     if ongoing is None and arn != target.raw.arn and _runs(service, there, past) and not request.force:
         return _left_alone(there, _further_back(context, there, past, revision_of(current)))
-    context.record(_section(now, arn, chosen, request.reason))
+    context.record(_section(chosen, request.reason))
     plan = Plan(
         service=service,
         arn=arn,
@@ -183,14 +183,10 @@ def _tag(context: Context, reason: str, arn: str, left: str) -> None:
         )
 
 
-def _section(left: str, arn: str, chosen: Chosen, reason: str) -> Section:
-    """Return the summary's part on from where and to what is rolled back, and why."""
-    rows = [("From", table_code(left)), ("To", table_code(short_id(arn)))]
-    rows += [("Chosen", markdown(chosen.how))]
-    if reason:
-        rows.append(("Reason", markdown(reason)))
-    table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
-    return Section(title="Rollback", text=table)
+def _section(chosen: Chosen, reason: str) -> Section:
+    """Return the summary's part on how the target was chosen, and why somebody wanted it."""
+    why = [f"Reason: {markdown(reason)}"] if reason else []
+    return Section(title="Rollback", text="\n\n".join([f"Chosen: {markdown(chosen.how)}", *why]))
 
 
 def _told(verdict: Verdict, left: str, arn: str, digest: str = "") -> Verdict:

@@ -83,12 +83,24 @@ def markdown(text: str, *, limit: int = 1000) -> str:
     return _FOUND_LATE.sub(r"\g<0><!-- -->", shown)
 
 
-def table_code(text: str, *, limit: int = 300) -> str:
-    """Return *text* as inline code for a table cell, which it can leave neither as code nor as cell."""
-    shown = plain(text, limit=limit).replace("|", "\\|")
+def html_text(text: str, *, limit: int = 1000) -> str:
+    """Return *text* as it stands inside an element of HTML, where Markdown has no escapes."""
+    return _FOUND_LATE.sub(r"\g<0><!-- -->", plain(text, limit=limit).translate(_HTML))
+
+
+def inline_code(text: str, *, limit: int = 300) -> str:
+    """Return *text* as inline code that it cannot leave; of nothing nothing, for two ticks would be text."""
+    shown = plain(text, limit=limit)
+    if not shown:
+        return ""
     ticks = "`" * (1 + max((len(run) for run in re.findall(r"`+", shown)), default=0))
     space = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{ticks}{space}{shown}{space}{ticks}"
+
+
+def table_code(text: str, *, limit: int = 300) -> str:
+    """Return *text* as inline code for a table cell, which it can leave neither as code nor as cell."""
+    return inline_code(text, limit=limit).replace("|", "\\|")
 
 
 def fenced(lines: Sequence[str], *, limit: int = 1000, language: str = "text") -> str:

@@ -37,7 +37,12 @@ def compare_layers(context: Context, rendering: Rendering, *, platform: str) -> 
     text = str(delta)
     context.reporter.say(text)
     context.record(
-        Finding(code="image-layers", severity=Severity.INFO, message=f"{text[:1].upper()}{text[1:]}.")
+        Finding(
+            code="image-layers",
+            severity=Severity.INFO,
+            message=f"{text[:1].upper()}{text[1:]}.",
+            is_told=True,
+        )
     )
     return delta
 

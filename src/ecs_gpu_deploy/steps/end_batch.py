@@ -11,6 +11,7 @@ from ecs_gpu_deploy.core.judge.pace import CANCEL_LOOK_SECONDS, CANCEL_SECONDS
 from ecs_gpu_deploy.core.judge.task_end import Stage, exited_non_zero, stage_of
 from ecs_gpu_deploy.core.judge.update_sent import CANCELLED_PAUSES
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.show.console import TaskPages, task_pages
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Unclear
 from ecs_gpu_deploy.edges.aws.ecs_tasks import EcsTasks
@@ -113,6 +114,7 @@ def _record(
             diagnoses=() if needs_no_cause else seen.diagnoses(verdict),
             log_tails=() if needs_no_cause else seen.log_tails,
             exit_code=TASK_FAILED if failed else None,
+            pages=_pages(context, seen),
         )
     )
     for problem in seen.problems:
@@ -121,6 +123,13 @@ def _record(
         )
     if goes_on:
         context.record(NextCommand(command=_watch_command(context, seen, started_by)))
+
+
+def _pages(context: Context, seen: BatchSeen) -> dict[str, TaskPages]:
+    """Return the pages of the console that show the tasks, by their ARNs."""
+    containers = seen.watched.definition.get("containerDefinitions") or ()
+    region, cluster = context.aws.region, context.ecs.cluster
+    return {task.arn: task_pages(region, cluster, task.arn, containers) for task in seen.tasks}
 
 
 def _leave_or_stop(

@@ -192,7 +192,7 @@ def _begin_blue_green(
     containers = tuple(plan.definition["containerDefinitions"])
     region = context.aws.region
     links = {
-        "CodeDeploy": codedeploy_page(region, service, created.id),
+        "CodeDeploy": codedeploy_page(region, created.id),
         **console_links(region, service, containers),
     }
     context.record(RolloutShown(changes=plan.changes, links=links))

@@ -45,7 +45,7 @@ class TaskGpus:
     `placed_at` (pull and load included) to `stopped_at`, which is None while the task lives; `placed_at` is
     None for a task that never found a place. `ran` are the seconds for which its containers ran, None where
     they never did or still do. `failed` says that the task ended as a failure, `ours` that it belongs to the
-    new revision.
+    new revision, `runs_on` that it outlives the rollout, whose GPU time is over at `stopped_at`.
     """
 
     task_id: str
@@ -55,6 +55,7 @@ class TaskGpus:
     ran: float | None = None
     failed: bool = False
     ours: bool = True
+    runs_on: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +205,7 @@ def gpus_of(
             stopped_at=task.stopped_at if task.last_status == "STOPPED" else finished_at,
             ran=lifetime(task) if task.last_status == "STOPPED" and task.started_at else None,
             failed=task.last_status == "STOPPED" and is_failure(task),
+            runs_on=task.last_status != "STOPPED",
         )
         for task in tasks
     )

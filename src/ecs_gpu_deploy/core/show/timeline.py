@@ -38,7 +38,7 @@ def gantt(
     for task in sorted(placed, key=lambda task: task.placed_at or 0.0)[:_SHOWN_TASKS]:
         began, ended = task.placed_at or 0.0, task.stopped_at or until
         word, tag = ("failed", "crit, ") if task.failed else ("ended", "done, ")
-        if task.stopped_at is None:
+        if task.stopped_at is None or task.runs_on:
             word, tag = "runs", "active, "
         elif task.ran is not None:
             word = f"{'failed after' if task.failed else 'ran'} {span(task.ran)}"

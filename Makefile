@@ -1,4 +1,4 @@
-# make demo · make demo-docker · make test · make e2e · make check · make coverage · make bench · make mutants · make docs · make permissions · make reliability · make lock · make bundle · make release-rehearsal
+# make demo · make demo-docker · make test · make e2e · make check · make coverage · make bench · make mutants · make docs · make pictures · make permissions · make reliability · make lock · make bundle · make release-rehearsal
 # make program-test · make example-test · make infra-test · make e2e: the four parts of make test
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
@@ -75,6 +75,12 @@ docs: $(DEV)
 permissions: $(DEV)
 	PYTHONPATH=tests $(DEV) -m tools.record_permissions
 	$(DEV) -m tools.docs
+
+# The pictures of the README, and the texts beside them that a test holds.
+.PHONY: pictures
+pictures: $(DEV)
+	@npm --prefix tools/pictures ci --silent --no-audit --no-fund --ignore-scripts
+	@PYTHONPATH=tests $(DEV) -m tools.draw_pictures
 
 .PHONY: reliability
 reliability: $(DEV)

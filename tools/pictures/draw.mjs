@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 import { marked } from "marked";
+import UPNG from "upng-js";
 
 const MODULES = fileURLToPath(new URL("node_modules/", import.meta.url));
 const asset = (name) => pathToFileURL(join(MODULES, name)).href;
@@ -29,7 +30,7 @@ const STYLE = `
   .log { background: #1f2328; color: #e6edf3; border-radius: 6px; padding: 12px 0; font: 12px/20px ${MONO}; }
   .log > header { padding: 0 16px 8px; font: 600 14px ${SANS}; }
   .log div { white-space: pre-wrap; overflow-wrap: anywhere; padding: 0 16px 0 56px; position: relative; }
-  .log i { position: absolute; left: 0; width: 40px; text-align: right; color: #7d8590; font-style: normal; }
+  .log i { position: absolute; left: 0; top: 0; width: 40px; text-align: right; color: #7d8590; font-style: normal; }
   .log .error { background: #3c1618; } .log .error b { color: #ff7b72; font-weight: 600; }
   .log .group { font-weight: 600; } .log .within { padding-left: 72px; }
 `;
@@ -70,10 +71,16 @@ function whole(page) {
   return `<!doctype html><meta charset="utf-8">${links.join("")}<style>${STYLE}</style>${body}<script src="${asset("mermaid/dist/mermaid.min.js")}"></script>`;
 }
 
+// A picture of text needs few colours: a palette of 128 makes the file a third.
+function small(png) {
+  const image = UPNG.decode(png);
+  return Buffer.from(UPNG.encode(UPNG.toRGBA8(image), image.width, image.height, 128));
+}
+
 const folder = mkdtempSync(join(fileURLToPath(new URL(".", import.meta.url)), ".drawing-"));
 const browser = await chromium.launch({
   executablePath: process.argv[2],
-  args: ["--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--font-render-hinting=none"],
+  args: ["--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--font-render-hinting=none", "--disable-lcd-text"],
 });
 try {
   const context = await browser.newContext({ viewport: { width: 1012, height: 600 }, colorScheme: "light", timezoneId: "UTC" });
@@ -87,7 +94,7 @@ try {
       await window.mermaid.run();
       await document.fonts.ready;
     }, SANS);
-    await tab.screenshot({ path: page.path, fullPage: true });
+    writeFileSync(page.path, small(await tab.screenshot({ fullPage: true })));
     await tab.close();
   }
 } finally {

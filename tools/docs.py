@@ -25,6 +25,7 @@ from tools.migrate_page import official_actions_table
 from tools.permissions import permissions_markdown
 from tools.reusable_workflows import reusable
 from tools.role_file import role_policy
+from tools.rules_page import rules_markdown
 from tools.scenarios_page import scenarios_page
 from tools.troubleshooting_page import troubleshooting_page
 
@@ -105,6 +106,7 @@ WHOLE: dict[str, Callable[[], str]] = {
     "action.yml": action_yml,
     "docs/config.schema.json": config_schema,
     "docs/diagnoses.md": diagnoses_markdown,
+    "docs/rules.md": rules_markdown,
     "docs/troubleshooting.md": troubleshooting,
     "docs/scenarios.md": lambda: scenarios_page(ROOT / "tests/scenarios", ROOT / "tests/scripted"),
 }

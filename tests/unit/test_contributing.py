@@ -22,6 +22,7 @@ WANTED = [
     "an input",
     "an output",
     "a diagnosis",
+    "a rule of `plan`",
     "the breaker's rule",
     "a phase",
     "a new AWS field",

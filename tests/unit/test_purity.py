@@ -30,6 +30,7 @@ PURE = {
     "heapq",
     "importlib.resources.files",
     "itertools",
+    "jmespath",
     "json",
     "math",
     "random.Random",

@@ -1,0 +1,258 @@
+"""The rules: each has a case that trips it and one that does not, and says where it comes from."""
+
+from __future__ import annotations
+
+import copy
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ecs_gpu_deploy.core.rules.document import MEMBERS, Seen, document_of
+from ecs_gpu_deploy.core.rules.facts import container_facts, model_mib
+from ecs_gpu_deploy.core.rules.findings import Judged, findings, judged
+from ecs_gpu_deploy.core.rules.rule import Rule, built_in_rules, rules_with
+from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.result import Severity
+
+ROOT = Path(__file__).parents[2]
+TABLE = yaml.load((ROOT / "tests/data/rule_cases.yml").read_text("utf-8"), Loader=yaml.CSafeLoader)
+RULES = {rule.id: rule for rule in built_in_rules()}
+KINDS = ("trips", "not")
+
+
+def merged(base: Any, over: Any) -> Any:
+    """Lay *over* over *base*: mappings are merged, null takes away."""
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return copy.deepcopy(over)
+    both = {name: merged(base.get(name), value) for name, value in over.items()}
+    return {name: value for name, value in {**base, **both}.items() if value is not None}
+
+
+def seen_of(case: dict[str, Any]) -> Seen:
+    """Return what a case shows, laid over the base."""
+    parts = merged(TABLE["base"], {name: value for name, value in case.items() if name != "also"})
+    containers = [parts[name] for name in ("container", "second") if name in parts]
+    return Seen(
+        task_definition={**parts["task"], "containerDefinitions": containers},
+        service=parts["service"],
+        target_groups=[parts["targetGroup"]] if "targetGroup" in parts else [],
+        cluster={"clusterName": "ki"},
+        capacity_providers=[parts["provider"]],
+        instances=[parts["instance"]],
+        image=parts.get("image"),
+        **parts["seen"],
+    )
+
+
+def said_of(case: dict[str, Any]) -> Judged:
+    return judged(document_of(seen_of(case)), tuple(RULES.values()))
+
+
+def test_there_are_enough_rules() -> None:
+    assert len(RULES) >= 45
+    assert len(RULES) == len(built_in_rules()), "an id is there twice"
+
+
+def test_the_base_trips_none() -> None:
+    assert [finding.code for finding in said_of({}).findings] == []
+
+
+def test_each_rule_has_both_cases() -> None:
+    assert list(TABLE["rules"]) == list(RULES)
+    assert all(set(cases) == set(KINDS) for cases in TABLE["rules"].values())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_case_that_trips(name: str) -> None:
+    case = TABLE["rules"][name]["trips"]
+    found = said_of(case).findings
+    assert {finding.code for finding in found} == {name, *case.get("also", ())}
+    for finding in found:
+        assert "{" not in finding.message.replace('{"type', "")
+        assert "?" not in finding.message + finding.hint, "a member of the message is not in the match"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_case_that_does_not(name: str) -> None:
+    case = TABLE["rules"][name]["not"]
+    said = said_of(case)
+    assert {finding.code for finding in said.findings} == set(case.get("also", ()))
+    assert name not in {each.rule for each in said.unchecked}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_rule_says_what_it_means_and_where_it_is_from(rule: Rule) -> None:
+    assert rule.message.endswith(".")
+    assert rule.hint.endswith(".")
+    assert len(rule.source) > 10
+    assert all(need.split(".")[0].split("[")[0] in MEMBERS for need in rule.needs)
+
+
+def test_what_was_not_seen_is_not_checked() -> None:
+    """Hold that of a task definition alone nothing is said to be right that was not seen."""
+    seen = Seen(task_definition=seen_of({}).task_definition)
+    said = judged(document_of(seen), tuple(RULES.values()), unseen={"service": "it was not asked for"})
+    assert said.findings == ()
+    unchecked = {each.rule: each.reason for each in said.unchecked}
+    assert set(unchecked) == {rule.id for rule in RULES.values() if rule.needs}
+    assert unchecked["breaker-off"] == "it was not asked for"
+    assert unchecked["gpu-impaired"] == "instances is not known"
+
+
+def test_what_is_not_checked_is_said_once_a_reason() -> None:
+    document = document_of(Seen(task_definition=seen_of({}).task_definition))
+    names = ("service", "targetGroups", "instances", "capacityProviders", "image", "facts")
+    said = findings(document, tuple(RULES.values()), unseen=dict.fromkeys(names, "AccessDenied\x1b[31m: no"))
+    assert [(each.code, each.severity) for each in said] == [("rules-not-checked", Severity.INFO)]
+    assert said[0].message.startswith("Not checked, because AccessDenied: no: grace-shorter-than-load, ")
+
+
+UNNEEDED = {"gpu-on-fargate": {"service"}}
+"""What a rule reads where it is there, and does not need."""
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_rule_needs_each_member_that_it_reads(rule: Rule) -> None:
+    read = {member for member in MEMBERS if re.search(rf"(?<![\w.'\"]){member}[.\[)]", rule.when)}
+    read -= {"taskDefinition", "facts", *UNNEEDED.get(rule.id, ())}
+    if "image" in read and not re.search(r"image\.(config|history|isMutable|expiredBy|container)", rule.when):
+        read.discard("image")
+    assert read <= {need.split(".")[0].split("[")[0] for need in rule.needs}
+
+
+def test_importing_loads_no_rules() -> None:
+    code = "import sys; import ecs_gpu_deploy.__main__; print('ecs_gpu_deploy.core.rules' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
+OWN = """\
+- id: four-vcpu-a-gpu
+  needs: [taskDefinition]
+  when: >-
+    facts.containers[?gpus && raw.cpu < times(gpus, `4096`)].{name: name, cpu: raw.cpu}
+  severity: warning
+  message: "{name} has {cpu} CPU units."
+- id: latest-tag
+  when: "facts.containers[?image.tag == 'latest'].name"
+  severity: error
+  message: "{it} runs latest."
+"""
+
+
+def test_own_rules_come_beside_ours_and_replace_those_of_their_id() -> None:
+    rules = rules_with(OWN, name="rules.yml")
+    assert len(rules) == len(RULES) + 1
+    image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/rag:latest"
+    case = {"container": {"cpu": 1024, "image": image}}
+    said = judged(document_of(seen_of(case)), rules)
+    assert [(each.code, each.severity, each.message) for each in said.findings] == [
+        ("latest-tag", Severity.ERROR, "app runs latest."),
+        ("four-vcpu-a-gpu", Severity.WARNING, "app has 1024 CPU units."),
+    ]
+
+
+BROKEN = "r.yml, line 4: the expression of the rule 'four-vcpu-a-gpu' is broken: "
+AT_ONE = "r.yml, line 1: the rule 'four-vcpu-a-gpu' "
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        pytest.param("(gpus, `4096`)", "(gpus, `4096`", BROKEN, id="broken"),
+        pytest.param(
+            "times(", "time(", BROKEN + "there is no function time(); times() is near.", id="no such function"
+        ),
+        pytest.param(
+            "severity: warning",
+            "severity: warn",
+            AT_ONE + "has the severity 'warn'. Did you mean warning?",
+            id="severity",
+        ),
+        pytest.param(
+            "latest-tag",
+            "four-vcpu-a-gpu",
+            "r.yml, line 7: the rule 'four-vcpu-a-gpu' is there twice.",
+            id="twice",
+        ),
+        pytest.param(
+            "needs: [task",
+            "needs: [target",
+            AT_ONE + "needs 'targetDefinition', which the document does not have. Did you",
+            id="needs",
+        ),
+        pytest.param(
+            "message:", "mesage:", "r.yml, line 1: a rule has no 'mesage'. Did you mean message?", id="member"
+        ),
+        pytest.param('  when: "facts', '  hint: "facts', "line 7: the rule has no when.", id="no when"),
+        pytest.param("four-vcpu-a-gpu", "Four vCPU", "r.yml, line 1: 'Four vCPU' is no id.", id="id"),
+        pytest.param(OWN, "rules: 5", "r.yml: the rules are not a list.", id="no list"),
+        pytest.param(OWN, "- 5", "r.yml: a rule is a mapping", id="no mapping"),
+        pytest.param(OWN, "- [", "'r.yml' is neither JSON nor YAML", id="no YAML"),
+    ],
+)
+def test_a_file_of_rules_that_cannot_be(old: str, new: str, told: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        rules_with(OWN.replace(old, new), name="r.yml")
+    assert told in str(error.value)
+
+
+def test_an_expression_that_does_not_fit_is_not_checked() -> None:
+    rule = "- {id: odd, when: 'length(facts.now)', severity: error, message: Odd.}"
+    said = judged(document_of(seen_of({})), rules_with(rule, name="r.json.yml")[-1:])
+    assert said.findings == ()
+    assert "does not fit: In function length(), invalid type" in said.unchecked[0].reason
+
+
+def test_a_secret_and_an_escape_do_not_reach_a_message() -> None:
+    image = "rag:latest"
+    case = {
+        "container": {"name": "app\x1b[31m\n::error::x", "image": image, "privileged": True},
+        "image": None,
+    }
+    said = judged(document_of(seen_of(case)), tuple(RULES.values()))
+    assert all("\x1b" not in each.message and "\n" not in each.message for each in said.findings)
+    assert any(each.code == "privileged" for each in said.findings)
+
+
+COMMANDS = [
+    pytest.param(["uvicorn", "a:b", "--workers", "3"], "uvicorn", 3, id="uvicorn"),
+    pytest.param(["python", "-m", "uvicorn", "a:b", "--workers=2"], "uvicorn", 2, id="a module"),
+    pytest.param(["/opt/bin/gunicorn", "-w4", "a:b"], "gunicorn", 4, id="a short option with its number"),
+    pytest.param(["sh", "-c", "exec gunicorn --workers 5 a:b"], "gunicorn", 5, id="in a shell"),
+    pytest.param(["gunicorn", "-w", "$WORKERS", "a:b"], "gunicorn", None, id="a variable"),
+    pytest.param(["gunicorn", "a:b"], "gunicorn", 1, id="the default"),
+    pytest.param(["sh", "-c", "broken 'quote"], None, None, id="no shell could read it"),
+    pytest.param(["python", "serve.py"], None, None, id="something else"),
+    pytest.param(["python", "-m", "vllm.entrypoints.openai.api_server"], "vllm", None, id="vLLM's module"),
+    pytest.param(["pip", "install", "uvicorn-worker"], None, None, id="a name that begins like one"),
+]
+
+
+@pytest.mark.parametrize(("command", "server", "workers"), COMMANDS)
+def test_a_command_line(command: list[str], server: str | None, workers: int | None) -> None:
+    container = {"name": "app", "image": "rag", "command": command}
+    facts = container_facts(container, {"containerDefinitions": [container]})
+    assert (facts["server"], facts["workers"]) == (server, workers)
+
+
+@pytest.mark.parametrize(
+    ("name", "mib"),
+    [
+        ("meta-llama/Llama-3.1-70B-Instruct", 33378),
+        ("mistralai/Mixtral-8x7B-v0.1", 21362),
+        ("Qwen/Qwen3-0.6B", 286),
+        ("google/flan-t5-base", None),
+        ("/models/current", None),
+        ("bge-large-en-v1.5", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_least_that_weights_take(name: str | None, mib: int | None) -> None:
+    assert model_mib(name) == mib

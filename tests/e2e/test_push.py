@@ -315,6 +315,66 @@ def test_a_builder_that_keeps_what_it_built_pushes_an_image_which_gets_its_tag_l
         assert "an image without a tag was pushed to ki-rag-api" in runs[0].shown
 
 
+BUILDER_THAT_ATTESTS = """#!{python}
+import hashlib, json, sys
+import boto3
+
+asked = sys.argv[1:]
+if asked[:2] == ["buildx", "version"]:
+    print("github.com/docker/buildx v0.17.1 x")
+elif asked[:2] == ["buildx", "inspect"]:
+    print("Name:   b0\\nDriver: docker-container\\n\\nNodes:")
+elif asked[:2] == ["image", "inspect"]:
+    sys.exit(1)
+elif asked[-1:] == ["--help"]:
+    print("      --annotation a\\n      --sbom b\\n      --provenance c")
+elif asked[:1] == ["info"]:
+    print("/nowhere")
+elif "--metadata-file" in asked:
+    assert {{"--provenance=mode=max", "--sbom=true", "--annotation"}} <= set(asked), asked
+    ecr = boto3.client("ecr", endpoint_url={endpoint!r}, region_name="eu-central-1",
+                       aws_access_key_id="x", aws_secret_access_key="x")
+    OCI = "application/vnd.oci.image"
+
+    def put(manifest):
+        text = json.dumps(manifest)
+        digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        ecr.put_image(repositoryName="ki-rag-api", imageManifest=text, imageDigest=digest)
+        return digest
+
+    def manifest(size):
+        return {{"schemaVersion": 2, "mediaType": f"{{OCI}}.manifest.v1+json", "config": {{"size": size}},
+                 "layers": [{{"digest": "sha256:1", "size": size}}]}}
+
+    children = [
+        {{"mediaType": f"{{OCI}}.manifest.v1+json", "digest": put(manifest(number)),
+          "platform": {{"os": system, "architecture": machine}}}}
+        for number, (system, machine) in enumerate([("linux", "amd64"), ("unknown", "unknown")], 7)
+    ]
+    index = put({{"schemaVersion": 2, "mediaType": f"{{OCI}}.index.v1+json", "manifests": children}})
+    with open(asked[asked.index("--metadata-file") + 1], "w") as file:
+        json.dump({{"containerimage.digest": index}}, file)
+"""
+
+
+def test_attestations_make_an_index_which_gets_the_tag_is_deployed_and_compared(sandbox, folder):
+    docker = folder / "bin" / "docker"
+    endpoint = sandbox.announcement["endpoint"]
+    docker.write_text(BUILDER_THAT_ATTESTS.format(python=sys.executable, endpoint=endpoint))
+    docker.chmod(0o755)
+    attested = ("--provenance", "mode=max", "--sbom", "--annotations", "index:a.b=c")
+    path = f"{folder / 'bin'}:/usr/bin:/bin"
+    ran = deploy(sandbox, folder, "--context", ".", "--image-tag", "new", *attested, PATH=path)
+    assert ran.exit_code == 0, ran.shown
+    assert ran.result["image_digest"] == _digest(sandbox, "new")
+    with sandbox.client("ecr") as ecr:
+        kinds = ["application/vnd.oci.image.index.v1+json"]
+        asked = {"imageIds": [{"imageTag": "new"}], "acceptedMediaTypes": kinds}
+        [image] = ecr.batch_get_image(repositoryName="ki-rag-api", **asked)["images"]
+    assert [image["imageManifestMediaType"]] == kinds
+    assert "not shown" not in ran.result["reason"], "what the tasks run was compared"
+
+
 def test_the_layers_of_an_image_with_several_tags_are_found(sandbox, folder):
     assert push(sandbox, folder, "--image-tag", "v1", "--push-latest", "true").exit_code == 0
     ran = deploy(sandbox, folder, "--image", image("good"))

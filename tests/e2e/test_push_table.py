@@ -88,13 +88,15 @@ class Workshop:
         for other in ("private", "kept", "ill"):
             output("docker", "tag", name, f"{self.services.registry}/{other}:1", env=variables)
             output("docker", "push", "-q", f"{self.services.registry}/{other}:1", env=variables)
+        self.key = self.folder / "key"
+        output("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key))
         self.proxy.told["ill"] = (Wrong(where="manifests", how=503, times=1),)
 
     def filled(self, text):
         """Return *text* with the addresses of this run."""
-        for name in ("registry", "other", "store"):
-            value = {"registry": self.address, "other": self.other, "store": str(self.store)}[name]
-            text = text.replace(f"{{{name}}}", value)
+        values = {"registry": self.address, "other": self.other, "store": self.store, "key": self.key}
+        for name, value in values.items():
+            text = text.replace(f"{{{name}}}", str(value))
         return text
 
     def environment(self, situation):
@@ -134,7 +136,7 @@ class Workshop:
         arguments = [
             *("deploy" if situation.deploys else "push", "--repository", repository),
             *("--context", "context", "--build-network", "host"),
-            *("--result-file", "result.json", *flags, *situation.flags),
+            *("--result-file", "result.json", *flags, *map(self.filled, situation.flags)),
         ]
         environment = clean_environment(
             self.sandbox,

@@ -39,6 +39,7 @@ def test_an_index_names_its_platforms():
     manifest = manifest_of(json.dumps({"manifests": children}))
     assert manifest.child("linux/amd64") == "sha256:x"
     assert manifest.child("linux/arm64") == ""
+    assert manifest.images == ("sha256:x",), "an attestation is no image"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"layers": 7}'])

@@ -55,12 +55,25 @@ def test_another_image_than_the_pushed_one_is_a_failure_with_both_digests():
         last_status="RUNNING",
         containers=(Container(name="rag", image_digest="sha256:bbb"),),
     )
-    watched = replace(WATCHED, digests={"rag": "sha256:aaa"})
+    watched = replace(WATCHED, digests={"rag": ("sha256:aaa",)})
     snapshots = [look(at, OURS_DONE, rollout("SUCCESSFUL"), tasks=(task,)) for at in (1100, 1170)]
     answer = verdict(*snapshots, watched=watched)
     assert answer.outcome == Outcome.FAILED
     assert "sha256:aaa" in answer.reason
     assert "sha256:bbb" in answer.reason
+
+
+@pytest.mark.parametrize("runs", ["sha256:index", "sha256:amd64"])
+def test_a_task_of_an_index_may_report_it_or_the_image_in_it(runs):
+    task = Task(
+        arn="arn:t/1",
+        started_by=OURS,
+        last_status="RUNNING",
+        containers=(Container(name="rag", image_digest=runs),),
+    )
+    watched = replace(WATCHED, digests={"rag": ("sha256:index", "sha256:amd64", "sha256:arm64")})
+    answer = verdict(look(1100, OURS_DONE, rollout("SUCCESSFUL"), tasks=(task,)), watched=watched)
+    assert answer.outcome == Outcome.SUCCEEDED
 
 
 def test_desired_zero_is_no_success_unless_allowed_and_then_said():

@@ -99,7 +99,7 @@ def with_image(digest: str, image: str = RAG) -> tuple[Task, ...]:
     )
 
 
-DIGESTS = replace(WATCHED, digests={"rag": "sha256:aaa"})
+DIGESTS = replace(WATCHED, digests={"rag": ("sha256:aaa",)})
 CHECKED = replace(WATCHED, checked_containers=frozenset({"rag"}))
 
 

@@ -190,7 +190,7 @@ def watch(**rest):
         FACTS,
         deployment_id="ecs-svc/2",
         task_definition="rag:2",
-        digests={"rag": "sha256:1"},
+        digests={"rag": ("sha256:1",)},
         began=1000.0,
         **rest,
     )
@@ -211,7 +211,7 @@ def test_what_is_watched():
         90.0,
         True,
     )
-    assert (watched.checked_containers, watched.digests) == (frozenset({"rag"}), {"rag": "sha256:1"})
+    assert (watched.checked_containers, watched.digests) == (frozenset({"rag"}), {"rag": ("sha256:1",)})
     assert watched.drain_seconds == 0.0 + 30.0 + 60.0
     assert watched.known_events == {"new", "old"}, "all that stood there before the update"
     assert (found.poll_interval, found.keeps_interval, found.deployment_arn) == (5.0, True, "")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+from ecs_gpu_deploy.core.definition.secret_text import hidden
+from ecs_gpu_deploy.core.image.build_flags import build_flags
 from ecs_gpu_deploy.core.image.image_tags import checked_tag
 from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.edges.machine.files import is_file, is_folder, is_no_regular_file
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.requests import BuildOptions
 from ecs_gpu_deploy.inputs.values import Values
+
+_ELSEWHERE: Final = re.compile(r"[a-z][a-z0-9+.-]*://|git@|target:")
+"""A build context that is no folder here (Docker Docs, "docker buildx build", --build-context)."""
 
 
 def checked_build(values: Values, environment: Mapping[str, str] = os.environ) -> BuildOptions:
@@ -46,16 +53,56 @@ def checked_build(values: Values, environment: Mapping[str, str] = os.environ) -
         arguments=values.build_args,
         secrets=_secret_values(values.build_secrets, environment),
         secret_files=secret_files,
+        contexts=_checked_contexts(values.build_contexts),
+        labels=values.image_labels,
+        annotations=values.annotations,
+        ssh=_checked_ssh(values.ssh, environment),
+        flags=build_flags(values.build_options),
         network=values.build_network,
         cache=values.cache,
         cache_image=values.cache_image,
         provenance=values.provenance,
+        sbom=values.sbom,
         rebuild=values.rebuild,
         create_repository=values.create_repository,
         restore_archived=values.restore_archived,
         fail_on_severity=values.fail_on_severity,
         scan_timeout=values.scan_timeout,
     )
+
+
+def _checked_contexts(contexts: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the build contexts; raise InvalidInput for a folder that is not there."""
+    for name, place in contexts.items():
+        if not _ELSEWHERE.match(place) and not is_folder(place):
+            raise InvalidInput(
+                f"build-contexts has {name}={place[:80]}, and there is no such folder.",
+                hint="Write NAME=PATH of a folder, NAME=URL, or NAME=docker-image://IMAGE.",
+            )
+    return contexts
+
+
+def _checked_ssh(lines: Sequence[str], environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what of SSH the build gets; raise InvalidInput for an agent or a key that is not there."""
+    for line in lines:
+        name, equals, places = line.partition("=")
+        if not re.fullmatch(r"[\w.-]+", name) or (equals and not places):
+            raise InvalidInput(
+                "ssh has a line that is neither default nor NAME=PATH.",
+                hint="Name a socket or a file with the key: a key itself does not belong here.",
+            )
+        agent = environment.get("SSH_AUTH_SOCK", "")
+        if not equals and not (agent and Path(agent).exists()):
+            raise InvalidInput(
+                f"ssh is {name}, and there is no SSH agent: SSH_AUTH_SOCK names none.",
+                hint="Start one before this step (webfactory/ssh-agent), or name a key: ssh: default=PATH.",
+            )
+        for place in filter(None, places.split(",")):
+            if not Path(place).exists():
+                raise InvalidInput(
+                    f"ssh names {hidden(place)[:80]!r}, which is not there.", hint="Check its path."
+                )
+    return tuple(lines)
 
 
 def _check_dockerfile(folder: str, given: str) -> None:

@@ -612,6 +612,51 @@ OPTIONS: tuple[Option, ...] = (
         commands=BUILD,
     ),
     _option(
+        "build-contexts",
+        "Further build contexts, NAME=PATH, NAME=URL or NAME=docker-image://IMAGE, one a line, for FROM NAME "
+        "and COPY --from=NAME. Needs buildx or Podman.",
+        kind="pairs",
+        metavar="NAME=PATH|URL",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "image-labels",
+        "Labels of the image that is built, NAME=VALUE, one a line, beside those that name commit and "
+        "repository. Labels of the container are docker-labels.",
+        kind="pairs",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "annotations",
+        "OCI annotations of the image that is built, NAME=VALUE, one a line; buildx takes index: or "
+        "manifest: before the name. Needs buildx or Podman.",
+        kind="pairs",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "ssh",
+        "SSH for `RUN --mount=type=ssh`, one a line: default (the agent of SSH_AUTH_SOCK), or NAME=PATH of a "
+        "socket or key; what a key holds is cut out of the log.",
+        kind="lines",
+        metavar="default|NAME=PATH",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
+        "build-options",
+        "Further flags of `docker buildx build`, one a line, such as --add-host=db:10.0.0.1 or --no-cache "
+        "(flag: --build-options=--no-cache). What has an input of its own is refused with its name.",
+        kind="lines",
+        metavar="FLAG",
+        repeatable=True,
+        commands=BUILD,
+    ),
+    _option(
         "build-network",
         "Network of RUN steps, such as host. Default: Docker's own.",
         metavar="MODE",
@@ -635,7 +680,18 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "provenance",
-        "Add a provenance attestation; it turns the image into an index.",
+        "Add BuildKit's provenance attestation: true, or as little (mode=min) or as much (mode=max) as there "
+        "is. It turns the image into an index and needs buildx with a builder of its own. What "
+        "require-attestation verifies is another one, signed by GitHub.",
+        kind="choice",
+        choices=("false", "true", "mode=min", "mode=max"),
+        default="false",
+        commands=BUILD,
+    ),
+    _option(
+        "sbom",
+        "Add an SBOM attestation, what the image is made of; as provenance it turns the image into an index, "
+        "and needs buildx with a builder of its own.",
         kind="boolean",
         default="false",
         commands=BUILD,
@@ -824,13 +880,19 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "build-args",
         "build-secrets",
         "build-secret-files",
+        "build-contexts",
+        "ssh",
         "build-network",
+        "build-options",
+        "image-labels",
+        "annotations",
         "image-tag",
         "extra-tags",
         "push-latest",
         "cache",
         "cache-image",
         "provenance",
+        "sbom",
         "rebuild",
         "create-repository",
         "restore-archived",

@@ -49,7 +49,10 @@ class BatchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """What image to build, from what, and where to push it. `secrets` maps a name to its value."""
+    """What image to build, from what, and where to push it.
+
+    `secrets` maps a name to its value; `flags` are those of the builder that are passed on.
+    """
 
     repository: str
     image_tag: str
@@ -62,10 +65,16 @@ class BuildOptions:
     arguments: Mapping[str, str]
     secrets: Mapping[str, str] = field(repr=False)
     secret_files: Mapping[str, str]
+    contexts: Mapping[str, str]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    ssh: tuple[str, ...]
+    flags: tuple[str, ...]
     network: str
     cache: Literal["off", "registry", "gha"]
     cache_image: str
-    provenance: bool
+    provenance: Literal["false", "true", "mode=min", "mode=max"]
+    sbom: bool
     rebuild: bool
     create_repository: bool
     restore_archived: bool

@@ -102,10 +102,16 @@ class Values:
     build_args: Mapping[str, str]
     build_secrets: Mapping[str, str | None]
     build_secret_files: Mapping[str, str]
+    build_contexts: Mapping[str, str]
+    image_labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    ssh: tuple[str, ...]
+    build_options: tuple[str, ...]
     build_network: str
     cache: Literal["off", "registry", "gha"]
     cache_image: str
-    provenance: bool
+    provenance: Literal["false", "true", "mode=min", "mode=max"]
+    sbom: bool
     rebuild: bool
     create_repository: bool
     restore_archived: bool

@@ -62,7 +62,7 @@ def attach(context: Context, options: RolloutOptions, service: Service, arn: str
         phase_facts(service, containers, fetch_target_groups(context.aws, service), options),
         deployment_id=f"ecs-svc/{short_id(found.target_revision_arn)}",
         task_definition=target.task_definition,
-        digests=target.digests,
+        digests={name: (digest,) for name, digest in target.digests.items()},
         began=found.created_at or now,
         attached_at=now,
         deployment_arn=arn,

@@ -311,11 +311,16 @@ def _build(work: _Work, name: str, now: float) -> Build:
         arguments=options.arguments,
         secrets=options.secrets,
         secret_files=options.secret_files,
-        labels={name: value for name, value in labels.items() if value},
+        labels={name: value for name, value in labels.items() if value} | dict(options.labels),
         network=options.network,
         cache_from=cache_from,
         cache_to=cache_to,
+        contexts=options.contexts,
+        annotations=options.annotations,
+        ssh=options.ssh,
+        flags=options.flags,
         provenance=options.provenance,
+        sbom=options.sbom,
     )
 
 

@@ -63,9 +63,9 @@ class Plan:
     """The rollout that is to begin: of the revision `arn`, to `service` as it was seen before.
 
     `definition` is the raw task definition, `changes` its difference to what runs, `digests` maps containers
-    to the digest that their tasks must report. Where it is `urgent`, what only the deadlines need is asked
-    after the update. `is_way_back`: it takes another rollout back. `desired_count` is set with the update
-    unless it is None, and was `scaled_from` before. Where nobody `waits`, its end is left to AWS.
+    to the digests of which their tasks must report one. Where it is `urgent`, what only the deadlines need is
+    asked after the update. `is_way_back`: it takes another rollout back. `desired_count` is set with the
+    update unless it is None, and was `scaled_from` before. Where nobody `waits`, its end is left to AWS.
     `blue_green` says how CodeDeploy deploys the service, None where ECS does.
     """
 
@@ -74,7 +74,7 @@ class Plan:
     definition: Mapping[str, Any]
     options: RolloutOptions
     changes: tuple[Change, ...] = ()
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     to_pull: LayerDelta | None = None
     force_new_deployment: bool = True
     urgent: bool = False

@@ -8,7 +8,7 @@ from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.image.stored_image import StoredImage
 from ecs_gpu_deploy.core.judge.pace import IMAGE_SECONDS
-from ecs_gpu_deploy.edges.aws.ecr_repository import fetch_scan
+from ecs_gpu_deploy.edges.aws.ecr_repository import fetch_platforms, fetch_scan
 from ecs_gpu_deploy.errors import Refused
 from ecs_gpu_deploy.inputs.requests import BuildOptions
 from ecs_gpu_deploy.result import Finding, Severity
@@ -25,7 +25,7 @@ def look_at_scan(context: Context, options: BuildOptions, repository: Repository
     limit = options.fail_on_severity
     status, counts = image.scan_status, image.findings
     if limit != "off" and status not in SCANNED:
-        status, counts = _scanned(context, options, repository, image.digest)
+        status, counts = _scans(context, options, repository, image)
     found = {name: count for name in SEVERITIES if (count := counts.get(name, 0))}
     if found:
         text = ", ".join(f"{count} {name}" for name, count in found.items())
@@ -47,6 +47,18 @@ def look_at_scan(context: Context, options: BuildOptions, repository: Repository
             f"ECR's scan of {repository.name} found {text}, and fail-on-severity is {limit}.",
             hint="Update the base image and the packages, or change fail-on-severity.",
         )
+
+
+def _scans(
+    context: Context, options: BuildOptions, repository: Repository, image: StoredImage
+) -> tuple[str, Mapping[str, int]]:
+    """Return status and findings: of an index, which ECR does not scan, the worst of the images in it."""
+    digests: tuple[str, ...] = (image.digest,)
+    if image.is_index:
+        digests = fetch_platforms(context.aws, repository, image.digest) or digests
+    scans = [_scanned(context, options, repository, digest) for digest in digests]
+    worst = {name: max(counts.get(name, 0) for _, counts in scans) for name in SEVERITIES}
+    return scans[0][0], worst
 
 
 def _scanned(

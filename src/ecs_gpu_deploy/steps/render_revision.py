@@ -18,7 +18,10 @@ from ecs_gpu_deploy.core.definition.task_definition import (
     registrable,
 )
 from ecs_gpu_deploy.core.image.image_reference import ImageReference, with_registry_of
+from ecs_gpu_deploy.core.image.repository import Repository
+from ecs_gpu_deploy.core.image.stored_image import StoredImage
 from ecs_gpu_deploy.edges.aws.ecr import fetch_image
+from ecs_gpu_deploy.edges.aws.ecr_repository import fetch_platforms
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.errors import InvalidInput
@@ -31,8 +34,9 @@ from ecs_gpu_deploy.result import Finding, Severity
 class Rendering:
     """The revision to run. `existing_arn` is set where it is registered already.
 
-    `digests` maps containers to the digest that their tasks must report; `changes` is the difference to
-    `compared_with`, the ARN of the revision that the service runs, without one of the newest, "" for none.
+    `digests` maps containers to the digests of which their tasks must report one: the image's, and of an
+    index those of its images. `changes` is the difference to `compared_with`, the ARN of the revision that
+    the service runs, without one of the newest, "" for none.
     """
 
     definition: Mapping[str, Any]
@@ -41,7 +45,7 @@ class Rendering:
     changes: tuple[Change, ...]
     image: str
     image_digest: str
-    digests: Mapping[str, str]
+    digests: Mapping[str, tuple[str, ...]]
     running_images: Mapping[str, str]
 
 
@@ -165,7 +169,7 @@ def _raw(definition: RawTaskDefinition) -> dict[str, Any]:
 class _Seen:
     image: str
     digest: str
-    digests: Mapping[str, str]
+    digests: Mapping[str, tuple[str, ...]]
     pinned: Mapping[str, str]
 
 
@@ -176,7 +180,7 @@ def _look_up_images(
     given = images(definition)
     main = _main_container(definition, overrides)
     wanted = {name or main: uri for name, uri in overrides.images.items()} or {main: given.get(main, "")}
-    digests: dict[str, str] = {}
+    digests: dict[str, tuple[str, ...]] = {}
     pinned: dict[str, str] = {}
     shown, shown_digest = "", ""
     for container, uri in wanted.items():
@@ -184,8 +188,8 @@ def _look_up_images(
         seen, finding = fetch_image(context.aws, reference)
         if finding:
             context.record(finding)
-        if seen.digest and not seen.is_index:
-            digests[container] = seen.digest
+        if told := digests_of(context, reference, seen):
+            digests[container] = told
         if seen.digest:
             pinned[container] = str(reference.with_digest(seen.digest))
         if not shown:
@@ -193,6 +197,18 @@ def _look_up_images(
     if pin == "digest" and main in pinned:
         shown = pinned.get(next(iter(wanted)), shown)
     return _Seen(image=shown, digest=shown_digest, digests=digests, pinned=pinned)
+
+
+def digests_of(context: Context, reference: ImageReference, image: StoredImage) -> tuple[str, ...]:
+    """Return the digests of which a task that runs the image reports one; none where that is not known.
+
+    Of an index that is its own, or that of the image in it that the host pulled.
+    """
+    if not image.is_index:
+        return (image.digest,) if image.digest else ()
+    repository = Repository.of_image(reference)
+    found = fetch_platforms(context.aws, repository, image.digest) if repository is not None else ()
+    return (image.digest, *found) if found else ()
 
 
 def _main_container(definition: Mapping[str, Any], overrides: Overrides) -> str:

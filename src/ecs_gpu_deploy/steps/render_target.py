@@ -21,14 +21,14 @@ from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.choose_target import Chosen, Past, runnable
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, register_revision
-from ecs_gpu_deploy.steps.render_revision import Rendering
+from ecs_gpu_deploy.steps.render_revision import Rendering, digests_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Images:
     """The images of the target: what runs is `digests`; `pins` are references whose tag points elsewhere."""
 
-    digests: Mapping[str, str]
+    digests: Mapping[str, tuple[str, ...]]
     pins: Mapping[str, str]
     main: str
     digest: str
@@ -110,7 +110,7 @@ def _images(context: Context, raw: RawTaskDefinition, chosen: Chosen, past: Past
     """Look every image up by the digest that it ran with; a tag may have been moved or expired since."""
     named = images(raw.body)
     tagged = told_by(raw.tags).get("digest", "")
-    digests: dict[str, str] = {}
+    digests: dict[str, tuple[str, ...]] = {}
     pins: dict[str, str] = {}
     main, main_digest = "", ""
     for container, image in named.items():
@@ -128,8 +128,8 @@ def _images(context: Context, raw: RawTaskDefinition, chosen: Chosen, past: Past
         if finding:
             context.record(finding)
         digest = seen.digest or ran
-        if digest and not seen.is_index:
-            digests[container] = digest
+        if told := digests_of(context, wanted, seen) or ((digest,) if digest and not seen.is_index else ()):
+            digests[container] = told
         moved = ran and not reference.digest and reference.tag not in seen.tags
         if moved and (chosen.by_digest or not finding):
             pins[container] = str(wanted)

@@ -125,7 +125,7 @@ def under_way(
         }
         for revision in fetch_service_revisions(context.aws, targets):
             known = {n: d for n, d in rendering.digests.items() if n in revision.digests}
-            same = all(revision.digests[name] == digest for name, digest in known.items())
+            same = all(revision.digests[name] in digests for name, digests in known.items())
             if revision.task_definition == rendering.existing_arn and same:
                 return targets[revision.arn]
     return ""

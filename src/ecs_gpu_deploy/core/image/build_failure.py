@@ -51,6 +51,7 @@ _DAEMON_GONE: Final = re.compile(
     r"|code = (?:Unavailable|Canceled) desc|failed to (?:get|dial) (?:builder|gRPC)|docker\.sock",
     re.IGNORECASE,
 )
+_TOO_OLD: Final = re.compile(r"unsupported frontend capability (\S+)")
 _EXITED: Final = re.compile(r"(?:exit code:|exit status|non-zero code:) ?(\d+)\s*\Z")
 """How the error of a step ends whose command failed; before it stands the command: the Dockerfile's words."""
 _PARSE_LINE: Final = re.compile(r"dockerfile parse error (?:on )?line (?P<line>\d+)", re.IGNORECASE)
@@ -145,6 +146,13 @@ def _without_step(log: BuildLog, *, code: int, name: str, again: str) -> Failure
     told = [line for line in log.lines if line.strip(" -")]
     last = plain(told[-1], limit=300) if told else f"exit code: {code}"
     joined = "\n".join(told[-SHOWN_LINES:])
+    if found := _TOO_OLD.search(joined):
+        return Failure(
+            blame=Blame.RUNNER,
+            message=f"The builder of Docker's daemon is too old for what is asked: it has no {found[1]}.",
+            hint="Use a newer Docker, or a builder of buildx's own (docker/setup-buildx-action).",
+            evidence=_shown(told),
+        )
     if "buildx component is missing" in joined:
         return Failure(
             blame=Blame.RUNNER,

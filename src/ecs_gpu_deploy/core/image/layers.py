@@ -19,6 +19,8 @@ INDEX_TYPES: Final = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
+_ATTESTATION: Final = "unknown/unknown"
+"""Platform of what is no image in an index."""
 SLOWEST_PULL_BYTES_PER_SECOND: Final = 10_000_000
 """What a GPU host pulls and unpacks at the very least; the time allowed for a pull follows from it."""
 
@@ -33,10 +35,15 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """An image's layers, or of an index its children (platform `os/architecture` → digest)."""
+    """An image's layers, or of an index its children (platform `os/architecture` → digest).
+
+    `images` are the digests of those children that are images: a task runs one of them. An attestation is
+    none (BuildKit, "Image attestation storage").
+    """
 
     layers: tuple[Layer, ...] = ()
     children: Mapping[str, str]
+    images: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -57,7 +64,9 @@ def manifest_of(text: str) -> Manifest | None:
     if not isinstance(document, dict):
         return None
     if isinstance(document.get("manifests"), list):
-        return Manifest(children=dict(_child(entry) for entry in document["manifests"]))
+        children = [_child(entry) for entry in document["manifests"]]
+        images = tuple(digest for name, digest in children if name != _ATTESTATION and digest)
+        return Manifest(children=dict(children), images=images)
     if isinstance(document.get("layers"), list):
         layers = tuple(
             Layer(digest=str(entry.get("digest", "")), size=int(entry.get("size", 0)))

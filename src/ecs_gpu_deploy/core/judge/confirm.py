@@ -179,13 +179,13 @@ def other_images(watched: Watched, tasks: Iterable[Task]) -> tuple[OtherImage, .
             container=container.name,
             image=container.image,
             runs=container.image_digest,
-            wanted=watched.digests[container.name],
+            wanted=watched.digests[container.name][0],
         )
         for task in tasks
         for container in task.containers
         if container.name in watched.digests
         and container.image_digest
-        and container.image_digest != watched.digests[container.name]
+        and container.image_digest not in watched.digests[container.name]
     )
 
 

@@ -46,8 +46,9 @@ class Watched:
     """What we wait for.
 
     `baseline` holds the ids of the classic deployments and `known_events` those of the events from before
-    UpdateService. `digests` maps containers to the image digest that must run (only where it is known).
-    `placement_timeout` and `timeout` are seconds; `placement_given` says that somebody set the former;
+    UpdateService. `digests` maps containers to the image digest that must run (only where it is known), and
+    of an index those of its images after it: a task may report either. `placement_timeout` and `timeout` are
+    seconds; `placement_given` says that somebody set the former;
     `crash_loop_threshold` is None for the breaker's own. `checked_containers` are those with a health check.
     `watched_from` is when the watch began where that is later than the rollout (epoch seconds).
     `drain_seconds` is how long an old task may take to leave: deregistration delay, stopTimeout and a margin.
@@ -60,7 +61,7 @@ class Watched:
     task_definition: str
     baseline: frozenset[str] = frozenset()
     known_events: frozenset[str] = frozenset()
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     started_at: float
     timeout: float
     placement_timeout: float

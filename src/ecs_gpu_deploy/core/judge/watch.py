@@ -46,7 +46,7 @@ def watch_of(
     *,
     deployment_id: str,
     task_definition: str,
-    digests: Mapping[str, str],
+    digests: Mapping[str, tuple[str, ...]],
     began: float,
     attached_at: float | None = None,
     deployment_arn: str = "",

@@ -185,6 +185,12 @@ def fetch_manifests(
     return found
 
 
+def fetch_platforms(aws: Aws, repository: Repository, digest: str) -> tuple[str, ...]:
+    """Return the digests of the images in the index *digest*; none where it cannot be read."""
+    manifest = manifest_of(fetch_manifest_texts(aws, repository, [digest]).get(digest, ""))
+    return manifest.images if manifest is not None else ()
+
+
 def fetch_taggable(aws: Aws, repository: Repository, digest: str) -> str:
     """Return the manifest with which `put_tag` gives an image further tags; raise Refused."""
     text = fetch_manifest_texts(aws, repository, [digest]).get(digest)

@@ -31,6 +31,7 @@ from ecs_gpu_deploy.core.image.build_failure import (
     login_failure,
     push_failure,
 )
+from ecs_gpu_deploy.core.image.build_flags import Builder, check_builder, flags_in_help, flags_of_push
 from ecs_gpu_deploy.core.judge.pace import HEARTBEAT_SECONDS
 from ecs_gpu_deploy.edges.aws.ecr_repository import Login
 from ecs_gpu_deploy.edges.docker.config import DockerConfig, UsersConfig
@@ -50,7 +51,10 @@ _DIGEST: Final = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What to build. `secrets` are id → value, `secret_files` id → path; `tag` is a full reference."""
+    """What to build. `secrets` are id → value, `secret_files` id → path; `tag` is a full reference.
+
+    `flags` are further ones of the builder, each as --flag or --flag=value.
+    """
 
     context: str
     tag: str
@@ -64,7 +68,17 @@ class Build:
     network: str = ""
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
-    provenance: bool = False
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    ssh: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    provenance: str = "false"
+    sbom: bool = False
+
+    @property
+    def attests(self) -> bool:
+        """Say whether the image gets attestations, and so becomes an index."""
+        return self.sbom or self.provenance != "false"
 
 
 class Docker:
@@ -105,7 +119,10 @@ class Docker:
             )
 
     def check_build(self, build: Build) -> None:
-        """Raise InvalidInput where *build* needs buildx, which is not here."""
+        """Raise InvalidInput where *build* needs more than the builder here can do."""
+        wanted = _wanted(build)
+        if wanted or build.flags:
+            check_builder(self._builder(), wanted, build.flags)
         if self._buildx is not None:
             return
         if len(build.platforms) > 1:
@@ -118,6 +135,21 @@ class Docker:
                 "cache needs buildx, which is not here.",
                 hint="Set up buildx (docker/setup-buildx-action), or leave cache off.",
             )
+
+    def _builder(self) -> Builder:
+        """Return what builds here, and what it says that it can do."""
+        version = ".".join(map(str, self._buildx or ()))
+        name = f"buildx {version}" if version else "Podman" if self._is_podman else "plain Docker"
+        asked = ("buildx", "build", "--help") if self._buildx is not None else ("build", "--help")
+        _, lines = self._asked(*asked, more={"DOCKER_BUILDKIT": "1"})
+        is_docker_driver = self._buildx is not None and self._driver == "docker"
+        return Builder(
+            name=name,
+            is_buildx=self._buildx is not None,
+            known=flags_in_help(lines),
+            attests=self._buildx is not None and (not is_docker_driver or self._has_image_store),
+            is_docker_driver=is_docker_driver,
+        )
 
     def free_bytes(self) -> tuple[int, str]:
         """Return free bytes where Docker keeps its layers, and that folder; of a remote daemon, 0 and ""."""
@@ -146,18 +178,19 @@ class Docker:
         Raise InvalidInput where the image does not build, at once; a base image whose registry is ill is
         asked for again, and then Refused.
         """
-        for text in secret_texts(build.secrets, build.secret_files):
+        keys = {place: place for line in build.ssh for place in line.partition("=")[2].split(",") if place}
+        for text in secret_texts(build.secrets, {**build.secret_files, **keys}):
             self._hide(text)
         command = ["build", "--progress", "plain"]
         if self._buildx is not None:
             # Docker's own builder hands the image to the daemon at no cost, where its configuration is read.
-            is_handed_over = self._driver == "docker" and not build.provenance
+            is_handed_over = self._driver == "docker" and not build.attests
             output = ["--load"] if is_handed_over else ["--output", "type=cacheonly"]
             command = ["buildx", "build", "--progress", self._progress, *output]
             command += _buildx_flags(build)
         elif build.platforms != ("linux/amd64",):
             command += ["--platform", build.platforms[0]]
-        command += ["--tag", build.tag, *_untagged_flags(build), build.context]
+        command += ["--tag", build.tag, *_untagged_flags(build), *build.flags, build.context]
         self._tried(lambda: self._built(command, build))
 
     def push(self, build: Build, *, renew: Callable[[], Login]) -> frozenset[str]:
@@ -243,6 +276,12 @@ class Docker:
         return found[1] if found else ""
 
     @cached_property
+    def _has_image_store(self) -> bool:
+        """Say whether the daemon keeps images in containerd's store, which holds attestations as well."""
+        _, lines = self._asked("info", "--format", "{{json .DriverStatus}}")
+        return any("io.containerd.snapshotter" in line for line in lines)
+
+    @cached_property
     def _is_podman(self) -> bool:
         _, lines = self._asked("--version")
         return any("podman" in line.lower() for line in lines)
@@ -279,7 +318,8 @@ class Docker:
             command += ["--metadata-file", str(metadata), *_buildx_flags(build)]
             command += [part for ref in build.cache_to for part in ("--cache-to", ref)]
             command += [] if self.pushes_by_digest else ["--tag", build.tag]
-            failure = self._built([*command, *_untagged_flags(build), build.context], build, pushes=True)
+            command += [*_untagged_flags(build), *flags_of_push(build.flags), build.context]
+            failure = self._built(command, build, pushes=True)
             if failure is not None:
                 return failure
             with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -336,10 +376,12 @@ class Docker:
         if failure is not None:
             raise _error_of(failure)
 
-    def _asked(self, *arguments: str, stdin: str | None = None) -> tuple[int, list[str]]:
+    def _asked(
+        self, *arguments: str, stdin: str | None = None, more: Mapping[str, str] = {}
+    ) -> tuple[int, list[str]]:
         """Run the client without showing its output; return exit code and last lines."""
         reading = PlainText(self._redacted)
-        code = self._run(arguments, reading, stdin=stdin, quiet=True)
+        code = self._run(arguments, reading, stdin=stdin, more=more, quiet=True)
         return code, list(reading.lines)
 
     def _run(
@@ -390,8 +432,20 @@ def _error_of(failure: Failure) -> DeployError:
 
 def _buildx_flags(build: Build) -> list[str]:
     flags = ["--platform", ",".join(build.platforms)]
-    flags += [f"--provenance={'true' if build.provenance else 'false'}"]
+    flags += [f"--provenance={build.provenance}", *(["--sbom=true"] if build.sbom else [])]
     return flags + [part for ref in build.cache_from for part in ("--cache-from", ref)]
+
+
+def _wanted(build: Build) -> dict[str, str]:
+    """Return those flags that not every builder has, with the input that asks for them."""
+    asked = {
+        "annotation": ("annotations", bool(build.annotations)),
+        "build-context": ("build-contexts", bool(build.contexts)),
+        "ssh": ("ssh", bool(build.ssh)),
+        "provenance": ("provenance", build.provenance != "false"),
+        "sbom": ("sbom", build.sbom),
+    }
+    return {flag: name for flag, (name, is_asked) in asked.items() if is_asked}
 
 
 def _by_digest(build: Build) -> list[str]:
@@ -408,6 +462,9 @@ def _untagged_flags(build: Build) -> list[str]:
         flags += ["--build-arg", f"{name}={value}"]
     for name, value in build.labels.items():
         flags += ["--label", f"{name}={value}"]
+    for flag, pairs in (("--annotation", build.annotations), ("--build-context", build.contexts)):
+        flags += [part for name, value in pairs.items() for part in (flag, f"{name}={value}")]
+    flags += [part for line in build.ssh for part in ("--ssh", line)]
     for number, name in enumerate(build.secrets):
         flags += ["--secret", f"id={name},env={_VARIABLE}{number}"]
     for name, path in build.secret_files.items():
@@ -417,7 +474,7 @@ def _untagged_flags(build: Build) -> list[str]:
 
 def build_again(build: Build) -> str:
     """Return the command that builds it by hand: values of arguments and secrets come from variables."""
-    flags = _untagged_flags(replace(build, arguments={}, labels={}, secrets={}))
+    flags = [*_untagged_flags(replace(build, arguments={}, labels={}, secrets={})), *build.flags]
     flags += [part for name in build.arguments for part in ("--build-arg", name)]
     secrets = {name: re.sub(r"\W", "_", name) for name in build.secrets}
     flags += [part for name, own in secrets.items() for part in ("--secret", f"id={name},env={own}")]

@@ -103,10 +103,9 @@ class Application:
             return self._answer_github(environ, start_response, request)
         if request.action in OWN_STS_ACTIONS:
             return self._answer_sts(environ, start_response, request, caller)
-        if request.service == "ecs":
-            return self._answer_ecs(start_response, request, caller, body)
-        if request.service == "codedeploy" and request.operation in CODEDEPLOY_OPERATIONS:
-            return self._answer_codedeploy(start_response, request, caller, body)
+        ours = request.service == "codedeploy" and request.operation in CODEDEPLOY_OPERATIONS
+        if ours or request.service == "ecs":
+            return self._answer_ours(start_response, request, caller, body)
         if request.action == "tagging:GetResources":
             return self._answer_tagging(start_response, request, caller, body)
         if request.protocol == "json":
@@ -116,9 +115,11 @@ class Application:
                 return self._refuse(start_response, request, caller, unreadable)
         return self._answer_neighbour(environ, start_response, request, caller)
 
-    def _answer_ecs(
+    def _answer_ours(
         self, start_response: StartResponse, request: Request, caller: str, body: bytes
     ) -> Iterable[bytes]:
+        """Answer ECS, and what CodeDeploy does with it: applications and groups of CodeDeploy are moto's."""
+        answer = ecs_response if request.service == "ecs" else codedeploy_response
         try:
             parameters = _parameters(request, body)
             with self._sandbox.lock:
@@ -126,25 +127,7 @@ class Application:
                 self._check_tagging(request, caller, parameters)
                 region = self._sandbox.region(request.region)
                 region.caller = caller
-                text = ecs_response(region, request.operation, parameters)
-        except ApiError as error:
-            return self._refuse(start_response, request, caller, error)
-        except WrongResponse as error:
-            bug = ApiError("InternalFailure", f"The sandbox wrote a wrong answer: {error}", status=500)
-            return self._refuse(start_response, request, caller, bug)
-        self._log(request, caller, 200, None)
-        return self._respond(start_response, 200, text, content_type=JSON_TYPE)
-
-    def _answer_codedeploy(
-        self, start_response: StartResponse, request: Request, caller: str, body: bytes
-    ) -> Iterable[bytes]:
-        """Answer what CodeDeploy's deployments to ECS do; its applications and groups are moto's."""
-        try:
-            parameters = _document(body)
-            with self._sandbox.lock:
-                self._sandbox.catch_up()
-                region = self._sandbox.region(request.region)
-                text = codedeploy_response(region, request.operation, parameters)
+                text = answer(region, request.operation, parameters)
         except ApiError as error:
             return self._refuse(start_response, request, caller, error)
         except WrongResponse as error:

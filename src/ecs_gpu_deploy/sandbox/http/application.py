@@ -17,6 +17,7 @@ from ecs_gpu_deploy.sandbox.ecs.operations import ecs_response
 from ecs_gpu_deploy.sandbox.ecs.tagging import tagged_resources
 from ecs_gpu_deploy.sandbox.http import door
 from ecs_gpu_deploy.sandbox.http.control import control_answer
+from ecs_gpu_deploy.sandbox.neighbours.container_registry import public_authorization
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import RUNNER_TOKEN
 from ecs_gpu_deploy.sandbox.neighbours.neighbours import target_health_xml
 from ecs_gpu_deploy.sandbox.neighbours.sessions import (
@@ -205,6 +206,10 @@ class Application:
         sandbox = self._sandbox
         with sandbox.lock:
             sandbox.catch_up()
+            if request.action == "ecr-public:GetAuthorizationToken":  # moto has no public registry
+                self._log(request, caller, 200, None)
+                text = public_authorization(now=sandbox.clock.now())
+                return self._respond(start_response, 200, text, content_type=JSON_TYPE)
             sandbox.neighbours.open(request.service)
             if request.service == "ecr" and sandbox.registry is not None:
                 if request.operation == "GetAuthorizationToken":

@@ -23,6 +23,13 @@ ACCEPTED = ", ".join(
 PASSWORD_HOURS = 12
 
 
+def public_authorization(*, now: float) -> str:
+    """Write the answer of the public registry's GetAuthorizationToken (Amazon ECR Public API Reference)."""
+    token = base64.b64encode(b"AWS:sandbox-public-registry-password").decode()
+    data = {"authorizationToken": token, "expiresAt": now + PASSWORD_HOURS * 3600}
+    return json.dumps({"authorizationData": data})
+
+
 class ContainerRegistry:
     """The world's `registry` member: `endpoint` (with http:// or https://), `username`, `password`.
 

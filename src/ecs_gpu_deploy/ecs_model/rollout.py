@@ -9,22 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ecs_gpu_deploy.core.capacity.percents import Limits, limits_for
 from ecs_gpu_deploy.ecs_model import breaker, deployments, events, launch, stages, task_life
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import Deployment, Service, ServiceDeployment, Task
 from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus, Topic
 from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What the service asks for: desired tasks, the fewest healthy, the most live."""
-
-    desired: int
-    lower: int
-    upper: int
 
 
 def limits_of(model: Model, service: Service) -> Limits:
@@ -41,7 +32,7 @@ def limits_of(model: Model, service: Service) -> Limits:
     maximum = configuration.get("maximumPercent")
     minimum = (0 if daemon else 100) if minimum is None else int(minimum)
     maximum = (100 if daemon else 200) if maximum is None else int(maximum)
-    return Limits(desired=desired, lower=math.ceil(desired * minimum / 100), upper=desired * maximum // 100)
+    return limits_for(desired, minimum=minimum, maximum=maximum)
 
 
 def reconcile(model: Model, service: Service) -> None:

@@ -7,7 +7,6 @@ deployment's percentages (our own old tasks hold the GPUs until a new one is hea
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -16,6 +15,7 @@ from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind, capacity_
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import Requirement, Room, Shortfall, fits, shortfalls, unmet_constraints
 from ecs_gpu_deploy.core.capacity.holders import gpus_held, held_by
+from ecs_gpu_deploy.core.capacity.percents import limits_for, minimum_to_free
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.model import Service, Task
@@ -334,7 +334,7 @@ def _own_tasks(
     code = _code(requirement, pool)
     what = "GPUs" if code == "gpu-capacity" else "room"
     held = f"{count(len(holding), 'old task')} of this service hold the {what}"
-    if math.ceil(desired * percent / 100) < desired:
+    if limits_for(desired, minimum=percent, maximum=100).lower < desired:
         return Shortage(
             answer=Answer.OWN_TASKS,
             code=code,
@@ -348,16 +348,11 @@ def _own_tasks(
         note=f"blocked by our own old tasks: {held}, minimumHealthyPercent {percent} keeps them",
         message=f"{held}, and minimumHealthyPercent {percent} keeps all of them until a new one is healthy, "
         "which needs a place first.",
-        hint=f"Set minimumHealthyPercent below 100 ({_percent_to_free_one(desired)} lets one old task go "
+        hint=f"Set minimumHealthyPercent below 100 ({minimum_to_free(desired)} lets one old task go "
         f"first), or have {_gpus(requirement.gpu_count)} spare on one instance."
         if requirement.gpus
-        else f"Set minimumHealthyPercent to {_percent_to_free_one(desired)}, or add an instance.",
+        else f"Set minimumHealthyPercent to {minimum_to_free(desired)}, or add an instance.",
     )
-
-
-def _percent_to_free_one(desired: int) -> int:
-    """Return the highest minimumHealthyPercent at which ceil(D * p / 100) is one less than D."""
-    return math.floor((desired - 1) * 100 / desired) if desired else 0
 
 
 def _others(requirement: Requirement, pool: Sequence[ContainerInstance]) -> Shortage:

@@ -6,9 +6,9 @@ verdict of ours only from a look that asked for everything and was answered (`Sn
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from ecs_gpu_deploy.core.capacity.percents import limits_for
 from ecs_gpu_deploy.core.defaults import UNCHECKED_SECONDS
 from ecs_gpu_deploy.core.judge.breaker import threshold
 from ecs_gpu_deploy.core.judge.evidence import (
@@ -91,9 +91,8 @@ def _deadlock(service: Service, history: History) -> Verdict | None:
     rounded up, the upper one down).
     """
     desired = service.desired_count
-    lower = math.ceil(desired * service.minimum_healthy_percent / 100)
-    upper = desired * service.maximum_percent // 100
-    if lower < desired or upper > desired or not any(map(says_deadlocked, history.events)):
+    bounds = limits_for(desired, minimum=service.minimum_healthy_percent, maximum=service.maximum_percent)
+    if not bounds.let_nothing_move or not any(map(says_deadlocked, history.events)):
         return None
     return Verdict(
         outcome=Outcome.FAILED,

@@ -1,0 +1,175 @@
+"""What would let a rollout fit: each change of a setting, tried by walking through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ecs_gpu_deploy.core.capacity.answer import Fit, fit_of, largest_gpus
+from ecs_gpu_deploy.core.capacity.fit import Requirement, fits
+from ecs_gpu_deploy.core.capacity.gpus import GpuKind, GpuRequest
+from ecs_gpu_deploy.core.capacity.percents import maximum_to_add, minimum_to_free
+from ecs_gpu_deploy.core.capacity.situation import Place, Situation, Supply
+from ecs_gpu_deploy.core.capacity.walk import Walk, walk
+from ecs_gpu_deploy.core.text import count
+
+MOST: Final = 3
+"""How many remedies are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """A change that lets the rollout end: what to set, how it then goes, and what it costs.
+
+    `code` names the setting, `less` is how many of the desired tasks do not serve at the worst moment,
+    `instances` how many more run at the most, of `instance_type`. `situation` is the one with the change.
+    """
+
+    code: str
+    change: str
+    fit: Fit
+    walk: Walk
+    less: int
+    instances: int = 0
+    instance_type: str = ""
+    situation: Situation
+
+
+def remedies_of(situation: Situation) -> tuple[Remedy, ...]:
+    """Return what would let a rollout end that stands still, or fit one that crawls: at most three."""
+    now = fit_of(walk(situation))
+    if now is Fit.NEVER:
+        tried = (*_percentages(situation), *_more(situation), *_other(situation))
+        return tuple(each for each in tried if each.fit is not Fit.NEVER)[:MOST]
+    if now is Fit.CRAWLS:
+        return tuple(each for each in _more(situation, until=Fit.FITS) if each.fit is Fit.FITS)[:1]
+    return ()
+
+
+def _tried(code: str, change: str, situation: Situation, *, instances: int = 0, kind: str = "") -> Remedy:
+    found = walk(situation)
+    return Remedy(
+        code=code,
+        change=change,
+        fit=fit_of(found),
+        walk=found,
+        less=max(0, situation.limits.desired - found.fewest),
+        instances=instances or sum(found.launched.values()),
+        instance_type=kind or next((each.instance_type for each in situation.supplies), ""),
+        situation=situation,
+    )
+
+
+def _percentages(situation: Situation) -> Iterator[Remedy]:
+    """Try to let old tasks go first, as few as it takes, and then to let more run at a time."""
+    if situation.staged:
+        return
+    desired, minimum, maximum = situation.limits.desired, situation.minimum, situation.maximum
+    for number in range(1, desired + 1):
+        percent = minimum_to_free(desired, number)
+        if percent >= minimum:
+            continue
+        remedy = _tried(
+            "minimum-healthy-percent",
+            f"Set minimumHealthyPercent to {percent} ({minimum} now): "
+            f"{count(number, 'old task')} may stop first.",
+            situation.with_limits(minimum=percent, maximum=maximum),
+        )
+        if remedy.fit is not Fit.NEVER:
+            yield remedy
+            break
+    if situation.limits.upper <= desired:
+        percent = maximum_to_add(desired)
+        yield _tried(
+            "maximum-percent",
+            f"Set maximumPercent to {percent} ({maximum} now): one new task may start beside the old ones.",
+            situation.with_limits(minimum=minimum, maximum=percent),
+        )
+
+
+def _more(situation: Situation, *, until: Fit | None = None) -> Iterator[Remedy]:
+    """Try further instances, as few as it takes: by the group's maximum where one scales, else by hand."""
+    supply = next((each for each in situation.supplies if each.weight or each.base), None)
+    place = _model_of(situation, supply)
+    if place is None:
+        return
+    kind = place.instance_type
+    of = f" ({kind})" if kind else ""
+    for number in range(1, situation.limits.desired + 1):
+        if supply is not None and supply.managed and until is None:
+            supplies = [
+                replace(each, more=each.more + number) if each is supply else each
+                for each in situation.supplies
+            ]
+            remedy = _tried(
+                "group-maximum",
+                f"Raise the maximum of {supply.name}'s Auto Scaling group by {number}{of}.",
+                replace(situation, supplies=supplies),
+                kind=kind,
+            )
+        else:
+            added = [replace(place, arn=f"added-{n}", name="", tasks=0) for n in range(number)]
+            remedy = _tried(
+                "instances",
+                f"Add {count(number, 'instance')}{of} for the rollout.",
+                situation.with_more_places(added),
+                instances=number,
+                kind=kind,
+            )
+        if remedy.fit is not Fit.NEVER and (until is None or remedy.fit is until):
+            yield remedy
+            return
+
+
+def _model_of(situation: Situation, supply: Supply | None) -> Place | None:
+    """Return an empty instance of the kind that would be added; None where none here takes such a task."""
+    if supply is not None and supply.fresh is not None and fits(situation.requirement, supply.fresh):
+        return Place(
+            arn="", room=supply.fresh, provider=supply.name, instance_type=supply.instance_type, zone=""
+        )
+    for place in situation.pool:
+        if place.whole is None:
+            continue
+        room = replace(place.whole, active=True, agent_connected=True)
+        if fits(situation.requirement, room):
+            return replace(place, room=room)
+    return None
+
+
+def _other(situation: Situation) -> Iterator[Remedy]:
+    """Try what else keeps tasks out: draining or silent instances, the strategy, the number of GPUs."""
+    idle = [place for place in situation.pool if not place.room.active or not place.room.agent_connected]
+    if idle:
+        back = {
+            place.arn: replace(place, room=replace(place.room, active=True, agent_connected=True))
+            for place in idle
+        }
+        names = ", ".join(place.name or place.arn for place in idle[:MOST])
+        yield _tried(
+            "instances-back",
+            f"Bring back {count(len(idle), 'instance')} that take no task now: {names}.",
+            replace(
+                situation,
+                places=[back.get(place.arn, place) for place in situation.places],
+                old=[replace(task, can_stop=True) for task in situation.old],
+            ),
+        )
+    if situation.staged:
+        yield _tried(
+            "strategy",
+            "Deploy with the strategy ROLLING: it needs room for one task at a time, not for all of them.",
+            replace(situation, staged=False),
+        )
+    most = int(largest_gpus(situation.requirement, situation.pool))
+    if 0 < most < situation.requirement.gpu_count:
+        yield _tried(
+            "gpus",
+            f"Ask for {count(most, 'GPU')} a task: the largest instance here has no more.",
+            replace(situation, requirement=_with_gpus(situation.requirement, most)),
+        )
+
+
+def _with_gpus(requirement: Requirement, number: int) -> Requirement:
+    name = requirement.gpus[0][0]
+    return replace(requirement, gpus=((name, GpuRequest(kind=GpuKind.COUNT, count=number)),))

@@ -1,4 +1,7 @@
-"""What would let a rollout fit: each change of a setting, tried by walking through it."""
+"""What would let a rollout fit: each change of a setting, tried by walking through it.
+
+Source: docs/aws-facts.md#rounding, #provisioning and #deployment-strategies.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Will it fit: the answer that a person wants before a rollout, with what would let it where it cannot."""
+"""Will it fit: the answer that a person wants before a rollout, with what would let it where it cannot.
+
+Source: docs/aws-facts.md#rounding and #gpus-of-an-instance.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What decides whether a rollout finds room: the service's wishes, the instances, the old tasks on them.
 
-Plain values: `steps` make them of what AWS shows, tests of anything.
+Plain values: `steps` make them of what AWS shows, tests of anything. Source: docs/aws-facts.md#rounding.
 """
 
 from __future__ import annotations

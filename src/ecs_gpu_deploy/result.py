@@ -59,7 +59,7 @@ WORST_FIRST: Final = (
 OUR_BUG: Final = 1
 TASK_FAILED: Final = 7
 EXIT_CODES: Final[Mapping[int, str]] = {
-    0: "succeeded (or started, with wait: false)",
+    0: "succeeded (or started, with wait: false or wait-until)",
     OUR_BUG: "our bug",
     2: "bad input",
     3: "AWS refused",

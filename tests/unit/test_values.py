@@ -58,6 +58,7 @@ BESIDE = {
     **{option.name: {"repository": "rag", "context": "."} for option in OPTIONS if option.commands == BUILD},
     "security-groups": {"subnets": "subnet-1"},
     "wait": {"service": "s"},
+    "wait-until": {"service": "s"},
     "role-external-id": {"role-chain": "arn:aws:iam::123456789012:role/first"},
 }
 """What else is given with an option, so that it means something."""
@@ -151,6 +152,7 @@ LANDS_IN = {
     "to": {"target"},
     "volume": {"volume", "name", "role_arn", "settings"},
     "wait": {"waits"},
+    "wait-until": {"until"},
 }
 """Fields of a request that are named otherwise than the option."""
 LANDS_IN_OF = {

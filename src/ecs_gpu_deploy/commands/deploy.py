@@ -23,6 +23,7 @@ from ecs_gpu_deploy.steps.start_codedeploy import blue_green_of, check_not_scale
 from ecs_gpu_deploy.steps.start_deployment import (
     check_deployable,
     check_fit,
+    check_stage,
     scaled,
     under_way,
     wait_for_others,
@@ -45,6 +46,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     service = scaled(seen, request.desired_count)
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
+    check_stage(service, request.rollout.until)
     blue_green = blue_green_of(context, request.codedeploy, service)
     check_not_scaled(blue_green, seen, request.desired_count)
     image = with_built_image(context, request, [service])

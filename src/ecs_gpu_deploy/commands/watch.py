@@ -15,6 +15,7 @@ from ecs_gpu_deploy.steps.attach_rollout import attach_any
 from ecs_gpu_deploy.steps.end_batch import StartedBy, watch_batch_to_end
 from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
 from ecs_gpu_deploy.steps.start_codedeploy import group_of
+from ecs_gpu_deploy.steps.start_deployment import check_stage
 from ecs_gpu_deploy.steps.take_turns import waited
 from ecs_gpu_deploy.steps.watch_batch import Batch, BatchWatcher
 
@@ -25,6 +26,7 @@ def run(context: Context, request: WatchRequest) -> Verdict:
         return _watch_tasks(context, request)
     service = context.ecs.fetch_service(request.service)
     context.record(ServiceSeen(name=service.name))
+    check_stage(service, request.rollout.until)
     arn = request.service_deployment or _newest(context, request, service)
     context.reporter.say(f"watching {short_id(arn)} of {service.name}")
     attached = attach_any(context, request.rollout, service, arn)

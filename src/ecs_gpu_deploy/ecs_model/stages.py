@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ecs_gpu_deploy.core.defaults import bake_seconds
+from ecs_gpu_deploy.core.judge import lifecycle
 from ecs_gpu_deploy.ecs_model import deployments
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.refusals import InvalidParameter
@@ -26,18 +27,7 @@ from ecs_gpu_deploy.model import (
     ServiceDeploymentStatus,
 )
 
-STAGES = (
-    "RECONCILE_SERVICE",
-    "PRE_SCALE_UP",
-    "SCALE_UP",
-    "POST_SCALE_UP",
-    "TEST_TRAFFIC_SHIFT",
-    "POST_TEST_TRAFFIC_SHIFT",
-    "PRODUCTION_TRAFFIC_SHIFT",
-    "POST_PRODUCTION_TRAFFIC_SHIFT",
-    "BAKE_TIME",
-    "CLEAN_UP",
-)
+STAGES: tuple[str, ...] = tuple(each for each in lifecycle.STAGES if each != "PRE_PRODUCTION_TRAFFIC_SHIFT")
 # How long a stage takes that only changes listener rules, and a Lambda hook to say yes.
 STAGE_SECONDS = 5.0
 

@@ -72,8 +72,7 @@ def check_deploy(settings: Settings) -> DeployRequest:
     values = settings.values
     required(values.service, "service")
     services = checked_services(values)
-    if not values.wait:
-        _check_no_wait(values, services)
+    _check_end_of_wait(values, services)
     return DeployRequest(
         cluster=checked_cluster(values),
         services=services,
@@ -93,24 +92,41 @@ def check_deploy(settings: Settings) -> DeployRequest:
     )
 
 
-def _check_no_wait(values: Values, services: tuple[str, ...]) -> None:
+def _check_end_of_wait(values: Values, services: tuple[str, ...]) -> None:
     """Raise InvalidInput for what comes after an end that nobody sees."""
+    _check_wait_until(values)
+    if values.wait and values.wait_until is None:
+        return
+    what = f"wait-until is {values.wait_until}" if values.wait_until else "wait is false"
     after = {
         "push-latest": values.push_latest,
         "extra-tags": bool(values.extra_tags),
         "keep-revisions": values.keep_revisions is not None,
-        "on-timeout": values.on_timeout != "leave",
-        "on-failure": values.on_failure != "leave",
+        "on-timeout": values.on_timeout != "leave" and not values.wait,
+        "on-failure": values.on_failure != "leave" and not values.wait,
     }
     if given := [name for name, is_given in after.items() if is_given]:
         raise InvalidInput(
-            f"wait is false, so nobody sees how the deployment ends, and {given[0]} is about that.",
-            hint=f"Leave {given[0]} out, or wait.",
+            f"{what}, so nobody sees how the deployment ends, and {given[0]} is about that.",
+            hint=f"Leave {given[0]} out, or wait to the end.",
         )
     if len(services) > 1:
         raise InvalidInput(
-            "wait is false, and of several services each begins once the one before has ended well.",
-            hint="Deploy them one by one, or wait.",
+            f"{what}, and of several services each begins once the one before has ended well.",
+            hint="Deploy them one by one, or wait to the end.",
+        )
+
+
+def _check_wait_until(values: Values) -> None:
+    """Raise InvalidInput for a stage to wait for where nobody waits for a deployment."""
+    if values.wait_until is not None and not values.wait:
+        raise InvalidInput(
+            f"wait is false, and wait-until ({values.wait_until}) says how long to wait.",
+            hint="Leave one of them out.",
+        )
+    if values.wait_until is not None and (values.task or values.started_by):
+        raise InvalidInput(
+            "wait-until is a stage of a deployment, and tasks have none.", hint="Leave it out."
         )
 
 
@@ -213,6 +229,7 @@ def check_push(settings: Settings) -> PushRequest:
 def check_watch(settings: Settings) -> WatchRequest:
     """Return what watch is asked to do."""
     values = settings.values
+    _check_wait_until(values)
     arn = values.service_deployment
     service = service_if_any(values, command=settings.command)
     if not values.task and not values.started_by:
@@ -238,6 +255,7 @@ def check_watch(settings: Settings) -> WatchRequest:
 def check_answer(settings: Settings) -> AnswerRequest:
     """Return what continue and reject are asked to do."""
     values = settings.values
+    _check_wait_until(values)
     arn = values.service_deployment
     if arn and not _SERVICE_DEPLOYMENT.fullmatch(arn):
         why = ", and only a deployment of ECS itself has pause hooks" if _CODEDEPLOY.fullmatch(arn) else ""
@@ -357,6 +375,7 @@ def _rollout(settings: Settings) -> RolloutOptions:
         crash_loop_threshold=values.crash_loop_threshold,
         settle=values.settle,
         allow_desired_zero=values.allow_desired_zero or values.desired_count == 0,
+        until=values.wait_until,
     )
 
 

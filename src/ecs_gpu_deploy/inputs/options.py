@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ecs_gpu_deploy.core.judge.lifecycle import STAGES
+
 ALL: tuple[str, ...] = (
     *("deploy", "push", "render", "register", "rollback", "run-task", "watch", "continue", "reject"),
     *("status", "history", "login"),
@@ -470,6 +472,15 @@ OPTIONS: tuple[Option, ...] = (
         commands=("deploy", "run-task", *ANSWER),
     ),
     _option(
+        "wait-until",
+        "End the wait at this lifecycle stage of a blue/green, linear or canary deployment, reached or "
+        "passed, with the outcome started; until then on-timeout and on-failure hold. Default: its end.",
+        kind="choice",
+        choices=STAGES,
+        metavar="STAGE",
+        commands=("deploy", "watch", "continue"),
+    ),
+    _option(
         "subnets",
         "Subnets of the tasks (network mode awsvpc), one a line or with commas. Default: those of service.",
         kind="names",
@@ -914,6 +925,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "The wait and its verdict": (
         "wait",
+        "wait-until",
         "timeout",
         "poll-interval",
         "placement-timeout",

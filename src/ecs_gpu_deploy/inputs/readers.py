@@ -32,8 +32,9 @@ def _meant(option: Option, text: str) -> str:
     """Return what was probably meant, or how it is written."""
     if option.kind != "choice":
         return _WRITTEN[option.kind].format(name=option.name)
-    near = difflib.get_close_matches(text.strip().lower(), option.choices, n=1)
-    return f"Did you mean {near[0]}?" if near else f"Write {' or '.join(option.choices)}."
+    choices = {each.lower(): each for each in option.choices}
+    near = difflib.get_close_matches(text.strip().lower(), choices, n=1)
+    return f"Did you mean {choices[near[0]]}?" if near else f"Write {' or '.join(option.choices)}."
 
 
 _WRITTEN: Final[Mapping[str, str]] = {
@@ -80,8 +81,8 @@ def _boolean(option: Option, texts: tuple[str, ...]) -> bool:
 
 
 def _choice(option: Option, texts: tuple[str, ...]) -> str:
-    value = texts[-1].strip().lower()
-    if value not in option.choices:
+    value = next((each for each in option.choices if each.lower() == texts[-1].strip().lower()), None)
+    if value is None:
         raise _invalid(option, texts[-1], f"one of {', '.join(option.choices)}")
     return value
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
+from ecs_gpu_deploy.core.judge.lifecycle import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,7 @@ class Values:
     before_task: tuple[ContainerOverride, ...]
     count: int
     wait: bool
+    wait_until: Stage | None
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
     assign_public_ip: bool

@@ -13,6 +13,7 @@ from ecs_gpu_deploy.core.judge.own_rollback import REFUSED_STOP_SECONDS, rollbac
 from ecs_gpu_deploy.core.judge.pace import CANCEL_FIND_SECONDS, CANCEL_SECONDS
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting
 from ecs_gpu_deploy.core.past.ongoing import stop_command
+from ecs_gpu_deploy.core.show.progress import hook_of
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, Passing, Unclear, one_line
 from ecs_gpu_deploy.edges.aws.codedeploy import CodeDeploy
@@ -73,6 +74,17 @@ def leave_to_aws(context: Context, rollout: Begun) -> Ending:
         reason=f"{what}; nobody waited, so how it ends is not known. To watch it: {how}",
     )
     return ending_unseen(context, rollout, verdict, arn)
+
+
+def left_at_stage(context: Context, rollout: Begun, ending: Ending, watcher: Watcher) -> Ending:
+    """Return, recorded, the ending of a wait that ended at a stage: the reason says how to go on."""
+    how = f"To watch it: {watch_command(context, rollout.service, _deployment_of(ending))}"
+    if watcher.deployment is not None and (hook := hook_of(watcher.deployment, rollout.service)) is not None:
+        how = f"To let it go on: {hook.continue_command}"
+    verdict = replace(ending.verdict, reason=f"{ending.verdict.reason} {how}")
+    told = replace(ending, verdict=verdict)
+    context.record(told)
+    return told
 
 
 def ending_unseen(context: Context, rollout: Begun, verdict: Verdict, arn: str) -> Ending:

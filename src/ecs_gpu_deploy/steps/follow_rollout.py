@@ -37,7 +37,13 @@ from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.facts import Ending, RolloutShown
 from ecs_gpu_deploy.model import Service, TargetGroup, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
-from ecs_gpu_deploy.steps.end_wait import end_unclear, leave_or_roll_back, leave_to_aws, still_running
+from ecs_gpu_deploy.steps.end_wait import (
+    end_unclear,
+    leave_or_roll_back,
+    leave_to_aws,
+    left_at_stage,
+    still_running,
+)
 from ecs_gpu_deploy.steps.register_revision import recorded, succeeded_tag
 from ecs_gpu_deploy.steps.start_codedeploy import BlueGreen, create_deployment
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
@@ -244,6 +250,8 @@ def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> W
         return ending
     if ending.verdict.outcome != Outcome.CANCELLED:
         _tell_moved_tags(context, rollout.watch.watched, ending)
+    if ending.verdict.outcome == Outcome.STARTED:
+        return left_at_stage(context, rollout, ending, watcher)
     if not ending.verdict.ours:
         return ending
     return (yield from leave_or_roll_back(context, options, rollout, ending, watcher))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.service_fit import misfit
+from ecs_gpu_deploy.core.judge.lifecycle import Stage, why_never
 from ecs_gpu_deploy.core.judge.pace import CANCEL_LOOK_SECONDS, seconds_to_look_again
 from ecs_gpu_deploy.core.judge.update_sent import CANCELLED_PAUSES, LOOK_PAUSES, deployment_made
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -252,6 +253,12 @@ def nothing_started(service: Service, arn: str) -> Verdict:
         reason="AWS started no deployment: the revision is the service's own, whose last deployment did not "
         "complete, and force-new-deployment is off.",
     )
+
+
+def check_stage(service: Service, stage: Stage | None) -> None:
+    """Raise InvalidInput for a lifecycle *stage* to wait for that no deployment of the service comes to."""
+    if stage is not None and (why := why_never(service, stage)):
+        raise InvalidInput(why, hint="Leave wait-until out; stages are of BLUE_GREEN, LINEAR and CANARY.")
 
 
 def check_fit(definition: Mapping[str, Any], service: Service) -> None:

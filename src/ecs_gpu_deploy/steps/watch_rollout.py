@@ -38,7 +38,7 @@ from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heeded_signals
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.facts import Ending
-from ecs_gpu_deploy.model import Event, Service
+from ecs_gpu_deploy.model import Event, Service, ServiceDeployment
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.observe_codedeploy import CodeDeployLooker
 from ecs_gpu_deploy.steps.observe_rollout import Looker
@@ -91,6 +91,11 @@ class Watcher:
         self._key: tuple[object, ...] = ()
         self._changed_at = watch.watched.started_at
         self._history = history_at_start(watch.watched)
+
+    @property
+    def deployment(self) -> ServiceDeployment | None:
+        """Return the service deployment as it was last seen."""
+        return self._seen.last.deployment
 
     def wait(self, *, cancelled: bool) -> Wait[Ending]:
         """Look at AWS until there is a verdict, or the job is cancelled, or we cannot see it any more.

@@ -19,6 +19,7 @@ from ecs_gpu_deploy.core.judge.evidence import (
     is_unplaced_event,
     was_placed,
 )
+from ecs_gpu_deploy.core.judge.lifecycle import Stage
 from ecs_gpu_deploy.core.judge.phases import PhaseName, phase_of, phase_of_task, rank
 from ecs_gpu_deploy.core.judge.stays import ROLLING_BACK, Stay, with_look
 from ecs_gpu_deploy.model import (
@@ -54,7 +55,7 @@ class Watched:
     `drain_seconds` is how long an old task may take to leave: deregistration delay, stopTimeout and a margin.
     `settle_seconds` is how long a finished rollout must stay up to be called good; None: as long as tasks of
     it took to fail. `codedeploy_id` is the deployment of a service that CodeDeploy deploys; `deployment_id`
-    is then the task set that it makes, "" until that is there.
+    is then the task set that it makes, "" until that is there. `until` is the stage at which the wait ends.
     """
 
     deployment_id: str
@@ -73,6 +74,7 @@ class Watched:
     watched_from: float | None = None
     settle_seconds: float | None = None
     codedeploy_id: str = ""
+    until: Stage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ecs_gpu_deploy.core.judge.lifecycle import Stage
+
 LeaveOrRollBack = Literal["leave", "rollback"]
 OfSeveral = Literal["leave", "rollback", "rollback-all"]
 
@@ -27,7 +29,8 @@ class RolloutOptions:
     """How a rollout is watched, and what to do with it where we end the wait.
 
     `on_timeout` is rollback-all where `on_failure` of several services is. `settle` are the seconds for which
-    it must stay up after AWS calls it complete; None: as long as its failed tasks took to fail.
+    it must stay up after AWS calls it complete; None: as long as its failed tasks took to fail. `until` is
+    the lifecycle stage at which the wait ends, None for the end.
     """
 
     wait: WaitOptions
@@ -38,3 +41,4 @@ class RolloutOptions:
     crash_loop_threshold: int | None
     settle: float | None
     allow_desired_zero: bool
+    until: Stage | None = None

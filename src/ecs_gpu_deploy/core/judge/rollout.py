@@ -14,6 +14,7 @@ from ecs_gpu_deploy.core.judge.codedeploy_verdict import by_codedeploy
 from ecs_gpu_deploy.core.judge.confirm import confirmed
 from ecs_gpu_deploy.core.judge.early_verdicts import called_by_us, timed_out
 from ecs_gpu_deploy.core.judge.evidence import VANISHED_SECONDS, says_failed, says_rolling_back
+from ecs_gpu_deploy.core.judge.lifecycle import at_stage
 from ecs_gpu_deploy.core.judge.observed import (
     History,
     Snapshot,
@@ -62,6 +63,8 @@ def judge(
     service = snapshot.service
     if isinstance(verdict, Verdict) or service is None:
         return verdict
+    if reached := at_stage(watched.until, snapshot.deployment, verdict, now - watched.started_at):
+        return reached
     ours = None if verdict.rolling_back else called_by_us(watched, service, history, now, facts)
     late = now - watched.started_at >= watched.timeout
     if (ours is not None or late) and not snapshot.is_whole:

@@ -83,6 +83,7 @@ def watch_of(
         allow_desired_zero=options.allow_desired_zero,
         drain_seconds=leaving_seconds(facts),
         codedeploy_id=codedeploy_id,
+        until=options.until,
         checked_containers=frozenset(
             str(c.get("name")) for c in definition["containerDefinitions"] if c.get("healthCheck")
         ),

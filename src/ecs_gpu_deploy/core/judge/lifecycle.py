@@ -29,7 +29,10 @@ STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 
 def why_never(service: Service, stage: Stage) -> str:
-    """Return why a deployment of *service* never comes to *stage*; "" where it does."""
+    """Return why a deployment of *service* never comes to *stage*; "" where it does.
+
+    Source: API Reference, ServiceDeployment (the stages are of deployments with two revisions side by side).
+    """
     how = "with the strategy ROLLING"
     if service.deployment_controller != "ECS":
         how = f"by {service.deployment_controller}"
@@ -43,7 +46,8 @@ def at_stage(
 ) -> Verdict | None:
     """Return the verdict of a wait that was to end at *stage*, once that is reached or passed; else None.
 
-    *seconds* is how long the rollout lasts. A stage that this version does not know is waited on.
+    *seconds* is how long the rollout lasts. A stage that this version does not know is waited on. Source:
+    docs/aws-facts.md#deployment-strategies.
     """
     if stage is None or deployment is None or waiting.rolling_back or waiting.stage not in STAGES:
         return None

@@ -22,7 +22,9 @@ import importlib, json, os, pkgutil, random, sys, traceback
 import boto3
 import ecs_gpu_deploy.run
 from ecs_gpu_deploy import cli, commands
+from ecs_gpu_deploy.core.diagnose import table
 
+table.patterns()
 for module in pkgutil.iter_modules(commands.__path__, "ecs_gpu_deploy.commands."):
     importlib.import_module(module.name)
 boto3.session.Session("a", "b", region_name="eu-central-1").client("ecs")

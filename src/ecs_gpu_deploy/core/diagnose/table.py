@@ -95,8 +95,18 @@ class Pattern:
     """A regular expression over text as `as_matched` returns it, and the cause that it proves."""
 
     cause: Cause
-    regex: re.Pattern[str]
+    source: str
     needles: frozenset[str]
+
+    @property
+    def regex(self) -> re.Pattern[str]:
+        """Return the expression, compiled when it is first tried: a run tries few of them."""
+        return _regex(self.source)
+
+
+@cache
+def _regex(source: str) -> re.Pattern[str]:
+    return re.compile(source, re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,15 +166,15 @@ def patterns(sources: frozenset[Source] = EVERY_SOURCE) -> tuple[Pattern, ...]:
     only_logs = sources == {Source.LOG}
     return tuple(
         pattern
-        for source, pattern in _compiled()
+        for source, pattern in _all()
         if (source == "any" and (pattern.cause.in_logs or not only_logs)) or source in sources
     )
 
 
 @cache
-def _compiled() -> tuple[tuple[str, Pattern], ...]:
+def _all() -> tuple[tuple[str, Pattern], ...]:
     return tuple(
-        (source, Pattern(cause=cause, regex=re.compile(regex, re.MULTILINE), needles=needles(regex)))
+        (source, Pattern(cause=cause, source=regex, needles=needles(regex)))
         for cause in causes()
         for source, some in cause.patterns.items()
         for regex in some
@@ -173,7 +183,7 @@ def _compiled() -> tuple[tuple[str, Pattern], ...]:
 
 @cache
 def _words() -> frozenset[str]:
-    return frozenset().union(*(pattern.needles for _, pattern in _compiled()))
+    return frozenset().union(*(pattern.needles for _, pattern in _all()))
 
 
 def matches(lowered: str, looked_for: Iterable[Pattern]) -> Iterator[tuple[Pattern, re.Match[str]]]:

@@ -35,6 +35,9 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "task-definition": "The file with the task definition that render wrote.",
     "status": "What the service is and does now, as a JSON object; empty for other commands than status.",
     "registry": "The registry that login logged in to; several, one a line.",
+    "console-url": "Page of the AWS console: the service's deployments, the task, or the cluster's tasks.",
+    "service-url": "Address under which the service answers, as its load balancer says: protocol, host of "
+    "the rule or DNS name, port and path. Empty where none was seen, and after anything but a success.",
     "duration-seconds": "How long it took.",
     "api-calls": "How often each operation of AWS was called, as a JSON object.",
     "result-file": "Where the result lies as JSON; empty where result-file was not set.",

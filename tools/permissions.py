@@ -143,6 +143,12 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "ecr:UploadLayerPart": _grant(REPOSITORY, "push"),
     "ecr:CompleteLayerUpload": _grant(REPOSITORY, "push"),
     "ecr:GetDownloadUrlForLayer": _grant(REPOSITORY, "read a cache in the registry"),
+    **{
+        f"elasticloadbalancing:Describe{what}": _grant(
+            ALL, "say under which address the service answers", "service-url is empty"
+        )
+        for what in ("LoadBalancers", "Listeners", "Rules")
+    },
     "elasticloadbalancing:DescribeTargetHealth": _grant(
         ALL, "say which target is unhealthy, and why", "the reason is not known"
     ),

@@ -165,6 +165,13 @@ class StatusRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AddressSeen:
+    """The address under which the service answers, "" where no load balancer tells one."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn:
     """The registries (hosts) that Docker is logged in to."""
 
@@ -189,6 +196,7 @@ Fact = (
     | DefinitionWritten
     | StatusRead
     | LoggedIn
+    | AddressSeen
     | Finding
 )
 Record = Callable[[Fact], None]
@@ -215,6 +223,7 @@ class Known:
     task_definition: str = ""
     status: ServiceStatus | None = None
     registry: str = ""
+    service_url: str = ""
     findings: Sequence[Finding] = ()
 
     @property
@@ -272,6 +281,8 @@ def _with(known: Known, fact: Fact) -> Known:
             return replace(known, status=fact.status)
         case LoggedIn():
             return replace(known, registry="\n".join(fact.registries))
+        case AddressSeen():
+            return replace(known, service_url=fact.url)
         case Finding():
             return replace(known, findings=(*known.findings, fact))
         case _:

@@ -315,4 +315,6 @@ class Result:
     task_definition: str = ""
     status: ServiceStatus | None = None
     registry: str = ""
+    console_url: str = ""
+    service_url: str = ""
     schema: int = 1

@@ -28,6 +28,7 @@ from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.cancelled import cancelled_reason
+from ecs_gpu_deploy.core.show.console import console_url
 from ecs_gpu_deploy.core.show.report import (
     Details,
     annotation,
@@ -123,7 +124,7 @@ def run_command(
     calls: Counter[str] = Counter()
     reporter: Reporter | None = None
     clock: Clock | None = None
-    began = 0.0
+    began, region = 0.0, ""
     try:
         heed_signals()
         if result_file:
@@ -140,6 +141,7 @@ def run_command(
             os.environ, given=options.github_token, clock=clock, mask=github.mask
         )
         aws = _connect(options, role, clock, github, calls)
+        region = aws.region if options.asks_aws else ""
         frame = live_frame(log, ticks=isinstance(clock, WallClock))
         reporter = Reporter(clock, log, groups=github, frame=frame, began=began)
         check_region(options.cluster, "cluster", aws.region)
@@ -171,6 +173,7 @@ def run_command(
         reporter.close()
     now = clock.now() if clock is not None else 0.0
     details = _details(options, known_from(facts), now)
+    result = replace(result, console_url=_console_url(result, known_from(facts), region))
     if reporter is not None and result.outcome != Outcome.SUCCEEDED:
         for title, text in log_blocks(details):
             reporter.block(text, title=title)
@@ -261,6 +264,18 @@ def _result(options: RunOptions, known: Known, verdict: Verdict) -> Result:
         task_definition=known.task_definition,
         status=known.status,
         registry=known.registry,
+        service_url=known.service_url,
+    )
+
+
+def _console_url(result: Result, known: Known, region: str) -> str:
+    """Return the console's page of what was seen: nothing that was only asked for has one."""
+    return console_url(
+        region,
+        cluster=result.cluster,
+        service=known.service,
+        tasks=[end.task_arn for end in result.tasks],
+        codedeploy_id=result.codedeploy_deployment_id,
     )
 
 

@@ -19,6 +19,7 @@ from ecs_gpu_deploy.steps.move_tags import move_tags_after
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
 from ecs_gpu_deploy.steps.run_before import plan_before, run_before
+from ecs_gpu_deploy.steps.see_address import see_address
 from ecs_gpu_deploy.steps.start_codedeploy import blue_green_of, check_not_scaled
 from ecs_gpu_deploy.steps.start_deployment import (
     check_deployable,
@@ -68,7 +69,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
             return left_under_way(context, service, ours)
         verdict = watch_under_way(context, request.rollout, service, ours)
         move_tags_after(context, image.built, verdict)
-        return verdict
+        return see_address(context, service, verdict)
     service = wait_for_others(context, seen, request, group).with_desired_count(request.desired_count)
     _show_plan(rendering, service, context.reporter)
 
@@ -99,7 +100,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     move_tags_after(context, image.built, verdict)
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up_revisions(context, [plan], keep=request.keep_revisions)
-    return verdict
+    return see_address(context, service, verdict)
 
 
 def _show_plan(rendering: Rendering, service: Service, reporter: Reporter) -> None:

@@ -25,6 +25,7 @@ from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.follow_rollout import Plan, RecordWish, roll_out, verdict_of
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, recorded
 from ecs_gpu_deploy.steps.render_target import register_target, render_target
+from ecs_gpu_deploy.steps.see_address import see_address
 from ecs_gpu_deploy.steps.start_codedeploy import blue_green_of, ongoing_codedeploy
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, wait_for_others
 from ecs_gpu_deploy.steps.stop_deployment import rolls_back_to, stop_and_watch
@@ -96,7 +97,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
             _tag(context, request.reason, arn, left)
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up_revisions(context, [plan], keep=request.keep_revisions)
-    return _told(verdict, now, arn, target.rendering.image_digest)
+    return _told(see_address(context, service, verdict), now, arn, target.rendering.image_digest)
 
 
 def _runs(service: Service, chosen: Chosen, past: Past) -> bool:

@@ -14,6 +14,7 @@ from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.steps.attach_rollout import attach_any
 from ecs_gpu_deploy.steps.end_batch import StartedBy, watch_batch_to_end
 from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
+from ecs_gpu_deploy.steps.see_address import see_address
 from ecs_gpu_deploy.steps.start_codedeploy import group_of
 from ecs_gpu_deploy.steps.start_deployment import check_stage
 from ecs_gpu_deploy.steps.take_turns import waited
@@ -32,7 +33,8 @@ def run(context: Context, request: WatchRequest) -> Verdict:
     attached = attach_any(context, request.rollout, service, arn)
     context.record(RevisionChosen(arn=attached.task_definition))
     context.record(attached.image)
-    return verdict_of(waited(context.clock, watch_to_end(context, request.rollout, attached.rollout)))
+    verdict = verdict_of(waited(context.clock, watch_to_end(context, request.rollout, attached.rollout)))
+    return see_address(context, service, verdict)
 
 
 def _newest(context: Context, request: WatchRequest, service: Service) -> str:

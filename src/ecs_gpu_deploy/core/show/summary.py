@@ -6,6 +6,7 @@ would scroll sideways and hide the number that it is about.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -40,6 +41,7 @@ _SIGNS = {
 _FINDING_SIGNS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}
 _SHORT_COMMIT = 12
 _MOST_TASKS = 50
+_ADDRESS = re.compile(r"https?://[\w.-]+(?::\d+)?/[\w./%~-]*", re.ASCII)
 _OF_A_COMMIT = frozenset({"deploy", "push", "register", "render", "run-task"})
 """Commands that make something of the commit that the job runs for; a rollback runs another one."""
 
@@ -78,6 +80,8 @@ def summary_head(result: Result, details: Details) -> str:
     if result.diagnoses:
         parts.append("### What failed before" if result.outcome == Outcome.SUCCEEDED else "### Why")
         parts += [_diagnosis(each, is_said=is_said(each, result)) for each in result.diagnoses]
+    answers = result.service_url if _ADDRESS.fullmatch(result.service_url) else ""
+    parts += [f"Answers at <{answers}>"] if answers else []
     parts += [_versions(result, details), _told(result, details)]
     return "\n\n".join(part for part in parts if part)
 

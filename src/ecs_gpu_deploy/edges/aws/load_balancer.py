@@ -1,7 +1,10 @@
-"""Elastic Load Balancing: the settings of a target group, and how healthy its targets are."""
+"""Elastic Load Balancing: the settings of a target group, how healthy its targets are, and their address."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ecs_gpu_deploy.core.show.service_url import Forward, Listener, in_order, service_url
 from ecs_gpu_deploy.edges.aws.answers import reading
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.model import TargetGroup, TargetHealth
@@ -26,3 +29,33 @@ def observe_targets(aws: Aws, arn: str) -> tuple[TargetHealth, ...]:
             TargetHealth.from_api(item, target_group_arn=arn)
             for item in answer.get("TargetHealthDescriptions") or ()
         )
+
+
+_MOST_LISTENERS = 4
+
+
+def fetch_url(aws: Aws, target_group_arns: Sequence[str]) -> str:
+    """Return under which address a load balancer forwards to one of the target groups, "" for none.
+
+    Each call is made once; raises AwsError. Rules are asked for until one forwards, of four listeners.
+    """
+    targets = frozenset(target_group_arns)
+    answer = aws.once("elbv2", "describe_target_groups", {"TargetGroupArns": sorted(targets)})
+    with reading("elbv2.DescribeTargetGroups"):
+        groups = answer.get("TargetGroups") or ()
+        balancers = [arn for group in groups for arn in group.get("LoadBalancerArns") or ()]
+    if not balancers:
+        return ""
+    answer = aws.once("elbv2", "describe_load_balancers", {"LoadBalancerArns": balancers[:1]})
+    with reading("elbv2.DescribeLoadBalancers"):
+        dns_name = str((answer.get("LoadBalancers") or [{}])[0].get("DNSName") or "")
+    answer = aws.once("elbv2", "describe_listeners", {"LoadBalancerArn": balancers[0]})
+    with reading("elbv2.DescribeListeners"):
+        listeners = [Listener.from_api(item) for item in answer.get("Listeners") or ()]
+    for listener in in_order(listeners)[:_MOST_LISTENERS]:
+        answer = aws.once("elbv2", "describe_rules", {"ListenerArn": listener.arn})
+        with reading("elbv2.DescribeRules"):
+            rules = [Forward.from_api(item) for item in answer.get("Rules") or ()]
+        if url := service_url(dns_name, listener, rules, targets):
+            return url
+    return ""

@@ -130,7 +130,11 @@ GRANTS: Final[Mapping[str, Grant]] = {
     ),
     "ecr:DescribeRepositories": _grant(REPOSITORY, "see the repository before a build"),
     "ecr:DescribeImageScanFindings": _grant(REPOSITORY, "read the scan (fail-on-severity)"),
-    "ecr:BatchGetImage": _grant(REPOSITORY, "compare layers; push", "nothing is said of new layers"),
+    "ecr:BatchGetImage": _grant(
+        REPOSITORY,
+        "compare layers, see the images of an index, verify attestations; push",
+        "nothing is said of new layers, and no digest of an index compared; with require-attestation refused",
+    ),
     "ecr:PutImage": _grant(REPOSITORY, "tag an image; push"),
     "ecr:GetLifecyclePolicy": _grant(
         REPOSITORY, "warn of images that are about to go", "there is no such warning"

@@ -38,6 +38,8 @@ class Recorder:
         (folder / "bin").mkdir()
         (folder / "bin" / "docker").write_text(STAND_IN)
         (folder / "bin" / "docker").chmod(0o755)
+        (folder / "bin" / "gh").write_text("#!/bin/sh\nexit 1\n")
+        (folder / "bin" / "gh").chmod(0o755)
         self.docker = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "GITHUB_SHA": SHA}
 
     def run(
@@ -108,6 +110,8 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "deploy", "--image", image("good"))
         recorder.run(sandbox, "rollback", "--to", "2", "--force", "true")
         recorder.run(sandbox, "rollback", "--to", SHA)
+        attested = ("--to", "1", "--force", "true", "--require-attestation", "acme/rag")
+        recorder.run(sandbox, "rollback", *attested, **recorder.docker)
         recorder.run(sandbox, "watch")
     with _world(**_without_breaker()) as sandbox:
         recorder.run(sandbox, "deploy", "--image", image("bad"), "--on-failure", "rollback")

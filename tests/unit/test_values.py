@@ -95,6 +95,7 @@ OWN_TEXTS = {
     "ssh": "default=other",
     "build-secret-files": "NAME=other",
     "context": "folder",
+    "require-attestation": "acme/rag/.github/workflows/build.yml@refs/heads/main",
     "service": "other",
     "service-deployment": "arn:aws:ecs:eu-central-1:123456789012:service-deployment/c/s/d",
     "registry": "210987654321",
@@ -138,6 +139,7 @@ LANDS_IN = {
     "poll-interval": {"poll_interval", "poll_interval_given"},
     "registry": {"registries"},
     "rendered-file": {"file"},
+    "require-attestation": {"signer", "repository", "workflow", "ref"},
     "role-chain": {"chain"},
     "role-duration": {"duration"},
     "role-external-id": {"external_id"},
@@ -157,6 +159,7 @@ LANDS_IN = {
 """Fields of a request that are named otherwise than the option."""
 LANDS_IN_OF = {
     ("deploy", "platforms"): {"platform", "platforms"},
+    ("deploy", "require-attestation"): {"signer", "repository", "workflow", "ref", "pin"},
     ("deploy", "service"): {"service", "services"},
     ("deploy", "task-definition"): {"name"},
     ("register", "task-definition"): {"name"},

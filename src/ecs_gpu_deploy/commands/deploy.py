@@ -29,6 +29,7 @@ from ecs_gpu_deploy.steps.start_deployment import (
     under_way,
     wait_for_others,
 )
+from ecs_gpu_deploy.steps.verify_attestation import verify_attestations
 
 _NOT_RUN_BEFORE = Finding(
     code="before-task-not-run",
@@ -55,6 +56,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     check_fit(rendering.definition, service)
     if blue_green is not None:
         blue_green.check_fit(rendering.definition)
+    verify_attestations(context, request.signer, rendering)
     to_pull = compare_layers(context, rendering, platform=request.platform)
     is_scaled = service.desired_count != seen.desired_count
     group = blue_green.group if blue_green is not None else None

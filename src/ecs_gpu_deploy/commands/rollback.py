@@ -29,6 +29,7 @@ from ecs_gpu_deploy.steps.see_address import see_address
 from ecs_gpu_deploy.steps.start_codedeploy import blue_green_of, ongoing_codedeploy
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, wait_for_others
 from ecs_gpu_deploy.steps.stop_deployment import rolls_back_to, stop_and_watch
+from ecs_gpu_deploy.steps.verify_attestation import verify_attestations
 
 
 def run(context: Context, request: RollbackRequest) -> Verdict:
@@ -74,6 +75,7 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     check_fit(target.rendering.definition, service)
     if blue_green is not None:
         blue_green.check_fit(target.rendering.definition)
+    verify_attestations(context, request.signer, target.rendering)
     left = now if _number(target.raw.arn) <= _number(now) else ""
     arn = register_target(context, target, reason=request.reason, left=left)
     there = replace(chosen, name=arn)

@@ -13,6 +13,7 @@ from ecs_gpu_deploy.core.definition.appspec import read_appspec
 from ecs_gpu_deploy.core.definition.overrides import Overrides, check_tag_names, rendered
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
+from ecs_gpu_deploy.core.identity.attestation import ExpectedSigner
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.image.registry import RegistryWish
 from ecs_gpu_deploy.core.judge.batch_request import MOST
@@ -87,6 +88,7 @@ def check_deploy(settings: Settings) -> DeployRequest:
         desired_count=values.desired_count,
         before_task=values.before_task,
         waits=values.wait,
+        signer=ExpectedSigner.from_lines(values.require_attestation),
         rollout=_rollout(settings),
         codedeploy=_codedeploy(values),
     )
@@ -170,6 +172,7 @@ def check_rollback(settings: Settings) -> RollbackRequest:
         ongoing=values.ongoing,
         force=values.force,
         keep_revisions=values.keep_revisions,
+        signer=ExpectedSigner.from_lines(values.require_attestation),
         rollout=_rollout(settings),
         codedeploy=_codedeploy(values),
     )

@@ -222,6 +222,17 @@ OPTIONS: tuple[Option, ...] = (
         commands=("render",),
     ),
     _option(
+        "require-attestation",
+        "Who must have built the image, as its GitHub artifact attestation proves: owner/repo, or the "
+        "workflow that signs, owner/repo/.github/workflows/build.yml@refs/heads/main (without @ from any "
+        "ref, * for any end of it); both, one a line, where the workflow lies elsewhere. Verified by `gh` "
+        "before anything is registered; deploy then names the images by digest.",
+        kind="lines",
+        metavar="SIGNER",
+        repeatable=True,
+        commands=ROLLOUT,
+    ),
+    _option(
         "force-new-deployment",
         "Start new tasks also where the task definition stays the same.",
         kind="boolean",
@@ -970,7 +981,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "audience",
         "allowed-account-ids",
     ),
-    "GitHub": ("github-token",),
+    "GitHub": ("require-attestation", "github-token"),
     "What is written": ("output", "result-file", "debug"),
 }
 """Task → the options that serve it, as help and docs/inputs.md group them; each stands once."""

@@ -13,6 +13,7 @@ from typing import Literal
 from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
 from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
+from ecs_gpu_deploy.core.identity.attestation import ExpectedSigner
 from ecs_gpu_deploy.core.image.registry import RegistryWish
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import TargetWish
@@ -143,7 +144,10 @@ class CodeDeployWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployRequest:
-    """Deploy one revision to `services`. `platform` is the one whose layers are compared."""
+    """Deploy one revision to `services`.
+
+    `platform` is the one whose layers are compared; `signer` must have attested the images.
+    """
 
     cluster: str
     services: tuple[str, ...]
@@ -158,13 +162,14 @@ class DeployRequest:
     desired_count: int | None
     before_task: tuple[ContainerOverride, ...]
     waits: bool
+    signer: ExpectedSigner | None
     rollout: RolloutOptions
     codedeploy: CodeDeployWish = CodeDeployWish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackRequest:
-    """Bring `service` back to `target`."""
+    """Bring `service` back to `target`, whose image `signer` must have attested."""
 
     cluster: str
     service: str
@@ -173,6 +178,7 @@ class RollbackRequest:
     ongoing: Literal["refuse", "wait", "supersede"]
     force: bool
     keep_revisions: int | None
+    signer: ExpectedSigner | None
     rollout: RolloutOptions
     codedeploy: CodeDeployWish = CodeDeployWish()
 

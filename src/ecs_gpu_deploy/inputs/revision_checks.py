@@ -27,7 +27,8 @@ def checked_revision(values: Values) -> RevisionWish:
         source=source,
         overrides=overrides,
         allow_placeholders=values.allow_placeholders,
-        pin=values.pin,
+        # A tag may be moved after its image was verified.
+        pin="digest" if values.require_attestation else values.pin,
     )
 
 

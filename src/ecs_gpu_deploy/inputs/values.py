@@ -50,6 +50,7 @@ class Values:
     allow_placeholders: bool
     pin: Literal["tag", "digest"]
     rendered_file: str
+    require_attestation: tuple[str, ...]
     force_new_deployment: bool
     ongoing: Literal["refuse", "wait", "supersede"]
     desired_count: int | None

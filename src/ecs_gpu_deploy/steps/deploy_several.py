@@ -54,6 +54,7 @@ from ecs_gpu_deploy.steps.take_back_services import (
     send_back_all,
 )
 from ecs_gpu_deploy.steps.take_turns import Wait, take_turns, waited
+from ecs_gpu_deploy.steps.verify_attestation import verify_attestations
 from ecs_gpu_deploy.steps.watch_rollout import Begun
 
 
@@ -84,6 +85,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     for name, service in zip(names, services, strict=True):
         with named_where_refused(context, name, service):
             check_fit(rendering.definition, service)
+    verify_attestations(context, request.signer, rendering)
     to_pull = compare_layers(context, rendering, platform=request.platform)
     changes = [_changes(context, service, rendering) for service in services]
     for number, (name, own) in enumerate(zip(names, contexts, strict=True)):

@@ -9,6 +9,7 @@ from typing import Any
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_definition import container_named, images
+from ecs_gpu_deploy.core.identity.attestation import HOW_TO_ATTEST
 from ecs_gpu_deploy.core.image.build_failure import Blame
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.repository import is_ecr
@@ -50,6 +51,11 @@ def with_built_image(context: Context, request: DeployRequest, services: Sequenc
     commands: list[bool] = []
 
     def check(image: ImageReference) -> None:
+        if request.signer is not None:
+            raise InvalidInput(
+                f"require-attestation is set, and {image} is not in ECR yet: what is built here has none.",
+                hint=f"Build it with push, attest it, and deploy it then. {HOW_TO_ATTEST}",
+            )
         planned = replace(overrides, images={"": str(image)})
         commands.append(_check(context, request, services, planned))
 

@@ -36,7 +36,8 @@ class Rendering:
 
     `digests` maps containers to the digests of which their tasks must report one: the image's, and of an
     index those of its images. `changes` is the difference to `compared_with`, the ARN of the revision that
-    the service runs, without one of the newest, "" for none.
+    the service runs, without one of the newest, "" for none. `looked_up` are the images that it is about,
+    each with its digest, "" where that is not known.
     """
 
     definition: Mapping[str, Any]
@@ -47,6 +48,7 @@ class Rendering:
     image_digest: str
     digests: Mapping[str, tuple[str, ...]]
     running_images: Mapping[str, str]
+    looked_up: tuple[tuple[str, str], ...] = ()
 
 
 def render_revision(context: Context, wish: RevisionWish, overrides: Overrides, *, runs: str) -> Rendering:
@@ -74,6 +76,7 @@ def render_revision(context: Context, wish: RevisionWish, overrides: Overrides, 
         image_digest=seen.digest,
         digests=seen.digests,
         running_images=images(before),
+        looked_up=seen.looked_up,
     )
 
 
@@ -171,6 +174,7 @@ class _Seen:
     digest: str
     digests: Mapping[str, tuple[str, ...]]
     pinned: Mapping[str, str]
+    looked_up: tuple[tuple[str, str], ...]
 
 
 def _look_up_images(
@@ -183,6 +187,7 @@ def _look_up_images(
     digests: dict[str, tuple[str, ...]] = {}
     pinned: dict[str, str] = {}
     shown, shown_digest = "", ""
+    looked_up: list[tuple[str, str]] = []
     for container, uri in wanted.items():
         reference = ImageReference.from_text(given.get(container) or uri)
         seen, finding = fetch_image(context.aws, reference)
@@ -190,13 +195,14 @@ def _look_up_images(
             context.record(finding)
         if told := digests_of(context, reference, seen):
             digests[container] = told
+        looked_up.append((str(reference), seen.digest))
         if seen.digest:
             pinned[container] = str(reference.with_digest(seen.digest))
         if not shown:
             shown, shown_digest = str(reference), seen.digest
     if pin == "digest" and main in pinned:
         shown = pinned.get(next(iter(wanted)), shown)
-    return _Seen(image=shown, digest=shown_digest, digests=digests, pinned=pinned)
+    return _Seen(image=shown, digest=shown_digest, digests=digests, pinned=pinned, looked_up=tuple(looked_up))
 
 
 def digests_of(context: Context, reference: ImageReference, image: StoredImage) -> tuple[str, ...]:

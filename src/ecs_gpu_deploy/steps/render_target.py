@@ -65,6 +65,7 @@ def render_target(
         image_digest=found.digest,
         digests=found.digests,
         running_images=images(current.body),
+        looked_up=((found.main, found.digest),),
     )
     return RenderedTarget(raw=raw, rendering=rendering)
 

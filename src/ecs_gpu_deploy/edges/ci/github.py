@@ -7,11 +7,13 @@ are written whole, the summary) is written here. Outside Actions nothing is prin
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from ecs_gpu_deploy.core.text import harmless, indented, plain
@@ -22,6 +24,8 @@ SUMMARY_LIMIT = 1024 * 1024
 ANNOTATION_LIMIT = 4096
 ANNOTATIONS_PER_LEVEL = 10
 SHORTEST_MASK = 8
+_LARGEST_WORKFLOW = 128 * 1024
+_WORKFLOW = re.compile(r"\.github/workflows/[^/\x00]+\.ya?ml")
 
 
 class GitHub:
@@ -54,7 +58,8 @@ class GitHub:
     def annotate(self, level: str, message: str, *, title: str = "", proof: Sequence[str] = ()) -> None:
         """Show one annotation (notice, warning or error) on the run; of a level, GitHub shows ten a step.
 
-        The lines of *proof* stand below the message, indented.
+        The lines of *proof* stand below the message, indented. An error stands at the line of the workflow
+        that asked for it, where that can be known.
         """
         self._annotations[level] += 1
         if self.is_here and self._annotations[level] <= ANNOTATIONS_PER_LEVEL:
@@ -63,8 +68,34 @@ class GitHub:
                 *(f"    {harmless(indented(line))}" for line in proof),
             ]
             text = _data("\n".join(lines)[:ANNOTATION_LIMIT])
-            properties = f" title={_property(plain(title, limit=200))}" if title else ""
-            emit(f"::{level}{properties}::{text}", self._stream)
+            place = self._asking_place() if level == "error" else {}
+            told = {**place, **({"title": title} if title else {})}
+            properties = ",".join(
+                f"{key}={_property(plain(value, limit=200))}" for key, value in told.items()
+            )
+            emit(f"::{level}{' ' if properties else ''}{properties}::{text}", self._stream)
+
+    def _asking_place(self) -> dict[str, str]:
+        """Return file and line of the step that asked for this run; empty where the checkout does not tell.
+
+        GITHUB_WORKFLOW_REF is `owner/repository/.github/workflows/file.yml@ref` (GitHub "Variables
+        reference").
+        """
+        from ecs_gpu_deploy.core.show.asking_line import asking_line  # noqa: PLC0415  (it loads YAML)
+
+        known = self._environment.get
+        reference = known("GITHUB_WORKFLOW_REF", "").partition("@")[0]
+        path = reference.removeprefix(f"{known('GITHUB_REPOSITORY', '')}/")
+        if not _WORKFLOW.fullmatch(path):
+            return {}
+        text = _workflow_text(Path(known("GITHUB_WORKSPACE", "") or ".", path))
+        line = asking_line(
+            text,
+            job=known("GITHUB_JOB", ""),
+            step=known("GITHUB_ACTION", ""),
+            repository=known("GITHUB_ACTION_REPOSITORY", ""),
+        )
+        return {} if line is None else {"file": path, "line": str(line)}
 
     def group(self, title: str) -> None:
         """Begin a folded group of lines."""
@@ -97,6 +128,16 @@ class GitHub:
 
     def _command(self, name: str, text: str) -> None:
         emit(f"::{name}::{_data(text)}", self._stream)
+
+
+def _workflow_text(path: Path) -> str:
+    """Return the text of a workflow, "" for what is none: no file, too large, no text."""
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST_WORKFLOW:
+            return ""
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        return ""
 
 
 def _is_file(stream: TextIO) -> bool:

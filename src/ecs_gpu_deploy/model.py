@@ -261,6 +261,9 @@ class Service:
     scheduling_strategy: str = "REPLICA"
     balanced: tuple[tuple[str, int], ...] = ()
     is_express: bool = False
+    deployment_configuration: Api = field(default_factory=dict)
+    placement_strategy: tuple[Api, ...] = ()
+    capacity_provider_strategy: tuple[Api, ...] = ()
 
     def with_desired_count(self, number: int | None) -> Self:
         """Return the service as it is with another desired count; as it is where *number* is None."""
@@ -321,6 +324,9 @@ class Service:
                 )
             ),
             is_express=api.get("resourceManagementType") == "ECS",
+            deployment_configuration=configuration,
+            placement_strategy=tuple(api.get("placementStrategy") or ()),
+            capacity_provider_strategy=tuple(api.get("capacityProviderStrategy") or ()),
             scheduling_strategy=text_in(api, "schedulingStrategy", "REPLICA"),
         )
 

@@ -12,9 +12,12 @@ from scheduler_world import ONE_GPU, World, cluster, newest, service_config
 from ecs_gpu_deploy.core.capacity.fit import requirement_of
 from ecs_gpu_deploy.core.capacity.percents import limits_for
 from ecs_gpu_deploy.core.capacity.situation import OldTask, Place, Situation, Supply
+from ecs_gpu_deploy.core.past.durations import Duration, Durations
 from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
 from ecs_gpu_deploy.ecs_model.scaling import room_of_template
 from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Service
+from ecs_gpu_deploy.forecast.begin import Scene
+from ecs_gpu_deploy.model import Service as SeenService
 from ecs_gpu_deploy.model import ServiceDeploymentStatus
 
 UPDATE_AT = 2000.0
@@ -68,7 +71,8 @@ class Tagged(World):
 
     def __init__(self, case: Case) -> None:
         script = ContainerScript(image_digest="sha256:x", load_seconds=case.load, layers=LAYERS)
-        super().__init__(old=script, new=script, other=ContainerScript(layers=LAYERS, load_seconds=1.0))
+        new = replace(script, image_digest="sha256:y", layers=(("model", 1_000_000_000),))
+        super().__init__(old=script, new=new, other=ContainerScript(layers=LAYERS, load_seconds=1.0))
         self.case = case
 
     def task_definition(self, arn: str) -> Mapping[str, Any]:
@@ -149,6 +153,8 @@ def situation_of(case: Case, scheduler: Scheduler, service: Service) -> Situatio
         )
     return Situation(
         limits=limits_for(case.desired, minimum=case.minimum, maximum=case.maximum),
+        minimum=case.minimum,
+        maximum=case.maximum,
         requirement=requirement_of(world.task_definition("new")),
         places=[
             Place(
@@ -175,6 +181,53 @@ def situation_of(case: Case, scheduler: Scheduler, service: Service) -> Situatio
         placement=tuple(service.config.get("placementStrategy") or ()),
         ready_seconds=case.load + 25.0,
         drain_seconds=32.0,
+    )
+
+
+def scene_of(case: Case, scheduler: Scheduler, service: Service) -> Scene:
+    """Read the world as `plan` does, with the durations that its tasks will show."""
+    tagged = Tagged(case)
+    seen = seen_service(service)
+    return Scene(
+        service=seen,
+        old_definition=tagged.task_definition("old"),
+        new_definition=tagged.task_definition("new"),
+        situation=situation_of(case, scheduler, service),
+        groups=(tagged.group,),
+        durations=Durations(
+            pull=Duration(seconds=10.0, source="known"),
+            start=Duration(seconds=3.0, source="known"),
+            load=Duration(seconds=case.load, source="known"),
+            stop=Duration(seconds=1.0, source="known"),
+            launch=Duration(seconds=180.0, source="known"),
+        ),
+    )
+
+
+def seen_service(service: Service) -> SeenService:
+    """Return the service as DescribeServices shows it."""
+    config = service.config
+    return SeenService.from_api(
+        {
+            "serviceArn": service.arn,
+            "serviceName": service.name,
+            "clusterArn": service.cluster_arn,
+            "status": "ACTIVE",
+            "desiredCount": service.desired_count,
+            "runningCount": service.running_count,
+            **{
+                key: config[key]
+                for key in (
+                    "taskDefinition",
+                    "deploymentConfiguration",
+                    "healthCheckGracePeriodSeconds",
+                    "loadBalancers",
+                    "placementStrategy",
+                    "placementConstraints",
+                )
+                if key in config
+            },
+        }
     )
 
 

@@ -11,8 +11,8 @@ import pytest
 import ecs_gpu_deploy
 
 PACKAGE = Path(ecs_gpu_deploy.__file__).parent
-CORE = sorted(path for room in ("core", "ecs_model") for path in (PACKAGE / room).rglob("*.py"))
-OURS = {f"ecs_gpu_deploy.{room}" for room in ("core", "ecs_model", "errors", "model", "result")}
+CORE = sorted(path for room in ("core", "ecs_model", "forecast") for path in (PACKAGE / room).rglob("*.py"))
+OURS = {f"ecs_gpu_deploy.{room}" for room in ("core", "ecs_model", "errors", "forecast", "model", "result")}
 PURE = {
     "__future__",
     "base64",
@@ -36,6 +36,7 @@ PURE = {
     "random.Random",
     "re",
     "shlex",
+    "statistics",
     "typing",
     "urllib.parse",
     "yaml",

@@ -112,6 +112,14 @@ class Scheduler:
         self._model.advance(now)
         return services.update(self._model, name, changes)
 
+    def adopt_task(self, service: str, instance: str, now: float) -> Task:
+        """Begin a task of a service on an instance (ARN, "" for Fargate), as if it had run there before.
+
+        It counts as any other; where the instance lacks its GPUs, ValueError.
+        """
+        self._model.advance(now)
+        return rollout.adopt(self._model, self.services[service], self.instances.get(instance))
+
     def delete_service(self, name: str, now: float, *, force: bool = False) -> Service:
         """Drain a service, then make it INACTIVE."""
         self._model.advance(now)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ecs_gpu_deploy.core.capacity.fit import requirement_of
 from ecs_gpu_deploy.core.capacity.percents import Limits, limits_for
 from ecs_gpu_deploy.ecs_model import breaker, deployments, events, launch, stages, task_life
 from ecs_gpu_deploy.ecs_model.model import Model
-from ecs_gpu_deploy.ecs_model.state import Deployment, Service, ServiceDeployment, Task
+from ecs_gpu_deploy.ecs_model.state import Deployment, Instance, Service, ServiceDeployment, Task
 from ecs_gpu_deploy.ecs_model.statuses import StopCode, TaskStatus, Topic
 from ecs_gpu_deploy.model import RolloutState, ServiceDeploymentStatus
 
@@ -75,6 +76,16 @@ def reconcile(model: Model, service: Service) -> None:
     _vanish(model, service)
     _watch_deadlock(model, service, limits, moved=bool(started or stopped or replaced))
     _conclude(model, service, limits, record)
+
+
+def adopt(model: Model, service: Service, instance: Instance | None) -> Task:
+    """Put one task of the service's PRIMARY deployment on an instance that takes it (None: Fargate)."""
+    order = order_of(model, service, service.primary)
+    requirement = requirement_of(order.definition, constraints=order.constraints)
+    provider = instance.capacity_provider if instance is not None and order.strategy else None
+    task = launch.new_task(model, order, requirement, service.primary, provider)
+    task_life.place(model, task, instance)
+    return task
 
 
 def _start(model: Model, service: Service, limits: Limits, replaced: Sequence[Task]) -> tuple[int, bool]:

@@ -156,6 +156,7 @@ class Task:
     pull_started_at: float | None = None
     pull_stopped_at: float | None = None
     started_at: float | None = None
+    left_at: float | None = None
     stopping_at: float | None = None
     execution_stopped_at: float | None = None
     stopped_at: float | None = None

@@ -70,6 +70,7 @@ def stop(
         return
     task.desired_status = TaskStatus.STOPPED
     task.stop_code, task.stopped_reason = code, reason
+    task.left_at = model.now
     task.healthy = False
     task.version += 1
     service = model.service_of(task)

@@ -1,0 +1,141 @@
+"""How long this service's tasks took before: to pull, start, load, stop, and an instance to come.
+
+AWS keeps the timestamps of tasks for about an hour after their end, and none of when one became healthy: that
+is read off the service's events, for ECS stops an old task once a new one is healthy. Sources:
+docs/aws-facts.md#task-timeline, #stopped-tasks and #service-events.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.model import Event, Service, Task, short_id
+
+NOT_SEEN: Final = "not seen: default"
+_TAG: Final = "measured"
+_TOLD: Final = re.compile(r"(pull|start|load|stop|launch)=(\d+(?:\.\d+)?)")
+_LEAVES: Final = re.compile(
+    r"has begun draining connections|has stopped \d+ running tasks|deployment completed"
+)
+_DEFAULTS: Final = {"pull": 120.0, "start": 10.0, "load": 180.0, "stop": 10.0, "launch": 180.0}
+"""What is reckoned with where nothing was seen, in seconds: guesses of ours, and said to be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duration:
+    """A duration in seconds, and where it comes from."""
+
+    seconds: float
+    source: str
+
+    @property
+    def is_seen(self) -> bool:
+        """Say whether it was measured or given, not guessed."""
+        return self.source != NOT_SEEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """How long a new task pulls, starts, loads (from RUNNING to healthy), an old one stops, EC2 launches."""
+
+    pull: Duration
+    start: Duration
+    load: Duration
+    stop: Duration
+    launch: Duration
+
+    @property
+    def named(self) -> Mapping[str, Duration]:
+        """Return them by name, in their order."""
+        return {
+            "pull": self.pull,
+            "start": self.start,
+            "load": self.load,
+            "stop": self.stop,
+            "launch": self.launch,
+        }
+
+
+def durations_of(service: Service, tasks: Sequence[Task], told: Mapping[str, str]) -> Durations:
+    """Return the durations of *service* as far as its *tasks* (running and lately stopped) tell.
+
+    *told* are the provenance tags of the revision that it runs, which hold what a deployment of ours saw.
+    """
+    runs = [task for task in tasks if task.task_definition_arn == service.task_definition]
+    revision = short_id(service.task_definition)
+    seen = dict(_from_tag(told.get(_TAG, ""), revision))
+    waited = [
+        task.pull_started_at - task.created_at
+        for task in tasks
+        if task.pull_started_at and task.created_at and task.pull_started_at - task.created_at > 90
+    ]
+    measured = {
+        "pull": _measured((_between(t.pull_started_at, t.pull_stopped_at) for t in runs), f"of {revision}"),
+        "start": _measured((_between(t.pull_stopped_at, t.started_at) for t in runs), f"of {revision}"),
+        "load": _load(service, runs),
+        "stop": _measured((_between(t.stopping_at, t.stopped_at) for t in tasks), "that stopped"),
+        # The metric that scaling follows comes once a minute (docs/aws-facts.md#provisioning).
+        "launch": _measured((wait - 60 for wait in waited), "that waited for an instance"),
+    }
+    for name, duration in measured.items():
+        if duration is not None:
+            seen.setdefault(name, duration)
+    return Durations(
+        **{
+            name: seen.get(name) or Duration(seconds=default, source=NOT_SEEN)
+            for name, default in _DEFAULTS.items()
+        }
+    )
+
+
+def measured_tag(seconds: Mapping[str, float]) -> dict[str, str]:
+    """Return the tag (short key → value) that keeps what a deployment of ours saw: seconds by name."""
+    parts = [f"{name}={round(seconds[name], 1):g}" for name in _DEFAULTS if seconds.get(name)]
+    return {_TAG: " ".join(parts)} if parts else {}
+
+
+def _from_tag(text: str, revision: str) -> Iterable[tuple[str, Duration]]:
+    source = f"measured by the deployment of {revision}"
+    for name, seconds in _TOLD.findall(text):
+        yield name, Duration(seconds=float(seconds), source=source)
+
+
+def _between(began: float | None, ended: float | None) -> float | None:
+    return None if began is None or ended is None else max(0.0, ended - began)
+
+
+def _measured(seconds: Iterable[float | None], what: str) -> Duration | None:
+    known = [each for each in seconds if each is not None]
+    if not known:
+        return None
+    return Duration(seconds=median(known), source=f"measured on {count(len(known), 'task')} {what}")
+
+
+def _load(service: Service, tasks: Sequence[Task]) -> Duration | None:
+    """Return how long the running deployment's first task loaded, by the first old one that then left."""
+    primary = service.primary
+    if primary is None:
+        return None
+    began = [t.started_at for t in tasks if t.started_at and (t.created_at or 0.0) >= primary.created_at - 1]
+    if not began:
+        return None
+    first = min(began)
+    left = _first_that_left(service.events, first)
+    if left is None:
+        return None
+    return Duration(
+        seconds=left - first,
+        source=f"read off the events of the deployment of {short_id(primary.task_definition)}",
+    )
+
+
+def _first_that_left(events: Sequence[Event], after: float) -> float | None:
+    times = [
+        event.created_at for event in events if event.created_at > after and _LEAVES.search(event.message)
+    ]
+    return min(times, default=None)

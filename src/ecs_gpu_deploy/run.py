@@ -28,6 +28,7 @@ from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.cancelled import cancelled_reason
+from ecs_gpu_deploy.core.show.comment import comment_mark, comment_text
 from ecs_gpu_deploy.core.show.console import console_url
 from ecs_gpu_deploy.core.show.report import (
     Details,
@@ -46,8 +47,9 @@ from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.credentials import check_account, session_for
 from ecs_gpu_deploy.edges.aws.ecs import Ecs, check_region
 from ecs_gpu_deploy.edges.ci.github import GitHub
-from ecs_gpu_deploy.edges.ci.github_api import GitHubApi
+from ecs_gpu_deploy.edges.ci.github_api import GitHubApi, GitHubError
 from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
+from ecs_gpu_deploy.edges.ci.pull_request import put_comment
 from ecs_gpu_deploy.edges.machine.clock import Clock, WallClock, clock_from_environment
 from ecs_gpu_deploy.edges.machine.files import check_file_name, write_text
 from ecs_gpu_deploy.edges.machine.live import live_frame
@@ -124,6 +126,7 @@ def run_command(
     calls: Counter[str] = Counter()
     reporter: Reporter | None = None
     clock: Clock | None = None
+    api: GitHubApi | None = None
     began, region = 0.0, ""
     try:
         heed_signals()
@@ -179,11 +182,25 @@ def run_command(
             reporter.block(text, title=title)
     if clock is not None:
         result = replace(result, duration_seconds=max(now - began, 0.0))
-        if close := getattr(clock, "close", None):
-            close()
     result = replace(result, api_calls=dict(calls))
     _publish(result, details, github, options)
+    if options.comments and api is not None:
+        _comment(result, details, api, github, _log_of(prints_json=options.prints_json))
+    if close := getattr(clock, "close", None):
+        close()
     return result.exit_code
+
+
+def _comment(result: Result, details: Details, api: GitHubApi, github: GitHub, log: TextIO) -> None:
+    """Show the result in the pull request's comment; where that cannot be, a warning says why."""
+    mark, text = comment_mark(result), comment_text(result, details)
+    try:
+        if not put_comment(api, os.environ, mark=mark, text=text):
+            emit("no comment: no pull request has this commit", log)
+    except GitHubError as error:
+        told = log_line(f"The pull request's comment could not be written: {error}. {error.hint}".rstrip())
+        emit(f"warning: {told}", sys.stderr)
+        github.annotate("warning", told, title="No comment")
 
 
 def _log_of(*, prints_json: bool) -> TextIO:

@@ -335,6 +335,7 @@ def run_options(settings: Settings, *, result_file: str = "", prints_json: bool 
         asks_aws=_asks_aws(settings),
         prints_json=values.output == "json" or prints_json,
         github_token=values.github_token,
+        comments=values.comment,
     )
 
 

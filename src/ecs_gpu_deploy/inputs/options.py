@@ -818,6 +818,14 @@ OPTIONS: tuple[Option, ...] = (
         secret=True,
         commands=WAIT,
     ),
+    _option(
+        "comment",
+        "Keep one comment of the pull request up to date with verdict, cause and proof: of the pull request "
+        "of the event, or of the commit. Needs the permission pull-requests: write; else there is a warning.",
+        kind="boolean",
+        default="false",
+        commands=WAIT,
+    ),
     _option("result-file", "Where to write the result as JSON.", metavar="PATH"),
     _option(
         "output",
@@ -981,7 +989,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "audience",
         "allowed-account-ids",
     ),
-    "GitHub": ("require-attestation", "github-token"),
+    "GitHub": ("require-attestation", "github-token", "comment"),
     "What is written": ("output", "result-file", "debug"),
 }
 """Task → the options that serve it, as help and docs/inputs.md group them; each stands once."""

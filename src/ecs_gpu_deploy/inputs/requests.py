@@ -37,6 +37,7 @@ class RunOptions:
     asks_aws: bool = True
     prints_json: bool = False
     github_token: str = field(default="", repr=False)
+    comments: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,6 +132,7 @@ class Values:
     audience: str
     allowed_account_ids: tuple[str, ...]
     github_token: str
+    comment: bool
     result_file: str
     output: Literal["text", "json"]
     debug: bool

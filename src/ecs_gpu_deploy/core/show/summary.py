@@ -54,10 +54,6 @@ def markdown_view(result: Result, details: Details) -> str:
         parts += ["### What now", markdown(now.message), _commands(now)]
     elif details.next_command:
         parts += ["### What now", fenced([details.next_command], language="sh")]
-    if result.services:
-        parts += ["### Services", _services(result.services, details)]
-    if result.tasks:
-        parts += ["### Tasks", _tasks(result.tasks, details)]
     for name, body in details.sections.items():
         parts += [f"### {name}", body]
     severe, other = _seen(result, details, now)
@@ -83,6 +79,10 @@ def summary_head(result: Result, details: Details) -> str:
     answers = result.service_url if _ADDRESS.fullmatch(result.service_url) else ""
     parts += [f"Answers at <{answers}>"] if answers else []
     parts += [_versions(result, details), _told(result, details)]
+    if result.services:
+        parts += ["### Services", _services(result.services, details)]
+    if result.tasks:
+        parts += ["### Tasks", _tasks(result.tasks, details)]
     return "\n\n".join(part for part in parts if part)
 
 

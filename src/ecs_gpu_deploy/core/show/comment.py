@@ -1,0 +1,61 @@
+"""The pull-request comment that is kept up to date: one for each service, found again by its mark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from ecs_gpu_deploy.core.show.report import Details
+from ecs_gpu_deploy.core.show.summary import summary_head
+from ecs_gpu_deploy.model import short_id
+from ecs_gpu_deploy.result import Result
+
+_LONGEST = 60_000
+"""GitHub takes comments of up to 65,536 characters (its answer 422 "body is too long" says so)."""
+_OWN_ASSOCIATIONS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+
+
+def comment_mark(result: Result) -> str:
+    """Return the hidden line that tells the comment: one for each service and cluster, or family of tasks."""
+    what = short_id(result.service) or short_id(result.task_definition_arn).partition(":")[0]
+    kind = "task" if result.command == "run-task" else "service"
+    return f"<!-- ecs-gpu-deploy {kind} {quote(short_id(result.cluster), safe='')}/{quote(what, safe='')} -->"
+
+
+def comment_text(result: Result, details: Details) -> str:
+    """Return the comment: its mark, and the head of the summary, cut at the end of a line."""
+    head = summary_head(result, details)
+    if len(head) > _LONGEST:
+        head = head[:_LONGEST].rpartition("\n")[0] + "\n\n… cut; the job summary has everything."
+    return f"{comment_mark(result)}\n{head}\n"
+
+
+def is_comment_of(comment: Mapping[str, Any], mark: str) -> bool:
+    """Say whether it is the comment with *mark*, written by an app or by one of the repository's own people.
+
+    Whoever may comment could write the mark as well, and have us write over that.
+    Source: GitHub "REST API endpoints for issue comments" (user.type, author_association).
+    """
+    author = comment.get("user") or {}
+    is_trusted = author.get("type") == "Bot" or comment.get("author_association") in _OWN_ASSOCIATIONS
+    return is_trusted and str(comment.get("body") or "").startswith(f"{mark}\n")
+
+
+def pull_request_in(event: Any) -> int | None:
+    """Return the number of the pull request that an event is about; None where it is about none.
+
+    Source: GitHub "Webhook events and payloads" (pull_request, issue_comment, workflow_run).
+    """
+    if not isinstance(event, Mapping):
+        return None
+    issue = event.get("issue")
+    runs = event.get("workflow_run")
+    listed = runs.get("pull_requests") if isinstance(runs, Mapping) else None
+    about = [
+        event.get("pull_request"),
+        issue if isinstance(issue, Mapping) and issue.get("pull_request") else None,
+        *(listed if isinstance(listed, list) else ()),
+    ]
+    numbers = [each.get("number") for each in about if isinstance(each, Mapping)]
+    return next((number for number in numbers if isinstance(number, int) and number > 0), None)

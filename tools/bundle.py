@@ -35,6 +35,7 @@ ROOT: Final = Path(__file__).parents[1]
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 SERVICES: Final = (
     "codedeploy",
+    "ec2",
     "ecr",
     "ecr-public",
     "ecs",
@@ -49,6 +50,10 @@ SERVICES: Final = (
     "sts",
 )
 """The services that the program calls."""
+OPERATIONS: Final[Mapping[str, frozenset[str]]] = {
+    "ec2": frozenset({"DescribeImages", "DescribeSecurityGroups", "DescribeSubnets"})
+}
+"""Of a service with hundreds of operations, those that the program calls."""
 SIGN_IN_SERVICES: Final = ("signin", "sso", "sso-oidc")
 """The services that botocore calls for the credentials of a profile."""
 SHARED_MODELS: Final = (
@@ -274,7 +279,8 @@ def models() -> dict[str, bytes]:
         for file in sorted((data / service / latest).iterdir()):
             name = file.name.removesuffix(".gz")
             if name.startswith(("service-2.", "endpoint-rule-set-1.")):
-                found[f"botocore/data/{service}/{latest}/{name}"] = as_json(without_words(read_model(file)))
+                model = with_few_operations(without_words(read_model(file)), OPERATIONS.get(service))
+                found[f"botocore/data/{service}/{latest}/{name}"] = as_json(model)
     found["botocore/cacert.pem"] = Path(str(package.locate_file("botocore/cacert.pem"))).read_bytes()
     return found
 
@@ -302,6 +308,35 @@ def with_few_services(endpoints: dict[str, Any]) -> dict[str, Any]:
     for partition in endpoints["partitions"]:
         partition["services"] = {name: told for name, told in partition["services"].items() if name in kept}
     return endpoints
+
+
+def with_few_operations(model: dict[str, Any], kept: frozenset[str] | None) -> dict[str, Any]:
+    """Leave the operations *kept* in a service's model, and the shapes that they reach; None keeps all."""
+    if kept is None or "operations" not in model:
+        return model
+    operations = {name: told for name, told in model["operations"].items() if name in kept}
+    reached: set[str] = set()
+    wanted = list(shapes_in(operations))
+    while wanted:
+        name = wanted.pop()
+        if name not in reached:
+            reached.add(name)
+            wanted += shapes_in(model["shapes"][name])
+    shapes = {name: shape for name, shape in model["shapes"].items() if name in reached}
+    return {**model, "operations": operations, "shapes": shapes}
+
+
+def shapes_in(value: Any) -> Iterator[str]:
+    """Yield the names of shapes that a part of a model refers to."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name == "shape" and isinstance(item, str):
+                yield item
+            else:
+                yield from shapes_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from shapes_in(item)
 
 
 def without_words(value: Any) -> Any:

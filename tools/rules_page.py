@@ -46,8 +46,9 @@ def rules_markdown() -> str:
         "| Member | What it is; null where it was not seen |\n|---|---|\n"
         + "\n".join(f"| `{name}` | {_cell(text)} |" for name, text in MEMBERS.items()),
         "`facts` has, of the whole: `usesGpu`, `gpus` (of a task), `mostFreeGpus` (of one instance), "
-        "`gpuInstances`, `loadSeconds` (how long earlier tasks of this service took to become healthy), "
-        "`waitSeconds`, `sessionSeconds`, `amis` (EC2's), `tags` (of the service and the revision), `now` "
+        "`gpuInstances`, `idleTimeout` (the longest before the service, seconds), `loadSeconds` "
+        "(how long earlier tasks of this service took to become healthy), `waitSeconds`, "
+        "`sessionSeconds`, `amis` (EC2's), `tags` (of the service and the revision), `now` "
         "(epoch seconds), `desired`, `atLeast`, `atMost` (tasks that a rolling update keeps and allows), "
         "`isRolling`; and `containers`, a list with an object a container:",
         "| Fact | What it is; null where it is not known |\n|---|---|\n"

@@ -131,6 +131,24 @@ class Finding:
     until_taken_back: bool = False
 
 
+class CheckStatus(StrEnum):
+    """What a look at something outside the task definition says; NOT_CHECKED is never a yes."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NOT_CHECKED = "not-checked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One look at what a rollout needs: a role, an image, a secret, a log group, a permission."""
+
+    name: str
+    status: CheckStatus
+    message: str
+    hint: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """A phase of the rollout: seconds spent so far, and the deadline derived for it in seconds."""

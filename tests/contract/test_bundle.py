@@ -298,6 +298,7 @@ def test_each_service_that_is_called_is_in_the_bundle() -> None:
 
 def test_the_models_in_the_bundle_make_every_client_in_every_partition(built: Path) -> None:
     data = str(built / "dist" / "botocore" / "data")
+    few = {service: len(operations) for service, operations in bundle.OPERATIONS.items()}
     code = f"""
 import botocore.loaders, botocore.session, json
 loader = botocore.loaders.Loader([{data!r}], include_default_search_paths=False)
@@ -312,6 +313,8 @@ for service in {[*bundle.SERVICES, *bundle.SIGN_IN_SERVICES]!r}:
         if wanted is not None:
             made = cut.create_client(service, region, aws_access_key_id="a", aws_secret_access_key="b")
             assert made.meta.endpoint_url == wanted.meta.endpoint_url
-            assert made.meta.method_to_api_mapping == wanted.meta.method_to_api_mapping
+            there = made.meta.method_to_api_mapping
+            assert there.items() <= wanted.meta.method_to_api_mapping.items()
+            assert len(there) == {few!r}.get(service, len(wanted.meta.method_to_api_mapping))
 """
     subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=120)

@@ -86,6 +86,7 @@ def _facts(seen: Seen, instances: list[dict[str, Any]] | None) -> dict[str, Any]
         "gpus": gpus,
         "mostFreeGpus": max((each["freeGpus"] for each in instances), default=0) if instances else None,
         "gpuInstances": None if instances is None else [each for each in instances if each["isGpuType"]],
+        "idleTimeout": _idle_timeout(seen.target_groups),
         "loadSeconds": seen.load_seconds,
         "waitSeconds": seen.wait_seconds,
         "sessionSeconds": seen.session_seconds,
@@ -94,6 +95,12 @@ def _facts(seen: Seen, instances: list[dict[str, Any]] | None) -> dict[str, Any]
         "now": seen.now,
         **_limits(seen.service),
     }
+
+
+def _idle_timeout(groups: Sequence[Api] | None) -> float | None:
+    """Return the longest idle timeout before the service in seconds, 0 without a group, None if not seen."""
+    known = [each["idleTimeout"] for each in groups or () if each.get("idleTimeout")]
+    return max(known) if known else None if groups is None or groups else 0
 
 
 def _limits(service: Api | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ecs_gpu_deploy.sandbox.http.control import control_answer
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import public_authorization
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import RUNNER_TOKEN
 from ecs_gpu_deploy.sandbox.neighbours.neighbours import target_health_xml
+from ecs_gpu_deploy.sandbox.neighbours.policy_simulator import ACTION as SIMULATION
 from ecs_gpu_deploy.sandbox.neighbours.sessions import (
     OWN_STS_ACTIONS,
     TOKEN_PATH,
@@ -225,6 +226,8 @@ class Application:
                     return self._refuse(
                         start_response, request, caller, ApiError("ServerException", ill, status=500)
                     )
+            if request.action == SIMULATION:
+                return self._answer_simulation(start_response, request, caller)
             if request.action == "elasticloadbalancing:DescribeTargetHealth":
                 described = sandbox.target_health(str(request.parameters.get("TargetGroupArn", "")))
                 if described is not None:
@@ -265,6 +268,23 @@ class Application:
         code = int(status.partition(" ")[0] or 0)
         self._log(request, caller, code, None if code < 400 else status)
         return chunks
+
+    def _answer_simulation(
+        self, start_response: StartResponse, request: Request, caller: str
+    ) -> Iterable[bytes]:
+        """Say what a principal may do, by its policies and by what the world denies."""
+
+        def is_denied(action: str) -> bool:
+            service, _, operation = action.partition(":")
+            asked = replace(request, service=service, operation=operation)
+            return self._sandbox.faults.refusal(asked, caller=caller, resource="*") is not None
+
+        try:
+            text = self._sandbox.neighbours.simulation(request.parameters, is_denied=is_denied)
+        except ApiError as error:
+            return self._refuse(start_response, request, caller, error)
+        self._log(request, caller, 200, None)
+        return self._respond(start_response, 200, text, content_type="text/xml")
 
     def _refuse(
         self, start_response: StartResponse, request: Request, caller: str, error: ApiError

@@ -22,6 +22,7 @@ from ecs_gpu_deploy.sandbox.neighbours.load_balancers import (
     listeners_in,
 )
 from ecs_gpu_deploy.sandbox.neighbours.moto_corrections import correct, use
+from ecs_gpu_deploy.sandbox.neighbours.policy_simulator import simulation_xml
 from ecs_gpu_deploy.sandbox.neighbours.secret_values import parameter_names, parameter_value, secret_value
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Role
 from ecs_gpu_deploy.sandbox.protocol.query_xml import query_answer
@@ -224,6 +225,10 @@ class Neighbours:
             if role is not None:
                 return str(role.arn)
         return f"arn:{self.partition}:sts::{self.account_id}:user/moto"
+
+    def simulation(self, parameters: Mapping[str, Any], *, is_denied: Callable[[str], bool]) -> str:
+        """Write the answer to SimulatePrincipalPolicy; raise ApiError."""
+        return simulation_xml(self._backend("iam"), parameters, is_denied=is_denied)
 
     # moto itself.
 

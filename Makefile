@@ -126,10 +126,12 @@ release-rehearsal: $(DEV)
 	if unshare --net ip link set lo up 2>/dev/null; then cut="unshare --net"; fi; \
 	PYTHONPATH=.:tests:tests/contract $$cut bash -c 'ip link set lo up 2>/dev/null; exec $(DEV) tests/rehearse_release.py build/rehearsal'
 
-# Names, versions and hashes only: no address of a package index gets into a lock.
+# Names, versions and hashes only: no address of a package index gets into a lock. The action has no terminal, so
+# that what draws the live view is not in its lock.
+NO_TERMINAL := $(addprefix --no-emit-package=,rich pygments markdown-it-py mdurl)
 lock: $(DEV)
 	$(DEV) -m pip install --quiet uv
-	@for lock in runtime:--extra=actions "sandbox:--extra=sandbox --extra=terminal" "dev:--all-extras --group=dev"; do \
+	@for lock in "runtime:--extra=actions $(NO_TERMINAL)" sandbox:--extra=sandbox "dev:--all-extras --group=dev"; do \
 	  $(DEV) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url $${lock#*:} pyproject.toml -o locks/$${lock%%:*}.txt || exit 1; done
 

@@ -88,3 +88,15 @@ def test_a_port_in_use_is_said() -> None:
     assert process.returncode == 2
     assert errors.startswith("error: Port ")
     assert "cannot be opened: Address already in use." in errors.splitlines()[0]
+
+
+def test_a_shell_can_eval_what_it_prints() -> None:
+    program = f"{sys.executable} -m ecs_gpu_deploy"
+    script = (
+        f'eval "$({program} sandbox serve --speed 60 --export &)" || exit 9; '
+        f"{program} status --cluster ki-cluster --service ki-rag-api; code=$?; "
+        'kill "$SANDBOX_PID" && exit $code'
+    )
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    assert "ki-rag-api:1" in ran.stdout

@@ -10,7 +10,7 @@ from ecs_gpu_deploy.inputs.settings import unknown_name
 
 _USAGE = (
     "ecs-gpu-deploy sandbox serve [--port N] [--world FILE] [--speed X] [--runtime model|docker]"
-    " [--until-stdin-ends],"
+    " [--export] [--until-stdin-ends],"
     " or sandbox demo [--speed X | --docker]"
 )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -42,6 +43,12 @@ def parser() -> argparse.ArgumentParser:
         "--until-stdin-ends",
         action="store_true",
         help="end also when standard input ends, as a pipe does when its other end was killed",
+    )
+    arguments.add_argument(
+        "--export",
+        action="store_true",
+        help="print lines for a shell instead, with the process as SANDBOX_PID, and close standard output: "
+        'eval "$(ecs-gpu-deploy sandbox serve --export &)"',
     )
     arguments.add_argument("--start-time", help="ISO 8601 time at which the clock starts; default: now")
     return arguments
@@ -97,13 +104,26 @@ def main(argv: Sequence[str]) -> int:
 
     # In a thread of its own: shutdown() waits for the serving loop, which is this one.
     threading.Thread(target=shut_down, daemon=True).start()
-    sys.stdout.write(json.dumps(server.announcement()) + "\n")
-    sys.stdout.flush()
+    if arguments.export:
+        _export({**server.environment, "SANDBOX_PID": str(os.getpid())})
+    else:
+        sys.stdout.write(json.dumps(server.announcement()) + "\n")
+        sys.stdout.flush()
     try:
         server.serve()
     finally:
         server.close()
     return 0
+
+
+def _export(environment: Mapping[str, str]) -> None:
+    """Print what a shell can eval; then close standard output, for whose end the shell waits."""
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    sys.stdout.write("".join(lines))
+    sys.stdout.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def read_world(path: Path | None) -> World:

@@ -172,6 +172,19 @@ class AddressSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordBegun:
+    """The deployment on GitHub that was made for the rollout: its `number`, 0 where a `problem` stopped it.
+
+    `environment` is GitHub's, `repository` is owner/name.
+    """
+
+    environment: str
+    repository: str
+    number: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn:
     """The registries (hosts) that Docker is logged in to."""
 
@@ -196,6 +209,7 @@ Fact = (
     | DefinitionWritten
     | StatusRead
     | LoggedIn
+    | RecordBegun
     | AddressSeen
     | Finding
 )
@@ -224,6 +238,7 @@ class Known:
     status: ServiceStatus | None = None
     registry: str = ""
     service_url: str = ""
+    recorded: RecordBegun | None = None
     findings: Sequence[Finding] = ()
 
     @property
@@ -281,6 +296,8 @@ def _with(known: Known, fact: Fact) -> Known:
             return replace(known, status=fact.status)
         case LoggedIn():
             return replace(known, registry="\n".join(fact.registries))
+        case RecordBegun():
+            return replace(known, recorded=fact)
         case AddressSeen():
             return replace(known, service_url=fact.url)
         case Finding():

@@ -75,6 +75,7 @@ from ecs_gpu_deploy.inputs.checks import (
 from ecs_gpu_deploy.inputs.requests import RunOptions
 from ecs_gpu_deploy.inputs.settings import Settings
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Result, Severity
+from ecs_gpu_deploy.steps.record_deployment import end_record, is_worth_waiting
 
 Request = TypeVar("Request")
 Ready = Callable[[Context], Verdict]
@@ -167,11 +168,15 @@ def run_command(
     except Cancelled:
         result = _result(options, known_from(facts), _cancelled(command, known_from(facts)))
     except Exception as error:  # noqa: BLE001 - a result is written all the same
-        told = as_told(
+        as_error = as_told(
             error, version=__version__, debug=options.debug or github.is_debug or "--debug" in sys.argv
         )
-        result = _error_result(options, known_from(facts), told)
+        result = _error_result(options, known_from(facts), as_error)
     ignore_signals()
+    recorded = known_from(facts).recorded
+    if api is not None and recorded is not None and is_worth_waiting(result):
+        told = end_record(api, recorded, result, region=region)
+        result = replace(result, findings=(*result.findings, *told))
     if reporter is not None:
         reporter.close()
     now = clock.now() if clock is not None else 0.0
@@ -186,6 +191,8 @@ def run_command(
     _publish(result, details, github, options)
     if options.comments and api is not None:
         _comment(result, details, api, github, _log_of(prints_json=options.prints_json))
+    if api is not None and recorded is not None and not is_worth_waiting(result):
+        end_record(api, recorded, result, region=region)
     if close := getattr(clock, "close", None):
         close()
     return result.exit_code

@@ -138,6 +138,7 @@ LANDS_IN = {
     "placement-timeout": {"placement_timeout", "placement_timeout_given"},
     "poll-interval": {"poll_interval", "poll_interval_given"},
     "registry": {"registries"},
+    "deployment-record": {"record_in"},
     "rendered-file": {"file"},
     "require-attestation": {"signer", "repository", "workflow", "ref"},
     "role-chain": {"chain"},

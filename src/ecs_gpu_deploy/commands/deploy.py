@@ -16,6 +16,7 @@ from ecs_gpu_deploy.steps.deploy_several import deploy_several
 from ecs_gpu_deploy.steps.follow_rollout import Plan, record_of_again, roll_out, verdict_of
 from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
+from ecs_gpu_deploy.steps.record_deployment import begin_record, deployed_by
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
 from ecs_gpu_deploy.steps.run_before import plan_before, run_before
@@ -98,6 +99,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         record=None if registered.is_new else record_of_again(service, arn),
         blue_green=blue_green,
     )
+    begin_record(context, request.record_in, deployed_by(request, rendering, arn, [service.name]))
     verdict = verdict_of(roll_out(context, plan))
     move_tags_after(context, image.built, verdict)
     if verdict.outcome == Outcome.SUCCEEDED:

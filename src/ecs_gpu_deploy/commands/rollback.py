@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ecs_gpu_deploy.context import Context
-from ecs_gpu_deploy.core.definition.provenance import tag_value
+from ecs_gpu_deploy.core.definition.provenance import tag_value, told_by
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
 from ecs_gpu_deploy.core.past.past_deployments import past_deployments, previous_good
 from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, named_images, same_images
+from ecs_gpu_deploy.core.show.deployment_record import Deployed
 from ecs_gpu_deploy.core.text import markdown
 from ecs_gpu_deploy.edges.aws.ecr import find_images
 from ecs_gpu_deploy.edges.aws.revisions import revision_of, tag_revision
@@ -23,6 +24,7 @@ from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
 from ecs_gpu_deploy.steps.choose_target import Chosen, Past, choose_target, fetch_past
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.follow_rollout import Plan, RecordWish, roll_out, verdict_of
+from ecs_gpu_deploy.steps.record_deployment import begin_record
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, recorded
 from ecs_gpu_deploy.steps.render_target import register_target, render_target
 from ecs_gpu_deploy.steps.see_address import see_address
@@ -93,6 +95,16 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
         record=RecordWish(kind="rollback", reason=request.reason),
         blue_green=blue_green,
     )
+    going_back = Deployed(
+        task="rollback",
+        commit=told_by(target.raw.tags).get("commit", ""),
+        image=target.rendering.image,
+        digest=target.rendering.image_digest,
+        task_definition=arn,
+        cluster=request.cluster,
+        services=[service.name],
+    )
+    begin_record(context, request.record_in, going_back)
     verdict = verdict_of(roll_out(context, plan))
     if request.reason or left:
         with held_signals():

@@ -19,6 +19,7 @@ from ecs_gpu_deploy.core.image.registry import RegistryWish
 from ecs_gpu_deploy.core.judge.batch_request import MOST
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import target_from
+from ecs_gpu_deploy.core.show.deployment_record import checked_environment
 from ecs_gpu_deploy.edges.machine.files import (
     check_file_name,
     read_text,
@@ -89,6 +90,7 @@ def check_deploy(settings: Settings) -> DeployRequest:
         before_task=values.before_task,
         waits=values.wait,
         signer=ExpectedSigner.from_lines(values.require_attestation),
+        record_in=checked_environment(values.deployment_record),
         rollout=_rollout(settings),
         codedeploy=_codedeploy(values),
     )
@@ -173,6 +175,7 @@ def check_rollback(settings: Settings) -> RollbackRequest:
         force=values.force,
         keep_revisions=values.keep_revisions,
         signer=ExpectedSigner.from_lines(values.require_attestation),
+        record_in=checked_environment(values.deployment_record),
         rollout=_rollout(settings),
         codedeploy=_codedeploy(values),
     )

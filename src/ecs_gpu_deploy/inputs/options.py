@@ -810,6 +810,15 @@ OPTIONS: tuple[Option, ...] = (
         repeatable=True,
     ),
     _option(
+        "deployment-record",
+        "Environment under which GitHub keeps a record: a deployment with its status (deployments: write), "
+        "and of an organization where the artifact runs, by digest and cluster (artifact-metadata: write). "
+        "What the token may not write costs a warning. A job with `environment` has such a deployment of "
+        "GitHub's own.",
+        metavar="ENVIRONMENT",
+        commands=ROLLOUT,
+    ),
+    _option(
         "github-token",
         "Token for GitHub's API; on the command line the name of the environment variable that holds it. "
         "Default: GITHUB_TOKEN, in the action the job's own token.",
@@ -989,7 +998,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "audience",
         "allowed-account-ids",
     ),
-    "GitHub": ("require-attestation", "github-token", "comment"),
+    "GitHub": ("require-attestation", "deployment-record", "comment", "github-token"),
     "What is written": ("output", "result-file", "debug"),
 }
 """Task → the options that serve it, as help and docs/inputs.md group them; each stands once."""

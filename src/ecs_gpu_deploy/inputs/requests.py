@@ -164,6 +164,7 @@ class DeployRequest:
     before_task: tuple[ContainerOverride, ...]
     waits: bool
     signer: ExpectedSigner | None
+    record_in: str
     rollout: RolloutOptions
     codedeploy: CodeDeployWish = CodeDeployWish()
 
@@ -180,6 +181,7 @@ class RollbackRequest:
     force: bool
     keep_revisions: int | None
     signer: ExpectedSigner | None
+    record_in: str
     rollout: RolloutOptions
     codedeploy: CodeDeployWish = CodeDeployWish()
 

@@ -131,6 +131,7 @@ class Values:
     role_session_policy: str
     audience: str
     allowed_account_ids: tuple[str, ...]
+    deployment_record: str
     github_token: str
     comment: bool
     result_file: str

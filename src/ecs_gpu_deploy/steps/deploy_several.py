@@ -34,6 +34,7 @@ from ecs_gpu_deploy.steps.follow_rollout import (
 )
 from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
+from ecs_gpu_deploy.steps.record_deployment import begin_record, deployed_by
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
 from ecs_gpu_deploy.steps.run_before import plan_before, run_before
@@ -131,6 +132,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     ]
     for part in parts:
         record_end(context, part, _NOT_DEPLOYED)
+    begin_record(context, request.record_in, deployed_by(request, rendering, arn, names))
     with held_signals():
         ends = after = _together(context, parts) if request.parallel else _one_by_one(context, parts)
         if request.rollout.on_failure == "rollback-all":

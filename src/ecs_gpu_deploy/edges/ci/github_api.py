@@ -20,7 +20,6 @@ from ecs_gpu_deploy.errors import InvalidInput
 
 PUBLIC_URL: Final = "https://api.github.com"
 _VERSION: Final = "2022-11-28"
-_ATTEMPTS: Final = 4
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_ANSWER: Final = 16 * 1024 * 1024
 _MOVED: Final = frozenset({301, 302, 307, 308})
@@ -71,6 +70,7 @@ class GitHubApi:
     token: str = field(default="", repr=False)
     url: str = PUBLIC_URL
     timeout: float = 10.0
+    attempts: int = 4
 
     @classmethod
     def from_environment(
@@ -123,7 +123,7 @@ class GitHubApi:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TryAgain),
             wait=wait,
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            stop=tenacity.stop_after_attempt(self.attempts),
             sleep=self.clock.sleep,
             reraise=True,
         )

@@ -225,6 +225,7 @@ COMMANDS = [
     pytest.param(["python", "-m", "uvicorn", "a:b", "--workers=2"], "uvicorn", 2, id="a module"),
     pytest.param(["/opt/bin/gunicorn", "-w4", "a:b"], "gunicorn", 4, id="a short option with its number"),
     pytest.param(["sh", "-c", "exec gunicorn --workers 5 a:b"], "gunicorn", 5, id="in a shell"),
+    pytest.param(["/bin/bash", "-lc", "--", "gunicorn -w 6 a:b"], "gunicorn", 6, id="after two dashes"),
     pytest.param(["gunicorn", "-w", "$WORKERS", "a:b"], "gunicorn", None, id="a variable"),
     pytest.param(["gunicorn", "a:b"], "gunicorn", 1, id="the default"),
     pytest.param(["sh", "-c", "broken 'quote"], None, None, id="no shell could read it"),
@@ -256,3 +257,48 @@ def test_a_command_line(command: list[str], server: str | None, workers: int | N
 )
 def test_the_least_that_weights_take(name: str | None, mib: int | None) -> None:
     assert model_mib(name) == mib
+
+
+PROJECTS = yaml.load((ROOT / "tests/data/rule_projects.yml").read_text("utf-8"), Loader=yaml.CSafeLoader)
+GROUP = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/app/1"
+
+
+def seen_of_project(project: dict[str, Any]) -> Seen:
+    """Return a project's settings as AWS shows them."""
+    container = {"name": "app", "essential": True, **project["container"]}
+    service = project.get("service")
+    group = dict(project.get("group") or {})
+    if service is not None:
+        port = service.pop("port", None) if "port" in (service := dict(service)) else None
+        balancers = [{"targetGroupArn": GROUP, "containerName": "app", "containerPort": port}] if port else []
+        service = {"schedulingStrategy": "REPLICA", "loadBalancers": balancers, **service}
+    delay, idle = group.pop("delay", "300"), group.pop("idleTimeout", None)
+    shown = {
+        "TargetGroupArn": GROUP,
+        "TargetGroupName": "app",
+        "Protocol": "HTTP",
+        "HealthCheckProtocol": "HTTP",
+        "Matcher": {"HttpCode": "200"},
+        "attributes": {"deregistration_delay.timeout_seconds": delay, "slow_start.duration_seconds": "0"},
+        "idleTimeout": idle,
+        **group,
+    }
+    provider = project.get("provider")
+    return Seen(
+        task_definition={"family": "app", **project["task"], "containerDefinitions": [container]},
+        service=service,
+        target_groups=None if service is None else [shown] if group else [],
+        capacity_providers=[{"name": "gpu", "autoScalingGroupProvider": provider}] if provider else [],
+        amis=project.get("amis"),
+    )
+
+
+def test_there_are_projects_enough() -> None:
+    assert len({project["source"].partition(" ")[0] for project in PROJECTS}) >= 10
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=[project["source"] for project in PROJECTS])
+def test_what_the_rules_say_of_a_public_project(project: dict[str, Any]) -> None:
+    found = judged(document_of(seen_of_project(project)), built_in_rules()).findings
+    assert sorted(finding.code for finding in found) == sorted(project["says"])
+    assert [finding for finding in found if finding.severity == Severity.ERROR] == []

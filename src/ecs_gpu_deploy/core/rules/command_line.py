@@ -62,8 +62,9 @@ def command_line(entry_point: Sequence[str], command: Sequence[str], *, image_na
     words = [str(word) for word in (*entry_point, *command)]
     is_simple = True
     if len(words) >= 3 and words[0] in _SHELLS and words[1] in {"-c", "-lc", "-ec"}:
-        is_simple = not _CONTROL.search(words[2])
-        words = _split(words[2])
+        script = words[3] if words[2] == "--" and len(words) > 3 else words[2]
+        is_simple = not _CONTROL.search(script)
+        words = _split(script)
     server = _server_in(words)
     by_image = next((name for pattern, name in _IMAGES if pattern.search(image_name)), "")
     if not server and (not entry_point or by_image == "vllm"):

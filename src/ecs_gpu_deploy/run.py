@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -41,6 +42,7 @@ from ecs_gpu_deploy.core.show.report import (
     text_view,
 )
 from ecs_gpu_deploy.core.show.summary import markdown_view
+from ecs_gpu_deploy.core.show.terminal_view import terminal_view
 from ecs_gpu_deploy.core.text import log_line, plain
 from ecs_gpu_deploy.edges.aws.answers import one_line
 from ecs_gpu_deploy.edges.aws.client import Aws
@@ -52,7 +54,7 @@ from ecs_gpu_deploy.edges.ci.provenance import provenance_from_environment
 from ecs_gpu_deploy.edges.ci.pull_request import put_comment
 from ecs_gpu_deploy.edges.machine.clock import Clock, WallClock, clock_from_environment
 from ecs_gpu_deploy.edges.machine.files import check_file_name, write_text
-from ecs_gpu_deploy.edges.machine.live import live_frame
+from ecs_gpu_deploy.edges.machine.live import is_terminal, live_frame
 from ecs_gpu_deploy.edges.machine.reporter import Reporter, emit
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, heed_signals, ignore_signals
 from ecs_gpu_deploy.errors import DeployError, as_told
@@ -303,6 +305,18 @@ def _console_url(result: Result, known: Known, region: str) -> str:
     )
 
 
+def _show_end(text: str, result: Result, stream: TextIO) -> None:
+    """Write the end of the log; on a terminal it is wrapped, and in colour unless NO_COLOR is set."""
+    if is_terminal(stream):
+        text = terminal_view(
+            text,
+            columns=shutil.get_terminal_size().columns,
+            is_good=result.exit_code == 0,
+            has_colour=not os.environ.get("NO_COLOR"),
+        )
+    emit(text.rstrip("\n"), stream)
+
+
 def _error_result(options: RunOptions, known: Known, error: DeployError) -> Result:
     reason = plain(error.message, limit=4000)
     result = _result(options, known, Verdict(outcome=Outcome(error.outcome), reason=reason))
@@ -366,7 +380,7 @@ def _publish(result: Result, details: Details, github: GitHub, options: RunOptio
     written("step's outputs", lambda: github.set_outputs(values))
     log = _log_of(prints_json=options.prints_json)
     is_error = result.outcome in {Outcome.INVALID, Outcome.REFUSED}
-    emit(text_view(result, details).rstrip("\n"), sys.stderr if is_error else log)
+    _show_end(text_view(result, details), result, sys.stderr if is_error else log)
     level, title, message = annotation(result)
     if level == "error":
         github.annotate(level, message, title=title, proof=annotation_proof(result))

@@ -51,7 +51,7 @@ def test_a_terminal_gets_a_frame_and_its_cursor_back(sandbox, tmp_path):
     assert "✓ pull" in written
     assert written.count("\x1b[?25l") == written.count("\x1b[?25h") > 0
     after = written[written.rindex("\x1b[?25h") :]
-    assert "rolled_back — " in after
+    assert "\x1b[1;31mrolled_back\x1b[0m — " in after
     assert "torch.OutOfMemoryError" in after
     assert "▸" not in after
 

@@ -36,6 +36,7 @@ PURE = {
     "random.Random",
     "re",
     "shlex",
+    "textwrap",
     "statistics",
     "typing",
     "urllib.parse",

@@ -70,11 +70,16 @@ class LiveFrame:
         return text
 
 
+def is_terminal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Say whether *stream* is a terminal that can redraw, with somebody before it."""
+    return stream.isatty() and environment.get("TERM", "") not in {"", "dumb"} and not environment.get("CI")
+
+
 def live_frame(
     stream: TextIO, *, ticks: bool, environment: Mapping[str, str] = os.environ
 ) -> LiveFrame | None:
     """Return a frame where *stream* is a terminal that can redraw and rich is installed, otherwise None."""
-    if not stream.isatty() or environment.get("TERM", "") in {"", "dumb"} or environment.get("CI"):
+    if not is_terminal(stream, environment):
         return None
     try:
         return LiveFrame(stream, ticks=ticks)

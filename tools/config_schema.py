@@ -19,7 +19,7 @@ _BOOLEAN: Final = {"type": "boolean"}
 _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
     **dict.fromkeys(("boolean", "flag"), _BOOLEAN),
     **dict.fromkeys(("integer", "positive_integer"), _INTEGER),
-    **dict.fromkeys(("text", "token", "gpu", "duration", "duration_or_zero"), _TEXT),
+    **dict.fromkeys(("text", "token", "gpu", "duration", "duration_or_zero", "threshold"), _TEXT),
     **dict.fromkeys(("lines", "names", "accounts", "words"), _LINES),
     **dict.fromkeys(("assignments", "pairs", "mapping", "images", "deadlines", "gpu_sharing"), _MAPPING),
     **dict.fromkeys(("container_overrides", "policy"), _MAPPING),

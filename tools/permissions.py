@@ -205,7 +205,9 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "application-autoscaling:DescribeScalableTargets": _grant(ALL, "see the limits of scaling"),
     "autoscaling:DescribeAutoScalingGroups": _grant(ALL, "see whether instances can be added"),
     "ec2:DescribeInstanceTypes": _grant(ALL, "see what an instance type has"),
-    "cloudwatch:DescribeAlarms": _grant(ALL, "see alarms of the deployment"),
+    "cloudwatch:DescribeAlarms": _grant(
+        ALL, "see that the alarms exist (alarms, alarm-action)", "a wrong name is not seen before"
+    ),
     "codedeploy:GetDeploymentGroup": _grant(GROUP, "see that the deployment group is of this service"),
     "codedeploy:GetDeploymentConfig": _grant(
         CONFIG, "add the time of the traffic shift to the timeout", "the timeout may come before its end"

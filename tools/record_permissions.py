@@ -95,6 +95,7 @@ def deployments(recorder: Recorder) -> None:
         _schedule(sandbox)
         for tag in ("good", "v1", "good"):
             recorder.run(sandbox, "deploy", "--image", image(tag), "--keep-revisions", "1")
+        recorder.run(sandbox, "deploy", "--image", image("good"), "--alarms", "nosuch")
         recorder.run(sandbox, "render", "--image", image("v1"))
         recorder.run(sandbox, "register", "--image", image("v1"), "--environment", "A=1")
         recorder.run(sandbox, "rollback", "--to", "previous")

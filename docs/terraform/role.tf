@@ -129,26 +129,7 @@ resource "aws_iam_role_policy" "deploy" {
         {
           "Effect": "Allow",
           "Action": [
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:BatchGetImage",
-            "ecr:CompleteLayerUpload",
-            "ecr:CreateRepository",
-            "ecr:DescribeImageScanFindings",
-            "ecr:DescribeImages",
-            "ecr:DescribeRepositories",
-            "ecr:GetDownloadUrlForLayer",
-            "ecr:GetLifecyclePolicy",
-            "ecr:InitiateLayerUpload",
-            "ecr:PutImage",
-            "ecr:PutLifecyclePolicy",
-            "ecr:UpdateImageStorageClass",
-            "ecr:UploadLayerPart"
-          ],
-          "Resource": "arn:aws:ecr:${var.region}:${data.aws_caller_identity.this.account_id}:repository/${coalesce(var.ecr_repository, var.service)}"
-        },
-        {
-          "Effect": "Allow",
-          "Action": [
+            "cloudwatch:DescribeAlarms",
             "ecr:DescribePullThroughCacheRules",
             "ecr:GetAuthorizationToken",
             "ecs:DeregisterTaskDefinition",
@@ -172,6 +153,26 @@ resource "aws_iam_role_policy" "deploy" {
             "tag:GetResources"
           ],
           "Resource": "*"
+        },
+        {
+          "Effect": "Allow",
+          "Action": [
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchGetImage",
+            "ecr:CompleteLayerUpload",
+            "ecr:CreateRepository",
+            "ecr:DescribeImageScanFindings",
+            "ecr:DescribeImages",
+            "ecr:DescribeRepositories",
+            "ecr:GetDownloadUrlForLayer",
+            "ecr:GetLifecyclePolicy",
+            "ecr:InitiateLayerUpload",
+            "ecr:PutImage",
+            "ecr:PutLifecyclePolicy",
+            "ecr:UpdateImageStorageClass",
+            "ecr:UploadLayerPart"
+          ],
+          "Resource": "arn:aws:ecr:${var.region}:${data.aws_caller_identity.this.account_id}:repository/${coalesce(var.ecr_repository, var.service)}"
         },
         {
           "Effect": "Allow",

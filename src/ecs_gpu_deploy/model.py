@@ -230,6 +230,7 @@ class Service:
 
     Where CodeDeploy deploys it, its task sets are its `deployments`. `balanced` are the containers and ports
     behind its load balancers. `is_express`: ECS manages what belongs to it (Express Mode).
+    `shifts_traffic`: each load balancer has a second target group.
     """
 
     arn: str
@@ -264,6 +265,11 @@ class Service:
     deployment_configuration: Api = field(default_factory=dict)
     placement_strategy: tuple[Api, ...] = ()
     capacity_provider_strategy: tuple[Api, ...] = ()
+    shifts_traffic: bool = True
+
+    def with_configuration(self, configuration: Api) -> Self:
+        """Return the service with another deployment configuration (raw)."""
+        return replace(self, deployment_configuration=configuration, **_configured(configuration))
 
     def with_desired_count(self, number: int | None) -> Self:
         """Return the service as it is with another desired count; as it is where *number* is None."""
@@ -278,7 +284,6 @@ class Service:
     def from_api(cls, api: Api) -> Self:
         """Read Service."""
         configuration = api.get("deploymentConfiguration") or {}
-        early = configuration.get("earlySuccessCriteria") or {}
         controller = (api.get("deploymentController") or {}).get("type", "ECS")
         task_sets = () if controller == "ECS" else tuple(api.get("taskSets") or ())
         primary = next((each for each in task_sets if each.get("status") == "PRIMARY"), api)
@@ -305,17 +310,8 @@ class Service:
             capacity_providers=tuple(
                 item["capacityProvider"] for item in api.get("capacityProviderStrategy") or ()
             ),
-            minimum_healthy_percent=number_in(configuration, "minimumHealthyPercent", 100),
-            maximum_percent=number_in(configuration, "maximumPercent", 200),
-            circuit_breaker=CircuitBreaker.from_api(configuration.get("deploymentCircuitBreaker") or {}),
-            strategy=text_in(configuration, "strategy", "ROLLING"),
-            bake_time_minutes=number_in(configuration, "bakeTimeInMinutes"),
             health_check_grace_period=number_in(api, "healthCheckGracePeriodSeconds"),
-            early_success_percent=number_in(early, "healthyPercent", 100) if early.get("enable") else None,
             deployment_controller=controller,
-            traffic_shift_seconds=_traffic_shift_seconds(configuration),
-            pause_seconds=_pause_seconds(configuration.get("lifecycleHooks") or ()),
-            alarms=_alarms(configuration.get("alarms") or {}),
             placement_constraints=tuple(api.get("placementConstraints") or ()),
             has_network=_has_network(api, task_sets),
             balanced=tuple(
@@ -328,7 +324,25 @@ class Service:
             placement_strategy=tuple(api.get("placementStrategy") or ()),
             capacity_provider_strategy=tuple(api.get("capacityProviderStrategy") or ()),
             scheduling_strategy=text_in(api, "schedulingStrategy", "REPLICA"),
+            shifts_traffic=all(each.get("advancedConfiguration") for each in balancers),
+            **_configured(configuration),
         )
+
+
+def _configured(configuration: Api) -> dict[str, Any]:
+    """Return the fields of Service that its raw deployment configuration says."""
+    early = configuration.get("earlySuccessCriteria") or {}
+    return {
+        "minimum_healthy_percent": number_in(configuration, "minimumHealthyPercent", 100),
+        "maximum_percent": number_in(configuration, "maximumPercent", 200),
+        "circuit_breaker": CircuitBreaker.from_api(configuration.get("deploymentCircuitBreaker") or {}),
+        "strategy": text_in(configuration, "strategy", "ROLLING"),
+        "bake_time_minutes": number_in(configuration, "bakeTimeInMinutes"),
+        "early_success_percent": number_in(early, "healthyPercent", 100) if early.get("enable") else None,
+        "traffic_shift_seconds": _traffic_shift_seconds(configuration),
+        "pause_seconds": _pause_seconds(configuration.get("lifecycleHooks") or ()),
+        "alarms": _alarms(configuration.get("alarms") or {}),
+    }
 
 
 def _has_network(api: Api, task_sets: Sequence[Api]) -> bool | None:

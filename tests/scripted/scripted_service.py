@@ -30,6 +30,9 @@ class Service:
         return int(at_time(self.service["desired"], self.t if self.started else LONG_AGO))
 
     def _configuration(self) -> dict[str, Any]:
+        sent = [each["deploymentConfiguration"] for each in self.updates if "deploymentConfiguration" in each]
+        if sent:
+            return dict(sent[-1])
         written = self.service
         breaker = written.get("breaker", "rollback")
         found = {

@@ -69,7 +69,7 @@ EXPECTED = {
         "changes",
     ),
     *("max_calls", "deploys", "deploys_not", "no_diagnoses", "updates", "succeeds_only_with", "phases_under"),
-    *("marks", "appspec"),
+    *("marks", "appspec", "configuration"),
 }
 DEFAULTS: Mapping[str, Any] = {
     "run": "deploy",

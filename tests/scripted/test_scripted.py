@@ -109,6 +109,13 @@ def _changes(expect: Mapping[str, Any], aws: ScriptedAws, ended: Ended) -> list[
         found.append(f"success without {needed}")
     if aws.state.updates:
         found += _deployed(expect, aws)
+    if expect.get("configuration"):
+        sent = aws.state.updates[0].get("deploymentConfiguration", {}) if aws.state.updates else {}
+        found += [
+            f"deploymentConfiguration has {name}: {sent.get(name)}"
+            for name, value in expect["configuration"].items()
+            if sent.get(name) != value
+        ]
     if expect.get("appspec"):
         sent = aws.state.created[0]["revision"]["appSpecContent"]["content"] if aws.state.created else ""
         found += [

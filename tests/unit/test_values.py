@@ -82,11 +82,15 @@ TEXTS = {
     "policy": '{"Statement": [{"Effect": "Allow"}]}',
     "positive_integer": "7",
     "text": "other",
+    "threshold": "7",
     "token": "ghs_other",
     "words": "other words",
 }
 APPSPEC = '{"Resources": [{"T": {"Type": "AWS::ECS::Service", "Properties": {}}}]}'
 OWN_TEXTS = {
+    "bake-time": "7m",
+    "step-bake-time": "7m",
+    "alarm-action": "rollback",
     "codedeploy-appspec": "appspec.json",
     "allowed-account-ids": "210987654321",
     "build-secrets": "NAME=other",
@@ -112,6 +116,7 @@ OWN_TEXTS = {
 LANDS_IN = {
     "all": {"limit"},
     "allowed-account-ids": {"allowed_accounts"},
+    "breaker-threshold": {"breaker_threshold", "type", "value"},
     "build-args": {"arguments"},
     "build-network": {"network"},
     "build-contexts": {"contexts"},

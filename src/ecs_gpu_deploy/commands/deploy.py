@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.judge.deployment_settings import settings_changed
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
 from ecs_gpu_deploy.facts import ServiceSeen
@@ -23,10 +24,11 @@ from ecs_gpu_deploy.steps.run_before import plan_before, run_before
 from ecs_gpu_deploy.steps.see_address import see_address
 from ecs_gpu_deploy.steps.start_codedeploy import blue_green_of, check_not_scaled
 from ecs_gpu_deploy.steps.start_deployment import (
+    as_wished,
+    check_alarms,
     check_deployable,
     check_fit,
     check_stage,
-    scaled,
     under_way,
     wait_for_others,
 )
@@ -46,10 +48,11 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         return deploy_several(context, request)
 
     seen = context.ecs.fetch_service(request.services[0])
-    service = scaled(seen, request.desired_count)
+    service = as_wished(seen, request)
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
     check_stage(service, request.rollout.until)
+    check_alarms(context, service, request)
     blue_green = blue_green_of(context, request.codedeploy, service)
     check_not_scaled(blue_green, seen, request.desired_count)
     image = with_built_image(context, request, [service])
@@ -59,11 +62,11 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         blue_green.check_fit(rendering.definition)
     verify_attestations(context, request.signer, rendering)
     to_pull = compare_layers(context, rendering, platform=request.platform)
-    is_scaled = service.desired_count != seen.desired_count
+    changes_service = service != seen
     group = blue_green.group if blue_green is not None else None
     if (
         request.ongoing == "refuse"
-        and not is_scaled
+        and not changes_service
         and (ours := under_way(context, service, rendering, group))
     ):
         if request.before_task:
@@ -73,7 +76,8 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         verdict = watch_under_way(context, request.rollout, service, ours)
         move_tags_after(context, image.built, verdict)
         return see_address(context, service, verdict)
-    service = wait_for_others(context, seen, request, group).with_desired_count(request.desired_count)
+    seen = wait_for_others(context, seen, request, group)
+    service = as_wished(seen, request)
     _show_plan(rendering, service, context.reporter)
 
     before = plan_before(context, request, service, rendering.definition)
@@ -83,7 +87,8 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         return ended
     if before is not None:
         seen = context.ecs.fetch_service(service.name)
-        service = wait_for_others(context, seen, request, group).with_desired_count(request.desired_count)
+        seen = wait_for_others(context, seen, request, group)
+        service = as_wished(seen, request)
     plan = Plan(
         service=service,
         arn=arn,
@@ -95,6 +100,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         force_new_deployment=request.force_new_deployment,
         desired_count=request.desired_count,
         scaled_from=seen.desired_count,
+        settings=settings_changed(seen, service),
         waits=request.waits,
         record=None if registered.is_new else record_of_again(service, arn),
         blue_green=blue_green,

@@ -26,6 +26,7 @@ from ecs_gpu_deploy.edges.machine.files import (
 )
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.build_checks import checked_build
+from ecs_gpu_deploy.inputs.deployment_checks import deployment_settings
 from ecs_gpu_deploy.inputs.places import (
     checked_cluster,
     checked_services,
@@ -93,6 +94,7 @@ def check_deploy(settings: Settings) -> DeployRequest:
         record_in=checked_environment(values.deployment_record),
         rollout=_rollout(settings),
         codedeploy=_codedeploy(values),
+        settings=deployment_settings(values),
     )
 
 

@@ -350,6 +350,83 @@ OPTIONS: tuple[Option, ...] = (
         commands=("deploy",),
     ),
     _option(
+        "strategy",
+        "Deployment strategy of ECS that the service gets with the deployment. This and the settings up to "
+        "early-success-percent stay after it, and what is not named stays as the service has it.",
+        kind="choice",
+        choices=("ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"),
+        commands=("deploy",),
+    ),
+    _option(
+        "bake-time",
+        "How long both revisions run on after the traffic was shifted (of a rolling deployment: how long "
+        "alarms watch it), such as 10m; whole minutes.",
+        kind="duration_or_zero",
+        metavar="DURATION",
+        commands=("deploy",),
+    ),
+    _option(
+        "step-percent",
+        "Share of the traffic that a step of LINEAR, or the canary of CANARY, gets.",
+        kind="number",
+        commands=("deploy",),
+        metavar="PERCENT",
+    ),
+    _option(
+        "step-bake-time",
+        "How long a step of LINEAR, or the canary of CANARY, is watched, such as 10m; whole minutes.",
+        kind="duration_or_zero",
+        metavar="DURATION",
+        commands=("deploy",),
+    ),
+    _option(
+        "alarms",
+        "CloudWatch alarms that watch the deployment, by name, one a line, instead of those of the service.",
+        kind="lines",
+        metavar="NAME",
+        repeatable=True,
+        commands=("deploy",),
+    ),
+    _option(
+        "alarm-action",
+        "What an alarm does that goes off: nothing (disabled), stop the deployment (enabled), or roll it "
+        "back. Default: what it does for the service, otherwise rollback.",
+        kind="choice",
+        choices=("disabled", "enabled", "rollback"),
+        commands=("deploy",),
+    ),
+    _option(
+        "circuit-breaker",
+        "What the circuit breaker does: nothing (disabled), stop the deployment (enabled), or roll it back.",
+        kind="choice",
+        choices=("disabled", "enabled", "rollback"),
+        commands=("deploy",),
+    ),
+    _option(
+        "breaker-threshold",
+        "Failed tasks at which the circuit breaker acts: a number, a percentage of the desired count (50%, "
+        "within 3 and 200 tasks), or TYPE=VALUE in AWS's terms.",
+        kind="threshold",
+        metavar="NUMBER",
+        commands=("deploy",),
+    ),
+    _option(
+        "early-success",
+        "Call a rolling deployment successful once early-success-percent of the tasks are healthy, the old "
+        "ones cleaned up before (BLOCKING) or after (DEFERRED); or not (disabled).",
+        kind="choice",
+        choices=("disabled", "BLOCKING", "DEFERRED"),
+        commands=("deploy",),
+    ),
+    _option(
+        "early-success-percent",
+        "Healthy tasks that are enough for it, in percent of the desired count. Alone it sets early-success "
+        "to what the service has, otherwise to BLOCKING.",
+        kind="integer",
+        commands=("deploy",),
+        metavar="PERCENT",
+    ),
+    _option(
         "codedeploy-appspec",
         "AppSpec file (YAML or JSON) of a service that CodeDeploy deploys; revision, container and port are "
         "put in. Default: one made from the service, without hooks.",
@@ -945,6 +1022,16 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "desired-count",
         "allow-desired-zero",
         "parallel",
+        "strategy",
+        "bake-time",
+        "step-percent",
+        "step-bake-time",
+        "alarms",
+        "alarm-action",
+        "circuit-breaker",
+        "breaker-threshold",
+        "early-success",
+        "early-success-percent",
         "codedeploy-appspec",
         "codedeploy-application",
         "codedeploy-deployment-group",

@@ -14,6 +14,7 @@ from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
 from ecs_gpu_deploy.core.definition.secret_text import hidden, looks_secret
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
+from ecs_gpu_deploy.core.judge.deployment_settings import Threshold
 from ecs_gpu_deploy.core.judge.phases import PhaseName
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import Option
@@ -51,6 +52,7 @@ _WRITTEN: Final[Mapping[str, str]] = {
     "words": 'Write {name}: ["serve", "--port", "80"], or the words as in a shell.',
     "mapping": "Write NAME: VALUE, one a line, or JSON.",
     "gpu_sharing": "Write memory: MiB and maxComputePercent: PERCENT.",
+    "threshold": "Write such as {name}: 3, {name}: 50% or {name}: UNBOUNDED_PERCENT=50.",
     "container_overrides": "Write CONTAINER: {{command: […]}}, in YAML or JSON.",
 }
 """Kind of option → how a value of it is written."""
@@ -382,6 +384,21 @@ def _container_overrides(option: Option, texts: tuple[str, ...]) -> tuple[Contai
     return container_overrides(_mapping(option, texts), option=option.name)
 
 
+_THRESHOLD = re.compile(
+    r"(?:(COUNT|BOUNDED_PERCENT|UNBOUNDED_PERCENT)=)?(\d{1,6})(%?)", re.ASCII | re.IGNORECASE
+)
+
+
+def _threshold(option: Option, texts: tuple[str, ...]) -> Threshold:
+    match = _THRESHOLD.fullmatch(texts[-1].strip())
+    kind, number, percent = match.groups() if match else (None, "0", "")
+    if not int(number) or (kind and percent):
+        raise _invalid(option, texts[-1], "a number of failed tasks, or a percentage of the desired count")
+    return Threshold(
+        type=kind.upper() if kind else "BOUNDED_PERCENT" if percent else "COUNT", value=int(number)
+    )
+
+
 READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "text": _text,
     "token": _token,
@@ -405,6 +422,7 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "words": _words,
     "mapping": _mapping,
     "container_overrides": _container_overrides,
+    "threshold": _threshold,
 }
 
 

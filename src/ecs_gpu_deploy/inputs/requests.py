@@ -15,6 +15,7 @@ from ecs_gpu_deploy.core.definition.overrides import Overrides
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
 from ecs_gpu_deploy.core.identity.attestation import ExpectedSigner
 from ecs_gpu_deploy.core.image.registry import RegistryWish
+from ecs_gpu_deploy.core.judge.deployment_settings import DeploymentSettings
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.past.revisions import TargetWish
 
@@ -167,6 +168,7 @@ class DeployRequest:
     record_in: str
     rollout: RolloutOptions
     codedeploy: CodeDeployWish = CodeDeployWish()
+    settings: DeploymentSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
+from ecs_gpu_deploy.core.judge.deployment_settings import Threshold
 from ecs_gpu_deploy.core.judge.lifecycle import Stage
 
 
@@ -65,6 +66,16 @@ class Values:
     on_failure: Literal["leave", "rollback", "rollback-all"]
     on_cancel: Literal["leave", "rollback", "stop"]
     parallel: bool
+    strategy: Literal["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"] | None
+    bake_time: float | None
+    step_percent: float | None
+    step_bake_time: float | None
+    alarms: tuple[str, ...]
+    alarm_action: Literal["disabled", "enabled", "rollback"] | None
+    circuit_breaker: Literal["disabled", "enabled", "rollback"] | None
+    breaker_threshold: Threshold | None
+    early_success: Literal["disabled", "BLOCKING", "DEFERRED"] | None
+    early_success_percent: int | None
     codedeploy_appspec: str
     codedeploy_application: str
     codedeploy_deployment_group: str

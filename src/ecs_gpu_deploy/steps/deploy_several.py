@@ -14,6 +14,7 @@ from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change, diff_text, difference
 from ecs_gpu_deploy.core.definition.task_definition import registrable, without_tags
+from ecs_gpu_deploy.core.judge.deployment_settings import settings_changed
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.text import plain
@@ -39,10 +40,11 @@ from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
 from ecs_gpu_deploy.steps.run_before import plan_before, run_before
 from ecs_gpu_deploy.steps.start_deployment import (
+    as_wished,
+    check_alarms,
     check_deployable,
     check_fit,
     named_where_refused,
-    scaled,
     wait_for_others,
 )
 from ecs_gpu_deploy.steps.take_back_services import (
@@ -66,18 +68,19 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     worst end is the verdict, or the error that is raised.
     """
     reporter = context.reporter
-    contexts, services, counts = [], [], []
+    contexts, services, before_it = [], [], []
     for name in request.services:
         own = replace(context, ecs=context.ecs.of(name))
         with named_where_refused(context, _name(context, own, name)):
             seen = own.ecs.fetch_service(name)
-            service = scaled(seen, request.desired_count)
+            service = as_wished(seen, request)
             check_deployable(
                 service, allow_desired_zero=request.rollout.allow_desired_zero, one_of_several=True
             )
+            check_alarms(own, service, request)
         contexts.append(own)
         services.append(service)
-        counts.append(seen.desired_count)
+        before_it.append(seen)
     names = [_name(context, own, service.name) for own, service in zip(contexts, services, strict=True)]
     first = services[0]
     context.record(ServiceSeen(name=names[0], previous=first.task_definition))
@@ -91,8 +94,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     changes = [_changes(context, service, rendering) for service in services]
     for number, (name, own) in enumerate(zip(names, contexts, strict=True)):
         with named_where_refused(context, name, services[number]):
-            service = wait_for_others(own, services[number], request)
-            services[number] = service.with_desired_count(request.desired_count)
+            services[number] = as_wished(wait_for_others(own, services[number], request), request)
     reporter.say(f"services {', '.join(names)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
@@ -104,8 +106,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         for number, (name, own) in enumerate(zip(names, contexts, strict=True)):
             with named_where_refused(context, name, services[number]):
                 seen = own.ecs.fetch_service(services[number].name)
-                service = wait_for_others(own, seen, request)
-                services[number] = service.with_desired_count(request.desired_count)
+                services[number] = as_wished(wait_for_others(own, seen, request), request)
     plan = Plan(
         service=first,
         arn=arn,
@@ -125,10 +126,13 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
                 service=service,
                 changes=changed,
                 record=record_of_again(service, arn),
-                scaled_from=count,
+                scaled_from=seen.desired_count,
+                settings=settings_changed(seen, service),
             ),
         )
-        for name, own, service, changed, count in zip(names, contexts, services, changes, counts, strict=True)
+        for name, own, service, changed, seen in zip(
+            names, contexts, services, changes, before_it, strict=True
+        )
     ]
     for part in parts:
         record_end(context, part, _NOT_DEPLOYED)

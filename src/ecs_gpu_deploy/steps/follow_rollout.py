@@ -71,8 +71,9 @@ class Plan:
     `definition` is the raw task definition, `changes` its difference to what runs, `digests` maps containers
     to the digests of which their tasks must report one. Where it is `urgent`, what only the deadlines need is
     asked after the update. `is_way_back`: it takes another rollout back. `desired_count` is set with the
-    update unless it is None, and was `scaled_from` before. Where nobody `waits`, its end is left to AWS.
-    `blue_green` says how CodeDeploy deploys the service, None where ECS does.
+    update unless it is None, and was `scaled_from` before. `settings` is what changes in the service's
+    deployment configuration, which is sent where something does. Where nobody `waits`, its end is left to
+    AWS. `blue_green` says how CodeDeploy deploys the service, None where ECS does.
     """
 
     service: Service
@@ -87,6 +88,7 @@ class Plan:
     is_way_back: bool = False
     desired_count: int | None = None
     scaled_from: int | None = None
+    settings: tuple[str, ...] = ()
     waits: bool = True
     record: RecordWish | None = None
     blue_green: BlueGreen | None = None
@@ -131,11 +133,17 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
     if plan.blue_green is not None:
         return _begin_blue_green(context, plan, plan.blue_green, groups)
     update = start_deployment(
-        context, service, arn, force=plan.force_new_deployment, desired_count=plan.desired_count
+        context,
+        service,
+        arn,
+        force=plan.force_new_deployment,
+        desired_count=plan.desired_count,
+        configuration=service.deployment_configuration if plan.settings else None,
     )
     deployment, cancelled = update.deployment, update.cancelled
     if not update.is_known:
         return end_unclear(context, plan.options, service, arn, why=update.why, cancelled=cancelled)
+    _tell_settings(context, plan)
     if deployment is None:
         return nothing_started(service, arn)
     context.reporter.say(f"deployment {deployment.id} of {short_id(arn)} began")
@@ -165,6 +173,20 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
         cancelled=cancelled,
         is_way_back=plan.is_way_back,
     )
+
+
+def _tell_settings(context: Context, plan: Plan) -> None:
+    """Record what the update, which is sent, has changed in the service's deployment configuration."""
+    if plan.settings:
+        context.record(
+            Finding(
+                code="deployment-settings",
+                severity=Severity.INFO,
+                message=f"With the deployment {plan.service.name} has other deployment settings: "
+                f"{'; '.join(plan.settings)}.",
+                hint="They stay, also after a rollback, until something sets them again.",
+            )
+        )
 
 
 def _tell_scaling(context: Context, plan: Plan) -> None:

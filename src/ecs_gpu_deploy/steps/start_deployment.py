@@ -9,12 +9,14 @@ from typing import Any
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.service_fit import misfit
+from ecs_gpu_deploy.core.judge.deployment_settings import with_settings
 from ecs_gpu_deploy.core.judge.lifecycle import Stage, why_never
 from ecs_gpu_deploy.core.judge.pace import CANCEL_LOOK_SECONDS, seconds_to_look_again
 from ecs_gpu_deploy.core.judge.update_sent import CANCELLED_PAUSES, LOOK_PAUSES, deployment_made
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
 from ecs_gpu_deploy.core.text import span
+from ecs_gpu_deploy.edges.aws.alarms import fetch_alarm_states
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, Unclear, refused
 from ecs_gpu_deploy.edges.aws.codedeploy import DeploymentGroup
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
@@ -166,7 +168,13 @@ class Update:
 
 
 def start_deployment(
-    context: Context, service: Service, arn: str, *, force: bool, desired_count: int | None = None
+    context: Context,
+    service: Service,
+    arn: str,
+    *,
+    force: bool,
+    desired_count: int | None = None,
+    configuration: Mapping[str, Any] | None = None,
 ) -> Update:
     """Send UpdateService, with signals held, and return what came of it.
 
@@ -183,6 +191,7 @@ def start_deployment(
                 task_definition=arn,
                 force_new_deployment=force,
                 desired_count=desired_count,
+                configuration=configuration,
             )
         except Unclear as error:
             lost = error
@@ -265,6 +274,37 @@ def check_fit(definition: Mapping[str, Any], service: Service) -> None:
     """Raise InvalidInput for a raw task definition that the service cannot run, before it is registered."""
     if why := misfit(definition, service):
         raise InvalidInput(why, hint="Change the task definition, or the service; nothing was registered.")
+
+
+def as_wished(service: Service, request: DeployRequest) -> Service:
+    """Return the service with the desired count and the deployment configuration that it is to get."""
+    return with_settings(scaled(service, request.desired_count), request.settings)
+
+
+def check_alarms(context: Context, service: Service, request: DeployRequest) -> None:
+    """Raise InvalidInput for alarms to deploy with that are not there; warn of those that watch nothing.
+
+    One that is in ALARM as the deployment begins does not watch it: docs/aws-facts.md#deployment-settings.
+    """
+    if not service.alarms or not (request.settings.alarms or request.settings.alarm_action):
+        return
+    try:
+        states = fetch_alarm_states(context.aws, service.alarms)
+    except AwsError as error:
+        message = f"AWS does not show us the alarms: {error.text}"
+        hint = "Allow cloudwatch:DescribeAlarms, so that a name that is wrong is seen before the deployment."
+        context.record(Finding(code="cannot-see", severity=Severity.WARNING, message=message, hint=hint))
+        return
+    if missing := [name for name in service.alarms if name not in states]:
+        raise InvalidInput(
+            f"There is no alarm {missing[0]!r} in {context.aws.region}.",
+            hint="Check the names in alarms, region and the account of the credentials.",
+        )
+    if on := [name for name, state in states.items() if state == "ALARM"]:
+        message = (
+            f"The alarm {', '.join(on)} is in ALARM already, so AWS does not watch the deployment with it."
+        )
+        context.record(Finding(code="alarm-on", severity=Severity.WARNING, message=message))
 
 
 def scaled(service: Service, desired_count: int | None) -> Service:

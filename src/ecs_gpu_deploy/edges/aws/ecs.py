@@ -340,10 +340,12 @@ class Ecs:
         task_definition: str,
         force_new_deployment: bool,
         desired_count: int | None = None,
+        configuration: Mapping[str, Any] | None = None,
     ) -> Deployment | None:
         """Start the deployment and return what is PRIMARY right after; Unclear where we can't know.
 
-        The desired count stays where it is None. A service of Express Mode has an operation of its own.
+        Desired count and deployment configuration (raw, whole) stay where they are None. A service of Express
+        Mode has an operation of its own.
         """
         if service.is_express:
             return self._update_express(service, task_definition)
@@ -353,6 +355,7 @@ class Ecs:
             "taskDefinition": task_definition,
             "forceNewDeployment": force_new_deployment,
             **({} if desired_count is None else {"desiredCount": desired_count}),
+            **({} if configuration is None else {"deploymentConfiguration": configuration}),
         }
         doing = f"update the service {service.name!r}"
         try:

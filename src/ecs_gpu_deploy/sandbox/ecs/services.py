@@ -105,6 +105,7 @@ def checked_config(region: EcsRegion, cluster: Cluster, request: Request) -> dic
     if config.get("desiredCount", 0) < 0:
         raise invalid_parameter("Desired count must not be negative.")
     _check_percents(config.get("deploymentConfiguration") or {})
+    _check_strategy(config.get("deploymentConfiguration") or {})
     _check_load_balancers(region, config, revision.description)
     _check_network(config, revision.description)
     strategy = config.get("capacityProviderStrategy")
@@ -129,6 +130,21 @@ def _check_percents(configuration: Mapping[str, Any]) -> None:
         )
     if most is not None and most < 100:
         raise invalid_parameter("maximumPercent must be at least 100.")
+
+
+def _check_strategy(configuration: Mapping[str, Any]) -> None:
+    """Refuse what goes with another strategy only (API Reference, DeploymentConfiguration), in our words."""
+    strategy = configuration.get("strategy") or "ROLLING"
+    for member, of in (("linearConfiguration", "LINEAR"), ("canaryConfiguration", "CANARY")):
+        if configuration.get(member) and strategy != of:
+            raise invalid_parameter(f"{member} is only valid with the deployment strategy {of}.")
+    early = configuration.get("earlySuccessCriteria") or {}
+    if early.get("enable") and strategy != "ROLLING":
+        raise invalid_parameter("earlySuccessCriteria is only valid with the deployment strategy ROLLING.")
+    if early.get("enable") and not (
+        configuration.get("minimumHealthyPercent", 100) <= early.get("healthyPercent", -1) <= 100
+    ):
+        raise invalid_parameter("healthyPercent must be between minimumHealthyPercent and 100.")
 
 
 def _check_load_balancers(

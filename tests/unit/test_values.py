@@ -132,6 +132,7 @@ LANDS_IN = {
     "codedeploy-deployment-description": {"description"},
     "codedeploy-deployment-group": {"group"},
     "command-override": {"command"},
+    "comment": {"comments"},
     "container-overrides": {"containers"},
     "context": {"folder"},
     "cpu": {"container_cpu"},

@@ -108,8 +108,9 @@ def test_where_there_is_none_it_is_said(sandbox, tmp_path):
         (Conversation(status=403), TOKEN, "needs the permission issues: write; pull_requests: write"),
         (Conversation({"id": "x", "user": 3}), TOKEN, "another shape"),
         (Conversation(), "", "there is no token. A comment needs github-token"),
+        (Conversation(), "a token\nof two lines", "another shape"),
     ],
-    ids=["the token may not", "GitHub answers something else", "without a token"],
+    ids=["the token may not", "GitHub answers something else", "without a token", "no token at all"],
 )
 def test_what_goes_wrong_is_one_warning_and_the_verdict_stays(sandbox, tmp_path, conversation, token, says):
     ended, _ = _deployed(sandbox, tmp_path, conversation, event={"pull_request": {"number": 7}}, token=token)
@@ -117,3 +118,4 @@ def test_what_goes_wrong_is_one_warning_and_the_verdict_stays(sandbox, tmp_path,
     warnings = [line for line in ended.shown.splitlines() if line.startswith("::warning title=No comment::")]
     assert len(warnings) == 1
     assert says in warnings[0]
+    assert "of two lines" not in re.sub("::add-mask::.*", "", ended.shown)

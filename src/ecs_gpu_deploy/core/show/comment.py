@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ecs_gpu_deploy.core.show.report import Details
+from ecs_gpu_deploy.core.show.report import Details, subject_of
 from ecs_gpu_deploy.core.show.summary import summary_head
 from ecs_gpu_deploy.model import short_id
 from ecs_gpu_deploy.result import Result
@@ -18,9 +18,8 @@ _OWN_ASSOCIATIONS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 def comment_mark(result: Result) -> str:
     """Return the hidden line that tells the comment: one for each service and cluster, or family of tasks."""
-    what = short_id(result.service) or short_id(result.task_definition_arn).partition(":")[0]
-    kind = "task" if result.command == "run-task" else "service"
-    return f"<!-- ecs-gpu-deploy {kind} {quote(short_id(result.cluster), safe='')}/{quote(what, safe='')} -->"
+    place = "/".join(quote(name, safe="") for name in (short_id(result.cluster), subject_of(result)))
+    return f"<!-- ecs-gpu-deploy {'task' if result.command == 'run-task' else 'service'} {place} -->"
 
 
 def comment_text(result: Result, details: Details) -> str:

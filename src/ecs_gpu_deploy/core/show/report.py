@@ -15,7 +15,7 @@ from ecs_gpu_deploy.core.show.console import TaskPages
 from ecs_gpu_deploy.core.show.gpu_minutes import GpuMinutes, gpu_minutes, gpu_sentence
 from ecs_gpu_deploy.core.show.progress import TaskGpus
 from ecs_gpu_deploy.core.text import indented, log_line, span
-from ecs_gpu_deploy.model import LogTail
+from ecs_gpu_deploy.model import LogTail, short_id
 from ecs_gpu_deploy.result import Diagnosis, Finding, Outcome, Phase, Result, ServiceEnd
 
 _TITLES = {
@@ -231,7 +231,8 @@ def _diagnosis_lines(diagnosis: Diagnosis, *, is_said: bool) -> list[str]:
 
 def annotation(result: Result) -> tuple[str, str, str]:
     """Return the one annotation of a run: level, title, message."""
-    title = f"{title_of(result)}: {result.service}" if result.service else title_of(result)
+    subject = subject_of(result)
+    title = f"{title_of(result)}: {subject}" if subject else title_of(result)
     level = "notice" if result.outcome in {Outcome.SUCCEEDED, Outcome.STARTED} else "error"
     message = result.reason
     for cause in result.diagnoses[:1]:
@@ -246,6 +247,12 @@ def annotation_proof(result: Result) -> tuple[str, ...]:
         if cause.is_reason:
             return tuple(indented(line, limit=300) for line in cause.evidence)
     return ()
+
+
+def subject_of(result: Result) -> str:
+    """Return what the run was about: the service, or the family of a batch's tasks."""
+    family = short_id(result.task_definition_arn).partition(":")[0] if result.command == "run-task" else ""
+    return short_id(result.service) or family
 
 
 def title_of(result: Result) -> str:

@@ -93,8 +93,9 @@ def status_markdown(status: ServiceStatus, *, service: str) -> str:
     parts = ["\n".join(rows)]
     parts += [f"Under way: {markdown(status.ongoing)}"] if status.ongoing else []
     parts += [f"GPUs held in the cluster: {markdown(held_by(status.gpus))}"] if status.gpus else []
-    parts += [
+    events = [
         f"- {span(status.at - event.at)} ago: {markdown(_event(event.message, service))}"
         for event in status.events
     ]
+    parts += ["\n".join(events)] if events else []
     return "\n\n".join(parts)

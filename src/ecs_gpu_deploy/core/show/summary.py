@@ -20,6 +20,7 @@ from ecs_gpu_deploy.core.show.report import (
     log_problems,
     phases_told,
     shown_tails,
+    subject_of,
     tail_lines,
     tail_title,
     tells,
@@ -70,7 +71,8 @@ def markdown_view(result: Result, details: Details) -> str:
 def summary_head(result: Result, details: Details) -> str:
     """Return the head of the summary: verdict, its cause with the proof, what runs, and who asked for it."""
     sign = _SIGNS.get(result.outcome, "❌")
-    what = f": {markdown(short_id(result.service))}" if result.service else ""
+    subject = subject_of(result)
+    what = f": {markdown(subject)}" if subject else ""
     parts = [f"## {sign} {title_of(result)}{what}", markdown(result.reason)]
     parts += [_pointed("➡️", hint) for hint in _own_hints(result)]
     if result.diagnoses:

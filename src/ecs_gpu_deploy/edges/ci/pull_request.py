@@ -63,8 +63,9 @@ def _event(path: str) -> Any:
 
 @contextmanager
 def _odd_as_error() -> Iterator[None]:
-    """Turn an answer of another shape than GitHub documents into GitHubError."""
+    """Turn what cannot be sent or read into GitHubError; Python's own text may hold the token."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise GitHubError(f"GitHub's answer has another shape than it documents ({error})") from error
+        what = f"a request or its answer has another shape than GitHub documents ({type(error).__name__})"
+        raise GitHubError(what) from error

@@ -72,7 +72,7 @@ def test_the_default_world_is_as_it_should_be(
     assert [finding.code for finding in said.findings] == ["slow-start-without-effect", "tag-can-move"]
     reasons = {each.rule: each.reason for each in said.unchecked}
     assert reasons["grace-tight"] == "no earlier load of this service was measured"
-    assert reasons["root-user"] == "the image's configuration is not read"
+    assert reasons["root-user"].startswith("ecr.GetDownloadUrlForLayer: The layer with digest sha256:")
     checks = check_references(context, seen)
     assert statuses(checks) == {
         "own permissions": OK,
@@ -86,6 +86,32 @@ def test_the_default_world_is_as_it_should_be(
     }
     assert calls.total() <= 20
     assert all(call["operation"].startswith(READING) for call in sandbox.calls())
+
+
+CONFIG = {
+    "architecture": "amd64",
+    "os": "linux",
+    "config": {"Env": ["CUDA_VERSION=12.4.1"], "Cmd": ["uvicorn", "rag:app", "--workers=2"], "User": ""},
+    "history": [{"created_by": "RUN apt-get install -y python3"}],
+}
+
+
+def test_the_configuration_of_an_image_is_read_for_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sandbox_thread() as own:
+        context, _ = context_of(own, monkeypatch)
+        definition = dict(context.ecs.fetch_task_definition(SERVICE).body)
+        own.add({"images": [{"image": "ki-rag-api:told", "config": CONFIG}]})
+        container = {**definition["containerDefinitions"][0], "image": f"{IMAGE}:told"}
+        definition["containerDefinitions"] = [container]
+        seen = see_for_rules(context, definition, service=SERVICE)
+        image = next(
+            check for check in check_references(context, seen) if check.name == f"image {IMAGE}:told"
+        )
+    assert (image.status, image.message) == (OK, "It is there for linux/amd64.")
+    said = judged(document_of(seen), built_in_rules(), unseen=seen.unseen)
+    codes = {finding.code for finding in said.findings}
+    assert {"root-user", "workers-share-gpu", "listens-on-loopback"} <= codes
+    assert not {"root-user", "health-check-tool-missing"} & {each.rule for each in said.unchecked}
 
 
 READING = ("Describe", "Get", "List", "Batch", "Simulate")

@@ -12,7 +12,6 @@ from typing import Any, Final
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.task_definition import images
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
-from ecs_gpu_deploy.core.image.layers import manifest_of
 from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.rules.checks import (
     SecretWanted,
@@ -31,8 +30,8 @@ from ecs_gpu_deploy.core.rules.checks import (
 from ecs_gpu_deploy.core.rules.document import Seen
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Missing
-from ecs_gpu_deploy.edges.aws.ecr_repository import fetch_manifest_texts
 from ecs_gpu_deploy.edges.aws.iam import fetch_caller, fetch_trust, simulate
+from ecs_gpu_deploy.edges.aws.image_config import fetch_platforms
 from ecs_gpu_deploy.edges.aws.prerequisites import fetch_prerequisites, roles_of
 from ecs_gpu_deploy.edges.aws.references import (
     log_group_is_there,
@@ -159,11 +158,14 @@ def _images(context: Context, seen: Seen) -> Iterator[Check]:
             if each.get("name") == "ecs.cpu-architecture"
         }
     )
+    shown = seen.image or {}
     for text in dict.fromkeys(images(seen.task_definition).values()):
-        yield _image(context, text, architectures)
+        known = shown.get("platforms") if text == shown.get("reference") else None
+        yield _image(context, text, known, architectures)
 
 
-def _image(context: Context, text: str, architectures: Sequence[str]) -> Check:
+def _image(context: Context, text: str, known: Sequence[str] | None, architectures: Sequence[str]) -> Check:
+    """Return whether an image is there for *architectures*; *known* are its platforms where seen."""
     name = f"image {text}"
     try:
         reference = ImageReference.from_text(text)
@@ -172,13 +174,16 @@ def _image(context: Context, text: str, architectures: Sequence[str]) -> Check:
     repository = Repository.of_image(reference)
     if repository is None:
         return not_checked(name, "it is not in Amazon ECR")
-    wanted = reference.digest or reference.tag or "latest"
-    manifest = manifest_of(fetch_manifest_texts(context.aws, repository, [wanted]).get(wanted, ""))
-    if manifest is None:
-        return not_checked(name, "ECR does not show its manifest", "Allow ecr:BatchGetImage.")
-    if not manifest.children:
+    try:
+        platforms = known
+        if platforms is None:
+            wanted = reference.digest or reference.tag or "latest"
+            platforms, _ = fetch_platforms(context.aws, repository, wanted, platform="")
+    except AwsError as error:
+        return not_checked(name, error.text, _allow(error) or "Allow ecr:BatchGetImage.")
+    if not platforms:
         return not_checked(name, "it is there, and the manifest of a single platform does not name that")
-    return platform_check(text, tuple(manifest.children), architectures)
+    return platform_check(text, platforms, architectures)
 
 
 def _secrets(context: Context, definition: Mapping[str, Any], *, reads_secrets: bool) -> Iterator[Check]:

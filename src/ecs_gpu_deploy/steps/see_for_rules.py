@@ -10,10 +10,12 @@ from ecs_gpu_deploy.core.definition.task_definition import images
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.lifecycle_policy import rules_of, taken_away
 from ecs_gpu_deploy.core.image.repository import Repository
+from ecs_gpu_deploy.core.rules.checks import platform_word
 from ecs_gpu_deploy.core.rules.document import Seen
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.ecr import fetch_all_images
 from ecs_gpu_deploy.edges.aws.ecr_repository import fetch_lifecycle_policy, fetch_repository
+from ecs_gpu_deploy.edges.aws.image_config import fetch_image_config, fetch_platforms
 from ecs_gpu_deploy.edges.aws.raw_documents import (
     fetch_raw_amis,
     fetch_raw_cluster,
@@ -77,10 +79,10 @@ def see_for_rules(
     unseen.setdefault("facts.idleTimeout", "no load balancer's idle timeout was seen")
     unseen.setdefault("facts.sessionSeconds", "how long the credentials last is not known")
     unseen.setdefault("facts.loadSeconds", "no earlier load of this service was measured")
-    unseen.setdefault("image", "the image is not in an ECR repository that can be seen")
     unseen.setdefault("image.lifecycle", "no lifecycle policy is there, or may be seen")
-    unseen.setdefault("image.config", "the image's configuration is not read")
-    unseen.setdefault("image.history", "the image's configuration is not read")
+    image = seen("image", lambda: _image(context, definition, _platform(instances or ()), unseen))
+    for member in ("image.config", "image.history", "image.isMutable"):
+        unseen.setdefault(member, unseen.get("image", "the image's configuration was not seen"))
     return Seen(
         task_definition=definition,
         service=known,
@@ -90,7 +92,7 @@ def see_for_rules(
         if shown
         else None,
         instances=instances,
-        image=seen("image", lambda: _image(context, definition)),
+        image=image,
         amis=None if instances is None else seen("facts.amis", lambda: fetch_raw_amis(aws, amis)),
         tags=None if known is None else _tags(known, definition),
         load_seconds=load_seconds,
@@ -116,17 +118,35 @@ def _amis(instances: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(found))[:_MOST_AMIS]
 
 
-def _image(context: Context, definition: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return what ECR says of the image of the first container with a GPU, None for one elsewhere."""
+def _platform(instances: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the first of the instances runs; what most run where there is none."""
+    told = (
+        str(each.get("value"))
+        for instance in instances
+        for each in instance.get("attributes") or ()
+        if each.get("name") == "ecs.cpu-architecture"
+    )
+    return f"linux/{platform_word(next(told, 'x86_64'))}"
+
+
+def _image(
+    context: Context, definition: Mapping[str, Any], platform: str, unseen: dict[str, str]
+) -> Mapping[str, Any] | None:
+    """Return what ECR says of the image of the first container with a GPU, None for one elsewhere.
+
+    What it does not say is named in *unseen*.
+    """
     containers = list(definition.get("containerDefinitions") or ())
     chosen = next((each for each in containers if each.get("resourceRequirements")), containers[0])
     text = images(definition).get(str(chosen.get("name")), "")
     reference = ImageReference.from_text(text)
     repository = Repository.of_image(reference)
     if repository is None:
+        unseen["image"] = f"{text} is not in Amazon ECR"
         return None
     found = fetch_repository(context.aws, repository.uri)
     if found is None:
+        unseen["image"] = f"there is no repository {repository.name}"
         return None
     tag = reference.tag or "latest"
     told: dict[str, Any] = {
@@ -146,4 +166,13 @@ def _image(context: Context, definition: Mapping[str, Any]) -> Mapping[str, Any]
         ),
         None,
     )
+    try:
+        wanted = reference.digest or tag
+        platforms, digest = fetch_platforms(context.aws, repository, wanted, platform=platform)
+        told["platforms"] = list(platforms)
+        config = fetch_image_config(context.aws, repository, digest)
+        told |= {**config, "platforms": list(platforms) or [each for each in (config["platform"],) if each]}
+    except AwsError as error:
+        for member in ("image.config", "image.history"):
+            unseen[member] = f"{error.request or error.code}: {error.text}"
     return {**told, "lifecycle": bool(policy and stored) or None, "expiredBy": expired}

@@ -38,12 +38,14 @@ class Manifest:
     """An image's layers, or of an index its children (platform `os/architecture` → digest).
 
     `images` are the digests of those children that are images: a task runs one of them. An attestation is
-    none (BuildKit, "Image attestation storage").
+    none (BuildKit, "Image attestation storage"). `config` is the digest of the image's configuration, "" of
+    an index.
     """
 
     layers: tuple[Layer, ...] = ()
     children: Mapping[str, str]
     images: tuple[str, ...] = ()
+    config: str = ""
 
     @property
     def size(self) -> int:
@@ -72,7 +74,9 @@ def manifest_of(text: str) -> Manifest | None:
             Layer(digest=str(entry.get("digest", "")), size=int(entry.get("size", 0)))
             for entry in document["layers"]
         )
-        return Manifest(layers=layers, children={})
+        config = document.get("config")
+        digest = str(config.get("digest", "")) if isinstance(config, dict) else ""
+        return Manifest(layers=layers, children={}, config=digest)
     return None
 
 

@@ -328,7 +328,7 @@ def platform_check(
     name = f"image {image}"
     if platforms is None or not architectures:
         return not_checked(name, why or "no instance says which architecture it has")
-    wanted = {f"linux/{_ARCHITECTURES.get(each, each)}" for each in architectures}
+    wanted = {f"linux/{platform_word(each)}" for each in architectures}
     missing = sorted(wanted - {each.removesuffix("/v8") for each in platforms})
     if len(missing) == len(wanted):
         return failed(
@@ -340,4 +340,6 @@ def platform_check(
     return ok(name, f"It is there for {', '.join(sorted(wanted - set(missing)))}.")
 
 
-_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+def platform_word(architecture: str) -> str:
+    """Return how images name an *architecture* that an instance names (OCI image specification)."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(architecture, architecture)

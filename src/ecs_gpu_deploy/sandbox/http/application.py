@@ -226,6 +226,8 @@ class Application:
                     return self._refuse(
                         start_response, request, caller, ApiError("ServerException", ill, status=500)
                     )
+            if request.action == "ecr:GetDownloadUrlForLayer":
+                return self._answer_download(environ, start_response, request, caller)
             if request.action == SIMULATION:
                 return self._answer_simulation(start_response, request, caller)
             if request.action == "elasticloadbalancing:DescribeTargetHealth":
@@ -268,6 +270,19 @@ class Application:
         code = int(status.partition(" ")[0] or 0)
         self._log(request, caller, code, None if code < 400 else status)
         return chunks
+
+    def _answer_download(
+        self, environ: Mapping[str, Any], start_response: StartResponse, request: Request, caller: str
+    ) -> Iterable[bytes]:
+        """Say where an image's configuration can be fetched; of layers there is nothing but their digests."""
+        digest = str(request.parameters.get("layerDigest", ""))
+        if self._sandbox.neighbours.images.config(digest) is None:
+            lacking = ApiError("LayersNotFoundException", f"The layer with digest {digest[:80]} is not here.")
+            return self._refuse(start_response, request, caller, lacking)
+        address = f"http://{environ.get('HTTP_HOST', '')}/_sandbox/blob?digest={digest}"
+        self._log(request, caller, 200, None)
+        text = json.dumps({"downloadUrl": address, "layerDigest": digest})
+        return self._respond(start_response, 200, text, content_type=JSON_TYPE)
 
     def _answer_simulation(
         self, start_response: StartResponse, request: Request, caller: str

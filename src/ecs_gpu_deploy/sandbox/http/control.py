@@ -53,6 +53,10 @@ def _answer(sandbox: Sandbox, method: str, name: str, query: str, body: bytes) -
         case "DELETE", "calls":
             sandbox.calls.clear()
             return 200, {}
+        case "GET", "blob":
+            wanted = parse_qs(query).get("digest", [""])[-1]
+            found = sandbox.neighbours.images.config(wanted)
+            return (200, found) if found is not None else (404, {"error": f"There is no blob {wanted[:80]}."})
         case "GET", "state":
             sandbox.catch_up()
             return 200, sandbox.summary()

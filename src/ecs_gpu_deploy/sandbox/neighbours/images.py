@@ -15,7 +15,7 @@ from typing import Any
 MANIFEST_MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 MB = 1_000_000
 DEFAULT_LAYERS = ({"name": "default", "mb": 100},)
-NOT_BEHAVIOUR = frozenset({"image", "layers", "tags", "in_registry", "runtime"})
+NOT_BEHAVIOUR = frozenset({"image", "layers", "tags", "in_registry", "runtime", "config"})
 MODEL, DOCKER = "model", "docker"
 
 
@@ -54,7 +54,8 @@ class Image:
     """An image of the world: its manifest, its tags and the behaviour of its containers.
 
     `layers` are (digest, compressed bytes); `ecr` tells whether it lies in the account's own registry,
-    `runtime` what runs its containers: MODEL, DOCKER, or None for what the sandbox was started with.
+    `runtime` what runs its containers: MODEL, DOCKER, or None for what the sandbox was started with. `config`
+    is its configuration as JSON, "" where the world tells none.
     """
 
     registry: str
@@ -65,6 +66,7 @@ class Image:
     manifest: str
     behaviour: Mapping[str, Any] = field(default_factory=dict)
     runtime: str | None = None
+    config: str = ""
 
     @property
     def digest(self) -> str:
@@ -89,6 +91,7 @@ def image_from(entry: Mapping[str, Any], *, own_registry: str) -> Image:
     )
     behaviour = {key: value for key, value in entry.items() if key not in NOT_BEHAVIOUR}
     runtime = entry.get("runtime")
+    config = json.dumps(entry["config"]) if "config" in entry else ""
     return Image(
         registry=registry,
         repository=reference.repository,
@@ -97,8 +100,9 @@ def image_from(entry: Mapping[str, Any], *, own_registry: str) -> Image:
         ecr=registry == own_registry and entry.get("in_registry", runtime != DOCKER) and "*" not in tag,
         runtime=runtime,
         layers=layers,
-        manifest=_manifest(f"{reference.repository}:{tag}", layers, behaviour),
+        manifest=_manifest(f"{reference.repository}:{tag}", layers, behaviour, config),
         behaviour=behaviour,
+        config=config,
     )
 
 
@@ -108,8 +112,10 @@ def _layer_digest(layer: Mapping[str, Any], reference: Reference, number: int) -
     return sha256(str(layer.get("name") or f"{reference.repository}:{reference.tag}#{number}"))
 
 
-def _manifest(name: str, layers: Sequence[tuple[str, int]], behaviour: Mapping[str, Any]) -> str:
-    config = sha256(json.dumps([name, behaviour], sort_keys=True, default=str))
+def _manifest(
+    name: str, layers: Sequence[tuple[str, int]], behaviour: Mapping[str, Any], configuration: str
+) -> str:
+    config = sha256(configuration or json.dumps([name, behaviour], sort_keys=True, default=str))
     return json.dumps(
         {
             "schemaVersion": 2,
@@ -167,6 +173,12 @@ class Images:
             image = self._by_digest.get(reference.digest)
             return image if image and image.ecr and image.repository == reference.repository else None
         return self._pushes.get((reference.repository, reference.tag or "latest"))
+
+    def config(self, digest: str) -> dict[str, Any] | None:
+        """Find the configuration of an image by its own digest; None where no image has it."""
+        found = (image.config for image in self._images if image.config and sha256(image.config) == digest)
+        text = next(found, "")
+        return json.loads(text) if text else None
 
     def run_by_docker(self, reference: Reference, digest: str | None = None) -> bool:
         """Are containers of the image real ones?"""

@@ -114,6 +114,13 @@ def services(sandbox: RunningSandbox, ecs: Any, definition: str) -> None:
     assert described["runningCount"] == 2
     listed = ecs.list_service_deployments(cluster="one", service="web")["serviceDeployments"]
     assert [one["status"] for one in listed] == ["SUCCESSFUL"]
+    for odd in (
+        {"canaryConfiguration": {"canaryPercent": 5.0}},
+        {"strategy": "BLUE_GREEN", "earlySuccessCriteria": {"enable": True, "healthyPercent": 100}},
+        {"earlySuccessCriteria": {"enable": True, "healthyPercent": 50}},
+    ):
+        with pytest.raises(ClientError, match="InvalidParameterException"):
+            ecs.update_service(cluster="one", service="web", deploymentConfiguration=odd)
     ecs.update_service(cluster="one", service="web", forceNewDeployment=True)
     ongoing = ecs.list_service_deployments(cluster="one", service="web")["serviceDeployments"][0]
     arn = ongoing["serviceDeploymentArn"]

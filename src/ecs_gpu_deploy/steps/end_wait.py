@@ -20,7 +20,7 @@ from ecs_gpu_deploy.edges.aws.codedeploy import CodeDeploy
 from ecs_gpu_deploy.edges.machine.signals import Cancelled, CutShort, at_most
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.facts import Ending, NextCommand, RollbackSent
-from ecs_gpu_deploy.model import Service, ServiceDeploymentStatus, short_id
+from ecs_gpu_deploy.model import Service, ServiceDeployment, ServiceDeploymentStatus, short_id
 from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.take_turns import Wait
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Later, Watcher
@@ -44,7 +44,8 @@ def leave_or_roll_back(
             context.record(ending)
     arn = _deployment_of(ending)
     if wish == "leave":
-        context.record(still_running(context, rollout, ending, why=f"{option}: leave"))
+        left = still_running(context, rollout, ending, why=f"{option}: leave", seen=watcher.deployment)
+        context.record(left)
     else:
         request = _Request(context=context, rollout=rollout, arn=arn, option=option, watcher=watcher)
         ended = yield from request.roll_back(ending)
@@ -189,8 +190,13 @@ def _deployment_of(ending: Ending) -> str:
     return ending.codedeploy_deployment_id or ending.service_deployment_arn
 
 
-def still_running(context: Context, rollout: Begun, ending: Ending, *, why: str) -> Finding:
-    """Return what still runs in AWS, and the commands to go on watching it and to roll it back."""
+def still_running(
+    context: Context, rollout: Begun, ending: Ending, *, why: str, seen: ServiceDeployment | None = None
+) -> Finding:
+    """Return what still runs in AWS, and the commands to go on watching it and to roll it back.
+
+    Where *seen*, the deployment as it was last seen, waits at a hook, there is one that lets it go on.
+    """
     arn, watched = _deployment_of(ending), rollout.watch.watched
     deployments = ending.service.deployments
     ours = next((d for d in deployments if is_ours(watched, d)), None)
@@ -200,7 +206,12 @@ def still_running(context: Context, rollout: Begun, ending: Ending, *, why: str)
         if ours
         else f"{count(old, 'task')} of the service run"
     )
-    steps = [NextStep(purpose="To go on watching", command=watch_command(context, rollout.service, arn))]
+    hook = hook_of(seen, rollout.service) if seen is not None and not watched.codedeploy_id else None
+    goes_on = [NextStep(purpose="To let it go on", command=hook.continue_command)] if hook else []
+    steps = [
+        *goes_on,
+        NextStep(purpose="To go on watching", command=watch_command(context, rollout.service, arn)),
+    ]
     if arn:
         describe = f"aws ecs describe-service-deployments --service-deployment-arns {arn}"
         if watched.codedeploy_id:

@@ -173,7 +173,7 @@ def hook_of(deployment: ServiceDeployment, service: Service) -> Hook | None:
     hook = waiting[0]
     cluster, name = shlex.quote(short_id(service.cluster_arn)), shlex.quote(service.name)
     which = f"--cluster {cluster} --service {name} --service-deployment {deployment.arn}"
-    which += f" --hook {hook.id}" if len(waiting) > 1 else ""
+    which += f" --hook {shlex.quote(hook.id)}" if len(waiting) > 1 else ""
     aws = f"aws ecs continue-service-deployment --service-deployment-arn {deployment.arn} --hook-id {hook.id}"
     return Hook(
         id=hook.id,

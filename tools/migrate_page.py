@@ -14,7 +14,7 @@ def official_actions_table(actions: Actions) -> str:
 
 
 def _section(name: str, action: Mapping[str, Any]) -> str:
-    url = f"https://github.com/aws-actions/{name}"
+    url = f"https://github.com/{name if '/' in name else f'aws-actions/{name}'}"
     rows = [_row(one, stands, "input") for one, stands in action["inputs"].items()]
     rows += [_row(one, stands, "output") for one, stands in action["outputs"].items()]
     head = f"### [{name}]({url}) {action['version']}\n\nInstead: {action['instead']}.\n\n"

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import program
+from github_stand_in import Answer, github_stand_in
 from sandbox_process import clean_environment, sandbox_thread
 
 SPEED = 20.0
@@ -57,7 +58,7 @@ class Job:
 
 
 @contextmanager
-def waiting_job(folder, *flags, image="slow", until="new 2/2"):
+def waiting_job(folder, *flags, image="slow", until="new 2/2", **environment):
     """Give a deploy, of an image that never gets ready, once it has said *until*: that its tasks run."""
     with sandbox_thread(speed=SPEED) as sandbox:
         summary = folder / "summary.md"
@@ -65,7 +66,7 @@ def waiting_job(folder, *flags, image="slow", until="new 2/2"):
         process = subprocess.Popen(
             [sys.executable, "-m", "ecs_gpu_deploy", *command, f"--image={program.image(image)}", *flags],
             cwd=folder,
-            env=clean_environment(sandbox, GITHUB_STEP_SUMMARY=str(summary)),
+            env=clean_environment(sandbox, GITHUB_STEP_SUMMARY=str(summary), **environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -158,3 +159,19 @@ def test_after_sigkill_the_deployment_is_still_there_to_be_watched(tmp_path):
         with job.sandbox.client() as ecs:
             answer = ecs.list_service_deployments(cluster="ki-cluster", service="ki-rag-api")
     assert answer["serviceDeployments"][0]["status"] == "IN_PROGRESS"
+
+
+def test_the_result_is_written_before_github_is_told_of_a_cancelled_deployment(tmp_path):
+    ended = []
+
+    def answered(asked):
+        if asked.path.endswith("/statuses") and asked.body["state"] != "in_progress":
+            ended.append((asked.body["state"], (tmp_path / "result.json").exists()))
+        return Answer(201, {"id": 42})
+
+    with github_stand_in(answered) as (url, _):
+        github = {"GITHUB_API_URL": url, "GITHUB_REPOSITORY": "acme/rag", "GITHUB_SHA": "a" * 40}
+        with waiting_job(tmp_path, "--deployment-record", "staging", **github) as job:
+            code, _, result, _ = job.cancel(signal.SIGINT, signal.SIGTERM)
+    assert (code, result["outcome"]) == (10, "cancelled")
+    assert ended == [("error", True)]

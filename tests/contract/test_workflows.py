@@ -67,3 +67,11 @@ def test_every_third_party_action_is_pinned_to_a_commit_with_its_version_beside_
 def test_permissions_are_none_until_a_job_asks_for_them():
     for path in WORKFLOWS:
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["permissions"] == {}, path.name
+
+
+def test_the_environment_shows_where_the_service_answers_or_where_to_look():
+    for name, job in (("deploy", "deploy"), ("rollback", "rollback"), ("batch", "batch")):
+        body = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8"))
+        url = body["jobs"][job]["environment"]["url"]
+        assert url.endswith("steps.run.outputs.console-url }}")
+        assert ("steps.run.outputs.service-url" in url) == (name != "batch")

@@ -21,8 +21,10 @@ from ecs_gpu_deploy.edges.ci.github import GitHub
 from ecs_gpu_deploy.edges.ci.github_api import GitHubApi
 from ecs_gpu_deploy.edges.machine.clock import WallClock
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
+from ecs_gpu_deploy.inputs.requests import OwnRules
 from ecs_gpu_deploy.result import Check, CheckStatus
 from ecs_gpu_deploy.steps.check_references import check_references
+from ecs_gpu_deploy.steps.judge_settings import judge_settings
 from ecs_gpu_deploy.steps.see_for_rules import see_for_rules
 from sandbox_process import RunningSandbox, sandbox_thread
 
@@ -207,12 +209,25 @@ def test_what_is_denied_is_not_checked_and_never_right(monkeypatch: pytest.Monke
         assert "not authorized" in reasons[rule], rule
 
 
+FOUR_VCPU = """
+- id: four-vcpu
+  when: "facts.containers[?raw.cpu < `4096`].name"
+  severity: warning
+  message: "{it} has less than 4 vCPU."
+"""
+
+
 def test_the_missing_action_comes_as_a_statement(monkeypatch: pytest.MonkeyPatch) -> None:
     with sandbox_thread() as own:
         context, _ = context_of(own, monkeypatch)
         definition = dict(context.ecs.fetch_task_definition(SERVICE).body)
         own.add({"deny": ["ecs:UpdateService", "iam:PassRole"]})
-        check = check_references(context, see_for_rules(context, definition, service=SERVICE))[0]
+        own_rules = OwnRules(text=FOUR_VCPU, name="rules.yml")
+        judgement = judge_settings(context, definition, service=SERVICE, rules=own_rules, desired_count=0)
+    check = judgement.checks[0]
+    codes = [finding.code for finding in judgement.findings]
+    assert codes[:3] == ["check-failed", "desired-zero", "four-vcpu"]
+    assert set(codes[3:]) == {"slow-start-without-effect", "tag-can-move", "rules-not-checked"}
     assert check.message.endswith("user/moto is not allowed ecs:UpdateService, iam:PassRole.")
     service = f"arn:aws:ecs:eu-central-1:{ACCOUNT}:service/ki-cluster/ki-rag-api"
     roles = [f"{ROLE}/ki-rag-api-execution", f"{ROLE}/ki-rag-api-task"]

@@ -264,6 +264,14 @@ class StatusRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRules:
+    """A file of somebody's own rules: its text, and the name that messages tell it by."""
+
+    text: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRequest:
     """Show up to `limit` deployments of `service`."""
 

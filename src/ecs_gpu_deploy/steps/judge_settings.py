@@ -1,0 +1,77 @@
+"""Judge a revision and its service before anything is changed: by the rules, and by what they name outside.
+
+Import it where it is called: it loads the rules and JMESPath, which most commands do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.rules.document import document_of
+from ecs_gpu_deploy.core.rules.findings import findings
+from ecs_gpu_deploy.core.rules.rule import built_in_rules, rules_with
+from ecs_gpu_deploy.inputs.requests import OwnRules
+from ecs_gpu_deploy.result import Check, CheckStatus, Finding, Severity
+from ecs_gpu_deploy.steps.check_references import check_references
+from ecs_gpu_deploy.steps.see_for_rules import see_for_rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedSettings:
+    """What is wrong, worst first, and each look at something that the revision names outside itself."""
+
+    findings: tuple[Finding, ...]
+    checks: tuple[Check, ...]
+
+
+def judge_settings(
+    context: Context,
+    definition: Mapping[str, Any],
+    *,
+    service: str,
+    rules: OwnRules | None = None,
+    command: str = "deploy",
+    load_seconds: float | None = None,
+    wait_seconds: float | None = None,
+    desired_count: int | None = None,
+    instances: Sequence[Mapping[str, Any]] | None = None,
+    reads_secrets: bool = False,
+) -> JudgedSettings:
+    """Return what *service* (its name, "" for none) is to expect of the raw *definition*. Changes nothing.
+
+    *rules* are those of a file, beside ours; *load_seconds* is a measured load, *wait_seconds* the timeout,
+    *desired_count* what the service gets with it. Each failed check is a finding too.
+    """
+    seen = see_for_rules(
+        context,
+        definition,
+        service=service,
+        load_seconds=load_seconds,
+        wait_seconds=wait_seconds,
+        desired_count=desired_count,
+        instances=instances,
+    )
+    table = rules_with(rules.text, name=rules.name) if rules else built_in_rules()
+    checks = check_references(context, seen, command=command, reads_secrets=reads_secrets)
+    said = (*map(_finding, failures(checks)), *findings(document_of(seen), table, unseen=seen.unseen))
+    order = list(Severity)
+    return JudgedSettings(
+        findings=tuple(sorted(said, key=lambda each: order.index(each.severity))), checks=checks
+    )
+
+
+def failures(checks: Sequence[Check]) -> tuple[Check, ...]:
+    """Return the checks that failed."""
+    return tuple(check for check in checks if check.status is CheckStatus.FAILED)
+
+
+def _finding(check: Check) -> Finding:
+    return Finding(
+        code="check-failed",
+        severity=Severity.ERROR,
+        message=f"{check.name}: {check.message}",
+        hint=check.hint,
+    )

@@ -146,7 +146,14 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "ecr:InitiateLayerUpload": _grant(REPOSITORY, "push"),
     "ecr:UploadLayerPart": _grant(REPOSITORY, "push"),
     "ecr:CompleteLayerUpload": _grant(REPOSITORY, "push"),
-    "ecr:GetDownloadUrlForLayer": _grant(REPOSITORY, "read a cache in the registry"),
+    "ecr:GetDownloadUrlForLayer": _grant(
+        REPOSITORY,
+        "read the image's configuration, for rules; a cache in the registry",
+        "rules are not checked",
+    ),
+    "elasticloadbalancing:DescribeLoadBalancerAttributes": _grant(
+        ALL, "see the idle timeout, for rules", "rules are not checked"
+    ),
     **{
         f"elasticloadbalancing:Describe{what}": _grant(
             ALL, "say under which address the service answers", "service-url is empty"
@@ -198,12 +205,30 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "secretsmanager:DescribeSecret": _grant(
         "arn:aws:secretsmanager:REGION:ACCOUNT:secret:SECRET-*", "check that the secrets exist", "not checked"
     ),
+    "secretsmanager:GetSecretValue": _grant(
+        "arn:aws:secretsmanager:REGION:ACCOUNT:secret:SECRET-*",
+        "see whether a secret has the JSON key that is taken of it",
+        "not checked",
+    ),
     "ssm:DescribeParameters": _grant(ALL, "check that the parameters exist", "not checked"),
     "ssm:GetParameters": _grant(
         "arn:aws:ssm:REGION:ACCOUNT:parameter/PARAMETER", "check that the parameters exist", "not checked"
     ),
     "application-autoscaling:DescribeScalableTargets": _grant(ALL, "see the limits of scaling"),
     "autoscaling:DescribeAutoScalingGroups": _grant(ALL, "see whether instances can be added"),
+    **{
+        f"ec2:Describe{what}": _grant(ALL, f"check that the {words}", "not checked")
+        for what, words in (
+            ("Images", "instances' AMIs are within their support"),
+            ("SecurityGroups", "security groups exist"),
+            ("Subnets", "subnets exist"),
+        )
+    },
+    "iam:SimulatePrincipalPolicy": _grant(
+        ("arn:aws:iam::ACCOUNT:role/EXECUTION_ROLE", "arn:aws:iam::ACCOUNT:role/ROLE"),
+        "check what the execution role and this role are allowed",
+        "not checked",
+    ),
     "ec2:DescribeInstanceTypes": _grant(ALL, "see what an instance type has"),
     "cloudwatch:DescribeAlarms": _grant(
         ALL, "see that the alarms exist (alarms, alarm-action)", "a wrong name is not seen before"

@@ -12,7 +12,8 @@ from ecs_gpu_deploy.core.image.lifecycle_policy import rules_of, taken_away
 from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.rules.checks import platform_word
 from ecs_gpu_deploy.core.rules.document import Seen
-from ecs_gpu_deploy.edges.aws.answers import AwsError
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Missing
+from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecr import fetch_all_images
 from ecs_gpu_deploy.edges.aws.ecr_repository import fetch_lifecycle_policy, fetch_repository
 from ecs_gpu_deploy.edges.aws.image_config import fetch_image_config, fetch_platforms
@@ -97,7 +98,7 @@ def see_for_rules(
         else None,
         instances=instances,
         image=image,
-        amis=None if instances is None else seen("facts.amis", lambda: fetch_raw_amis(aws, amis)),
+        amis=None if instances is None else seen("facts.amis", lambda: _shown_amis(aws, amis)),
         tags=None if known is None else _tags(known, definition),
         load_seconds=load_seconds,
         wait_seconds=wait_seconds,
@@ -110,6 +111,14 @@ def see_for_rules(
 def _tags(service: Mapping[str, Any], definition: Mapping[str, Any]) -> Mapping[str, str]:
     pairs = (*(definition.get("tags") or ()), *(service.get("tags") or ()))
     return {str(pair.get("key")): str(pair.get("value") or "") for pair in pairs}
+
+
+def _shown_amis(aws: Aws, amis: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """Return EC2's objects of AMIs; Missing where it shows none of them, as of one that was taken away."""
+    shown = fetch_raw_amis(aws, amis)
+    if amis and not shown:
+        raise Missing(f"EC2 does not show {', '.join(amis)}", request="ec2.DescribeImages")
+    return shown
 
 
 def _amis(instances: Sequence[Mapping[str, Any]]) -> list[str]:

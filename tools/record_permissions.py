@@ -144,6 +144,7 @@ def pauses(recorder: Recorder) -> None:
         ):
             recorder.run(sandbox, "deploy", "--image", image(tag), "--wait", "false")
             sandbox.advance(60)
+            recorder.run(sandbox, "status")
             recorder.run(sandbox, command, *flags)
             recorder.run(sandbox, command)
         for command in ("continue", "reject"):

@@ -298,6 +298,6 @@ class Deployments:
             error = answer.get("error", "InvalidParameterException")
             raise Refusal(error, answer.get("message", "The hook is not awaiting an action."))
         self._go_on_as(answer.get(asked.get("action", "CONTINUE"), ()), answer.get("common", {}))
-        if asked.get("action") == "ROLLBACK":
+        if asked.get("action") == "ROLLBACK" and not answer.get("stays"):
             self._go_back(answer)
         return {"serviceDeploymentArn": asked["serviceDeploymentArn"]}

@@ -37,6 +37,9 @@ def run(context: Context, request: AnswerRequest) -> Verdict:
             return ending_unseen(context, rollout, verdict, arn).verdict
         ending = waited(context.clock, watch_to_end(context, request.rollout, rollout))
         verdict = verdict_of(ending)
+        if verdict.outcome == Outcome.SUCCEEDED:
+            why = f"{paused.where} was answered with ROLLBACK, and AWS completed the deployment all the same."
+            return Verdict(outcome=Outcome.FAILED, reason=f"Not rolled back: {why}")
         if verdict.outcome != Outcome.ROLLED_BACK:
             return verdict
         # That the deployment was rolled back is what was asked for, and needs no cause.

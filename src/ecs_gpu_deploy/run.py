@@ -26,6 +26,7 @@ from ecs_gpu_deploy.commands import (
     watch,
 )
 from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.definition.provenance import Provenance
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.cancelled import cancelled_reason
@@ -305,6 +306,12 @@ def _console_url(result: Result, known: Known, region: str) -> str:
     )
 
 
+def _origin(commit: str) -> Provenance:
+    """Return where the run comes from; the *commit* that was given as input is what is meant."""
+    told = provenance_from_environment()
+    return replace(told, commit=commit) if commit else told
+
+
 def _show_end(text: str, result: Result, stream: TextIO) -> None:
     """Write the end of the log; on a terminal it is wrapped, and in colour unless NO_COLOR is set."""
     if is_terminal(stream):
@@ -353,7 +360,7 @@ def _details(options: RunOptions, known: Known, now: float) -> Details:
         stays=ending.history.stays if ending else (),
         gpus=ending.gpus if ending else (),
         task_pages=batch.pages if batch else {},
-        origin=provenance_from_environment(),
+        origin=_origin(options.commit),
         log_tails=ending.log_tails if ending else batch.log_tails if batch else (),
         ended_at=now,
         gpu_hourly_cost=options.gpu_hourly_cost,

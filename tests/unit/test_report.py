@@ -251,6 +251,28 @@ def test_the_image_before_is_said_where_it_is_known(changes, shown):
     assert f"| Image {shown}\n" in markdown_view(RESULT, Details(changes=changes))
 
 
+@pytest.mark.parametrize(
+    ("origin", "shown"),
+    [
+        (
+            Provenance(commit="x`](y) <b>", actor="@team <img>", run="https://h/a/b/actions/runs/1)](z)"),
+            "Commit ``x`](y) <b>`` · by \\@<!-- -->team &lt;img&gt; "
+            "· [run 1\\)\\]\\(z\\)](<https://h/a/b/actions/runs/1)](z)>)",
+        ),
+        (
+            Provenance(commit="abc", run="http://jenkins/job/1"),
+            "Commit `abc` · [its run](<http://jenkins/job/1>)",
+        ),
+        (Provenance(actor="maria", run="javascript:x"), "By maria"),
+        (Provenance(run="https://h/>x"), "Took 6m45s"),
+    ],
+    ids=["nothing of it is markup", "of another CI", "no web address", "an address that cannot be one"],
+)
+def test_who_asked_is_told_and_cannot_leave_its_line(origin, shown):
+    lines = markdown_view(RESULT, Details(origin=origin)).splitlines()
+    assert any(line.startswith(shown) for line in lines), lines
+
+
 SUCCESS = replace(
     RESULT, outcome=Outcome.SUCCEEDED, exit_code=0, reason="2 tasks run.", diagnoses=(), findings=()
 )

@@ -341,6 +341,7 @@ def run_options(settings: Settings, *, result_file: str = "", prints_json: bool 
         prints_json=values.output == "json" or prints_json,
         github_token=values.github_token,
         comments=values.comment,
+        commit=values.commit,
     )
 
 

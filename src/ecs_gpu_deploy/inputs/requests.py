@@ -39,6 +39,7 @@ class RunOptions:
     prints_json: bool = False
     github_token: str = field(default="", repr=False)
     comments: bool = False
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

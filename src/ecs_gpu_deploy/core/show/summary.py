@@ -42,6 +42,7 @@ _SIGNS = {
 _FINDING_SIGNS = {Severity.ERROR: "❌", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}
 _SHORT_COMMIT = 12
 _MOST_TASKS = 50
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _ADDRESS = re.compile(r"https?://[\w.-]+(?::\d+)?/[\w./%~-]*", re.ASCII)
 _OF_A_COMMIT = frozenset({"deploy", "push", "register", "render", "run-task"})
 """Commands that make something of the commit that the job runs for; a rollback runs another one."""
@@ -136,9 +137,8 @@ def _origin(origin: Provenance, *, names_commit: bool) -> list[str]:
     told = []
     if origin.commit and names_commit:
         commit = inline_code(origin.commit[:_SHORT_COMMIT])
-        told.append(
-            f"commit [{commit}](<{home}/commit/{origin.commit}>)" if is_github else f"commit {commit}"
-        )
+        has_page = is_github and _COMMIT.fullmatch(origin.commit)
+        told.append(f"commit [{commit}](<{home}/commit/{origin.commit}>)" if has_page else f"commit {commit}")
     told += [f"by {markdown(origin.actor)}"] if origin.actor else []
     told += [f"[{markdown(f'run {short_id(run)}' if is_github else 'its run')}](<{run}>)"] if run else []
     return told

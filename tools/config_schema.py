@@ -17,12 +17,12 @@ _NUMBER: Final = {"type": "number"}
 _INTEGER: Final = {"type": "integer"}
 _BOOLEAN: Final = {"type": "boolean"}
 _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
-    **dict.fromkeys(("boolean", "flag"), _BOOLEAN),
+    **dict.fromkeys(("boolean", "switch"), _BOOLEAN),
     **dict.fromkeys(("integer", "positive_integer"), _INTEGER),
     **dict.fromkeys(("text", "token", "gpu", "duration", "duration_or_zero", "threshold"), _TEXT),
     **dict.fromkeys(("lines", "names", "accounts", "words"), _LINES),
     **dict.fromkeys(("assignments", "pairs", "mapping", "images", "deadlines", "gpu_sharing"), _MAPPING),
-    **dict.fromkeys(("container_overrides", "policy"), _MAPPING),
+    **dict.fromkeys(("container_overrides", "policy", "strategy"), _MAPPING),
     "number": _NUMBER,
 }
 """Kind of an option → its values in the file, which are read as the text of an input would be."""

@@ -166,7 +166,7 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
     default = f" (default: {option.default})" if option.default else ""
     text = (option.help + default).replace("%", "%%")
     flag = f"--{option.name}"
-    if option.kind == "boolean":
+    if option.kind in {"boolean", "switch"}:
         parser.add_argument(flag, nargs="?", const="true", metavar="true|false", help=text)
     elif option.repeatable:
         parser.add_argument(flag, action="append", metavar=option.metavar, help=text)

@@ -266,6 +266,7 @@ class Service:
     placement_strategy: tuple[Api, ...] = ()
     capacity_provider_strategy: tuple[Api, ...] = ()
     shifts_traffic: bool = True
+    has_volumes: bool = False
 
     def with_configuration(self, configuration: Api) -> Self:
         """Return the service with another deployment configuration (raw)."""
@@ -323,6 +324,11 @@ class Service:
             deployment_configuration=configuration,
             placement_strategy=tuple(api.get("placementStrategy") or ()),
             capacity_provider_strategy=tuple(api.get("capacityProviderStrategy") or ()),
+            has_volumes=any(
+                each.get("volumeConfigurations")
+                for each in api.get("deployments") or ()
+                if each.get("status") == "PRIMARY"
+            ),
             scheduling_strategy=text_in(api, "schedulingStrategy", "REPLICA"),
             shifts_traffic=all(each.get("advancedConfiguration") for each in balancers),
             **_configured(configuration),

@@ -10,7 +10,11 @@ from ecs_gpu_deploy.cli import ROLLOUT_COMMANDS, parser_of_commands
 from ecs_gpu_deploy.inputs.options import FILE_OPTIONS, OPTIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "inputs.md").read_text("utf-8")
-OWN_CHOICES = {("run-task", "on-timeout"), ("run-task", "on-cancel")}
+OWN_CHOICES = {
+    ("run-task", "on-timeout"): "leave|stop",
+    ("run-task", "on-cancel"): "leave|stop",
+    ("run-task", "propagate-tags"): "TASK_DEFINITION|NONE",
+}
 """What ends a task is stop, what ends a deployment is rollback: the same flag over different things."""
 
 
@@ -58,4 +62,4 @@ def test_a_flag_means_the_same_in_every_command(option):
 
 @pytest.mark.parametrize(("command", "option"), sorted(OWN_CHOICES))
 def test_what_a_command_refuses_is_not_offered(command, option):
-    assert DRAWN[command][f"--{option}"].metavar == "leave|stop"
+    assert DRAWN[command][f"--{option}"].metavar == OWN_CHOICES[command, option]

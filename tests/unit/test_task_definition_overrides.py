@@ -613,7 +613,7 @@ def test_how_a_path_is_printed(text: str, printed: str | None) -> None:
         pytest.param(
             Overrides(container="otel", log_options={"splunk-url": "x", "awslogs-group": "g"}),
             "The container 'otel' has no logConfiguration for the log options.",
-            "Set containerDefinitions[?name=='…'].logConfiguration.logDriver too, in the file.",
+            "Set log-driver too.",
             id="no log driver",
         ),
         pytest.param(
@@ -734,3 +734,34 @@ def test_values_deep_in_a_mapping_are_copied() -> None:
         found = path_case(path, value)["volumes"][0]
         found.get("host", found)["deep"].append("y")
     assert value == {"deep": ["x"]}
+
+
+def test_another_log_driver_drops_the_options_of_the_old_one() -> None:
+    before = task_definition()
+    before["containerDefinitions"][0]["logConfiguration"] = {
+        "logDriver": "awslogs",
+        "options": {"awslogs-group": "g"},
+        "secretOptions": [{"name": "a", "valueFrom": "b"}],
+    }
+    name = before["containerDefinitions"][0]["name"]
+    same = rendered(before, Overrides(container=name, log_driver="awslogs", log_options={"mode": "blocking"}))
+    other = rendered(before, Overrides(container=name, log_driver="splunk", log_options={"splunk-url": "x"}))
+    first = same["containerDefinitions"][0]["logConfiguration"]
+    assert first["options"] == {"awslogs-group": "g", "mode": "blocking"}
+    assert first["secretOptions"] == [{"name": "a", "valueFrom": "b"}]
+    assert other["containerDefinitions"][0]["logConfiguration"] == {
+        "logDriver": "splunk",
+        "options": {"splunk-url": "x"},
+    }
+
+
+def test_environment_files_replace_those_that_are_there() -> None:
+    before = task_definition()
+    before["containerDefinitions"][0]["environmentFiles"] = [
+        {"value": "arn:aws:s3:::b/old.env", "type": "s3"}
+    ]
+    name = before["containerDefinitions"][0]["name"]
+    result = rendered(before, Overrides(container=name, env_files=("arn:aws:s3:::b/new.env",)))
+    assert result["containerDefinitions"][0]["environmentFiles"] == [
+        {"value": "arn:aws:s3:::b/new.env", "type": "s3"}
+    ]

@@ -28,6 +28,7 @@ from ecs_gpu_deploy.steps.start_deployment import (
     check_alarms,
     check_deployable,
     check_fit,
+    check_settings,
     check_stage,
     under_way,
     wait_for_others,
@@ -58,6 +59,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     image = with_built_image(context, request, [service])
     rendering = render_revision(context, request.revision, image.overrides, runs=service.task_definition)
     check_fit(rendering.definition, service)
+    check_settings(context, request.service_settings, rendering.definition, service)
     if blue_green is not None:
         blue_green.check_fit(rendering.definition)
     verify_attestations(context, request.signer, rendering)
@@ -104,6 +106,7 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         waits=request.waits,
         record=None if registered.is_new else record_of_again(service, arn),
         blue_green=blue_green,
+        service_settings=request.service_settings,
     )
     begin_record(context, request.record_in, deployed_by(request, rendering, arn, [service.name]))
     verdict = verdict_of(roll_out(context, plan))

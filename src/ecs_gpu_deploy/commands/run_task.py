@@ -17,6 +17,7 @@ from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.facts import ImageSeen, RevisionChosen
 from ecs_gpu_deploy.inputs.requests import RevisionWish, RunTaskRequest
 from ecs_gpu_deploy.model import short_id
+from ecs_gpu_deploy.steps.check_providers import check_providers
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import render_revision, show_changes
 from ecs_gpu_deploy.steps.request_batch import request_tasks
@@ -27,6 +28,7 @@ def run(context: Context, request: RunTaskRequest) -> Verdict:
     """Start the batch, and return the verdict over it. InvalidInput leaves AWS as it was."""
     edge = EcsTasks(context.aws, request.cluster)
     launch = _launch_settings(context, request, edge)
+    check_providers(context, request.cluster, request.strategy)
     if request.revision is not None:
         if launch is None:
             edge.check_cluster()

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 from ecs_gpu_deploy.core.definition.appspec import read_appspec
 from ecs_gpu_deploy.core.definition.overrides import Overrides, check_tag_names, rendered
+from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
-from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
+from ecs_gpu_deploy.core.definition.task_request import TaskOverrides, TaskVolume
 from ecs_gpu_deploy.core.identity.attestation import ExpectedSigner
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.image.registry import RegistryWish
@@ -95,6 +96,12 @@ def check_deploy(settings: Settings) -> DeployRequest:
         rollout=_rollout(settings),
         codedeploy=_codedeploy(values),
         settings=deployment_settings(values),
+        service_settings=ServiceSettings(
+            propagate_tags=values.propagate_tags or "",
+            managed_tags=values.enable_ecs_managed_tags,
+            strategy=values.capacity_providers,
+            volume=_volume(values.volume) if values.volume else None,
+        ),
     )
 
 
@@ -191,7 +198,6 @@ def check_run_task(settings: Settings) -> RunTaskRequest:
         raise InvalidInput(f"count is {values.count}, and a batch has at most {MOST} tasks.")
     if values.capacity_providers and values.launch_type:
         raise InvalidInput("launch-type and capacity-providers exclude each other.", hint="Leave one out.")
-    strategy = tuple(_capacity_share(line) for line in values.capacity_providers)
     if values.security_groups and not values.subnets and not values.service:
         raise InvalidInput("security-groups without subnets.", hint="Give subnets as well, or service.")
     overrides = _task_overrides(values)
@@ -215,9 +221,11 @@ def check_run_task(settings: Settings) -> RunTaskRequest:
         security_groups=values.security_groups,
         assign_public_ip=values.assign_public_ip,
         launch_type=(values.launch_type or "").upper(),
-        strategy=strategy,
+        strategy=values.capacity_providers,
         tags=tags,
         volume=volume,
+        propagate_tags=values.propagate_tags or "",
+        managed_tags=values.enable_ecs_managed_tags,
         started_by=values.started_by,
         client_token=values.client_token,
         batch=BatchOptions(
@@ -418,15 +426,6 @@ def _revision_of_batch(values: Values) -> RevisionWish | None:
     return RevisionWish(
         source=source, overrides=overrides, allow_placeholders=values.allow_placeholders, pin=values.pin
     )
-
-
-def _capacity_share(line: str) -> CapacityShare:
-    name, equals, weight = line.partition("=")
-    if not name.strip() or (equals and not re.fullmatch(r"\s*\d{1,4}\s*", weight, re.ASCII)):
-        raise InvalidInput(
-            f"capacity-providers has the line {line[:60]!r}.", hint="NAME or NAME=WEIGHT is meant."
-        )
-    return CapacityShare(capacity_provider=name.strip(), weight=int(weight) if equals else 1)
 
 
 def _task_overrides(values: Values) -> TaskOverrides:

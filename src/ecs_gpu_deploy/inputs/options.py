@@ -37,6 +37,15 @@ RENDER: tuple[str, ...] = ("deploy", "render", "register")
 TASK: tuple[str, ...] = (*RENDER, "run-task")
 
 
+LAUNCH: tuple[str, ...] = ("deploy", "run-task")
+
+
+LOG_DRIVERS: tuple[str, ...] = (
+    *("awslogs", "awsfirelens", "splunk", "fluentd", "gelf", "json-file", "journald", "syslog"),
+)
+"""API Reference, LogConfiguration."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """One option. `kind` is the key of READERS; `default` is text, as GitHub hands inputs over.
@@ -168,6 +177,23 @@ OPTIONS: tuple[Option, ...] = (
         "Options of the container's log driver, NAME=VALUE, one a line.",
         kind="assignments",
         metavar="NAME=VALUE",
+        repeatable=True,
+        commands=RENDER,
+    ),
+    _option(
+        "log-driver",
+        "Log driver of the container. Another one than it has drops the options of the old one.",
+        kind="choice",
+        choices=LOG_DRIVERS,
+        metavar="DRIVER",
+        commands=RENDER,
+    ),
+    _option(
+        "env-files",
+        "Files of environment variables of the container, in place of those that it has: ARNs of objects in "
+        "S3 that end in .env, one a line.",
+        kind="lines",
+        metavar="ARN",
         repeatable=True,
         commands=RENDER,
     ),
@@ -600,18 +626,36 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "capacity-providers",
-        "Capacity-provider strategy instead of a launch type: NAME or NAME=WEIGHT, one a line.",
-        kind="lines",
+        "Capacity-provider strategy instead of a launch type: NAME, NAME=WEIGHT or NAME=WEIGHT,BASE, one a "
+        "line, or the API's list in JSON. deploy sets it in the service; a rollback does not take it back.",
+        kind="strategy",
         metavar="NAME",
         repeatable=True,
-        commands=("run-task",),
+        commands=LAUNCH,
     ),
     _option(
         "volume",
-        "EBS volume of each task, YAML or JSON: name (of the volume in the task definition), sizeInGiB, "
-        "roleArn and what else TaskManagedEBSVolumeConfiguration has.",
+        "EBS volume of each task, YAML or JSON: name (of a volume with configuredAtLaunch in the task "
+        "definition), sizeInGiB, roleArn and what else TaskManagedEBSVolumeConfiguration has. deploy sets it "
+        "in the service; default there: it stays, and goes with a revision that has no such volume.",
         kind="mapping",
-        commands=("run-task",),
+        commands=LAUNCH,
+    ),
+    _option(
+        "propagate-tags",
+        "Whose tags the tasks get: SERVICE, TASK_DEFINITION or NONE. deploy sets it in the service, where it "
+        "otherwise stays. run-task: TASK_DEFINITION or NONE.",
+        kind="choice",
+        choices=("SERVICE", "TASK_DEFINITION", "NONE"),
+        batch_choices=("TASK_DEFINITION", "NONE"),
+        commands=LAUNCH,
+    ),
+    _option(
+        "enable-ecs-managed-tags",
+        "Tag the tasks with cluster and service (aws:ecs:clusterName, aws:ecs:serviceName), or with false "
+        "not. deploy sets it in the service, where it otherwise stays.",
+        kind="switch",
+        commands=LAUNCH,
     ),
     _option(
         "started-by",
@@ -975,6 +1019,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "gpu-sharing",
         "health-check",
         "log-options",
+        "log-driver",
+        "env-files",
         "docker-labels",
         "task-role-arn",
         "execution-role-arn",
@@ -1020,6 +1066,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "ongoing",
         "before-task",
         "desired-count",
+        "capacity-providers",
+        "volume",
+        "propagate-tags",
+        "enable-ecs-managed-tags",
         "allow-desired-zero",
         "parallel",
         "strategy",
@@ -1068,8 +1118,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "security-groups",
         "assign-public-ip",
         "launch-type",
-        "capacity-providers",
-        "volume",
         "started-by",
         "client-token",
         "task",

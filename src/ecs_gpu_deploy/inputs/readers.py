@@ -12,6 +12,7 @@ from typing import Any, Final
 from ecs_gpu_deploy.core.capacity.gpus import HINT, GpuRequest
 from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride, container_overrides
 from ecs_gpu_deploy.core.definition.secret_text import hidden, looks_secret
+from ecs_gpu_deploy.core.definition.task_request import CapacityShare
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.deployment_settings import Threshold
@@ -40,6 +41,8 @@ def _meant(option: Option, text: str) -> str:
 
 _WRITTEN: Final[Mapping[str, str]] = {
     "boolean": "Write {name}: true or {name}: false.",
+    "switch": "Write {name}: true or {name}: false.",
+    "strategy": "NAME, NAME=WEIGHT or NAME=WEIGHT,BASE is meant, one a line.",
     "duration": "Write such as {name}: 90s, 20m or 1h30m.",
     "duration_or_zero": "Write such as {name}: 90s, 20m or 1h30m, or 0.",
     "deadlines": "Write one PHASE=DURATION a line, such as pull=10m.",
@@ -399,10 +402,51 @@ def _threshold(option: Option, texts: tuple[str, ...]) -> Threshold:
     )
 
 
+_SHARE = re.compile(
+    r"(?P<name>[^=,\s]+)(?:\s*=\s*(?P<weight>\d{1,4})(?:\s*,\s*(?P<base>\d{1,6}))?)?", re.ASCII
+)
+_SHARE_MEMBERS = frozenset({"capacityProvider", "weight", "base"})
+
+
+def _strategy(option: Option, texts: tuple[str, ...]) -> tuple[CapacityShare, ...]:
+    shares = [share for text in texts for share in _shares(option, text)]
+    names = [share.capacity_provider for share in shares]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise InvalidInput(f"{option.name} names {twice!r} twice.", hint="Name each capacity provider once.")
+    return tuple(shares)
+
+
+def _shares(option: Option, text: str) -> Iterator[CapacityShare]:
+    """Yield the shares of lines NAME=WEIGHT,BASE, or of the API's list in JSON."""
+    if not _JSON.match(text):
+        for line in _lines((text,)):
+            found = _SHARE.fullmatch(line)
+            if found is None:
+                raise InvalidInput(f"{option.name} has the line {line[:60]!r}.", hint=_WRITTEN["strategy"])
+            name, weight, base = found.groups()
+            yield CapacityShare(
+                capacity_provider=name, weight=1 if weight is None else int(weight), base=int(base or 0)
+            )
+        return
+    for item in _json(option, text, "a JSON list of capacityProvider, weight and base"):
+        numbers = [item.get(name, 0) for name in ("weight", "base")] if isinstance(item, dict) else []
+        if (
+            not numbers
+            or not isinstance(item.get("capacityProvider"), str)
+            or not _SHARE_MEMBERS.issuperset(item)
+            or any(
+                isinstance(number, bool) or not isinstance(number, int) or number < 0 for number in numbers
+            )
+        ):
+            raise InvalidInput(f"{option.name} has {str(item)[:80]!r}.", hint=_WRITTEN["strategy"])
+        yield CapacityShare(capacity_provider=item["capacityProvider"], weight=numbers[0], base=numbers[1])
+
+
 READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "text": _text,
     "token": _token,
     "boolean": _boolean,
+    "switch": _boolean,
     "choice": _choice,
     "duration": _duration,
     "duration_or_zero": _duration_or_zero,
@@ -421,6 +465,7 @@ READERS: Mapping[str, Callable[[Option, tuple[str, ...]], Any]] = {
     "policy": _policy,
     "words": _words,
     "mapping": _mapping,
+    "strategy": _strategy,
     "container_overrides": _container_overrides,
     "threshold": _threshold,
 }
@@ -430,6 +475,6 @@ ABSENT: Mapping[str, object] = {
     **dict.fromkeys(("text", "policy", "token"), ""),
     **dict.fromkeys(("boolean",), False),
     **{kind: {} for kind in ("deadlines", "assignments", "images", "pairs", "mapping")},
-    **dict.fromkeys(("lines", "names", "accounts", "container_overrides"), ()),
+    **dict.fromkeys(("lines", "names", "accounts", "strategy", "container_overrides"), ()),
 }
 """What an option of a kind is where nobody gave it; None for the kinds that are not here."""

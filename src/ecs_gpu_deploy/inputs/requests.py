@@ -12,6 +12,7 @@ from typing import Literal
 
 from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
 from ecs_gpu_deploy.core.definition.overrides import Overrides
+from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
 from ecs_gpu_deploy.core.definition.task_request import CapacityShare, TaskOverrides, TaskVolume
 from ecs_gpu_deploy.core.identity.attestation import ExpectedSigner
 from ecs_gpu_deploy.core.image.registry import RegistryWish
@@ -170,6 +171,7 @@ class DeployRequest:
     rollout: RolloutOptions
     codedeploy: CodeDeployWish = CodeDeployWish()
     settings: DeploymentSettings
+    service_settings: ServiceSettings = field(default_factory=ServiceSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +209,8 @@ class RunTaskRequest:
     strategy: tuple[CapacityShare, ...]
     tags: Mapping[str, str]
     volume: TaskVolume | None
+    propagate_tags: str
+    managed_tags: bool | None
     started_by: str
     client_token: str
     batch: BatchOptions

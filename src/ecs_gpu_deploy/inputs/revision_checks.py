@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 
 from ecs_gpu_deploy.core.definition.overrides import Overrides, check_overrides, rendered
@@ -15,6 +16,8 @@ from ecs_gpu_deploy.inputs.values import Values
 
 _DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
 _PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
+_ENV_FILE = re.compile(r"arn:aws[a-z-]*:s3:::[^/\s]+/\S+\.env")
+_MOST_ENV_FILES = 10
 _NAMES_HINT = "Correct the input. What something else replaces later goes with allow-placeholders: true."
 
 
@@ -70,6 +73,8 @@ def _overrides(values: Values) -> Overrides:
         gpu=gpu if sharing is None else sharing,
         health_check=values.health_check,
         log_options=values.log_options,
+        log_driver=values.log_driver or "",
+        env_files=values.env_files,
         docker_labels=values.docker_labels,
         cpu=values.task_cpu or None,
         memory=values.task_memory or None,
@@ -79,8 +84,21 @@ def _overrides(values: Values) -> Overrides:
         assignments=values.set,
     )
     check_names(values)
+    _check_env_files(values.env_files)
     check_overrides(overrides)
     return overrides
+
+
+def _check_env_files(arns: tuple[str, ...]) -> None:
+    """Raise InvalidInput for what ECS reads no variables from (Developer Guide, "Pass environment files")."""
+    for arn in arns:
+        if not _ENV_FILE.fullmatch(arn):
+            raise InvalidInput(
+                f"env-files has {arn[:100]!r}, which is no ARN of a file of environment variables.",
+                hint="Write arn:aws:s3:::BUCKET/NAME.env, one a line.",
+            )
+    if len(arns) > _MOST_ENV_FILES:
+        raise InvalidInput(f"env-files has {len(arns)} files, and a container takes {_MOST_ENV_FILES}.")
 
 
 def check_names(values: Values) -> None:

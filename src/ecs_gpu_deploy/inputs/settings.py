@@ -160,7 +160,7 @@ def _is_secret(option: Option, text: str) -> bool:
     return "=" in text or text.lstrip().startswith(("{", "["))
 
 
-_LINED = frozenset({"images", "deadlines", "lines", "names", "accounts"})
+_LINED = frozenset({"images", "deadlines", "lines", "names", "accounts", "strategy"})
 
 
 def _text_of_yaml(option: Option, value: Any) -> str:

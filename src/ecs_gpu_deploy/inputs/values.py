@@ -12,6 +12,7 @@ from typing import Literal
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
+from ecs_gpu_deploy.core.definition.task_request import CapacityShare
 from ecs_gpu_deploy.core.judge.deployment_settings import Threshold
 from ecs_gpu_deploy.core.judge.lifecycle import Stage
 
@@ -43,6 +44,11 @@ class Values:
     gpu_sharing: GpuRequest | None
     health_check: Mapping[str, object]
     log_options: Mapping[str, str | None]
+    log_driver: (
+        Literal["awslogs", "awsfirelens", "splunk", "fluentd", "gelf", "json-file", "journald", "syslog"]
+        | None
+    )
+    env_files: tuple[str, ...]
     docker_labels: Mapping[str, str | None]
     tags: Mapping[str, str | None]
     task_role_arn: str
@@ -100,8 +106,10 @@ class Values:
     security_groups: tuple[str, ...]
     assign_public_ip: bool
     launch_type: Literal["ec2", "fargate", "external"] | None
-    capacity_providers: tuple[str, ...]
+    capacity_providers: tuple[CapacityShare, ...]
     volume: Mapping[str, object]
+    propagate_tags: Literal["SERVICE", "TASK_DEFINITION", "NONE"] | None
+    enable_ecs_managed_tags: bool | None
     started_by: str
     client_token: str
     registry: tuple[str, ...]

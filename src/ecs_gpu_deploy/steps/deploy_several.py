@@ -44,6 +44,7 @@ from ecs_gpu_deploy.steps.start_deployment import (
     check_alarms,
     check_deployable,
     check_fit,
+    check_settings,
     named_where_refused,
     wait_for_others,
 )
@@ -89,6 +90,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     for name, service in zip(names, services, strict=True):
         with named_where_refused(context, name, service):
             check_fit(rendering.definition, service)
+            check_settings(context, request.service_settings, rendering.definition, service)
     verify_attestations(context, request.signer, rendering)
     to_pull = compare_layers(context, rendering, platform=request.platform)
     changes = [_changes(context, service, rendering) for service in services]
@@ -116,6 +118,7 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
         to_pull=to_pull,
         force_new_deployment=request.force_new_deployment,
         desired_count=request.desired_count,
+        service_settings=request.service_settings,
     )
     parts = [
         _part(

@@ -9,6 +9,7 @@ from typing import Any
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change
+from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.image.moved_tag import moved_tag
@@ -72,8 +73,9 @@ class Plan:
     to the digests of which their tasks must report one. Where it is `urgent`, what only the deadlines need is
     asked after the update. `is_way_back`: it takes another rollout back. `desired_count` is set with the
     update unless it is None, and was `scaled_from` before. `settings` is what changes in the service's
-    deployment configuration, which is sent where something does. Where nobody `waits`, its end is left to
-    AWS. `blue_green` says how CodeDeploy deploys the service, None where ECS does.
+    deployment configuration, which is sent where something does; `service_settings` is what else is set in
+    it. Where nobody `waits`, its end is left to AWS. `blue_green` says how CodeDeploy deploys the service,
+    None where ECS does.
     """
 
     service: Service
@@ -92,6 +94,7 @@ class Plan:
     waits: bool = True
     record: RecordWish | None = None
     blue_green: BlueGreen | None = None
+    service_settings: ServiceSettings = field(default_factory=ServiceSettings)
 
 
 def roll_out(context: Context, plan: Plan) -> Ending | Verdict:
@@ -139,6 +142,7 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
         force=plan.force_new_deployment,
         desired_count=plan.desired_count,
         configuration=service.deployment_configuration if plan.settings else None,
+        members=plan.service_settings.to_api(definition, service),
     )
     deployment, cancelled = update.deployment, update.cancelled
     if not update.is_known:

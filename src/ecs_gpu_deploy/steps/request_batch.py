@@ -24,6 +24,8 @@ def request_tasks(
     strategy = tuple(share.to_api() for share in request.strategy)
     if not (launch_type or strategy) and launch is not None:
         launch_type, strategy = launch.launch_type, tuple(dict(item) for item in launch.strategy)
+    if request.volume is not None:
+        request.volume.check(definition.body)
     return TaskRequest(
         task_definition=definition.arn,
         launch_type="" if strategy else launch_type,
@@ -32,6 +34,8 @@ def request_tasks(
         overrides=overrides_of(request.overrides, definition.body),
         tags=request.tags,
         volume=request.volume,
+        propagate_tags=request.propagate_tags,
+        managed_tags=request.managed_tags,
     )
 
 

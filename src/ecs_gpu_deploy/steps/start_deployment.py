@@ -9,6 +9,7 @@ from typing import Any
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.service_fit import misfit
+from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
 from ecs_gpu_deploy.core.judge.deployment_settings import with_settings
 from ecs_gpu_deploy.core.judge.lifecycle import Stage, why_never
 from ecs_gpu_deploy.core.judge.pace import CANCEL_LOOK_SECONDS, seconds_to_look_again
@@ -33,6 +34,7 @@ from ecs_gpu_deploy.facts import ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest, RollbackRequest
 from ecs_gpu_deploy.model import Deployment, RolloutState, Service, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
+from ecs_gpu_deploy.steps.check_providers import check_providers
 from ecs_gpu_deploy.steps.render_revision import Rendering
 from ecs_gpu_deploy.steps.start_codedeploy import ongoing_codedeploy, told_ongoing
 
@@ -175,8 +177,9 @@ def start_deployment(
     force: bool,
     desired_count: int | None = None,
     configuration: Mapping[str, Any] | None = None,
+    members: Mapping[str, Any] = {},
 ) -> Update:
-    """Send UpdateService, with signals held, and return what came of it.
+    """Send UpdateService, with signals held, and return what came of it; *members* are more of it.
 
     Where the answer was lost the service tells whether it was carried out: a second one would supersede the
     first, so it is sent again only where nothing shows. Cancelled comes out only where it was not sent.
@@ -192,6 +195,7 @@ def start_deployment(
                 force_new_deployment=force,
                 desired_count=desired_count,
                 configuration=configuration,
+                members=members,
             )
         except Unclear as error:
             lost = error
@@ -305,6 +309,14 @@ def check_alarms(context: Context, service: Service, request: DeployRequest) -> 
             f"The alarm {', '.join(on)} is in ALARM already, so AWS does not watch the deployment with it."
         )
         context.record(Finding(code="alarm-on", severity=Severity.WARNING, message=message))
+
+
+def check_settings(
+    context: Context, settings: ServiceSettings, definition: Mapping[str, Any], service: Service
+) -> None:
+    """Raise InvalidInput for what the deployment cannot set in the service, before anything is registered."""
+    settings.check(definition, service)
+    check_providers(context, service.cluster_arn, settings.strategy)
 
 
 def scaled(service: Service, desired_count: int | None) -> Service:

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.defaults import HEALTH_CHECK
 from ecs_gpu_deploy.core.definition.paths import Member, Path, assign, path_from_text
+from ecs_gpu_deploy.core.definition.provenance import PREFIX
 from ecs_gpu_deploy.core.definition.task_definition import READ_ONLY, container_definition, container_named
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.errors import InvalidInput
@@ -27,7 +28,8 @@ class Overrides:
     that the other changes go to; "" means the only one. In the mappings, None removes an entry. An empty
     `command` or `entry_point` removes it, so that the image's own is used. `gpu` with an empty request
     removes the requirement. `cpu` and `memory` are the task's, as text; the container's are in CPU units and
-    MiB. `assignments` maps a path (see `core.paths`) to a JSON value and is applied last, in order.
+    MiB. Another `log_driver` drops the options of the present one; `env_files` (ARNs) replace all that are
+    there. `assignments` maps a path (see `core.paths`) to a JSON value and is applied last, in order.
     """
 
     container: str = ""
@@ -42,6 +44,8 @@ class Overrides:
     gpu: GpuRequest | None = None
     health_check: Mapping[str, object] = field(default_factory=dict)
     log_options: Mapping[str, str | None] = field(default_factory=dict)
+    log_driver: str = ""
+    env_files: tuple[str, ...] = ()
     docker_labels: Mapping[str, str | None] = field(default_factory=dict)
     cpu: str | None = None
     memory: str | None = None
@@ -72,6 +76,12 @@ def check_tag_names(tags: Mapping[str, object]) -> None:
     for name in tags:
         if name.lower().startswith("aws:"):
             raise InvalidInput(f"The tag {name!r} cannot be set: aws: is AWS's own name space.")
+        if name.startswith(PREFIX):
+            raise InvalidInput(
+                f"The tag {name!r} cannot be set: with {PREFIX} begin those that this program sets "
+                "itself, and reads to roll back.",
+                hint="Give it another name; the commit of a revision is set by commit.",
+            )
 
 
 def _path(text: str) -> Path:
@@ -170,6 +180,8 @@ def _touches_a_container(overrides: Overrides) -> bool:
         or overrides.secrets
         or overrides.health_check
         or overrides.log_options
+        or overrides.log_driver
+        or overrides.env_files
         or overrides.docker_labels
     ) or any(
         value is not None
@@ -203,7 +215,10 @@ def _set_container(container: dict[str, Any], overrides: Overrides) -> None:
     if overrides.gpu is not None:
         _set_gpu(container, overrides.gpu)
     _merge_health_check(container, overrides.health_check)
+    _set_log_driver(container, overrides.log_driver)
     _merge_log_options(container, overrides.log_options)
+    if overrides.env_files:
+        container["environmentFiles"] = [{"value": arn, "type": "s3"} for arn in overrides.env_files]
     _merge_mapping(container, "dockerLabels", overrides.docker_labels)
 
 
@@ -234,6 +249,13 @@ def _merge_health_check(container: dict[str, Any], changes: Mapping[str, Any]) -
         )
 
 
+def _set_log_driver(container: dict[str, Any], driver: str) -> None:
+    """Set the log driver; what was set for another one, no driver but that one understands."""
+    present = container.get("logConfiguration")
+    if driver and not (isinstance(present, dict) and present.get("logDriver") == driver):
+        container["logConfiguration"] = {"logDriver": driver}
+
+
 def _merge_log_options(container: dict[str, Any], changes: Mapping[str, str | None]) -> None:
     if not changes:
         return
@@ -244,7 +266,7 @@ def _merge_log_options(container: dict[str, Any], changes: Mapping[str, str | No
         if not all(name.startswith("awslogs-") or name in {"mode", "max-buffer-size"} for name in changes):
             raise InvalidInput(
                 f"The container {container.get('name')!r} has no logConfiguration for the log options.",
-                hint="Set containerDefinitions[?name=='…'].logConfiguration.logDriver too, in the file.",
+                hint="Set log-driver too.",
             )
         configuration = container["logConfiguration"] = {"logDriver": "awslogs"}
     _merge_mapping(configuration, "options", changes)

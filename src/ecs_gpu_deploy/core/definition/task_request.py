@@ -39,19 +39,21 @@ class TaskOverrides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityShare:
-    """A capacity provider and its weight among those of a batch."""
+    """A capacity provider: its weight among the others, and how many tasks it gets before weights count."""
 
     capacity_provider: str
     weight: int
+    base: int = 0
 
     def to_api(self) -> dict[str, Any]:
         """Write CapacityProviderStrategyItem."""
-        return {"capacityProvider": self.capacity_provider, "weight": self.weight}
+        base = {"base": self.base} if self.base else {}
+        return {"capacityProvider": self.capacity_provider, "weight": self.weight, **base}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskVolume:
-    """An EBS volume that RunTask makes for the volume `name` of the task definition, in ECS's `role_arn`.
+    """An EBS volume that ECS makes for each task's volume `name` of the task definition, with `role_arn`.
 
     `settings` are the other members of `managedEBSVolume`, as the API has them.
     """
@@ -61,8 +63,31 @@ class TaskVolume:
     settings: Mapping[str, object]
 
     def to_api(self) -> dict[str, Any]:
-        """Write TaskVolumeConfiguration."""
+        """Write TaskVolumeConfiguration, or ServiceVolumeConfiguration."""
         return {"name": self.name, "managedEBSVolume": {"roleArn": self.role_arn, **self.settings}}
+
+    def check(self, definition: Mapping[str, Any]) -> None:
+        """Raise InvalidInput where the raw *definition* leaves no volume of this name to the launch.
+
+        Source: API Reference, Volume, "configuredAtLaunch".
+        """
+        late = late_volumes(definition)
+        if self.name not in late:
+            has = f"It has {', '.join(late)}." if late else "It has none with configuredAtLaunch: true."
+            raise InvalidInput(
+                f"volume is for {self.name[:60]!r}, and the task definition leaves no volume of that name to "
+                "the launch.",
+                hint=has,
+            )
+
+
+def late_volumes(definition: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the volumes that a raw task definition leaves to the launch.
+
+    Source: API Reference, Volume, "configuredAtLaunch".
+    """
+    volumes = definition.get("volumes") or ()
+    return tuple(str(each.get("name")) for each in volumes if each.get("configuredAtLaunch") is True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +105,8 @@ class TaskRequest:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     volume: TaskVolume | None = None
+    propagate_tags: str = ""
+    managed_tags: bool | None = None
     started_by: str = ""
 
     @property
@@ -96,11 +123,13 @@ class TaskRequest:
             "overrides": self.overrides,
             "tags": [{"key": key, "value": value} for key, value in self.tags.items()],
             "volumeConfigurations": [self.volume.to_api()] if self.volume else [],
+            "propagateTags": self.propagate_tags,
             "startedBy": self.started_by,
         }
         return {
             "taskDefinition": self.task_definition,
             **{member: value for member, value in members.items() if value},
+            **({} if self.managed_tags is None else {"enableECSManagedTags": self.managed_tags}),
         }
 
 

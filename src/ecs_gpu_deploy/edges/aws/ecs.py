@@ -341,11 +341,12 @@ class Ecs:
         force_new_deployment: bool,
         desired_count: int | None = None,
         configuration: Mapping[str, Any] | None = None,
+        members: Mapping[str, Any] = {},
     ) -> Deployment | None:
         """Start the deployment and return what is PRIMARY right after; Unclear where we can't know.
 
-        Desired count and deployment configuration (raw, whole) stay where they are None. A service of Express
-        Mode has an operation of its own.
+        Desired count and deployment configuration (raw, whole) stay where they are None; *members* of the
+        request are sent as they stand. A service of Express Mode has an operation of its own.
         """
         if service.is_express:
             return self._update_express(service, task_definition)
@@ -356,6 +357,7 @@ class Ecs:
             "forceNewDeployment": force_new_deployment,
             **({} if desired_count is None else {"desiredCount": desired_count}),
             **({} if configuration is None else {"deploymentConfiguration": configuration}),
+            **members,
         }
         doing = f"update the service {service.name!r}"
         try:

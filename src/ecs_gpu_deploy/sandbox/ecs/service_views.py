@@ -128,6 +128,8 @@ def deployment_view(deployment: Deployment) -> dict[str, Any]:
         view["launchType"] = deployment.launch_type
     if network := deployment.config.get("networkConfiguration"):
         view["networkConfiguration"] = network
+    if volumes := deployment.config.get("volumeConfigurations"):
+        view["volumeConfigurations"] = volumes
     return view
 
 

@@ -12,6 +12,7 @@ from ecs_gpu_deploy.sandbox.ecs.clusters import check_strategy, provider_name
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion, Request, Response, at_most, missing
 from ecs_gpu_deploy.sandbox.ecs.service_views import service_view
+from ecs_gpu_deploy.sandbox.ecs.volumes import check_volumes
 from ecs_gpu_deploy.sandbox.protocol.api_errors import invalid_parameter
 
 
@@ -108,6 +109,7 @@ def checked_config(region: EcsRegion, cluster: Cluster, request: Request) -> dic
     _check_strategy(config.get("deploymentConfiguration") or {})
     _check_load_balancers(region, config, revision.description)
     _check_network(config, revision.description)
+    check_volumes(config, revision.description)
     strategy = config.get("capacityProviderStrategy")
     if strategy:
         if request.get("launchType") and "capacityProviderStrategy" in request and known is None:

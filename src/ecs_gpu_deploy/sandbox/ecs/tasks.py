@@ -12,6 +12,7 @@ from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion, Request, Response, at_most, missing
 from ecs_gpu_deploy.sandbox.ecs.task_definitions import Revision
 from ecs_gpu_deploy.sandbox.ecs.task_views import task_view
+from ecs_gpu_deploy.sandbox.ecs.volumes import check_volumes
 from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, invalid_parameter
 
 OTHER_FILTERS = ("containerInstance", "family", "serviceName", "desiredStatus", "launchType")
@@ -102,6 +103,9 @@ def _checked_request(
         raise invalid_parameter(
             "Network Configuration is not valid for the given networkMode of this task definition."
         )
+    check_volumes(checked, revision.description)
+    if checked.get("propagateTags") == "SERVICE":
+        raise invalid_parameter("The SERVICE option of propagateTags is for services, not for tasks.")
     strategy = checked.get("capacityProviderStrategy")
     if strategy:
         if checked.get("launchType"):
@@ -126,6 +130,8 @@ def _started(
     for task in tasks:
         if request.get("propagateTags") == "TASK_DEFINITION":
             region.set_tags(task.arn, revision.tags)
+        if request.get("enableECSManagedTags"):
+            region.set_tags(task.arn, [{"key": "aws:ecs:clusterName", "value": cluster.name}])
         region.set_tags(task.arn, request.get("tags"))
     return {
         "tasks": [task_view(region, cluster, task, ("TAGS",)) for task in tasks],
@@ -203,15 +209,20 @@ def _propagate_service_tags(region: EcsRegion, cluster: Cluster, task: Task) -> 
     service = cluster.scheduler.services.get(task.service_name or "")
     if service is None or task.arn in region.tags:
         return
-    source: Sequence[Mapping[str, str]] = ()
+    source: list[Mapping[str, str]] = []
     match service.config.get("propagateTags"):
         case "SERVICE":
-            source = region.tags.get(service.arn, ())
+            source += region.tags.get(service.arn, ())
         case "TASK_DEFINITION":
             revision = region.task_definitions.find(task.task_definition_arn)
-            source = revision.tags if revision else ()
+            source += revision.tags if revision else ()
         case _:
             pass
+    if service.config.get("enableECSManagedTags"):
+        source += [
+            {"key": "aws:ecs:clusterName", "value": cluster.name},
+            {"key": "aws:ecs:serviceName", "value": service.name},
+        ]
     if source:
         region.set_tags(task.arn, source)
 

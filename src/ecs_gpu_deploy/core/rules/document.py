@@ -20,9 +20,9 @@ MEMBERS: Final[Mapping[str, str]] = {
     "capacityProviders": "the cluster's capacity providers as DescribeCapacityProviders shows them",
     "instances": "the container instances as DescribeContainerInstances shows them, each with its "
     "`attribute` as `{name: value}` and `freeGpus`, `gpus`, the numbers of its GPUs",
-    "image": "the image of `container`: `reference`, `isMutable` (its tag can be moved), `expiredBy` (the "
-    "lifecycle rule that can remove it), `history` (the lines that made it) and `config` with "
-    "`environment`, `user`, `entryPoint`, `command`, `labels`",
+    "image": "the image of `container`: `reference`, `platforms`, `isMutable` (its tag can be moved), "
+    "`lifecycle` (its repository has a policy), `expiredBy` (the rule of that which removes it), `history` "
+    "(the lines that made it) and `config` with `environment`, `user`, `entryPoint`, `command`, `labels`",
     "facts": "what we work out, below",
 }
 """The members of the document; one that was not seen is null."""

@@ -36,7 +36,10 @@ _WAIT_NAME: Final = re.compile(
 )
 _SECONDS: Final = re.compile(r"\d{1,5}(?:\.\d{1,3})?")
 _LEAST_BYTES_A_PARAMETER: Final = 0.5
-"""Weights of four bits: what no quantisation in use today goes below."""
+"""Weights of four bits: what few models go below, and those say so in their names."""
+_FEW_BITS: Final = re.compile(
+    r"(?<![0-9])(?:1(?:\.58)?|2|3)[-_ ]?bit|\bI?Q[123]_|-[IT]?Q[123](?:_|\b)|AQLM|BitNet", re.IGNORECASE
+)
 _HOSTS: Final = {"uvicorn": "127.0.0.1", "tgi": "0.0.0.0", "tei": "0.0.0.0", "vllm": "0.0.0.0"}  # noqa: S104
 
 FACTS: Final[Mapping[str, str]] = {
@@ -165,7 +168,7 @@ def model_mib(name: str | None) -> int | None:
     Four bits a parameter: the least that is in use. None where the name tells no size.
     """
     match = None if name is None else _BILLIONS.search(name.rpartition("/")[2])
-    if not match:
+    if not match or _FEW_BITS.search(name or ""):
         return None
     experts = int(match[1] or 1)
     billions = float(match[2]) * (1 if experts == 1 else experts * 0.8)

@@ -136,7 +136,7 @@ lock: $(DEV)
 	    --no-annotate --no-emit-index-url $${lock#*:} pyproject.toml -o locks/$${lock%%:*}.txt || exit 1; done
 
 clean:
-	rm -rf .venv .venv-demo .coverage .coverage.* demo-output build dist $(addsuffix /node_modules,$(NODE_TESTS))
+	rm -rf .venv .venv-demo .coverage .coverage.* demo-output build dist $(addsuffix /node_modules,$(NODE_TESTS) tools/pictures)
 
 include example-service/Makefile
 include example-infra/Makefile

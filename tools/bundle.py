@@ -34,6 +34,7 @@ import yaml
 ROOT: Final = Path(__file__).parents[1]
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 SERVICES: Final = (
+    "autoscaling",
     "cloudwatch",
     "codedeploy",
     "ec2",

@@ -115,8 +115,12 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "ecs:DescribeContainerInstances": _grant(
         INSTANCES, "count free GPUs per instance", "placement is explained without numbers"
     ),
-    "ecs:DescribeClusters": _grant(CLUSTER, "see the cluster"),
-    "ecs:DescribeCapacityProviders": _grant(ALL, "see whether instances can be added"),
+    "ecs:DescribeClusters": _grant(
+        CLUSTER, "see the cluster, and its capacity providers", "the default ones are not known"
+    ),
+    "ecs:DescribeCapacityProviders": _grant(
+        ALL, "see whether instances can be added", "no instance is foreseen to come"
+    ),
     "ecr:GetAuthorizationToken": _grant(ALL, "log in to ECR"),
     "ecr-public:GetAuthorizationToken": _grant(ALL, "log in to public.ecr.aws (registry)"),
     "sts:GetServiceBearerToken": _grant(ALL, "log in to public.ecr.aws (registry)"),
@@ -215,7 +219,9 @@ GRANTS: Final[Mapping[str, Grant]] = {
         "arn:aws:ssm:REGION:ACCOUNT:parameter/PARAMETER", "check that the parameters exist", "not checked"
     ),
     "application-autoscaling:DescribeScalableTargets": _grant(ALL, "see the limits of scaling"),
-    "autoscaling:DescribeAutoScalingGroups": _grant(ALL, "see whether instances can be added"),
+    "autoscaling:DescribeAutoScalingGroups": _grant(
+        ALL, "see how many instances can be added", "as many are taken to come as are needed"
+    ),
     **{
         f"ec2:Describe{what}": _grant(ALL, f"check that the {words}", "not checked")
         for what, words in (

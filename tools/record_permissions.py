@@ -101,7 +101,9 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "rollback", "--to", "previous")
         recorder.run(sandbox, "history")
         recorder.run(sandbox, "status")
-        for command in ("deploy", "render", "register", "rollback", "status", "history", "watch"):
+        recorder.run(sandbox, "plan", "--image", image("v1"))
+        recorder.run(sandbox, "plan", "--to", "previous")
+        for command in ("deploy", "plan", "render", "register", "rollback", "status", "history", "watch"):
             recorder.run(sandbox, command, "--cluster", "ki-cluster", "--service", "ki-rag")
         recorder.run(sandbox, "watch")
     with _world() as sandbox:
@@ -127,6 +129,18 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "rollback", "--to", "previous", "--timeout", "20s", "--on-timeout", "rollback")
     with _world(instances=[{"type": "g5.xlarge", "count": 2}]) as sandbox:
         recorder.run(sandbox, "deploy", "--image", image("good"), "--placement-timeout", "1m")
+
+
+def forecasts(recorder: Recorder) -> None:
+    """Plans where a capacity provider scales: the service's own strategy, and the cluster's default one."""
+    world = default_world()
+    provider = {"name": "gpu", "default": True, "min_size": 2, "max_size": 3}
+    provider["instances"] = {"type": "g5.xlarge", "count": 2, "availability_zones": ["a", "b"]}
+    for strategy in ([{"capacityProvider": "gpu", "weight": 1}], None):
+        service = {**world["services"][0], "capacityProviderStrategy": strategy}
+        service = {key: value for key, value in service.items() if key != "launchType" and value}
+        with _world(instances=[], capacity_providers=[provider], services=[service]) as sandbox:
+            recorder.run(sandbox, "plan", "--image", image("good"))
 
 
 def pauses(recorder: Recorder) -> None:
@@ -227,7 +241,14 @@ def credentials(recorder: Recorder) -> None:
         recorder.run(sandbox, "push", *common, "--allowed-account-ids", "123456789012")
 
 
-STORIES: tuple[Callable[[Recorder], None], ...] = (deployments, pauses, codedeploy, batches, builds)
+STORIES: tuple[Callable[[Recorder], None], ...] = (
+    deployments,
+    forecasts,
+    pauses,
+    codedeploy,
+    batches,
+    builds,
+)
 
 
 def recorded() -> dict[str, list[str]]:

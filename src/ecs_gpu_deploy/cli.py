@@ -34,6 +34,7 @@ ROLLOUT_COMMANDS = {
     "watch": "Attach to a deployment or to batch tasks that are under way, and wait for the verdict.",
     "continue": "Let a deployment go on that waits at a pause hook, and wait for the verdict.",
     "reject": "Roll back a deployment that waits at a pause hook, and wait for its end.",
+    "plan": "Foresee a deployment or rollback: does it fit, how long, what is wrong. Changes nothing.",
     "status": "Show what a service is and does now: revisions, tasks, images, deployment under way, events.",
     "login": "Log Docker in to registries of ECR for later steps.",
     "history": "Show what a service ran: commit, image, outcome, and whether it can run again.",

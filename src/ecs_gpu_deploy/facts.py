@@ -22,6 +22,7 @@ from ecs_gpu_deploy.result import (
     Finding,
     PastDeployment,
     Phase,
+    Plan,
     ServiceEnd,
     ServiceStatus,
     TaskEnd,
@@ -185,6 +186,13 @@ class RecordBegun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanMade:
+    """What would be done, and what then comes."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn:
     """The registries (hosts) that Docker is logged in to."""
 
@@ -208,6 +216,7 @@ Fact = (
     | HistoryRead
     | DefinitionWritten
     | StatusRead
+    | PlanMade
     | LoggedIn
     | RecordBegun
     | AddressSeen
@@ -237,6 +246,7 @@ class Known:
     task_definition: str = ""
     status: ServiceStatus | None = None
     registry: str = ""
+    plan: Plan | None = None
     service_url: str = ""
     recorded: RecordBegun | None = None
     findings: Sequence[Finding] = ()
@@ -294,6 +304,8 @@ def _with(known: Known, fact: Fact) -> Known:
             return replace(known, task_definition=fact.file)
         case StatusRead():
             return replace(known, status=fact.status)
+        case PlanMade():
+            return replace(known, plan=fact.plan)
         case LoggedIn():
             return replace(known, registry="\n".join(fact.registries))
         case RecordBegun():

@@ -565,6 +565,7 @@ class Task:
     capacity_provider: str = ""
     overridden: tuple[str, ...] = ()
     containers: tuple[Container, ...] = ()
+    has_interface: bool = False
 
     @property
     def id(self) -> str:
@@ -600,6 +601,9 @@ class Task:
                 if any(value for key, value in override.items() if key != "name")
             ),
             containers=tuple(Container.from_api(c) for c in api.get("containers") or ()),
+            has_interface=any(
+                each.get("type") == "ElasticNetworkInterface" for each in api.get("attachments") or ()
+            ),
         )
 
 

@@ -307,6 +307,122 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """A step that deploy or rollback would take: the call to AWS with its parameters, "" for none."""
+
+    does: str
+    operation: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedInstance:
+    """A container instance as it is now, its GPUs and those free, and what it lacks for one more task."""
+
+    id: str
+    instance_type: str
+    availability_zone: str
+    capacity_provider: str
+    gpus: float
+    free_gpus: int
+    lacks: Sequence[str] = ()
+    impaired: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRemedy:
+    """A setting that would let the rollout end: how it then goes (`fit`, `seconds`), and what it costs.
+
+    `less` tasks do not serve at the worst moment, `instances` more run meanwhile, for `cost` in all; None
+    where a price or an end is not known.
+    """
+
+    code: str
+    change: str
+    fit: str
+    seconds: float | None
+    less: int
+    instances: int
+    instance_type: str
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCapacity:
+    """Whether the rollout finds room: `fit` is fits, crawls, scales, never or unknown, `why` a sentence.
+
+    `waves` load one after the other, `fewest_serving` is the lowest number of tasks that serve meanwhile,
+    `launches` maps capacity providers to the instances they add, `holders` who holds GPUs to how many.
+    """
+
+    fit: str
+    why: str
+    waves: int
+    fewest_serving: int
+    missing: int
+    launches: Mapping[str, int]
+    instances: Sequence[PlannedInstance]
+    holders: Mapping[str, int]
+    remedies: Sequence[PlannedRemedy] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPhase:
+    """When the first task enters a phase and the last one leaves it, in seconds from the update."""
+
+    name: str
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedDuration:
+    """How long something takes, in seconds, and where that was seen."""
+
+    seconds: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """What the rollout is foreseen to do: `ends` is succeeds, rolls back, fails or stands still.
+
+    `breaker_at` is when the circuit breaker acts, None for never; `double_gpu_minutes` are held beside those
+    of the desired tasks. `cost` is that of the double GPU minutes, in the currency of the price, None where
+    the price is not known (`price_source` says which one). `timeout` is None where it does not end well.
+    """
+
+    ends: str
+    seconds: float
+    phases: Sequence[PlannedPhase]
+    breaker_at: float | None
+    failures: int
+    gpu_minutes: float
+    double_gpu_minutes: float
+    launched: int
+    cost: float | None
+    price_source: str
+    durations: Mapping[str, PlannedDuration]
+    timeout: int | None
+    grace_period: int
+    start_period: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What deploy or rollback would do and what then comes; nothing was changed.
+
+    `changes` is the difference of the task definition as text; `predicted` is None where the room that
+    decides cannot be seen.
+    """
+
+    steps: Sequence[PlannedStep]
+    changes: str
+    capacity: PlannedCapacity
+    predicted: Predicted | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """The result: what `--result-file` and the action's outputs carry."""
 
@@ -333,6 +449,7 @@ class Result:
     task_definition: str = ""
     status: ServiceStatus | None = None
     registry: str = ""
+    plan: Plan | None = None
     console_url: str = ""
     service_url: str = ""
     schema: int = 1

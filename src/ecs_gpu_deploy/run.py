@@ -16,6 +16,7 @@ from ecs_gpu_deploy.commands import (
     deploy,
     history,
     login,
+    plan,
     push,
     register,
     reject,
@@ -65,6 +66,7 @@ from ecs_gpu_deploy.inputs.checks import (
     check_deploy,
     check_history,
     check_login,
+    check_plan,
     check_push,
     check_register,
     check_render,
@@ -101,6 +103,7 @@ _COMMANDS: Final = {
     "deploy": _command(check_deploy, deploy.run),
     "history": _command(check_history, history.run),
     "login": _command(check_login, login.run),
+    "plan": _command(check_plan, plan.run),
     "push": _command(check_push, push.run),
     "register": _command(check_register, register.run),
     "reject": _command(check_answer, reject.run),
@@ -291,6 +294,7 @@ def _result(options: RunOptions, known: Known, verdict: Verdict) -> Result:
         task_definition=known.task_definition,
         status=known.status,
         registry=known.registry,
+        plan=known.plan,
         service_url=known.service_url,
     )
 

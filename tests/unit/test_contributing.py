@@ -30,6 +30,7 @@ WANTED = [
     "the summary's look",
     "a command",
     "the pace",
+    "what plan foresees",
     "a deployment controller",
 ]
 

@@ -28,6 +28,7 @@ ROOMS = (
 )
 RULES = [path for path in PURE if str(path.parent.relative_to(PACKAGE)) in ROOMS]
 OURS = {
+    "core/capacity/price.py": "what somebody gave, or the list in price_list.py",
     "core/definition/paths.py": "our own notation",
     "core/diagnose/batch_causes.py": "which causes a batch shows",
     "core/diagnose/diagnosis.py": "how the table is asked; its entries have their sources",

@@ -142,7 +142,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(source):
 @pytest.mark.parametrize(
     ("command", "name", "sentence"),
     [
-        ("run-task", "secrets", "run-task takes no secrets: it is for deploy and render and register."),
+        ("run-task", "secrets", "run-task takes no secrets: it is for other commands."),
         ("push", "image", "push takes no image"),
         ("history", "timeout", "history takes no timeout: it is for other commands."),
     ],

@@ -43,6 +43,7 @@ from ecs_gpu_deploy.inputs.requests import (
     DeployRequest,
     HistoryRequest,
     LoginRequest,
+    PlanRequest,
     PushRequest,
     RegisterRequest,
     RenderRequest,
@@ -317,6 +318,21 @@ def check_history(settings: Settings) -> HistoryRequest:
 def check_login(settings: Settings) -> LoginRequest:
     """Return what login is asked to do."""
     return LoginRequest(registries=tuple(map(RegistryWish.from_text, settings.values.registry)))
+
+
+def check_plan(settings: Settings) -> PlanRequest:
+    """Return what plan is asked to foresee."""
+    values = settings.values
+    return PlanRequest(
+        service=one_service(values, command=settings.command),
+        cluster=checked_cluster(values),
+        revision=checked_revision(values),
+        target=target_from(values.to) if "to" in settings.given else None,
+        desired_count=values.desired_count,
+        timeout=values.timeout,
+        fail_on=values.fail_on,
+        gpu_hourly_cost=values.gpu_hourly_cost,
+    )
 
 
 def check_status(settings: Settings) -> StatusRequest:

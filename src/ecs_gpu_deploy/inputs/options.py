@@ -9,7 +9,7 @@ from ecs_gpu_deploy.core.judge.lifecycle import STAGES
 
 ALL: tuple[str, ...] = (
     *("deploy", "push", "render", "register", "rollback", "run-task", "watch", "continue", "reject"),
-    *("status", "history", "login"),
+    *("plan", "status", "history", "login"),
 )
 
 
@@ -31,7 +31,7 @@ WATCH: tuple[str, ...] = ("deploy", "rollback", "watch", "continue")
 WAIT: tuple[str, ...] = (*WATCH, "run-task")
 
 
-RENDER: tuple[str, ...] = ("deploy", "render", "register")
+RENDER: tuple[str, ...] = ("deploy", "plan", "render", "register")
 
 
 TASK: tuple[str, ...] = (*RENDER, "run-task")
@@ -280,7 +280,7 @@ OPTIONS: tuple[Option, ...] = (
         "Desired count that the service gets with the deployment, also 0. A rollback does not take it back. "
         "Default: it stays.",
         kind="integer",
-        commands=("deploy",),
+        commands=("deploy", "plan"),
     ),
     _option(
         "allow-desired-zero",
@@ -295,7 +295,7 @@ OPTIONS: tuple[Option, ...] = (
         "service's own bake times, traffic steps and PAUSE hooks.",
         kind="duration",
         default="60m",
-        commands=(*WAIT, "reject"),
+        commands=(*WAIT, "reject", "plan"),
         metavar="DURATION",
     ),
     _option(
@@ -500,10 +500,19 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "to",
         "Where to roll back to: previous (the last good one before), a revision (42 or family:42), a commit "
-        "SHA (7 characters or more), an image digest, or the tag of an image that ran.",
+        "SHA (7 characters or more), an image digest, or the tag of an image that ran. With plan: foresee "
+        "that rollback instead of a deployment.",
         default="previous",
-        commands=("rollback",),
+        commands=("rollback", "plan"),
         metavar="TARGET",
+    ),
+    _option(
+        "fail-on",
+        "From which findings on plan fails: error (no room, a foreseen failure), warning, or never.",
+        kind="choice",
+        choices=("error", "warning", "never"),
+        default="error",
+        commands=("plan",),
     ),
     _option(
         "reason",
@@ -879,9 +888,10 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "gpu-hourly-cost",
-        "What a GPU costs an hour, in any currency: then the summary says what the rollout spent and wasted.",
+        "What a GPU costs an hour, in any currency: then the summary says what the rollout spent and wasted. "
+        "plan has a price list in USD for where it is not set.",
         kind="number",
-        commands=ROLLOUT,
+        commands=(*ROLLOUT, "plan"),
         metavar="NUMBER",
     ),
     _option(
@@ -1104,6 +1114,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Back, and what was": (
         "to",
+        "fail-on",
         "reason",
         "force",
         "service-deployment",

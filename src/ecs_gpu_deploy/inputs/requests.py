@@ -277,6 +277,20 @@ class OwnRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """Foresee a rollout to `service`: of a revision, or where `target` is not None a rollback to it."""
+
+    cluster: str
+    service: str
+    revision: RevisionWish
+    target: TargetWish | None
+    desired_count: int | None
+    timeout: float
+    fail_on: Literal["error", "warning", "never"]
+    gpu_hourly_cost: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRequest:
     """Show up to `limit` deployments of `service`."""
 

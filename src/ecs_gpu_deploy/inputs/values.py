@@ -90,6 +90,7 @@ class Values:
     commit: str
     keep_revisions: int | None
     to: str
+    fail_on: Literal["error", "warning", "never"]
     reason: str
     force: bool
     service_deployment: str

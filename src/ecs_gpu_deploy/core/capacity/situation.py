@@ -94,7 +94,8 @@ class Situation:
 
     def with_limits(self, *, minimum: int, maximum: int) -> Self:
         """Return it with other percentages."""
-        return replace(self, limits=limits_for(self.limits.desired, minimum=minimum, maximum=maximum))
+        limits = limits_for(self.limits.desired, minimum=minimum, maximum=maximum)
+        return replace(self, limits=limits, minimum=minimum, maximum=maximum)
 
     def with_more_places(self, places: Sequence[Place]) -> Self:
         """Return it with further instances."""

@@ -39,6 +39,7 @@ _SUCCESSES = {
     "history": "History",
     "push": "Pushed",
     "status": "Status",
+    "plan": "Plan",
     "login": "Logged in",
     "render": "Rendered",
     "register": "Registered",

@@ -19,7 +19,7 @@ from ecs_gpu_deploy.sandbox.http import door
 from ecs_gpu_deploy.sandbox.http.control import control_answer
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import public_authorization
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import RUNNER_TOKEN
-from ecs_gpu_deploy.sandbox.neighbours.neighbours import target_health_xml
+from ecs_gpu_deploy.sandbox.neighbours.neighbours import auto_scaling_groups_xml, target_health_xml
 from ecs_gpu_deploy.sandbox.neighbours.policy_simulator import ACTION as SIMULATION
 from ecs_gpu_deploy.sandbox.neighbours.sessions import (
     OWN_STS_ACTIONS,
@@ -241,6 +241,16 @@ class Application:
                     shown = [one for one in described if not wanted or one["Id"] in wanted]
                     self._log(request, caller, 200, None)
                     text = target_health_xml(shown, str(uuid.uuid4()))
+                    return self._respond(start_response, 200, text, content_type="text/xml")
+            if request.action == "autoscaling:DescribeAutoScalingGroups":
+                named = {
+                    value
+                    for name, value in request.parameters.items()
+                    if name.startswith("AutoScalingGroupNames.member.")
+                }
+                if groups := sandbox.auto_scaling_groups(named):
+                    self._log(request, caller, 200, None)
+                    text = auto_scaling_groups_xml(groups, str(uuid.uuid4()))
                     return self._respond(start_response, 200, text, content_type="text/xml")
             status = ""
 

@@ -7,7 +7,7 @@ Until then nobody can have changed it, and the model's questions are answered fr
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.model import TargetGroup
@@ -306,5 +306,15 @@ def target_health_xml(descriptions: Iterable[Mapping[str, str]], request_id: str
         "DescribeTargetHealth",
         {"TargetHealthDescriptions": shown},
         namespace="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
+        request_id=request_id,
+    )
+
+
+def auto_scaling_groups_xml(groups: Sequence[Mapping[str, Any]], request_id: str) -> str:
+    """Write DescribeAutoScalingGroups' answer; groups have AWS's members, their values as text."""
+    return query_answer(
+        "DescribeAutoScalingGroups",
+        {"AutoScalingGroups": groups},
+        namespace="http://autoscaling.amazonaws.com/doc/2011-01-01/",
         request_id=request_id,
     )

@@ -9,37 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ecs_gpu_deploy.core.capacity.instance_types import KEPT_BY_THE_HOST, gpu_fractions, sizes
 from ecs_gpu_deploy.ecs_model.state import InstanceTemplate
 
 PULL_BANDWIDTH = 125_000_000.0
-KEPT_BY_THE_HOST = 0.04
-
-sizes: Mapping[str, tuple[int, int, int, int]] = {
-    # type: vCPUs, memory GiB, GPUs, MiB of memory of each GPU
-    "t3.medium": (2, 4, 0, 0),
-    "t3.large": (2, 8, 0, 0),
-    "c5.large": (2, 4, 0, 0),
-    "m5.large": (2, 8, 0, 0),
-    "m5.xlarge": (4, 16, 0, 0),
-    "m5.2xlarge": (8, 32, 0, 0),
-    "g4dn.xlarge": (4, 16, 1, 15_360),
-    "g4dn.2xlarge": (8, 32, 1, 15_360),
-    "g4dn.12xlarge": (48, 192, 4, 15_360),
-    "g5.xlarge": (4, 16, 1, 23_028),
-    "g5.2xlarge": (8, 32, 1, 23_028),
-    "g5.4xlarge": (16, 64, 1, 23_028),
-    "g5.12xlarge": (48, 192, 4, 23_028),
-    "g5.48xlarge": (192, 768, 8, 23_028),
-    "g6.xlarge": (4, 16, 1, 23_034),
-    "g6.2xlarge": (8, 32, 1, 23_034),
-    "g6.12xlarge": (48, 192, 4, 23_034),
-    "g6e.xlarge": (4, 32, 1, 46_068),
-    "g6f.large": (2, 8, 1, 2_861),
-    "p3.2xlarge": (8, 61, 1, 16_384),
-    "p4d.24xlarge": (96, 1152, 8, 40_960),
-    "p5.48xlarge": (192, 2048, 8, 81_559),
-}
-gpu_fractions: Mapping[str, float] = {"g6f.large": 0.125}
 
 
 def instance_template(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ecs_gpu_deploy.core.capacity.instance_types import sizes
 from ecs_gpu_deploy.ecs_model.refusals import SchedulerError
 from ecs_gpu_deploy.ecs_model.state import CapacityProvider, InstanceTemplate
 from ecs_gpu_deploy.errors import InvalidInput
@@ -14,7 +15,7 @@ from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion
 from ecs_gpu_deploy.sandbox.ecs.services import start_service
 from ecs_gpu_deploy.sandbox.neighbours.images import MB, Reference, image_from
 from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError
-from ecs_gpu_deploy.sandbox.world.instance_types import instance_template, sizes
+from ecs_gpu_deploy.sandbox.world.instance_types import instance_template
 from ecs_gpu_deploy.sandbox.world.world import World
 
 Entry = Mapping[str, Any]

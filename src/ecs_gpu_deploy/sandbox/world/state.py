@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.errors import InvalidInput
@@ -147,6 +147,46 @@ class Sandbox:
             for target in cluster.scheduler.target_health(target_group_arn)
         ]
         return descriptions or None
+
+    def auto_scaling_groups(self, wanted: Collection[str]) -> Sequence[Mapping[str, Any]]:
+        """Describe the groups under the world's capacity providers, named or all: moto has none."""
+        groups = []
+        for registered in self.home.capacity_providers.values():
+            provider = registered.model
+            name = provider.auto_scaling_group_arn.rpartition("autoScalingGroupName/")[2]
+            if not name or (wanted and name not in wanted):
+                continue
+            instances = [
+                {
+                    "InstanceId": each.ec2_instance_id,
+                    "InstanceType": each.template.instance_type,
+                    "AvailabilityZone": each.availability_zone,
+                    "LifecycleState": "InService",
+                    "HealthStatus": "Healthy",
+                    "ProtectedFromScaleIn": "false",
+                }
+                for cluster in self.home.clusters.values()
+                for each in cluster.scheduler.instances.values()
+                if each.capacity_provider == provider.name
+            ]
+            groups.append(
+                {
+                    "AutoScalingGroupName": name,
+                    "AutoScalingGroupARN": provider.auto_scaling_group_arn,
+                    "MinSize": str(provider.min_size),
+                    "MaxSize": str(provider.max_size),
+                    "DesiredCapacity": str(len(instances) + provider.launching),
+                    "DefaultCooldown": "300",
+                    "AvailabilityZones": [self.home.region + zone for zone in ("a", "b")],
+                    "HealthCheckType": "EC2",
+                    "CreatedTime": "2026-01-01T00:00:00Z",
+                    "Instances": instances,
+                    "MixedInstancesPolicy": {
+                        "LaunchTemplate": {"Overrides": [{"InstanceType": provider.template.instance_type}]}
+                    },
+                }
+            )
+        return groups
 
     def assume_role_with_web_identity(self, request: Mapping[str, Any], *, now: float) -> Session:
         """Give a session of a role to the bearer of a GitHub token, or raise the error of STS."""

@@ -1,0 +1,86 @@
+"""plan: what deploy or rollback would do, whether it fits, and what then comes. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.past.revisions import TargetWish
+from ecs_gpu_deploy.core.show.plan_view import plan_markdown, plan_sentence, plan_text
+from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
+from ecs_gpu_deploy.edges.aws.revisions import revision_of
+from ecs_gpu_deploy.facts import PlanMade, RolloutShown, Section, ServiceSeen
+from ecs_gpu_deploy.inputs.requests import PlanRequest
+from ecs_gpu_deploy.model import Service, short_id
+from ecs_gpu_deploy.result import Finding, Outcome, Severity
+from ecs_gpu_deploy.steps.choose_target import choose_target, fetch_past
+from ecs_gpu_deploy.steps.foresee import foresee
+from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
+from ecs_gpu_deploy.steps.render_target import render_target
+from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, scaled
+from ecs_gpu_deploy.steps.write_plan import findings_of, plan_of
+
+
+def run(context: Context, request: PlanRequest) -> Verdict:
+    """Foresee the rollout, show it, put it into the result; the verdict is as bad as fail-on makes it."""
+    seen = context.ecs.fetch_service(request.service)
+    service = scaled(seen, request.desired_count)
+    context.record(ServiceSeen(name=service.name, previous=service.task_definition))
+    check_deployable(service, allow_desired_zero=True)
+    current = context.ecs.fetch_task_definition(service.task_definition)
+    rendering = _rendering(context, request, service, current)
+    check_fit(rendering.definition, service)
+    show_changes(context.reporter, rendering)
+    context.record(RolloutShown(changes=rendering.changes, links={}))
+    foreseen = foresee(
+        context,
+        seen,
+        rendering.definition,
+        desired=service.desired_count,
+        current=current,
+        gpu_hourly_cost=request.gpu_hourly_cost,
+    )
+    plan = plan_of(
+        rendering,
+        foreseen,
+        cluster=request.cluster or "default",
+        force=True,
+        desired_count=request.desired_count,
+        wait=request.timeout,
+    )
+    context.record(PlanMade(plan=plan))
+    context.reporter.show(plan_text(plan))
+    context.record(Section(title="Plan", text=plan_markdown(plan, service=service.name)))
+    findings = findings_of(plan)
+    for finding in findings:
+        context.record(finding)
+    sentence = plan_sentence(plan, service=service.name)
+    return Verdict(outcome=_outcome(request, findings), reason=sentence)
+
+
+def _rendering(
+    context: Context, request: PlanRequest, service: Service, current: RawTaskDefinition
+) -> Rendering:
+    """Return what would run: a new revision as deploy renders it, or the target of a rollback."""
+    if request.target is None:
+        return render_revision(
+            context, request.revision, request.revision.overrides, runs=service.task_definition
+        )
+    return _target(context, request.target, service, current)
+
+
+def _target(context: Context, target: TargetWish, service: Service, current: RawTaskDefinition) -> Rendering:
+    past = fetch_past(context, service, revision_of(current), target)
+    chosen = choose_target(context, service, revision_of(current), target, past)
+    context.reporter.say(f"target: {short_id(chosen.name)} ({chosen.how})")
+    return render_target(context, service, current, chosen, past).rendering
+
+
+def _outcome(request: PlanRequest, findings: Sequence[Finding]) -> Outcome:
+    """Return how the plan ends: what would not fit as no capacity, other findings as bad input."""
+    counted = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNING}, "never": set()}
+    bad = [each for each in findings if each.severity in counted[request.fail_on]]
+    if not bad:
+        return Outcome.SUCCEEDED
+    return Outcome.NO_CAPACITY if any(each.code == "no-capacity" for each in bad) else Outcome.INVALID

@@ -1,0 +1,231 @@
+"""Foresee a rollout: look at the room there is, walk through it, and run the model of ECS ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.capacity.answer import Capacity, Fit, capacity_of
+from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind, compute_of
+from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
+from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
+from ecs_gpu_deploy.core.capacity.holders import gpus_held
+from ecs_gpu_deploy.core.capacity.price import Price, price_for
+from ecs_gpu_deploy.core.capacity.remedies import Remedy, remedies_of
+from ecs_gpu_deploy.core.capacity.seen_room import GroupSeen, situation_seen, supplies_of
+from ecs_gpu_deploy.core.capacity.situation import Situation, Supply
+from ecs_gpu_deploy.core.definition.provenance import told_by
+from ecs_gpu_deploy.core.past.durations import durations_of
+from ecs_gpu_deploy.edges.aws.answers import AwsError
+from ecs_gpu_deploy.edges.aws.capacity import fetch_default_strategy, fetch_groups, fetch_providers
+from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
+from ecs_gpu_deploy.errors import DeployError, InvalidInput
+from ecs_gpu_deploy.forecast.begin import Scene
+from ecs_gpu_deploy.forecast.prediction import Prediction, predict
+from ecs_gpu_deploy.model import Service, TargetGroup, Task
+from ecs_gpu_deploy.result import Finding, Severity
+from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What is foreseen. `prediction` is None where what decides cannot be seen, `remedies` have one each.
+
+    `holders` maps who holds GPUs of the cluster to how many.
+    """
+
+    service: Service
+    scene: Scene
+    capacity: Capacity
+    prediction: Prediction | None
+    remedies: tuple[tuple[Remedy, Prediction], ...]
+    holders: Mapping[str, int]
+    price: Price
+
+
+def foresee(
+    context: Context,
+    service: Service,
+    definition: Mapping[str, Any],
+    *,
+    desired: int,
+    current: RawTaskDefinition | None = None,
+    gpu_hourly_cost: float | None = None,
+) -> Foreseen:
+    """Return what is foreseen of *definition* (raw) on *service*; changes nothing.
+
+    What AWS does not show is recorded. *current* is the revision that runs, where it was fetched already.
+    """
+    current = current or context.ecs.fetch_task_definition(service.task_definition)
+    requirement = _requirement(definition, service)
+    compute = compute_of(
+        launch_types=[service.launch_type],
+        providers=service.capacity_providers,
+        compatibilities=definition.get("requiresCompatibilities") or (),
+    )
+    look = _Look(context)
+    seen_tasks = look.at(
+        "the service's tasks", "ecs:ListTasks and ecs:DescribeTasks", _tasks(context, service)
+    )
+    tasks = seen_tasks or ()
+    groups = fetch_target_groups(context.aws, service)
+    durations = durations_of(service, tasks, told_by(current.tags))
+    instances: tuple[ContainerInstance, ...] | None = ()
+    everyone: Sequence[Task] = tasks
+    supplies: tuple[Supply, ...] = ()
+    if compute.kind is ComputeKind.INSTANCES:
+        instances = look.at(
+            "the container instances",
+            "ecs:ListContainerInstances and ecs:DescribeContainerInstances",
+            context.ecs.observe_instances,
+        )
+        everyone = (
+            look.at(
+                "the cluster's tasks",
+                "ecs:ListTasks and ecs:DescribeTasks",
+                context.ecs.observe_cluster_tasks,
+            )
+            or tasks
+        )
+        supplies = _supplies(context, service, look, instances or (), desired)
+    mine = f"service:{service.name}"
+    situation = situation_seen(
+        service,
+        requirement,
+        desired=desired,
+        instances=instances or (),
+        tasks=tasks,
+        old_requirements={service.task_definition: _requirement(current.body, service)},
+        others=[task for task in everyone if task.group != mine],
+        supplies=supplies,
+        ready_seconds=durations.pull.seconds + durations.start.seconds + durations.load.seconds,
+        drain_seconds=durations.stop.seconds + _draining(groups),
+        launch_seconds=durations.launch.seconds,
+    )
+    scene = Scene(
+        service=service,
+        old_definition=current.body,
+        new_definition=definition,
+        situation=situation,
+        groups=groups,
+        durations=durations,
+        on_fargate=compute.kind is ComputeKind.FARGATE,
+    )
+    is_seen = seen_tasks is not None and instances is not None
+    capacity = _capacity(situation, compute, is_seen=is_seen)
+    now = context.clock.now()
+    prediction = None if capacity.fit is Fit.UNKNOWN else predict(scene, now=now)
+    remedies = remedies_of(situation) if capacity.fit in {Fit.NEVER, Fit.CRAWLS} else ()
+    return Foreseen(
+        service=service,
+        scene=scene,
+        capacity=capacity,
+        prediction=prediction,
+        remedies=tuple(
+            (each, predict(replace(scene, situation=each.situation), now=now)) for each in remedies
+        ),
+        holders=gpus_held(everyone, {each.arn for each in instances or ()}),
+        price=_price(context, situation, gpu_hourly_cost),
+    )
+
+
+class _Look:
+    """Look at what a permission may be lacking for: what is unseen is recorded, and nothing fails."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def at(self, what: str, permissions: str, ask: Callable[[], T]) -> T | None:
+        """Return what is asked for; None where AWS does not show it."""
+        try:
+            return ask()
+        except (AwsError, DeployError) as error:
+            self._context.record(
+                Finding(
+                    code="not-checked",
+                    severity=Severity.WARNING,
+                    message=f"Not checked: AWS does not show us {what}: {str(error).rstrip('.')}.",
+                    hint=f"Allow {permissions}.",
+                )
+            )
+            return None
+
+
+def _tasks(context: Context, service: Service) -> Callable[[], tuple[Task, ...]]:
+    return lambda: context.ecs.observe_tasks(service.name).tasks
+
+
+def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement:
+    try:
+        return requirement_of(definition, constraints=service.placement_constraints)
+    except ValueError as error:
+        raise InvalidInput(str(error), hint="Correct the task definition.") from error
+
+
+def _supplies(
+    context: Context,
+    service: Service,
+    look: _Look,
+    instances: Sequence[ContainerInstance],
+    desired: int,
+) -> tuple[Supply, ...]:
+    """Return the capacity providers of the service, or those that the cluster uses by itself."""
+    strategy = service.capacity_provider_strategy
+    if not strategy and not service.launch_type:
+        strategy = (
+            look.at(
+                "the cluster's default strategy",
+                "ecs:DescribeClusters",
+                lambda: fetch_default_strategy(context.aws, service.cluster_arn),
+            )
+            or ()
+        )
+    names = [str(item.get("capacityProvider") or "") for item in strategy]
+    if not names:
+        return ()
+    seen = look.at(
+        "the capacity providers",
+        "ecs:DescribeCapacityProviders",
+        lambda: fetch_providers(context.aws, names),
+    )
+    groups: Mapping[str, GroupSeen] | None = None
+    if wanted := [each.group for each in (seen or {}).values() if each.group]:
+        groups = look.at(
+            "how far the Auto Scaling group may grow",
+            "autoscaling:DescribeAutoScalingGroups",
+            lambda: fetch_groups(context.aws, wanted),
+        )
+    return supplies_of(strategy, seen or {}, groups, instances, most=2 * desired)
+
+
+def _draining(groups: Sequence[TargetGroup]) -> float:
+    return max((group.deregistration_delay for group in groups), default=0.0)
+
+
+def _capacity(situation: Situation, compute: Compute, *, is_seen: bool) -> Capacity:
+    found = capacity_of(situation)
+    blind = [each.name for each in situation.supplies if each.managed and each.fresh is None]
+    if compute.kind is ComputeKind.FARGATE:
+        return replace(
+            found, fit=Fit.FITS, why=f"AWS finds the room {compute.place}: nothing here limits it."
+        )
+    if compute.kind is ComputeKind.MANAGED_INSTANCES:
+        return replace(found, fit=Fit.UNKNOWN, why=f"ECS chooses and launches the instances {compute.place}.")
+    if not is_seen:
+        return replace(found, fit=Fit.UNKNOWN, why="What runs on which instance cannot be seen.")
+    if found.fit is Fit.NEVER and found.walk.lacked_room and blind:
+        why = f"No instance shows what one more of {blind[0]} would bring."
+        return replace(found, fit=Fit.UNKNOWN, why=why)
+    return found
+
+
+def _price(context: Context, situation: Situation, given: float | None) -> Price:
+    kinds = [(place.instance_type, place.whole or place.room) for place in situation.pool]
+    kinds += [(each.instance_type, each.fresh) for each in situation.supplies if each.fresh is not None]
+    kind, room = next(((kind, room) for kind, room in kinds if room.gpu_capacity), ("", None))
+    gpus = float(len(room.gpu_capacity)) if room is not None else 0.0
+    return price_for(kind, context.aws.region, gpus, given=given)

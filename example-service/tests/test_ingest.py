@@ -8,10 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
 import pytest
 import torch
@@ -19,9 +23,12 @@ from numpy.typing import NDArray
 
 from conftest import tiny_settings
 from pdf_document import pdf
+from rag_service.ingest.__main__ import arguments_parser, main
+from rag_service.ingest.__main__ import run as ingest_job
 from rag_service.ingest.documents import DocumentSource
-from rag_service.ingest.index_writer import IndexWriter
-from rag_service.ingest.pipeline import Plan, ingest
+from rag_service.ingest.index_writer import EmbeddedDocument, IndexWriter
+from rag_service.ingest.lease import Lease, LeaseLost, LeaseTaken
+from rag_service.ingest.pipeline import Plan, Summary, ingest, settle
 from rag_service.ingest.progress import Progress
 from rag_service.tiny_model import TinyEmbedder
 from running import DOCUMENTS, ingest_folder, process_environment, running, wait_until
@@ -128,7 +135,7 @@ class RunsOutOfMemory(TinyEmbedder):
 def run(docs: Path, index: str, embedder: TinyEmbedder, **plan: Any) -> Any:
     source = DocumentSource(str(docs))
     writer = IndexWriter(index, model=embedder.name, dimension=embedder.dimension)
-    return ingest(
+    return settle(
         source, writer, embedder, plan=Plan(**plan), on_progress=lambda *_: None, documents=source.list()
     )
 
@@ -249,6 +256,132 @@ def test_the_job_ends_with_2_when_nothing_can_be_done(
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not os.path.exists(index), "nothing was touched"
+
+
+def rows_of(index: str) -> list[tuple[str, str, str]]:
+    table = lancedb.connect(index).open_table("passages-tiny-128")
+    columns = ["id", "document_hash", "text"]
+    found = table.search().select(columns).limit(None).to_arrow().select(columns).to_pylist()
+    return sorted(tuple(row.values()) for row in found)
+
+
+def test_ten_ingests_at_once_make_the_index_that_one_makes(
+    docs: Path, index: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(30):
+        (docs / f"many-{number}.txt").write_text(f"Document {number}. " * 120)
+    options, settings = arguments_parser().parse_args([str(docs)]), tiny_settings(index)
+    ready = threading.Barrier(10)
+
+    def at_once(_number: int) -> Summary:
+        ready.wait(20)
+        return ingest_job(options, settings)
+
+    with ThreadPoolExecutor(10) as pool:
+        summaries = list(pool.map(at_once, range(10)))
+    assert "INFO: waiting for another ingest (process " in capsys.readouterr().err
+    assert sorted(summary.written for summary in summaries) == [*[0] * 9, 34], "nine found all done"
+    assert {summary.version for summary in summaries} == {summaries[0].version}
+    ingest_folder(docs, str(tmp_path / "alone"))
+    assert rows_of(index) == rows_of(str(tmp_path / "alone"))
+
+
+def test_an_index_with_rows_twice_is_repaired_and_keeps_its_vectors(docs: Path, index: str) -> None:
+    (docs / "two.txt").write_text("word and word " * 200)
+    ingest_folder(docs, index)
+    good = rows_of(index)
+    table = lancedb.connect(index).open_table("passages-tiny-128")
+    for _ in range(3):  # what runs without a lease left behind
+        table.add(table.search().where("document != 'one.md'").limit(None).to_arrow())
+    (docs / "four.pdf").write_bytes(b"%PDF-1.4 broken")
+    rows, summary = table.count_rows(), run(docs, index, TinyEmbedder("cpu"))
+    assert (summary.repaired, summary.passages_embedded) == (rows - len(good), 0)
+    assert (summary.unchanged, summary.written, list(summary.failed)) == (1, 2, ["four.pdf"])
+    assert [(key, text) for key, _, text in rows_of(index)] == [(key, text) for key, _, text in good]
+    assert run(docs, index, TinyEmbedder("cpu")).repaired == 0
+
+
+def test_two_writers_without_a_lease_still_make_no_row_twice(docs: Path, index: str) -> None:
+    ready = threading.Barrier(2)
+
+    class Meets(IndexWriter):
+        def replace(self, documents: Sequence[EmbeddedDocument]) -> None:
+            ready.wait(20)
+            super().replace(documents)
+
+    def write() -> None:
+        source, model = DocumentSource(str(docs)), TinyEmbedder("cpu")
+        writer = Meets(index, model=model.name, dimension=model.dimension)
+        ingest(source, writer, model, plan=Plan(), on_progress=lambda *_: None, documents=source.list())
+
+    IndexWriter(index, model="tiny", dimension=128)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write) for _ in range(2)]:
+            done.result(60)
+    assert len(rows_of(index)) == len({key for key, *_ in rows_of(index)}) == 4
+
+
+def test_a_document_that_comes_during_the_run_is_in_the_index_at_its_end(docs: Path, index: str) -> None:
+    class Uploads(TinyEmbedder):
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            (docs / "late.txt").write_text("It came late, about volcanoes.")
+            return super().encode(texts)
+
+    summary = run(docs, index, Uploads("cpu"))
+    assert (summary.documents, summary.written, summary.unchanged, summary.rounds) == (5, 5, 5, 3)
+
+
+def test_no_link_leads_out_of_the_source_or_in_circles(docs: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("not yours")
+    (docs / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (docs / "deep" / "up").symlink_to(docs)
+    (docs / "other").symlink_to(tmp_path)
+    (docs / "gone.txt").symlink_to(docs / "nothing.txt")
+    (docs / "inside.txt").symlink_to(docs / "two.txt")
+    os.mkfifo(docs / "pipe.txt")
+    source = DocumentSource(str(docs))
+    listed = source.list()
+    names = [document.name for document in listed]
+    assert names == ["deep/three.html", "four.pdf", "inside.txt", "one.md", "two.txt"]
+    (docs / "two.txt").unlink()
+    (docs / "two.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(FileNotFoundError, match="link out of the source"):
+        source.read(listed[-1])
+
+
+def test_a_name_that_is_no_utf_8_is_a_document(docs: Path, index: str) -> None:
+    Path(os.fsdecode(os.fsencode(docs) + b"/gr\xfcn.txt")).write_text("Something green.")
+    summary = ingest_folder(docs, index)
+    assert (summary.written, summary.failed) == (5, {})
+    assert "gr\\xfcn.txt#0" in [key for key, *_ in rows_of(index)]
+
+
+def test_an_ingest_that_shows_no_life_is_taken_over_and_writes_nothing_more(index: str) -> None:
+    asleep = Lease(index, "t", seconds=1, wait=0)
+    asleep._renewing = threading.Thread(target=lambda: None)  # it stands still: no beat
+    with asleep:
+        asleep.check()
+        with pytest.raises(LeaseTaken, match=r"Another ingest \(process \d+ on .*--wait"):
+            Lease(index, "t", seconds=30, wait=0).__enter__()
+        with Lease(index, "t", seconds=1, wait=10) as awake:
+            with pytest.raises(LeaseLost, match="has taken over"):
+                asleep.check()
+            time.sleep(1.2)
+            awake.check()
+    with Lease(index, "t", seconds=30, wait=0):
+        """Given back, it is free at once."""
+
+
+def test_the_job_says_that_another_ingest_is_writing(
+    docs: Path, index: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"INDEX_URI": index, "EMBEDDING_MODEL": "tiny", "ALLOW_CPU": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with Lease(index, "passages-tiny-128", seconds=30, wait=0):
+        assert main([str(docs), "--wait", "0"]) == 2
+    said = capsys.readouterr()
+    assert "ERROR: Another ingest (process " in said.err
+    assert said.out == ""
 
 
 def test_a_log_gets_lines_and_a_terminal_a_bar() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -13,6 +14,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from conftest import tiny_settings
+from rag_service.ingest.__main__ import arguments_parser
+from rag_service.ingest.__main__ import run as ingest_job
 from rag_service.ingest.documents import DocumentSource, SourceUnusable
 from rag_service.ingest.index_writer import IndexWriter
 from rag_service.ingest.pipeline import Plan, Summary, ingest
@@ -60,6 +63,15 @@ def test_documents_and_index_on_s3_are_served_and_followed(s3: str, tmp_path: Pa
             )
             found = task.client.post("/search", json={"query": "volcanoes", "k": 1}).json()
             assert found["passages"][0]["document"] == "new.md"
+
+
+def test_ingests_at_once_take_turns_on_s3(s3: str) -> None:
+    options = arguments_parser().parse_args(["s3://bucket/docs"])
+    settings = tiny_settings("s3://bucket/shared")
+    with ThreadPoolExecutor(3) as pool:
+        summaries = list(pool.map(lambda _: ingest_job(options, settings), range(3)))
+    assert sorted(summary.written for summary in summaries)[:2] == [0, 0]
+    assert {summary.passages_total for summary in summaries} == {summaries[0].passages_total}
 
 
 def test_a_bucket_that_is_not_there_is_said(s3: str) -> None:

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     index_uri: str = "data/index"
     """A folder, or s3://bucket/prefix shared by many tasks."""
     index_poll_seconds: Seconds = 10
+    ingest_lease_seconds: Annotated[float, Field(ge=1)] = 60
+    """An ingest that has shown no sign of life for this long is taken over by one that waits."""
     require_index: bool = False
     """Not ready before there is something to search. Off by default: the first rollout comes before the
     first ingest, and a rollout that waits for a batch job is rolled back."""

@@ -94,3 +94,10 @@ def passage_of(row: dict[str, Any]) -> Passage:
 def is_missing_table(error: BaseException) -> bool:
     """Tell LanceDB's "Table 'x' was not found" from an index that cannot be read."""
     return "was not found" in str(error) or "NotFound" in type(error).__name__
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Tell that LanceDB refused a commit because another one came first: it can be tried again."""
+    return any(
+        word in str(error) for word in ("commit conflict", "ncompatible transaction", "Too many concurrent")
+    )

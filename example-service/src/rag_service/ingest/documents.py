@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,11 +20,12 @@ class SourceUnusable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRef:
-    """Name a document by its path below the source; `size` in bytes."""
+    """Name a document by its path below the source; `size` in bytes, `changed` in nanoseconds."""
 
     name: str
     path: str
     size: int
+    changed: int
 
 
 class DocumentSource:
@@ -32,40 +34,76 @@ class DocumentSource:
     def __init__(self, location: str) -> None:
         self.location = location
         self._files, self._root = _file_system(location)
+        self._real_root = os.path.realpath(self._root)
 
     def list(self) -> list[DocumentRef]:
         """List the documents by name; files of other kinds and hidden ones are left out."""
-        from pyarrow.fs import FileSelector, FileType
-
-        try:
-            if self._files.get_file_info(self._root).type is FileType.File:
-                raise SourceUnusable(f"{self.location} is a file: name the folder that it lies in.")
-            infos = self._files.get_file_info(FileSelector(self._root, recursive=True))
-        except OSError as error:
-            raise SourceUnusable(f"{self.location} cannot be listed: {_first_line(error)}") from error
-        found = []
-        for info in infos:
-            name = info.path.removeprefix(self._root).lstrip("/")
-            hidden = any(part.startswith(".") for part in name.split("/"))
-            if info.type is FileType.File and name.lower().endswith(SUFFIXES) and not hidden:
-                found.append(DocumentRef(name=name, path=info.path, size=info.size or 0))
+        found = self._listed_in_folder() if self._files is None else self._listed_on_s3(self._files)
         return sorted(found, key=lambda document: document.name)
 
     def read(self, document: DocumentRef) -> bytes:
         """Read a whole document. Raises OSError."""
+        if self._files is None:
+            if not self._is_inside(document.path):
+                raise FileNotFoundError("it is a link out of the source by now")
+            with open(document.path, "rb") as file:
+                return file.read()
         with self._files.open_input_stream(document.path) as stream:
             content: Any = stream.read()
         return bytes(content)
 
+    def _listed_in_folder(self) -> Iterator[DocumentRef]:
+        """Walk the folder. No link to a folder is followed, and none to a file outside the source."""
 
-def _file_system(location: str) -> tuple[FileSystem, str]:
-    from pyarrow.fs import LocalFileSystem, S3FileSystem
+        def refuse(error: OSError) -> None:
+            raise SourceUnusable(f"{self.location} cannot be listed: {_first_line(error)}") from error
+
+        for folder, inner, files in os.walk(self._root, onerror=refuse):
+            inner[:] = [name for name in inner if not name.startswith(".")]
+            for file in files:
+                path = os.path.join(folder, file)
+                if not _is_document(file) or not os.path.isfile(path) or not self._is_inside(path):
+                    continue
+                name = os.path.relpath(path, self._root).replace(os.sep, "/")
+                info = os.stat(path)
+                # A name that is no UTF-8 is shown by its bytes: it has to fit a column of text.
+                shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+                yield DocumentRef(name=shown, path=path, size=info.st_size, changed=info.st_mtime_ns)
+
+    def _is_inside(self, path: str) -> bool:
+        return os.path.realpath(path).startswith(os.path.join(self._real_root, ""))
+
+    def _listed_on_s3(self, files: FileSystem) -> Iterator[DocumentRef]:
+        from pyarrow.fs import FileSelector, FileType
+
+        try:
+            if files.get_file_info(self._root).type is FileType.File:
+                raise SourceUnusable(f"{self.location} is a file: name the folder that it lies in.")
+            infos = files.get_file_info(FileSelector(self._root, recursive=True))
+        except OSError as error:
+            raise SourceUnusable(f"{self.location} cannot be listed: {_first_line(error)}") from error
+        for info in infos:
+            name = info.path.removeprefix(self._root).lstrip("/")
+            hidden = any(part.startswith(".") for part in name.split("/"))
+            if info.type is FileType.File and _is_document(name) and not hidden:
+                changed = info.mtime_ns or 0
+                yield DocumentRef(name=name, path=info.path, size=info.size or 0, changed=changed)
+
+
+def _is_document(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _file_system(location: str) -> tuple[FileSystem | None, str]:
+    """Open S3; None for a folder, which needs no file system but ours."""
 
     if not location.startswith("s3://"):
         root = os.path.abspath(location)
         if not os.path.isdir(root):
             raise SourceUnusable(f"{location} is no folder.")
-        return LocalFileSystem(), root
+        return None, root
+    from pyarrow.fs import S3FileSystem
+
     parts = urlsplit(location)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     options: dict[str, Any] = {"region": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")}

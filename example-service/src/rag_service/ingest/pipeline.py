@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -22,6 +22,8 @@ from rag_service.models import Embedder
 READ_AHEAD = 16
 COMMIT_PASSAGES = 512
 COMMIT_DOCUMENTS = 256
+MOST_ROUNDS = 20
+"""How often a source that changes while it is read is gone through again before the run ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class Summary:
     written: int = 0
     deleted: int = 0
     empty: int = 0
+    repaired: int = 0
+    rounds: int = 1
     passages_embedded: int = 0
     passages_reused: int = 0
     passages_total: int = 0
@@ -112,6 +116,39 @@ def ingest(
     summary.seconds = round(time.monotonic() - began, 3)
     summary.embedding_seconds = round(summary.embedding_seconds, 3)
     return summary
+
+
+def settle(
+    source: DocumentSource,
+    writer: IndexWriter,
+    embedder: Embedder,
+    *,
+    plan: Plan,
+    on_progress: Callable[[int, int], None],
+    documents: Sequence[DocumentRef],
+) -> Summary:
+    """Ingest until the source is as it was listed: what came meanwhile must not wait for another run.
+
+    A source that is empty all of a sudden is left to the next run, which refuses it or is told to accept it.
+    """
+    repaired = writer.repair()
+    parts = [ingest(source, writer, embedder, plan=plan, on_progress=on_progress, documents=documents)]
+    while len(parts) < MOST_ROUNDS and (listed := source.list()) and listed != list(documents):
+        documents = listed
+        parts.append(
+            ingest(source, writer, embedder, plan=plan, on_progress=on_progress, documents=documents)
+        )
+    return replace(
+        parts[-1],
+        repaired=repaired,
+        rounds=len(parts),
+        **{name: sum(getattr(part, name) for part in parts) for name in _SUMMED},
+        **{name: round(sum(getattr(part, name) for part in parts), 3) for name in _SECONDS},
+    )
+
+
+_SUMMED = ("written", "deleted", "passages_embedded", "passages_reused")
+_SECONDS = ("seconds", "embedding_seconds")
 
 
 def _prepare(source: DocumentSource, ref: DocumentRef, known: dict[str, str], plan: Plan) -> _Prepared:

@@ -32,7 +32,8 @@ class Progress:
             self._line(done, passages, now)
 
     def finish(self, done: int, passages: int) -> None:
-        """Show the end, on a line of its own."""
+        """Show the end, on a line of its own; `done` is all, also where documents came meanwhile."""
+        self._total = done
         if self._bar:
             self.update(done, passages)
             self._out.write("\n")

@@ -18,7 +18,21 @@ def _section(name: str, action: Mapping[str, Any]) -> str:
     rows = [_row(one, stands, "input") for one, stands in action["inputs"].items()]
     rows += [_row(one, stands, "output") for one, stands in action["outputs"].items()]
     head = f"### [{name}]({url}) {action['version']}\n\nInstead: {action['instead']}.\n\n"
-    return head + "| Theirs | Ours | What differs |\n|---|---|---|\n" + "\n".join(rows)
+    table = head + "| Theirs | Ours | What differs |\n|---|---|---|\n" + "\n".join(rows)
+    asked = [_asked(one, how) for one, how in action.get("behaviours", {}).items()]
+    return "\n\n".join([table, *(["\n".join([_ASKED, *asked])] if asked else [])])
+
+
+_ASKED = """\
+What its own tests ask of it, and whether it holds here:
+
+| Asked | Here |
+|---|---|"""
+
+
+def _asked(behaviour: str, how: Mapping[str, str]) -> str:
+    here = "holds" if "shown" in how else f"differs on purpose: {how['differs']}"
+    return f"| {behaviour} | {here.replace('|', '&#124;')} |"
 
 
 def _row(theirs: str, stands: Mapping[str, str], kind: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
@@ -24,12 +25,18 @@ from ecs_gpu_deploy.steps.write_plan import findings_of, plan_of
 
 def run(context: Context, request: PlanRequest) -> Verdict:
     """Foresee the rollout, show it, put it into the result; the verdict is as bad as fail-on makes it."""
+    with context.aws.remembering():
+        return _planned(context, request)
+
+
+def _planned(context: Context, request: PlanRequest) -> Verdict:
+    from ecs_gpu_deploy.steps.judge_settings import judge_settings  # noqa: PLC0415 (rules, JMESPath)
+
     seen = context.ecs.fetch_service(request.service)
     service = scaled(seen, request.desired_count)
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
     check_deployable(service, allow_desired_zero=True)
-    current = context.ecs.fetch_task_definition(service.task_definition)
-    rendering = _rendering(context, request, service, current)
+    rendering = _rendering(context, request, service)
     check_fit(rendering.definition, service)
     show_changes(context.reporter, rendering)
     context.record(RolloutShown(changes=rendering.changes, links={}))
@@ -38,7 +45,7 @@ def run(context: Context, request: PlanRequest) -> Verdict:
         seen,
         rendering.definition,
         desired=service.desired_count,
-        current=current,
+        current=rendering.current,
         gpu_hourly_cost=request.gpu_hourly_cost,
     )
     plan = plan_of(
@@ -52,22 +59,31 @@ def run(context: Context, request: PlanRequest) -> Verdict:
     context.record(PlanMade(plan=plan))
     context.reporter.show(plan_text(plan))
     context.record(Section(title="Plan", text=plan_markdown(plan, service=service.name)))
-    findings = findings_of(plan)
+    durations = foreseen.scene.durations
+    settings = judge_settings(
+        context,
+        rendering.definition,
+        service=seen.name,
+        load_seconds=durations.load.seconds if durations.load.is_seen else None,
+        wait_seconds=request.timeout,
+        desired_count=request.desired_count,
+        command="deploy" if request.target is None else "rollback",
+    )
+    findings = (*findings_of(plan), *settings.findings)
     for finding in findings:
         context.record(finding)
     sentence = plan_sentence(plan, service=service.name)
     return Verdict(outcome=_outcome(request, findings), reason=sentence)
 
 
-def _rendering(
-    context: Context, request: PlanRequest, service: Service, current: RawTaskDefinition
-) -> Rendering:
+def _rendering(context: Context, request: PlanRequest, service: Service) -> Rendering:
     """Return what would run: a new revision as deploy renders it, or the target of a rollback."""
     if request.target is None:
         return render_revision(
             context, request.revision, request.revision.overrides, runs=service.task_definition
         )
-    return _target(context, request.target, service, current)
+    current = context.ecs.fetch_task_definition(service.task_definition)
+    return replace(_target(context, request.target, service, current), current=current)
 
 
 def _target(context: Context, target: TargetWish, service: Service, current: RawTaskDefinition) -> Rendering:

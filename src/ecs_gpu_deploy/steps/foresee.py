@@ -20,7 +20,7 @@ from ecs_gpu_deploy.core.definition.provenance import told_by
 from ecs_gpu_deploy.core.past.durations import durations_of
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.capacity import fetch_default_strategy, fetch_groups, fetch_providers
-from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
+from ecs_gpu_deploy.edges.aws.ecs import MOST_TASKS, RawTaskDefinition
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.forecast.begin import Scene
 from ecs_gpu_deploy.forecast.prediction import Prediction, predict
@@ -68,14 +68,22 @@ def foresee(
         compatibilities=definition.get("requiresCompatibilities") or (),
     )
     look = _Look(context)
-    seen_tasks = look.at(
-        "the service's tasks", "ecs:ListTasks and ecs:DescribeTasks", _tasks(context, service)
-    )
-    tasks = seen_tasks or ()
+    everyone: Sequence[Task] | None = None
+    if compute.kind is ComputeKind.INSTANCES:
+        everyone = look.at(
+            "the cluster's tasks", "ecs:ListTasks and ecs:DescribeTasks", context.ecs.observe_cluster_tasks
+        )
+    mine = f"service:{service.name}"
+    seen_tasks: Sequence[Task] | None = [task for task in everyone or () if task.group == mine]
+    if everyone is None or len(everyone) >= MOST_TASKS:
+        seen_tasks = look.at(
+            "the service's tasks", "ecs:ListTasks and ecs:DescribeTasks", _tasks(context, service)
+        )
+    tasks = tuple(seen_tasks or ())
+    everyone = everyone or tasks
     groups = fetch_target_groups(context.aws, service)
     durations = durations_of(service, tasks, told_by(current.tags))
     instances: tuple[ContainerInstance, ...] | None = ()
-    everyone: Sequence[Task] = tasks
     supplies: tuple[Supply, ...] = ()
     if compute.kind is ComputeKind.INSTANCES:
         instances = look.at(
@@ -83,16 +91,7 @@ def foresee(
             "ecs:ListContainerInstances and ecs:DescribeContainerInstances",
             context.ecs.observe_instances,
         )
-        everyone = (
-            look.at(
-                "the cluster's tasks",
-                "ecs:ListTasks and ecs:DescribeTasks",
-                context.ecs.observe_cluster_tasks,
-            )
-            or tasks
-        )
         supplies = _supplies(context, service, look, instances or (), desired)
-    mine = f"service:{service.name}"
     situation = situation_seen(
         service,
         requirement,
@@ -156,7 +155,7 @@ class _Look:
 
 
 def _tasks(context: Context, service: Service) -> Callable[[], tuple[Task, ...]]:
-    return lambda: context.ecs.observe_tasks(service.name).tasks
+    return lambda: context.ecs.observe_tasks(service.name, with_stopped=False).tasks
 
 
 def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement:

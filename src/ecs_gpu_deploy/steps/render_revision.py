@@ -37,7 +37,7 @@ class Rendering:
     `digests` maps containers to the digests of which their tasks must report one: the image's, and of an
     index those of its images. `changes` is the difference to `compared_with`, the ARN of the revision that
     the service runs, without one of the newest, "" for none. `looked_up` are the images that it is about,
-    each with its digest, "" where that is not known.
+    each with its digest, "" where that is not known. `current` is what the service runs, where it was asked.
     """
 
     definition: Mapping[str, Any]
@@ -49,6 +49,7 @@ class Rendering:
     digests: Mapping[str, tuple[str, ...]]
     running_images: Mapping[str, str]
     looked_up: tuple[tuple[str, str], ...] = ()
+    current: RawTaskDefinition | None = None
 
 
 def render_revision(context: Context, wish: RevisionWish, overrides: Overrides, *, runs: str) -> Rendering:
@@ -68,6 +69,7 @@ def render_revision(context: Context, wish: RevisionWish, overrides: Overrides, 
     existing = (raw.arn for raw in planned.known if identical(_raw(raw), definition))
     context.record(ImageSeen(image=seen.image, digest=seen.digest))
     return Rendering(
+        current=planned.known[0] if runs and planned.known else None,
         definition=definition,
         existing_arn=next(existing, ""),
         compared_with=planned.known[0].arn if planned.known else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import socket
 import time
 from collections import Counter
@@ -104,6 +105,7 @@ class Aws:
         self._trace = trace
         self._clients: dict[tuple[str, str], Any] = {}
         self._until: float | None = None
+        self._seen: dict[str, Mapping[str, Any]] | None = None
         core = botocore_session or botocore.session.Session()
         try:
             if region:
@@ -208,6 +210,18 @@ class Aws:
         finally:
             self._left -= time.monotonic() - began
 
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Answer a request that was answered before from memory: for what changes nothing in a moment.
+
+        Task definitions are asked for anew, for their answers are read raw.
+        """
+        self._seen = {}
+        try:
+            yield
+        finally:
+            self._seen = None
+
     def once(
         self, api: str, method: str, params: Mapping[str, Any], *, region: str | None = None
     ) -> Mapping[str, Any]:
@@ -215,6 +229,16 @@ class Aws:
 
         What AWS refuses for the time of its signature is sent again with AWS's own time.
         """
+        if self._seen is None or method == "describe_task_definition":
+            return self._once(api, method, params, region=region)
+        key = json.dumps([api, method, region, params], sort_keys=True, default=str)
+        if key not in self._seen:
+            self._seen[key] = self._once(api, method, params, region=region)
+        return self._seen[key]
+
+    def _once(
+        self, api: str, method: str, params: Mapping[str, Any], *, region: str | None = None
+    ) -> Mapping[str, Any]:
         client = self.client(api, region=region)
         request = f"{api}.{client.meta.method_to_api_mapping[method]}"
         left = REQUEST_SECONDS if self._until is None else self._until - time.monotonic()

@@ -37,7 +37,8 @@ from ecs_gpu_deploy.model import Deployment, Service, ServiceDeployment, Task, c
 
 _BATCH = 100
 _TAGGING = "ecs:TagResource"
-_MOST_TASKS = 500
+MOST_TASKS = 500
+"""How many tasks of a cluster are looked at."""
 _STILL_DRAINING = (
     "Old tasks have not left yet: look at their deregistration delay and stopTimeout, and at scale-in "
     "protection (GetTaskProtection), then run it again."
@@ -417,9 +418,9 @@ class Ecs:
         return tuple(tasks)
 
     def observe_cluster_tasks(self) -> tuple[Task, ...]:
-        """Return the running tasks of the cluster, up to `_MOST_TASKS` of them; raises AwsError."""
+        """Return the running tasks of the cluster, up to `MOST_TASKS` of them; raises AwsError."""
         params = {"cluster": self.cluster, "desiredStatus": "RUNNING"}
-        arns = list(islice(self._aws.pages("ecs", "list_tasks", params, "taskArns", once=True), _MOST_TASKS))
+        arns = list(islice(self._aws.pages("ecs", "list_tasks", params, "taskArns", once=True), MOST_TASKS))
         return self._tasks(arns)
 
     def _task_arns(self, service: str, status: str) -> Iterator[str]:

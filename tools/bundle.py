@@ -190,7 +190,8 @@ def modules() -> dict[str, tuple[bool, str]]:
         reached = {name, *imported(source, name, is_package=is_package)}
         reached |= {parent for other in reached for parent in parents(other)}
         wanted += [other for other in sorted(reached) if other in there]
-    return dict(sorted(found.items()))
+    unread = {name for name in table_modules() if next(parents(name)) not in found}
+    return {name: found[name] for name in sorted(found.keys() - unread)}
 
 
 def is_left_out(name: str) -> bool:

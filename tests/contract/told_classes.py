@@ -20,7 +20,7 @@ OTHER_CHANGES = (setattr, 0), (delattr,)
 LIBRARY = {"__getstate__", "__setstate__", "__replace__"}
 
 
-def refusal(attempt, *given, **named):
+def refusal(attempt, /, *given, **named):
     """Return what an attempt raises."""
     try:
         attempt(*given, **named)

@@ -131,6 +131,8 @@ def test_the_services_ebs_volume_comes_changes_and_goes(sandbox, tmp_path):
         assert sent == {"name": "scratch", "managedEBSVolume": settings | {"sizeInGiB": size}}
     ran = deploy(sandbox, tmp_path, *began)
     assert "volumeConfigurations" not in last(sandbox, "UpdateService"), ran.shown
+    ran = run(sandbox, tmp_path, "run-task", *CLUSTER, "--service", "ki-rag-api", "--wait", "false")
+    assert last(sandbox, "RunTask")["volumeConfigurations"] == [sent], ran.shown
     ran = deploy(sandbox, tmp_path, *began[:-1], write(tmp_path), "--volume", json.dumps(VOLUME))
     assert (ran.exit_code, ran.changes) == (2, []), ran.shown
     assert "leaves no volume of that name to the launch" in ran.shown

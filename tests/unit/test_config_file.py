@@ -96,6 +96,18 @@ def test_what_is_given_wins_over_the_profile() -> None:
             "e.yml, line 2: the profile 'production' is not a mapping of options.",
             "option: value",
         ),
+        pytest.param(
+            "region: a\ncluster: [a, b]\n",
+            "",
+            "e.yml, line 2: cluster takes one value, and a list stands there.",
+            "cluster: VALUE",
+        ),
+        pytest.param(
+            "profiles:\n  production:\n    timeout: {minutes: 3}\n",
+            "",
+            "e.yml, line 3: timeout takes one value, and a mapping stands there.",
+            "timeout: VALUE",
+        ),
         pytest.param("- region\n", "", "The configuration file 'e.yml' is not a mapping of options.", ""),
     ],
 )

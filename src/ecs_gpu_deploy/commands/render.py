@@ -12,7 +12,7 @@ from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.facts import DefinitionWritten
 from ecs_gpu_deploy.inputs.requests import RenderRequest
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
-from ecs_gpu_deploy.steps.render_alone import render_alone
+from ecs_gpu_deploy.steps.render_alone import render_alone, tell_unused_cluster
 from ecs_gpu_deploy.steps.render_revision import render_file
 
 
@@ -21,6 +21,7 @@ def run(context: Context, request: RenderRequest) -> Verdict:
     if request.asks_aws:
         definition = render_alone(context, request)[0].definition
     else:
+        tell_unused_cluster(context, request)
         definition = render_file(context, request.revision)
         context.record(
             Finding(

@@ -7,8 +7,9 @@ and the older `##[name]` anywhere in it), Markdown and HTML. Every function boun
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 MAX_LINES = 2000
 MAX_LINE = 4000
@@ -176,6 +177,12 @@ def _known_as(arn: str) -> str:
         case _:
             short = resource
     return short + arn[len(bare) :]
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """Return the one of the *known* names that somebody probably meant, "" where none is near."""
+    found = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.5)
+    return found[0] if found else ""
 
 
 def span(seconds: float) -> str:

@@ -8,18 +8,23 @@ profiles:
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ecs_gpu_deploy.core.document import document
+from ecs_gpu_deploy.core.text import nearest
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import BY_NAME, COMMAND, FILE_OPTIONS
 
 DEFAULT_FILE: Final = ".github/ecs-gpu-deploy.yml"
 """Read where it is there and no other one is named."""
 PROFILES: Final = "profiles"
+_OF_ONE_VALUE: Final = frozenset(
+    {"text", "token", "boolean", "switch", "choice", "integer", "positive_integer", "number", "gpu"}
+    | {"duration", "duration_or_zero", "threshold"}
+)
+"""Kinds of options of which a list or a mapping can be no value."""
 _ELSEWHERE: Final = frozenset(option.name for option in (COMMAND, *FILE_OPTIONS))
 
 
@@ -65,22 +70,27 @@ def no_file_for(profile: str) -> InvalidInput:
 
 
 def _check_keys(options: Mapping[str, Any], text: str, name: str) -> None:
-    for key in options:
+    for key, value in options.items():
         if key not in BY_NAME:
             raise InvalidInput(
                 f"{_place(text, name, key)}: unknown key {key[:80]!r} of the configuration file.",
                 hint=_meant(key, BY_NAME, "key"),
             )
+        if isinstance(value, list | dict) and BY_NAME[key].kind in _OF_ONE_VALUE:
+            what = "a list" if isinstance(value, list) else "a mapping"
+            raise InvalidInput(
+                f"{_place(text, name, key)}: {key} takes one value, and {what} stands there.",
+                hint=f"Write {key}: VALUE.",
+            )
 
 
 def _meant(wrong: str, known: Iterable[str], what: str) -> str:
-    names = sorted(known)
     if wrong in _ELSEWHERE and what == "key":
         return f"Leave it out: {wrong} is said where the program is called, not in the file."
-    nearest = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
-    if nearest:
-        return f"Did you mean {nearest[0]}?"
+    if meant := nearest(wrong, known):
+        return f"Did you mean {meant}?"
     if what == "profile":
+        names = sorted(known)
         return f"It has {', '.join(names)}." if names else f"Its {PROFILES} are none."
     return "The keys are the inputs: docs/inputs.md."
 

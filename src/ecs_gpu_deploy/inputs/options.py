@@ -646,7 +646,8 @@ OPTIONS: tuple[Option, ...] = (
         "volume",
         "EBS volume of each task, YAML or JSON: name (of a volume with configuredAtLaunch in the task "
         "definition), sizeInGiB, roleArn and what else TaskManagedEBSVolumeConfiguration has. deploy sets it "
-        "in the service; default there: it stays, and goes with a revision that has no such volume.",
+        "in the service; default there: it stays, and goes with a revision that has no such volume. Default "
+        "of run-task: that of service.",
         kind="mapping",
         commands=LAUNCH,
     ),

@@ -8,13 +8,12 @@ before the first call.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ecs_gpu_deploy.core.text import is_variable, unsendable
+from ecs_gpu_deploy.core.text import is_variable, nearest, unsendable
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import BY_NAME, OPTIONS, Option, option_of
 from ecs_gpu_deploy.inputs.readers import ABSENT, READERS
@@ -106,10 +105,9 @@ _INSTEAD: Mapping[tuple[str, str], str] = {
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     """Return the error for an option nobody knows, naming the nearest known one."""
     bare = name.lstrip("-").partition("=")[0]
-    nearest = difflib.get_close_matches(bare, sorted(known), n=1, cutoff=0.5)
-    if nearest:
+    if meant := nearest(bare, known):
         dashes = "--" if name.startswith("-") else ""
-        return InvalidInput(f"Unknown {what} {name!r}.", hint=f"Did you mean {dashes}{nearest[0]}?")
+        return InvalidInput(f"Unknown {what} {name!r}.", hint=f"Did you mean {dashes}{meant}?")
     return InvalidInput(
         f"Unknown {what} {name!r}.", hint="`ecs-gpu-deploy COMMAND --help` lists all of them."
     )

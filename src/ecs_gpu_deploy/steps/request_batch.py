@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecs_gpu_deploy.core.definition.task_definition import network_mode
-from ecs_gpu_deploy.core.definition.task_request import TaskRequest, awsvpc_of, overrides_of
+from ecs_gpu_deploy.core.definition.task_request import (
+    TaskRequest,
+    TaskVolume,
+    awsvpc_of,
+    late_volumes,
+    overrides_of,
+)
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
 from ecs_gpu_deploy.edges.aws.ecs_tasks import LaunchSettings
 from ecs_gpu_deploy.errors import InvalidInput
@@ -24,8 +30,14 @@ def request_tasks(
     strategy = tuple(share.to_api() for share in request.strategy)
     if not (launch_type or strategy) and launch is not None:
         launch_type, strategy = launch.launch_type, tuple(dict(item) for item in launch.strategy)
-    if request.volume is not None:
-        request.volume.check(definition.body)
+    volume = request.volume
+    if volume is not None:
+        volume.check(definition.body)
+    elif launch is not None:
+        late = late_volumes(definition.body)
+        volume = next(
+            (TaskVolume.from_api(each) for each in launch.volumes if each.get("name") in late), None
+        )
     return TaskRequest(
         task_definition=definition.arn,
         launch_type="" if strategy else launch_type,
@@ -33,7 +45,7 @@ def request_tasks(
         network=_network(request, launch, definition.body),
         overrides=overrides_of(request.overrides, definition.body),
         tags=request.tags,
-        volume=request.volume,
+        volume=volume,
         propagate_tags=request.propagate_tags,
         managed_tags=request.managed_tags,
     )

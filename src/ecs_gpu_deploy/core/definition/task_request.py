@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
@@ -65,6 +65,12 @@ class TaskVolume:
     def to_api(self) -> dict[str, Any]:
         """Write TaskVolumeConfiguration, or ServiceVolumeConfiguration."""
         return {"name": self.name, "managedEBSVolume": {"roleArn": self.role_arn, **self.settings}}
+
+    @classmethod
+    def from_api(cls, api: Mapping[str, Any]) -> Self:
+        """Read ServiceVolumeConfiguration: what a task of the service gets."""
+        settings = dict(api.get("managedEBSVolume") or {})
+        return cls(name=str(api.get("name")), role_arn=str(settings.pop("roleArn", "")), settings=settings)
 
     def check(self, definition: Mapping[str, Any]) -> None:
         """Raise InvalidInput where the raw *definition* leaves no volume of this name to the launch.

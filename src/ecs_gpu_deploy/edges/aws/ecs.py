@@ -263,6 +263,7 @@ class Ecs:
 
     def fetch_task_definition(self, name: str) -> RawTaskDefinition:
         """Return the task definition (family, family:revision or ARN) with its tags."""
+        check_region(name, "task-definition", self._aws.region)
         try:
             params = {"taskDefinition": name, "include": ["TAGS"]}
             return self._aws.read("ecs", "describe_task_definition", params, self._described)

@@ -25,6 +25,7 @@ class LaunchSettings:
     network: Mapping[str, Any] | None
     launch_type: str
     strategy: Sequence[Mapping[str, Any]]
+    volumes: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,12 @@ def _launch_settings(answer: Mapping[str, Any]) -> LaunchSettings | None:
             network=service.get("networkConfiguration"),
             launch_type=service.get("launchType", ""),
             strategy=tuple(service.get("capacityProviderStrategy") or ()),
+            volumes=tuple(
+                volume
+                for deployment in service.get("deployments") or ()
+                if deployment.get("status") == "PRIMARY"
+                for volume in deployment.get("volumeConfigurations") or ()
+            ),
         )
     if not answer.get("failures"):
         raise HalfAnswer("DescribeServices answered without the service", request="ecs.DescribeServices")

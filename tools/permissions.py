@@ -116,7 +116,7 @@ GRANTS: Final[Mapping[str, Grant]] = {
         INSTANCES, "count free GPUs per instance", "placement is explained without numbers"
     ),
     "ecs:DescribeClusters": _grant(
-        CLUSTER, "see the cluster, and its capacity providers", "the default ones are not known"
+        CLUSTER, "see the cluster, and its capacity providers", "those that it has are not known"
     ),
     "ecs:DescribeCapacityProviders": _grant(
         ALL, "see whether instances can be added", "no instance is foreseen to come"

@@ -192,6 +192,8 @@ def batches(recorder: Recorder) -> None:
     with _world(images=images, task_definitions=definitions) as sandbox:
         flags = ("--cluster", "ki-cluster", "--task-definition")
         recorder.run(sandbox, "run-task", *flags, "ingest", "--tags", "team=ml")
+        recorder.run(sandbox, "run-task", *flags, "ingest", "--capacity-providers", "spot")
+        recorder.run(sandbox, "deploy", "--image", image("good"), "--capacity-providers", "spot")
         recorder.run(sandbox, "run-task", *flags, "ingest", "--image", image("bad"))
         recorder.run(sandbox, "run-task", *flags, "endless", "--timeout", "2m", "--on-timeout", "stop")
     gone = {"operation": "ecr:DescribeImages", "error": "ImageNotFoundException", "message": "gone"}

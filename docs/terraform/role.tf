@@ -189,6 +189,14 @@ resource "aws_iam_role_policy" "deploy" {
         {
           "Effect": "Allow",
           "Action": [
+            "ecs:DescribeClusters",
+            "ecs:ListContainerInstances"
+          ],
+          "Resource": "arn:aws:ecs:${var.region}:${data.aws_caller_identity.this.account_id}:cluster/${var.cluster}"
+        },
+        {
+          "Effect": "Allow",
+          "Action": [
             "ecs:DescribeContainerInstances"
           ],
           "Resource": "arn:aws:ecs:${var.region}:${data.aws_caller_identity.this.account_id}:container-instance/${var.cluster}/*"
@@ -219,13 +227,6 @@ resource "aws_iam_role_policy" "deploy" {
             "ecs:StopTask"
           ],
           "Resource": "arn:aws:ecs:${var.region}:${data.aws_caller_identity.this.account_id}:task/${var.cluster}/*"
-        },
-        {
-          "Effect": "Allow",
-          "Action": [
-            "ecs:ListContainerInstances"
-          ],
-          "Resource": "arn:aws:ecs:${var.region}:${data.aws_caller_identity.this.account_id}:cluster/${var.cluster}"
         },
         {
           "Effect": "Allow",

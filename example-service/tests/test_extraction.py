@@ -9,6 +9,7 @@ import pytest
 from pdf_document import pdf
 from rag_service.ingest.chunking import chunks_of, pieces_of
 from rag_service.ingest.extraction import Extracted, ExtractionFailed, Section, extract
+from rag_service.tiny_model import TinyEmbedder
 
 GOOD: dict[str, tuple[str, bytes, str, tuple[tuple[str, str], ...]]] = {
     "Markdown keeps the path of headings": (
@@ -91,10 +92,19 @@ def test_nothing_is_lost_and_no_piece_is_too_long() -> None:
         assert after.split()[0] in before.split(), "a piece begins with a word of the one before"
 
 
+def test_code_and_tables_are_kept_whole_where_they_fit() -> None:
+    table = "| a | b |\n|---|---|\n| one | two |"
+    code = "```python\nfirst = 1\n\nsecond = 2\n```"
+    text = f"Some words before it all.\n\n{table}\n\nSome words between.\n\n{code}\n\nAnd the end of it."
+    pieces = pieces_of(text, characters=60, overlap=0, markdown=True)
+    assert any(table in piece for piece in pieces)
+    assert any(code in piece for piece in pieces)
+
+
 def test_positions_count_through_all_sections() -> None:
     document = Extracted(
         title="", sections=(Section(heading="a", text="x " * 40), Section(heading="b", text="y"))
     )
-    chunks = chunks_of(document, characters=40, overlap=0)
+    chunks = chunks_of(document, characters=40, overlap=0, measure=TinyEmbedder("cpu"))
     assert [chunk.position for chunk in chunks] == [0, 1, 2]
     assert [chunk.section for chunk in chunks] == ["a", "a", "b"]

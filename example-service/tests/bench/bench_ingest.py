@@ -57,13 +57,16 @@ def main() -> int:
             chunk.embedded
             for ref in source.list()
             for chunk in chunks_of(
-                extract(ref.name, source.read(ref)), characters=plan.characters, overlap=plan.overlap
+                extract(ref.name, source.read(ref)),
+                characters=plan.characters,
+                overlap=plan.overlap,
+                measure=embedder,
             )
         ]
         texts.sort(key=len)
         began = time.perf_counter()
         for start in range(0, len(texts), plan.batch):
-            embedder.encode(texts[start : start + plan.batch])
+            embedder.encode_documents(texts[start : start + plan.batch])
         pure = time.perf_counter() - began
         began = time.perf_counter()
         writer = IndexWriter(index, model=embedder.name, dimension=embedder.dimension)

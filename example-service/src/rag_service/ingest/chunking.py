@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from rag_service.ingest.extraction import Extracted
 from rag_service.store import embedded_text
 
-CHUNKING = "1"
+CHUNKING = "2"
 """Part of a document's hash: raise it when the cut changes, and everything is cut again."""
 
-_SEAMS = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"(?<=[.!?])\s+"), re.compile(r"\s+"))
+
+class Measure(Protocol):
+    """Say how much of a text a model reads: a model counts by its own tokenizer, with its own prompt."""
+
+    @property
+    def window(self) -> int:
+        """Give the tokens that the model reads of a text; the rest is cut off unseen."""
+
+    def count(self, text: str) -> int:
+        """Count the tokens of a passage as the model is given it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,35 +45,44 @@ class Chunk:
         return hashlib.sha256(self.embedded.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def chunks_of(document: Extracted, *, characters: int, overlap: int) -> list[Chunk]:
-    """Cut a document; a piece has at most `characters` and repeats up to `overlap` of the one before it."""
+def chunks_of(document: Extracted, *, characters: int, overlap: int, measure: Measure) -> list[Chunk]:
+    """Cut a document; a piece has at most `characters`, and with its headings fits the model's window.
+
+    It repeats up to `overlap` characters of the one before it.
+    """
     chunks: list[Chunk] = []
     for section in document.sections:
-        for text in pieces_of(section.text, characters=characters, overlap=overlap):
-            chunks.append(Chunk(section=section.heading, position=len(chunks), text=text))
+        heading = _fitting(section.heading, measure)
+
+        def size(text: str, heading: str = heading) -> int:
+            tokens = measure.count(embedded_text(heading, text))
+            return max(len(text), math.ceil(tokens * characters / measure.window))
+
+        pieces = pieces_of(
+            section.text, characters=characters, overlap=overlap, size=size, markdown=document.markdown
+        )
+        for text in pieces:
+            chunks.append(Chunk(section=heading, position=len(chunks), text=text))
     return chunks
 
 
-def pieces_of(text: str, *, characters: int, overlap: int) -> list[str]:
-    """Cut a text at paragraphs, else lines, else sentences, else words, else anywhere."""
-    text = text.strip()
-    pieces: list[str] = []
-    start = 0
-    while len(text) - start > characters:
-        end = start + _seam(text[start : start + characters])
-        pieces.append(text[start:end].strip())
-        # The overlap begins at a word, and every step goes forward.
-        back = max(end - overlap, start + 1)
-        space = re.compile(r"\s").search(text, back, end)
-        start = space.end() if space is not None and overlap else end
-    pieces.append(text[start:].strip())
-    return [piece for piece in pieces if piece]
+def pieces_of(
+    text: str, *, characters: int, overlap: int, size: Callable[[str], int] = len, markdown: bool = False
+) -> list[str]:
+    """Cut a text by its structure: Markdown's blocks, code and tables, else paragraphs, sentences, words.
+
+    `size` measures a piece in characters, or more where a model reads fewer of them.
+    """
+    from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+    kind = MarkdownSplitter if markdown else TextSplitter
+    return [
+        piece for piece in kind.from_callback(size, characters, overlap=overlap).chunks(text) if piece.strip()
+    ]
 
 
-def _seam(window: str) -> int:
-    """Find the last seam in the second half of a window, coarse seams first; its end if there is none."""
-    for seam in _SEAMS:
-        ends = [match.end() for match in seam.finditer(window, len(window) // 2)]
-        if ends:
-            return ends[-1]
-    return len(window)
+def _fitting(heading: str, measure: Measure) -> str:
+    """Shorten a path of headings that would leave a passage less than half of the window."""
+    while heading and measure.count(heading) > measure.window // 2:
+        heading = heading[: len(heading) * 3 // 4].rstrip()
+    return heading

@@ -32,10 +32,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extracted:
-    """Hold a document's title and sections; both may be empty."""
+    """Hold a document's title and sections; both may be empty. `markdown`: how the text is written."""
 
     title: str
     sections: tuple[Section, ...]
+    markdown: bool = False
 
 
 def extract(name: str, content: bytes) -> Extracted:
@@ -92,7 +93,7 @@ def _from_markdown(name: str, text: str) -> Extracted:
         path = [*path[: depth - 1], *[""] * (depth - 1 - len(path)), heading[2]]
     finish()
     title = next((section.heading.split(" › ")[0] for section in sections if section.heading), _stem(name))
-    return Extracted(title=title, sections=tuple(sections))
+    return Extracted(title=title, sections=tuple(sections), markdown=True)
 
 
 class _Html(HTMLParser):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_service.device import Fault, fault_of, free_cached_memory
-from rag_service.ingest.chunking import CHUNKING, Chunk, chunks_of
+from rag_service.ingest.chunking import CHUNKING, Chunk, Measure, chunks_of
 from rag_service.ingest.documents import DocumentRef, DocumentSource
 from rag_service.ingest.extraction import ExtractionFailed, extract
 from rag_service.ingest.index_writer import EmbeddedDocument, IndexWriter
@@ -89,7 +89,9 @@ def ingest(
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as committer:
         pending: Future[None] | None = None
         group: list[_Prepared] = []
-        for prepared in _read_ahead(reader, documents, lambda ref: _prepare(source, ref, known, plan)):
+        for prepared in _read_ahead(
+            reader, documents, lambda ref: _prepare(source, ref, known, plan, embedder)
+        ):
             done += 1
             if prepared.failure is not None:
                 summary.failed[prepared.name] = prepared.failure
@@ -151,7 +153,9 @@ _SUMMED = ("written", "deleted", "passages_embedded", "passages_reused")
 _SECONDS = ("seconds", "embedding_seconds")
 
 
-def _prepare(source: DocumentSource, ref: DocumentRef, known: dict[str, str], plan: Plan) -> _Prepared:
+def _prepare(
+    source: DocumentSource, ref: DocumentRef, known: dict[str, str], plan: Plan, measure: Measure
+) -> _Prepared:
     if ref.size > plan.most_bytes:
         return _Prepared(name=ref.name, failure=f"It has {ref.size} bytes, the limit is {plan.most_bytes}.")
     try:
@@ -165,7 +169,7 @@ def _prepare(source: DocumentSource, ref: DocumentRef, known: dict[str, str], pl
         return _Prepared(name=ref.name, failure=str(failure))
     except OSError as error:
         return _Prepared(name=ref.name, failure=f"It cannot be read: {error}")
-    chunks = chunks_of(extracted, characters=plan.characters, overlap=plan.overlap)
+    chunks = chunks_of(extracted, characters=plan.characters, overlap=plan.overlap, measure=measure)
     return _Prepared(name=ref.name, document_hash=document_hash, title=extracted.title, chunks=tuple(chunks))
 
 
@@ -232,7 +236,7 @@ class _Embedding:
 
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         try:
-            return self._embedder.encode(texts)
+            return self._embedder.encode_documents(texts)
         except Exception as error:
             if fault_of(error) is not Fault.OUT_OF_MEMORY or len(texts) == 1:
                 raise

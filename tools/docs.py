@@ -100,6 +100,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     ".github/workflows/deploy.yml": reusable("deploy", job="deploy"),
     ".github/workflows/rollback.yml": reusable("rollback", job="rollback"),
     ".github/workflows/batch.yml": reusable("run-task", job="batch"),
+    ".github/workflows/plan.yml": reusable("plan", job="plan"),
 }
 WHOLE: dict[str, Callable[[], str]] = {
     "docs/permissions.md": permissions,

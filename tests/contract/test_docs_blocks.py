@@ -15,6 +15,7 @@ from test_workflows import linted
 from tools.action_metadata import OUTPUTS, action_options
 
 from ecs_gpu_deploy.cli import OTHER_COMMANDS, ROLLOUT_COMMANDS
+from ecs_gpu_deploy.core.rules.rule import rules_with
 from ecs_gpu_deploy.inputs.config_file import config_values
 from ecs_gpu_deploy.inputs.settings import settings_from
 from ecs_gpu_deploy.sandbox.world.world import World
@@ -52,8 +53,11 @@ def test_a_block_is_of_a_kind_that_is_tested(language, text):
 
 
 @pytest.mark.parametrize(("language", "text"), [*blocks("yaml")])
-def test_yaml_is_a_workflow_inputs_or_a_world(tmp_path, language, text):
+def test_yaml_is_a_workflow_inputs_rules_or_a_world(tmp_path, language, text):
     body = yaml.safe_load(text)
+    if isinstance(body, list):
+        assert rules_with(text, name="rules.yml")
+        return
     if "jobs" in body:
         (tmp_path / "workflow.yml").write_text(text)
         assert diagnostics(tmp_path / "workflow.yml") == []

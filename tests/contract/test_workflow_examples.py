@@ -11,7 +11,7 @@ from ecs_gpu_deploy.inputs.options import FILE_OPTIONS, OPTIONS
 from ecs_gpu_deploy.inputs.settings import settings_from
 
 EXAMPLES = sorted((ROOT / "docs" / "workflows").glob("*.yml"))
-REUSABLE = {"deploy": "deploy", "rollback": "rollback", "batch": "run-task"}
+REUSABLE = {"deploy": "deploy", "rollback": "rollback", "batch": "run-task", "plan": "plan"}
 """File of the reusable workflow → the command that it runs."""
 CALLED = "org/ecs-gpu-deploy/.github/workflows/"
 STANDING_FOR = {
@@ -21,6 +21,8 @@ STANDING_FOR = {
     "region": "eu-central-1",
 }
 NEEDED = {"contents": "read", "id-token": "write"}
+COMMENTS = {"plan": {"pull-requests": "write"}}
+"""What a reusable workflow needs besides: a plan is written into the pull request."""
 
 
 def read(path):
@@ -67,7 +69,9 @@ def test_an_example_gives_only_inputs_of_its_command(job):
 
 @pytest.mark.parametrize("job", [*jobs()])
 def test_an_example_gives_no_more_rights_than_it_needs(job):
-    assert job["permissions"] == (NEEDED if "uses" in job else {"id-token": "write"})
+    name = job.get("uses", "").removeprefix(CALLED).removesuffix(".yml@v1")
+    needed = {**NEEDED, **COMMENTS.get(name, {})} if name else {"id-token": "write"}
+    assert job["permissions"] == needed
     assert "uses" in job or job["timeout-minutes"] > 0
 
 
@@ -100,7 +104,7 @@ def test_a_reusable_workflow_takes_and_hands_on_every_input_of_its_command(name,
         **{option.name: "${{ " + f"{source[option.name]}.{option.name}" + " }}" for option in options},
     }
     assert step["uses"] == "org/ecs-gpu-deploy@v1"
-    assert (job["permissions"], workflow["permissions"]) == (NEEDED, {})
+    assert (job["permissions"], workflow["permissions"]) == ({**NEEDED, **COMMENTS.get(name, {})}, {})
 
 
 @pytest.mark.parametrize("name", REUSABLE)
@@ -136,7 +140,7 @@ def test_a_reusable_workflow_checks_the_repository_out(name):
     assert "if" not in checkout
 
 
-@pytest.mark.parametrize("name", ["deploy", "batch"])
+@pytest.mark.parametrize("name", ["deploy", "batch", "plan"])
 def test_two_environments_or_regions_do_not_take_each_other_s_place_in_the_queue(name):
     [job] = reusable(name)["jobs"].values()
     for place in ("github-environment", "config", "profile", "region", "cluster", "service"):

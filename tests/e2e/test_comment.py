@@ -6,7 +6,7 @@ import re
 import pytest
 
 from github_stand_in import Answer, github_stand_in
-from program import deploy, image
+from program import image, run
 from sandbox_process import sandbox_thread
 
 SHA = "5f0c2d7e91b34a68c0ffee5d2b7a90e1f3c4d5b6"
@@ -46,14 +46,18 @@ def sandbox():
         yield running
 
 
-def _deployed(sandbox, folder, conversation, *, event="", tag="v1", token=TOKEN, **environment):
+def _deployed(
+    sandbox, folder, conversation, *, event="", tag="v1", token=TOKEN, command="deploy", **environment
+):
     """Return how a deploy ended whose job is about a pull request, and what GitHub was asked."""
     file = folder / "event.json"
     file.write_text(event if isinstance(event, str) else json.dumps(event), encoding="utf-8")
     with github_stand_in(conversation.answered) as (address, asked):
-        ended = deploy(
+        ended = run(
             sandbox,
             folder,
+            command,
+            *("--cluster", "ki-cluster", "--service", "ki-rag-api"),
             "--image",
             image(tag),
             "--comment=true",
@@ -87,6 +91,24 @@ def test_it_is_made_once_and_then_written_anew(sandbox, tmp_path):
     assert asked == ["GET /issues/7/comments", "PATCH /issues/comments/99"]
     assert len(conversation.comments) == 3
     assert conversation.comments[2]["body"].startswith(f"{MARK}\n## ✅ Deployed: ki-rag-api\n")
+
+
+def test_a_plan_has_a_comment_of_its_own(sandbox, tmp_path):
+    conversation = Conversation({"user": {"type": "Bot"}, "body": f"{MARK}\nof a deploy"})
+    event = {"pull_request": {"number": 7}}
+    _deployed(sandbox, tmp_path, conversation, event=event, tag="bad", command="plan")
+    assert conversation.comments[0]["body"] == f"{MARK}\nof a deploy"
+    written = conversation.comments[1]["body"]
+    assert written.startswith(f"{MARK.replace(' service ', ' plan ')}\n## ")
+    for words in (
+        "The rollout of ki-rag-api",
+        "| a new one | `ki-rag-api:",
+        "1. Register",
+        "| Instance | Type |",
+        "```mermaid",
+        "```diff",
+    ):
+        assert words in written, written
 
 
 def test_a_push_finds_the_pull_request_of_its_commit(sandbox, tmp_path):

@@ -108,7 +108,7 @@ def test_the_summary_has_a_gantt_and_escapes_what_is_foreign() -> None:
         "    drain 5m20s :180000, 500000",
         "```",
     ]
-    shown = plan_markdown(PLAN, service="rag")
+    shown = plan_markdown(PLAN)
     assert "```mermaid" in shown
     assert "rag|evil" not in shown.replace("\\|", "")
     assert "breaker :crit, milestone, 60000, 60000" in plan_gantt(replace(PREDICTED, breaker_at=60.0))

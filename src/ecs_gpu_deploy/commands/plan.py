@@ -58,7 +58,7 @@ def _planned(context: Context, request: PlanRequest) -> Verdict:
     )
     context.record(PlanMade(plan=plan))
     context.reporter.show(plan_text(plan))
-    context.record(Section(title="Plan", text=plan_markdown(plan, service=service.name)))
+    context.record(Section(title="Plan", text=plan_markdown(plan)))
     durations = foreseen.scene.durations
     settings = judge_settings(
         context,

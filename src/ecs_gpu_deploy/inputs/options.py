@@ -957,15 +957,16 @@ OPTIONS: tuple[Option, ...] = (
         kind="token",
         metavar="NAME",
         secret=True,
-        commands=WAIT,
+        commands=(*WAIT, "plan"),
     ),
     _option(
         "comment",
-        "Keep one comment of the pull request up to date with verdict, cause and proof: of the pull request "
-        "of the event, or of the commit. Needs the permission pull-requests: write; else there is a warning.",
+        "Keep one comment of the pull request up to date with verdict, cause and proof, or the plan: of the "
+        "pull request of the event, or of the commit. Needs the permission pull-requests: write; else there "
+        "is a warning.",
         kind="boolean",
         default="false",
-        commands=WAIT,
+        commands=(*WAIT, "plan"),
     ),
     _option("result-file", "Where to write the result as JSON.", metavar="PATH"),
     _option(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from ecs_gpu_deploy.core.show.plan_view import plan_markdown
 from ecs_gpu_deploy.core.show.report import Details, subject_of
 from ecs_gpu_deploy.core.show.summary import summary_head
 from ecs_gpu_deploy.model import short_id
@@ -17,14 +18,20 @@ _OWN_ASSOCIATIONS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 
 def comment_mark(result: Result) -> str:
-    """Return the hidden line that tells the comment: one for each service and cluster, or family of tasks."""
+    """Return the hidden line that tells the comment: one for each service and cluster, or family of tasks.
+
+    What was planned has one of its own: it stays beside what then became of it.
+    """
     place = "/".join(quote(name, safe="") for name in (short_id(result.cluster), subject_of(result)))
-    return f"<!-- ecs-gpu-deploy {'task' if result.command == 'run-task' else 'service'} {place} -->"
+    kind = {"run-task": "task", "plan": "plan"}.get(result.command, "service")
+    return f"<!-- ecs-gpu-deploy {kind} {place} -->"
 
 
 def comment_text(result: Result, details: Details) -> str:
     """Return the comment: its mark, and the head of the summary, cut at the end of a line."""
     head = summary_head(result, details)
+    if result.plan is not None:
+        head = f"{head}\n\n{plan_markdown(result.plan)}"
     if len(head) > _LONGEST:
         head = head[:_LONGEST].rpartition("\n")[0] + "\n\n… cut; the job summary has everything."
     return f"{comment_mark(result)}\n{head}\n"

@@ -104,11 +104,10 @@ def _predicted_lines(predicted: Predicted) -> Iterator[str]:
     )
 
 
-def plan_markdown(plan: Plan, *, service: str) -> str:
-    """Return the plan for the job summary; everything foreign is escaped."""
+def plan_markdown(plan: Plan) -> str:
+    """Return the plan for job summary and comment, below its sentence; everything foreign is escaped."""
     capacity, predicted = plan.capacity, plan.predicted
-    parts = [markdown(plan_sentence(plan, service=service))]
-    parts.append("\n".join(f"{number}. {markdown(each.does)}" for number, each in enumerate(plan.steps, 1)))
+    parts = ["\n".join(f"{number}. {markdown(each.does)}" for number, each in enumerate(plan.steps, 1))]
     if capacity.fit != "never":
         parts.append(markdown(capacity.why))
     if capacity.instances:

@@ -99,7 +99,10 @@ def _versions(result: Result, details: Details) -> str:
     ]
     what = "To deploy" if not result.task_definition_arn else "Deployed"
     lines = [f"| | {what} | Before |", "|:--|:--|:--|"]
-    lines += [f"| {name} | {table_code(new)} | {table_code(old)} |" for name, new, old in rows]
+    lines += [
+        f"| {name} | {table_code(new) if new else 'a new one'} | {table_code(old)} |"
+        for name, new, old in rows
+    ]
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ from ecs_gpu_deploy.edges.machine.signals import (
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.facts import Ending, RolloutShown
 from ecs_gpu_deploy.model import Service, TargetGroup, short_id
-from ecs_gpu_deploy.result import Finding, Outcome, Severity
+from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
 from ecs_gpu_deploy.steps.end_wait import (
     end_unclear,
     leave_or_roll_back,
@@ -50,6 +51,14 @@ from ecs_gpu_deploy.steps.start_codedeploy import BlueGreen, create_deployment
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
 from ecs_gpu_deploy.steps.take_turns import Wait, waited
 from ecs_gpu_deploy.steps.watch_rollout import Begun, Watcher
+
+_FORESEEN = frozenset(
+    {
+        *("gpu-capacity", "cpu-capacity", "memory-capacity", "ec2-capacity", "provisioning-limit"),
+        *("no-instances", "port-conflict", "deployment-deadlock", "health-check-timing"),
+    }
+)
+"""Diagnoses of room and time, which plan tells before a rollout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +280,8 @@ def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> W
     watcher = Watcher(context, rollout)
     ending = yield from watcher.wait(cancelled=rollout.cancelled)
     context.record(ending)
+    if foreseeable := _plan_hint(context, rollout.service, ending):
+        context.record(foreseeable)
     if ending.error is not None:
         context.record(still_running(context, rollout, ending, why="we cannot see it any more"))
         return ending
@@ -281,6 +292,21 @@ def watch_to_end(context: Context, options: RolloutOptions, rollout: Begun) -> W
     if not ending.verdict.ours:
         return ending
     return (yield from leave_or_roll_back(context, options, rollout, ending, watcher))
+
+
+def _plan_hint(context: Context, service: Service, ending: Ending) -> Finding | None:
+    """Return how to foresee it next time, where a cause is one that plan foresees: room, or time to load."""
+    if not any(each.code in _FORESEEN for each in ending.diagnoses):
+        return None
+    cluster, name = shlex.quote(short_id(context.ecs.cluster)), shlex.quote(service.name)
+    command = f"ecs-gpu-deploy plan --cluster {cluster} --service {name}"
+    return Finding(
+        code="foreseen-by-plan",
+        severity=Severity.INFO,
+        message="Whether a rollout fits, and how long it takes, plan tells before it.",
+        hint=f"To foresee the next one: {command}",
+        next_steps=(NextStep(purpose="To foresee the next one", command=command),),
+    )
 
 
 def _tell_moved_tags(context: Context, watched: Watched, ending: Ending) -> None:

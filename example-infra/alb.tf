@@ -1,7 +1,7 @@
 resource "aws_lb" "this" {
   # checkov:skip=CKV_AWS_91: access logs need a bucket policy per Region; server_errors and the service's metrics tell more
   # checkov:skip=CKV_AWS_150: on unless deletion_protection = false
-  # checkov:skip=CKV2_AWS_28: a firewall costs more than this stack's load balancer; add one to a public service
+  # checkov:skip=CKV2_AWS_28: firewall_requests_per_minute adds one
   # checkov:skip=CKV2_AWS_20: redirects to HTTPS where there is a certificate
   name                       = "${var.name}-alb"
   load_balancer_type         = "application"
@@ -43,8 +43,8 @@ resource "aws_lb_target_group" "service" {
 
 # With a certificate, port 80 only redirects.
 resource "aws_lb_listener" "http" {
-  # checkov:skip=CKV_AWS_2: redirects, or allow_plain_http was set
-  # checkov:skip=CKV_AWS_103: redirects, or allow_plain_http was set
+  # checkov:skip=CKV_AWS_2: redirects, or http_only was set
+  # checkov:skip=CKV_AWS_103: redirects, or http_only was set
   load_balancer_arn = aws_lb.this.arn
   port              = 80
   protocol          = "HTTP"
@@ -90,7 +90,28 @@ resource "aws_lb_listener" "https" {
   ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
   certificate_arn   = var.certificate_arn
 
+  dynamic "default_action" {
+    for_each = var.login == null ? [] : [var.login]
+
+    content {
+      type  = "authenticate-oidc"
+      order = 1
+
+      authenticate_oidc {
+        issuer                     = default_action.value.issuer
+        authorization_endpoint     = default_action.value.authorization_endpoint
+        token_endpoint             = default_action.value.token_endpoint
+        user_info_endpoint         = default_action.value.user_info_endpoint
+        client_id                  = default_action.value.client_id
+        client_secret              = default_action.value.client_secret
+        scope                      = default_action.value.scope
+        on_unauthenticated_request = "authenticate"
+      }
+    }
+  }
+
   default_action {
+    order            = var.login == null ? null : 2
     type             = local.blue_green ? "fixed-response" : "forward"
     target_group_arn = local.blue_green ? null : aws_lb_target_group.service["blue"].arn
 
@@ -135,4 +156,52 @@ resource "aws_lb_listener_rule" "production" {
   lifecycle {
     ignore_changes = [action]
   }
+}
+
+# One address that asks too often is blocked until it asks less.
+resource "aws_wafv2_web_acl" "this" {
+  # checkov:skip=CKV_AWS_192: no Java behind it; the rate is what this firewall is for
+  # checkov:skip=CKV2_AWS_31: blocked requests are counted in CloudWatch
+  count = var.firewall_requests_per_minute == null ? 0 : 1
+  name  = var.name
+  scope = "REGIONAL"
+
+  default_action {
+    allow {}
+  }
+
+  rule {
+    name     = "rate"
+    priority = 1
+
+    action {
+      block {}
+    }
+
+    statement {
+      rate_based_statement {
+        aggregate_key_type    = "IP"
+        evaluation_window_sec = 60
+        limit                 = var.firewall_requests_per_minute
+      }
+    }
+
+    visibility_config {
+      cloudwatch_metrics_enabled = true
+      metric_name                = "${var.name}-rate"
+      sampled_requests_enabled   = true
+    }
+  }
+
+  visibility_config {
+    cloudwatch_metrics_enabled = true
+    metric_name                = var.name
+    sampled_requests_enabled   = true
+  }
+}
+
+resource "aws_wafv2_web_acl_association" "this" {
+  count        = length(aws_wafv2_web_acl.this)
+  resource_arn = aws_lb.this.arn
+  web_acl_arn  = aws_wafv2_web_acl.this[0].arn
 }

@@ -80,6 +80,7 @@ resource "aws_ecs_task_definition" "batch" {
       command      = concat(var.batch_command, ["s3://${aws_s3_bucket.documents.bucket}/documents"])
       portMappings = []
       environment  = local.container_environment
+      secrets      = []
       logConfiguration = {
         logDriver = "awslogs"
         options = {

@@ -102,7 +102,7 @@ locals {
       Sid      = "CheckSecret"
       Effect   = "Allow"
       Action   = ["secretsmanager:DescribeSecret"]
-      Resource = aws_secretsmanager_secret.openai.arn
+      Resource = concat([aws_secretsmanager_secret.openai.arn], aws_secretsmanager_secret.api_keys[*].arn)
     },
     {
       Sid      = "RegisterRevision"

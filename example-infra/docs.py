@@ -58,7 +58,7 @@ def _blocks(kind: str, file: str) -> list[tuple[str, str]]:
 
 def _attribute(body: str, name: str) -> str | None:
     found = re.search(rf"^  {name}\s+= (.+)$", body, re.MULTILINE)
-    return found[1] if found else None
+    return found[1].removesuffix("({") if found else None
 
 
 def _text(body: str) -> str:

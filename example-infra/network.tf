@@ -6,6 +6,9 @@ locals {
   public_subnet_ids  = local.own_vpc ? aws_subnet.public[*].id : var.public_subnet_ids
   private_subnet_ids = local.own_vpc ? aws_subnet.private[*].id : var.private_subnet_ids
 
+  # Closed until somebody is let in: by network, or by the load balancer's login.
+  ingress_cidrs = length(var.ingress_cidrs) == 0 && var.login != null ? ["0.0.0.0/0"] : var.ingress_cidrs
+
   # What an ECS instance and its tasks call. S3 holds the layers of ECR's images and goes through a gateway.
   interface_endpoints = toset(local.own_vpc ? ["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs", "secretsmanager"] : [])
 }
@@ -162,9 +165,9 @@ resource "aws_security_group" "load_balancer" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
-  # checkov:skip=CKV_AWS_260: port 80 only redirects where there is a certificate; ingress_cidrs says who may come
+  # checkov:skip=CKV_AWS_260: port 80 only redirects where there is a certificate; who may come was said
   for_each = {
-    for pair in setproduct(var.ingress_cidrs, var.certificate_arn == null ? [80] : [80, 443]) :
+    for pair in setproduct(local.ingress_cidrs, var.certificate_arn == null ? [80] : [80, 443]) :
     "${pair[0]}:${pair[1]}" => { cidr = pair[0], port = pair[1] }
   }
   security_group_id = aws_security_group.load_balancer.id
@@ -182,6 +185,17 @@ resource "aws_vpc_security_group_egress_rule" "load_balancer" {
   ip_protocol                  = "tcp"
   from_port                    = local.awsvpc ? var.container_port : 32768
   to_port                      = local.awsvpc ? var.container_port : 65535
+}
+
+# The load balancer itself exchanges the code of a login for its token.
+resource "aws_vpc_security_group_egress_rule" "login" {
+  count             = var.login == null ? 0 : 1
+  security_group_id = aws_security_group.load_balancer.id
+  description       = "Identity provider"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
 }
 
 resource "aws_security_group" "instances" {

@@ -58,6 +58,11 @@ output "secret_arn" {
   value       = aws_secretsmanager_secret.openai.arn
 }
 
+output "api_keys_secret_arn" {
+  description = "Secret of the clients' hashed API keys, set by hand; null where service_auth is not keys."
+  value       = one(aws_secretsmanager_secret.api_keys[*].arn)
+}
+
 output "repository_url" {
   description = "Repository of the images."
   value       = aws_ecr_repository.service.repository_url

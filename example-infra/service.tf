@@ -13,6 +13,20 @@ locals {
     { name = "STOP_TIMEOUT_SECONDS", value = tostring(local.container_stop_timeout - 10) },
   ]
 
+  # Whom the service answers. It keeps hashes of keys only, and does not start without being told.
+  auth_environment = concat(
+    [
+      { name = "AUTH", value = var.service_auth },
+      { name = "RATE_LIMIT_PER_MINUTE", value = tostring(var.service_requests_per_minute) },
+    ],
+    var.service_oidc == null ? [] : [
+      { name = "OIDC_ISSUER", value = var.service_oidc.issuer },
+      { name = "OIDC_AUDIENCE", value = var.service_oidc.audience },
+    ],
+  )
+  openai_secret = [{ name = "OPENAI_API_KEY", valueFrom = aws_secretsmanager_secret.openai.arn }]
+  auth_secret   = [for secret in aws_secretsmanager_secret.api_keys : { name = "API_KEY_HASHES", valueFrom = secret.arn }]
+
   # Health check in Python: slim images have no curl. urlopen raises on 503.
   container_health_check = {
     command = [
@@ -32,8 +46,8 @@ locals {
     memory                 = var.task_memory
     essential              = true
     portMappings           = [{ containerPort = var.container_port, hostPort = local.awsvpc ? var.container_port : 0, protocol = "tcp" }]
-    environment            = concat(local.container_environment, local.service_environment)
-    secrets                = [{ name = "OPENAI_API_KEY", valueFrom = aws_secretsmanager_secret.openai.arn }]
+    environment            = concat(local.container_environment, local.service_environment, local.auth_environment)
+    secrets                = concat(local.openai_secret, local.auth_secret)
     resourceRequirements   = [{ type = "GPU", value = tostring(var.gpus_per_task) }]
     healthCheck            = local.container_health_check
     stopTimeout            = local.container_stop_timeout

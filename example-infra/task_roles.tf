@@ -68,7 +68,7 @@ resource "aws_iam_role_policy" "execution" {
           Sid      = "ReadSecret"
           Effect   = "Allow"
           Action   = ["secretsmanager:GetSecretValue"]
-          Resource = aws_secretsmanager_secret.openai.arn
+          Resource = concat([aws_secretsmanager_secret.openai.arn], aws_secretsmanager_secret.api_keys[*].arn)
         },
       ],
       local.use_key_through.secretsmanager,

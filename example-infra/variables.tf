@@ -178,13 +178,86 @@ variable "nat_gateway" {
 }
 
 variable "ingress_cidrs" {
-  description = "Who may reach the load balancer."
+  description = "Networks that may reach the load balancer. Empty: nobody, or everybody who signs in where login is given."
   type        = list(string)
-  default     = ["0.0.0.0/0"]
+  default     = []
 
   validation {
-    condition     = length(var.ingress_cidrs) > 0 && alltrue([for cidr in var.ingress_cidrs : can(cidrnetmask(cidr))])
-    error_message = "ingress_cidrs must be one IPv4 network or more, such as 203.0.113.0/24: with none, nobody reaches the service."
+    condition     = alltrue([for cidr in var.ingress_cidrs : can(cidrnetmask(cidr))])
+    error_message = "ingress_cidrs must be IPv4 networks such as 203.0.113.0/24."
+  }
+
+  validation {
+    condition     = var.login != null || var.service_auth != "off" || !anytrue([for cidr in var.ingress_cidrs : endswith(cidr, "/0")])
+    error_message = "ingress_cidrs holds the whole internet and nobody is asked who they are: everybody could spend the paid key of the language model. Name the networks of your clients, or set login, or service_auth = \"keys\" or \"oidc\"."
+  }
+}
+
+variable "login" {
+  description = "OpenID Connect at the load balancer, for people with a browser: its identity provider's endpoints and client. Needs certificate_arn. Terraform's state holds the client's secret: encrypt it."
+  type = object({
+    issuer                 = string
+    authorization_endpoint = string
+    token_endpoint         = string
+    user_info_endpoint     = string
+    client_id              = string
+    client_secret          = string
+    scope                  = optional(string, "openid")
+  })
+  default = null
+
+  validation {
+    condition     = var.login == null || var.certificate_arn != null
+    error_message = "login needs certificate_arn: a load balancer signs people in over HTTPS only."
+  }
+
+  validation {
+    condition     = var.login == null || var.deployment_strategy == "ROLLING"
+    error_message = "login goes with deployment_strategy = \"ROLLING\": BLUE_GREEN moves the rule that would ask people to sign in, and that is not tested. Use service_auth = \"oidc\" there."
+  }
+}
+
+variable "service_auth" {
+  description = "Whom the service itself answers: `keys` (API keys, hashed, in the secret NAME/api-key-hashes), `oidc` (bearer tokens of service_oidc) or `off`."
+  type        = string
+  default     = "keys"
+
+  validation {
+    condition     = contains(["keys", "oidc", "off"], var.service_auth)
+    error_message = "service_auth must be keys, oidc or off."
+  }
+
+  validation {
+    condition     = (var.service_auth == "oidc") == (var.service_oidc != null)
+    error_message = "service_auth = \"oidc\" and service_oidc belong together: whose tokens, and for which audience."
+  }
+}
+
+variable "service_oidc" {
+  description = "Issuer and audience of the bearer tokens that the service takes. It fetches the issuer's keys."
+  type        = object({ issuer = string, audience = string })
+  default     = null
+}
+
+variable "service_requests_per_minute" {
+  description = "Requests a minute that the service answers for one key or one subject; 0 for no limit."
+  type        = number
+  default     = 600
+
+  validation {
+    condition     = var.service_requests_per_minute >= 0 && floor(var.service_requests_per_minute) == var.service_requests_per_minute
+    error_message = "service_requests_per_minute must be a whole number, 0 for no limit."
+  }
+}
+
+variable "firewall_requests_per_minute" {
+  description = "Requests a minute of one address at which AWS WAF blocks it; null for no firewall (it costs some 6 USD a month and 0.60 a million requests)."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.firewall_requests_per_minute == null ? true : var.firewall_requests_per_minute >= 10 && var.firewall_requests_per_minute <= 2000000000
+    error_message = "firewall_requests_per_minute must be 10 or more, what a rate rule of AWS WAF allows."
   }
 }
 
@@ -194,8 +267,8 @@ variable "certificate_arn" {
   default     = null
 
   validation {
-    condition     = var.certificate_arn != null || var.allow_plain_http
-    error_message = "certificate_arn is missing: questions and answers would cross the internet in clear text. Give an ACM certificate of this Region, or set allow_plain_http = true for a trial."
+    condition     = (var.certificate_arn != null) != var.http_only
+    error_message = "Give either certificate_arn, an ACM certificate of this Region, or http_only = true for a trial: without a certificate questions, answers and keys cross the internet in clear text."
   }
 
   validation {
@@ -204,8 +277,8 @@ variable "certificate_arn" {
   }
 }
 
-variable "allow_plain_http" {
-  description = "Serve plain HTTP where there is no certificate."
+variable "http_only" {
+  description = "Serve plain HTTP, without a certificate: for a trial."
   type        = bool
   default     = false
 }

@@ -247,7 +247,7 @@ run "words_that_nobody_knows" {
     image_tag_mutability     = "SOMETIMES"
     batch_schedule           = "0 2 * * *"
     reserved_cidrs           = ["the office"]
-    ingress_cidrs            = []
+    ingress_cidrs            = ["the office"]
   }
 }
 
@@ -266,4 +266,53 @@ run "cluster_named_like_awss" {
 run "networks_side_by_side" {
   command = plan
   variables { reserved_cidrs = ["10.42.16.0/20", "10.43.0.0/16"] }
+}
+
+run "a_certificate_and_plain_http" {
+  command         = plan
+  expect_failures = [var.certificate_arn]
+  variables { http_only = true }
+}
+
+run "the_whole_internet_and_nobody_asked" {
+  command         = plan
+  expect_failures = [var.ingress_cidrs]
+  variables {
+    ingress_cidrs = ["203.0.113.0/24", "0.0.0.0/0"]
+    service_auth  = "off"
+  }
+}
+
+run "tokens_of_nobody" {
+  command         = plan
+  expect_failures = [var.service_auth]
+  variables { service_auth = "oidc" }
+}
+
+run "a_login_over_plain_http_and_in_a_moving_rule" {
+  command         = plan
+  expect_failures = [var.login]
+  variables {
+    certificate_arn     = null
+    http_only           = true
+    deployment_strategy = "BLUE_GREEN"
+    spare_gpus          = 2
+    login = {
+      issuer                 = "https://id.example.com"
+      authorization_endpoint = "https://id.example.com/authorize"
+      token_endpoint         = "https://id.example.com/token"
+      user_info_endpoint     = "https://id.example.com/userinfo"
+      client_id              = "rag"
+      client_secret          = "secret"
+    }
+  }
+}
+
+run "rates_that_no_rule_has" {
+  command         = plan
+  expect_failures = [var.firewall_requests_per_minute, var.service_requests_per_minute]
+  variables {
+    firewall_requests_per_minute = 9
+    service_requests_per_minute  = 0.5
+  }
 }

@@ -400,3 +400,62 @@ run "roles_hold_no_more_than_their_commands_need" {
     error_message = "Only deploy pushes; plan only reads."
   }
 }
+
+run "closed_until_somebody_is_let_in" {
+  command = plan
+
+  assert {
+    condition     = length(aws_vpc_security_group_ingress_rule.load_balancer) == 0 && length(aws_wafv2_web_acl.this) == 0
+    error_message = "Nobody reaches the load balancer by default."
+  }
+
+  assert {
+    condition     = contains(local.container.environment, { name = "AUTH", value = "keys" }) && length(aws_secretsmanager_secret.api_keys) == 1
+    error_message = "And the service wants a key."
+  }
+}
+
+run "let_in_by_network" {
+  command = plan
+  variables {
+    ingress_cidrs                = ["203.0.113.0/24"]
+    service_auth                 = "off"
+    firewall_requests_per_minute = 300
+  }
+
+  assert {
+    condition     = keys(aws_vpc_security_group_ingress_rule.load_balancer) == ["203.0.113.0/24:443", "203.0.113.0/24:80"]
+    error_message = "The network that was named, and no other."
+  }
+
+  assert {
+    condition     = length(aws_wafv2_web_acl_association.this) == 1 && length(aws_secretsmanager_secret.api_keys) == 0 && length(local.container.secrets) == 1
+    error_message = "The firewall is at the load balancer; no secret that nobody reads."
+  }
+}
+
+run "let_in_by_login" {
+  command = plan
+  variables {
+    login = {
+      issuer                 = "https://id.example.com"
+      authorization_endpoint = "https://id.example.com/authorize"
+      token_endpoint         = "https://id.example.com/token"
+      user_info_endpoint     = "https://id.example.com/userinfo"
+      client_id              = "rag"
+      client_secret          = "secret"
+    }
+    service_auth = "oidc"
+    service_oidc = { issuer = "https://id.example.com", audience = "rag" }
+  }
+
+  assert {
+    condition     = [for action in aws_lb_listener.https[0].default_action : action.type] == ["authenticate-oidc", "forward"] && keys(aws_vpc_security_group_ingress_rule.load_balancer) == ["0.0.0.0/0:443", "0.0.0.0/0:80"] && length(aws_vpc_security_group_egress_rule.login) == 1
+    error_message = "Everybody may come, and signs in first."
+  }
+
+  assert {
+    condition     = contains(local.container.environment, { name = "OIDC_AUDIENCE", value = "rag" })
+    error_message = "The service knows whose tokens it takes."
+  }
+}

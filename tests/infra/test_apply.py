@@ -46,6 +46,7 @@ CLEANING_UP = {
 }
 """What keep-revisions calls; granted with deregister_revisions only."""
 SECRET = "sk-of-the-language-model"
+KEYS = json.dumps({"a client": "0" * 64})
 BESIDE_THE_RECORDING = {
     "iam:PassRole",  # no call of its own: RegisterTaskDefinition and RunTask are checked for it
     "iam:GetRole",  # docs/rollback.md, "Permissions": a role that no running revision names
@@ -98,7 +99,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             github_repository="octo-org/octo-repo",
             github_owner_id="65",
             github_repository_id="74",
-            allow_plain_http="true",
+            ingress_cidrs=json.dumps(["203.0.113.0/24"]),
+            http_only="true",
             deletion_protection="false",
         )
         began = time.monotonic()
@@ -118,6 +120,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         inputs, roles = outputs["inputs"], outputs["role_arns"]
         with sandbox.client("secretsmanager") as secrets:
             secrets.put_secret_value(SecretId=outputs["secret_arn"], SecretString=SECRET)
+            secrets.put_secret_value(SecretId=outputs["api_keys_secret_arn"], SecretString=KEYS)
         sandbox.add(instances_and_images())
         results = {}
         for name, image in (("first", FIRST), ("second", SECOND), ("broken", BROKEN)):
@@ -430,13 +433,14 @@ def test_the_roles_of_tasks_and_triggers_may_do_their_work_and_no_more(stack: St
     assert {request: answer == "Allowed" for request, answer in answers.items()} == wanted
 
 
-def test_the_execution_role_reads_its_own_secret(stack: Stack) -> None:
+def test_the_execution_role_reads_its_own_secrets(stack: Stack) -> None:
     with stack.sandbox.client("iam") as iam:
         document = iam.get_role_policy(RoleName="ki-rag-api-execution", PolicyName="start")["PolicyDocument"]
     own = IamRequest(action="secretsmanager:GetSecretValue", resource=stack.outputs["secret_arn"])
+    keys = IamRequest(action=own.action, resource=stack.outputs["api_keys_secret_arn"])
     other = own.elsewhere("ki-rag-api/", "other/")
-    answers = verdicts([own, other], principal=f"{ROLE}-execution", policies=[document])
-    assert answers == {own: "Allowed", other: "ImplicitlyDenied"}
+    answers = verdicts([own, keys, other], principal=f"{ROLE}-execution", policies=[document])
+    assert answers == {own: "Allowed", keys: "Allowed", other: "ImplicitlyDenied"}
 
 
 MAIN = "repo:octo-org/octo-repo:ref:refs/heads/main"

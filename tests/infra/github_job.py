@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import yaml
 from iam_requests import ACCOUNT
@@ -35,23 +31,9 @@ def job_environment(sandbox: RunningSandbox, **more: str) -> dict[str, str]:
     return environment
 
 
-def batch_step(sandbox: RunningSandbox, folder: Path, workflow: str, *, image: str) -> str:
-    """Run the printed workflow's own step that gives the ingest task an image, with the AWS CLI and jq."""
+def printed_step(workflow: str, name: str, *, image: str) -> dict[str, str]:
+    """Return the inputs of a step of the printed workflow, with the image that an earlier step gave."""
     steps = yaml.safe_load(workflow)["jobs"]["deploy"]["steps"]
-    [step] = [step for step in steps if "run" in step and "FAMILY" in step.get("env", {})]
-    set_by_github = {"AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "aws-token"), "IMAGE": image}
-    assert {name for name, value in step["env"].items() if "${{" in value} == set(set_by_github)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = job_environment(
-        sandbox, **{**step["env"], **set_by_github}, RUNNER_TEMP=str(folder), PATH=path
-    )
-    ran = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", step["run"]],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
+    [inputs] = [step["with"] for step in steps if step.get("name") == name]
+    assert inputs["image"] == "${{ steps.push.outputs.image }}"
+    return {**inputs, "image": image}

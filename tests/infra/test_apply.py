@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from github_job import batch_step, deployed, job_environment, make_way_for_terraform
+from github_job import deployed, job_environment, make_way_for_terraform, printed_step
 from iam_judge import verdicts
 from iam_requests import ACCOUNT, TASK_SERVICE, IamRequest, iam_requests, roles_in
 from prerequisites import needs_terraform
@@ -47,6 +47,7 @@ CLEANING_UP = {
 """What keep-revisions calls; granted with deregister_revisions only."""
 SECRET = "sk-of-the-language-model"
 KEYS = json.dumps({"a client": "0" * 64})
+EMPTY: Mapping[str, Any] = {}
 BESIDE_THE_RECORDING = {
     "iam:PassRole",  # no call of its own: RegisterTaskDefinition and RunTask are checked for it
     "iam:GetRole",  # docs/rollback.md, "Permissions": a role that no running revision names
@@ -59,7 +60,7 @@ BESIDE_THE_RECORDING = {
 """What a role may do beyond the recorded calls of its commands, and why."""
 ROLES = ("deploy", "rollback", "plan")
 COMMANDS = {
-    "deploy": ("deploy", "push", "run-task", "rollback"),
+    "deploy": ("deploy", "push", "register", "run-task", "rollback"),
     "rollback": ("rollback", "watch"),
     "plan": ("history", "watch"),
 }
@@ -131,7 +132,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         results["push"] = run(
             sandbox, folder, "push", pushed, **{"image-tag": SECOND, "extra-tags": f"live-{SECOND}"}
         )
-        registered = batch_step(sandbox, folder, outputs["workflow"], image=f"{REPOSITORY}:{INGEST}")
+        ingest = printed_step(
+            outputs["workflow"], "Give the ingest task the same image", image=f"{REPOSITORY}:{INGEST}"
+        )
+        results["register"] = run(sandbox, folder, **ingest)
         there = {key: inputs[key] for key in ("region", "cluster", "service")}
         slow = {key: inputs[key] for key in ("role-duration", "timeout")}
         rolling_back = there | slow | {"role-to-assume": roles["rollback"]}
@@ -150,7 +154,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             outputs=outputs,
             second_plan=second,
             results=results,
-            registered_for_batch=registered,
+            registered_for_batch=results["register"]["task_definition_arn"],
             plan_after_deployments=workspace.plan(),
             calls={role: calls_of(sandbox, role) for role in ROLES},
             roles_of={
@@ -201,7 +205,7 @@ def instances_and_images() -> dict[str, Any]:
 
 
 def run(
-    sandbox: RunningSandbox, folder: Path, command: str, inputs: Mapping[str, Any], **more: str
+    sandbox: RunningSandbox, folder: Path, command: str, inputs: Mapping[str, Any] = EMPTY, **more: str
 ) -> Mapping[str, Any]:
     """Run the program with Terraform's outputs as its inputs and GitHub's token as its only credential."""
     result_file = folder / f"{command}-{len(list(folder.iterdir()))}.json"
@@ -261,7 +265,7 @@ def test_the_secret_has_a_value_and_the_state_does_not_know_it(stack: Stack) -> 
     assert SECRET not in state
 
 
-@pytest.mark.parametrize("name", ["push", "watch", "history", "watch as plan"])
+@pytest.mark.parametrize("name", ["push", "register", "watch", "history", "watch as plan"])
 def test_the_other_commands_do_their_work_with_their_roles(stack: Stack, name: str) -> None:
     assert stack.results[name]["exit_code"] == 0, stack.results[name]["shown"]
 
@@ -497,8 +501,10 @@ def test_the_printed_workflow_names_inputs_that_the_action_has(stack: Stack) -> 
     known = set(yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"])
     uses = [step for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
     steps = [step for step in uses if "ecs-gpu-deploy" in step["uses"]]
-    assert len(steps) == 3
     assert {name for step in steps for name in step["with"]} <= known
+    assert [step["with"]["command"] for step in steps] == ["push", "deploy", "register", "rollback"]
+    assert "curl" not in stack.outputs["workflow"]
+    assert "jq" not in stack.outputs["workflow"]
 
 
 def test_actionlint_and_zizmor_find_nothing_in_the_printed_workflow(stack: Stack, tmp_path: Path) -> None:

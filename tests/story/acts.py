@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from action_tools import Ended, ended
 from docker_daemon import DEBIAN
-from github_job import batch_step
+from github_job import printed_step
 
 from ecs_gpu_deploy.core.text import span
 from story import versions
@@ -182,8 +182,10 @@ def deploy_inputs(stage: Stage) -> dict[str, str]:
         "environment": "\n".join(ENVIRONMENT),
         "poll-interval": "2s",
     }
-    inputs = workflow_step(stage, "Build, push, deploy")
-    del inputs["cache-image"]
+    # In one run of the action what the printed workflow says in two steps.
+    inputs = {**workflow_step(stage, "Build, push and keep"), **workflow_step(stage, "Deploy")}
+    for name in ("cache-image", "extra-tags", "image"):
+        del inputs[name]
     return {**inputs, **here}
 
 
@@ -219,8 +221,10 @@ def deployed(
 
 
 def _keep_image(stage: Stage, sha: str) -> None:
-    """Tag the image to stay, as the printed workflow does after a good deployment."""
-    inputs = {**workflow_step(stage, "Keep the image"), "extra-tags": f"live-{sha}"}
+    """Tag the image to stay, as the printed workflow does."""
+    inputs = {**workflow_step(stage, "Build, push and keep"), "extra-tags": f"live-{sha}"}
+    for name in ("context", "cache", "cache-image"):
+        del inputs[name]  # it is built already
     over = stage.act(inputs, sha=sha)
     check(over.code == 0, over.outputs["reason"])
 
@@ -321,7 +325,9 @@ def _first_documents(telling: Telling, stage: Stage, shas: dict[str, str]) -> No
             f"{len(documents)} documents uploaded; image {image['imageSizeInBytes'] / 1e6:,.0f} MB"
         )
         uri = f"{stage.outputs['repository_url']}:{shas['first']}"
-        batch_step(stage.sandbox, stage.folder, stage.outputs["workflow"], image=uri)
+        step = printed_step(stage.outputs["workflow"], "Give the ingest task the same image", image=uri)
+        over = stage.act(step, sha=shas["first"])
+        check(over.outputs["outcome"] == "succeeded", over.outputs["reason"])
         summary = _ingest(stage, act, shas, "first")
         act.did.append(_told(summary))
         answer = _answers(stage, QUESTION, "breaker")

@@ -93,9 +93,10 @@ resource "aws_ecs_task_definition" "batch" {
   )])
 
   # The schedule runs the family's newest revision, and the workflow registers one with each good image. Terraform
-  # follows it: a revision that it has to make itself, for another role say, keeps that image.
+  # follows it: a revision that it has to make itself, for another role say, keeps that image. The action's tags say
+  # where a revision comes from.
   lifecycle {
-    ignore_changes = [container_definitions]
+    ignore_changes = [container_definitions, tags, tags_all]
   }
 }
 

@@ -95,6 +95,12 @@ locals {
       Resource = "*"
     },
     {
+      Sid      = "ReadImage"
+      Effect   = "Allow"
+      Action   = ["ecr:BatchGetImage"]
+      Resource = aws_ecr_repository.service.arn
+    },
+    {
       # A rollback checks that what the old revision names is still there; the value of a secret is never read.
       Sid      = "CheckRoles"
       Effect   = "Allow"
@@ -147,9 +153,10 @@ locals {
 
   pushing_and_running = [
     {
+      # And whether an alarm rings already.
       Sid      = "LogInToRegistry"
       Effect   = "Allow"
-      Action   = ["ecr:GetAuthorizationToken"]
+      Action   = ["cloudwatch:DescribeAlarms", "ecr:GetAuthorizationToken"]
       Resource = "*"
     },
     {

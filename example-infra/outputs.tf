@@ -78,6 +78,11 @@ output "batch_family" {
   value       = aws_ecs_task_definition.batch.family
 }
 
+output "alerts_topic_arn" {
+  description = "SNS topic of everything that somebody should hear of."
+  value       = aws_sns_topic.alerts.arn
+}
+
 output "timing" {
   description = "The numbers that follow from model_load_seconds and spare_gpus."
   value = {

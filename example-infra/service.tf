@@ -167,6 +167,8 @@ resource "aws_cloudwatch_metric_alarm" "server_errors" {
   threshold           = var.server_error_alarm_count
   comparison_operator = "GreaterThanOrEqualToThreshold"
   treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alerts.arn]
+  ok_actions          = [aws_sns_topic.alerts.arn]
 
   # Of the whole load balancer: with blue/green the new version's target group is now the one, now the other.
   dimensions = {

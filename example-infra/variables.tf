@@ -648,10 +648,21 @@ variable "batch_command" {
   default     = ["python", "-m", "rag_service.ingest"]
 }
 
-# Secrets and logs
+# Alerts, secrets and logs
+
+variable "alert_emails" {
+  description = "Who is told of failed ingests and deployments, dead letters and 5xx, by mail; each confirms it once. Others subscribe to the topic."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for address in var.alert_emails : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", address))])
+    error_message = "alert_emails must be mail addresses such as team@example.com."
+  }
+}
 
 variable "kms_key_arn" {
-  description = "Customer KMS key for the secret, the images, the documents, the queue and the logs; its policy must let CloudWatch Logs and EventBridge (events.amazonaws.com) use it. Default: keys of AWS."
+  description = "Customer KMS key for the secret, the images, the documents, the queue, the alerts and the logs; its policy must let CloudWatch Logs, EventBridge (events.amazonaws.com) and alarms (cloudwatch.amazonaws.com) use it. Default: keys of AWS."
   type        = string
   default     = null
 }

@@ -237,7 +237,7 @@ run "words_that_nobody_knows" {
   command = plan
   expect_failures = [
     var.name, var.github_reusable_workflow, var.capacity, var.container_insights, var.image_tag_mutability,
-    var.batch_schedule, var.reserved_cidrs, var.ingress_cidrs,
+    var.batch_schedule, var.reserved_cidrs, var.ingress_cidrs, var.alert_emails,
   ]
   variables {
     name                     = "KI"
@@ -248,6 +248,7 @@ run "words_that_nobody_knows" {
     batch_schedule           = "0 2 * * *"
     reserved_cidrs           = ["the office"]
     ingress_cidrs            = ["the office"]
+    alert_emails             = ["the team"]
   }
 }
 

@@ -415,9 +415,10 @@ run "closed_until_somebody_is_let_in" {
   }
 }
 
-run "let_in_by_network" {
+run "let_in_by_network_and_people_told" {
   command = plan
   variables {
+    alert_emails                 = ["team@example.com"]
     ingress_cidrs                = ["203.0.113.0/24"]
     service_auth                 = "off"
     firewall_requests_per_minute = 300
@@ -426,6 +427,11 @@ run "let_in_by_network" {
   assert {
     condition     = keys(aws_vpc_security_group_ingress_rule.load_balancer) == ["203.0.113.0/24:443", "203.0.113.0/24:80"]
     error_message = "The network that was named, and no other."
+  }
+
+  assert {
+    condition     = aws_sns_topic_subscription.email["team@example.com"].protocol == "email" && keys(aws_cloudwatch_event_target.told) == ["deployment-failed", "ingest-failed", "ingest-stopped"]
+    error_message = "Who gave an address is told of ingests and deployments that fail."
   }
 
   assert {

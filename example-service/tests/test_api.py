@@ -253,10 +253,10 @@ def test_unknown_paths_and_methods_are_problems(
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
 
 
-def test_an_empty_index_is_503_with_the_reason_and_filled_without_restart(tmp_path: Path) -> None:
+def test_an_empty_index_is_409_with_the_reason_and_filled_without_restart(tmp_path: Path) -> None:
     with running(tiny_settings(tmp_path)) as service:
         response = service.client.post("/search", json={"query": QUESTION})
-        assert (response.status_code, response.json()["type"]) == (503, "urn:rag-service:index-empty")
+        assert (response.status_code, response.json()["type"]) == (409, "urn:rag-service:index-empty")
         assert "rag_service.ingest" in response.json()["detail"]
         assert service.client.get("/health").status_code == 200
         ingest_folder(DOCUMENTS, str(tmp_path))

@@ -102,6 +102,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             github_repository_id="74",
             ingress_cidrs=json.dumps(["203.0.113.0/24"]),
             http_only="true",
+            alert_emails=json.dumps(["team@example.com"]),
             deletion_protection="false",
         )
         began = time.monotonic()
@@ -505,6 +506,32 @@ def test_the_printed_workflow_names_inputs_that_the_action_has(stack: Stack) -> 
     assert [step["with"]["command"] for step in steps] == ["push", "deploy", "register", "rollback"]
     assert "curl" not in stack.outputs["workflow"]
     assert "jq" not in stack.outputs["workflow"]
+
+
+def test_people_are_told(stack: Stack) -> None:
+    """Each alarm and each rule reaches the topic, and the topic lets those two services in."""
+    topic = stack.outputs["alerts_topic_arn"]
+    with stack.sandbox.client("cloudwatch") as cloudwatch, stack.sandbox.client("events") as events:
+        alarms = {one["AlarmName"]: one for one in cloudwatch.describe_alarms()["MetricAlarms"]}
+        targets = {
+            rule["Name"].removeprefix("ki-rag-api-"): {
+                target["Arn"] for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+            }
+            for rule in events.list_rules(NamePrefix="ki-rag-api-")["Rules"]
+        }
+    told = {name.removeprefix("ki-rag-api-") for name, one in alarms.items() if topic in one["AlarmActions"]}
+    assert told == {"server-errors", "load-balancer-errors", "batch-dead-letters"}
+    assert {name for name, arns in targets.items() if arns == {topic}} == {
+        "ingest-failed",
+        "ingest-stopped",
+        "deployment-failed",
+    }
+    with stack.sandbox.client("sns") as sns:
+        attributes = sns.get_topic_attributes(TopicArn=topic)["Attributes"]
+        subscribed = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    [statement] = json.loads(attributes["Policy"])["Statement"]
+    assert statement["Principal"]["Service"] == ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
+    assert [one["Endpoint"] for one in subscribed] == ["team@example.com"]
 
 
 def test_actionlint_and_zizmor_find_nothing_in_the_printed_workflow(stack: Stack, tmp_path: Path) -> None:

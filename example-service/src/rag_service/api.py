@@ -37,13 +37,14 @@ T = TypeVar("T")
 _RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds", "required": False}}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ProblemDetails, "description": "The body is not JSON in UTF-8"},
+    409: {"model": ProblemDetails, "description": "The index is empty: nothing has been ingested yet"},
     413: {"model": ProblemDetails, "description": "The body is too large"},
     422: {"model": ProblemDetails, "description": "The body breaks the schema"},
     429: {"model": ProblemDetails, "description": "The queue is full", "headers": _RETRY_AFTER},
     500: {"model": ProblemDetails, "description": "The model could not process this input"},
     503: {
         "model": ProblemDetails,
-        "description": "Not ready, index empty, or out of memory",
+        "description": "Not ready, or out of memory",
         "headers": _RETRY_AFTER,
     },
     504: {"model": ProblemDetails, "description": "The answer took too long"},

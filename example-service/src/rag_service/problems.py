@@ -5,7 +5,7 @@ Problem
 ├── TooLarge            413
 ├── QueueFull           429       with Retry-After, from the measured pace of the device
 ├── NotReady            503       loading, draining, no GPU, device lost
-├── IndexEmpty          503       nothing has been ingested yet
+├── IndexEmpty          409       nothing has been ingested yet
 ├── OutOfMemory         503       this request does not fit the device even alone
 ├── ComputeFailed       500       the model raised on this very input
 └── TookTooLong         504
@@ -86,9 +86,9 @@ class NotReady(Problem):
 
 
 class IndexEmpty(Problem):
-    """Say that there is nothing to search yet."""
+    """Say that there is nothing to search yet: no error of this task, so no 5xx that would roll it back."""
 
-    status, slug = 503, "index-empty"
+    status, slug = 409, "index-empty"
 
 
 class OutOfMemory(Problem):

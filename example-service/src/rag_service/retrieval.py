@@ -88,7 +88,7 @@ class Retriever:
         self.reranker_name = reranker.name if reranker is not None else None
 
     async def retrieve(self, question: str, *, k: int, rerank: bool) -> Retrieved:
-        """Find the `k` best passages. Raises IndexEmpty (503) and whatever the queues raise."""
+        """Find the `k` best passages. Raises IndexEmpty (409) and whatever the queues raise."""
         if self._index.current is None or self._index.current.passages == 0:
             raise IndexEmpty(EMPTY)
         reranks = rerank and self._pairs is not None

@@ -160,6 +160,12 @@ locals {
       Resource = "*"
     },
     {
+      Sid      = "SeeCluster"
+      Effect   = "Allow"
+      Action   = ["ecs:DescribeClusters"]
+      Resource = aws_ecs_cluster.this.arn
+    },
+    {
       Sid    = "Push"
       Effect = "Allow"
       Action = [

@@ -86,7 +86,21 @@ def test_the_default_world_is_as_it_should_be(
         "log group /ecs/ki-rag-api": OK,
         "target group ki-rag-api": OK,
     }
-    assert calls.total() <= 20
+    assert calls.total() <= 21
+    calls.clear()
+    proven = check_references(context, seen, proven=definition)
+    assert set(statuses(proven)) == {
+        "own permissions",
+        f"image {definition['containerDefinitions'][0]['image']}",
+        "target group ki-rag-api",
+    }
+    assert calls.total() == 2
+    with context.aws.remembering():
+        see_for_rules(context, definition, service=SERVICE)
+        calls.clear()
+        again = see_for_rules(context, definition, service=SERVICE)
+        assert replace(again, now=0.0) == replace(seen, now=0.0)
+    assert calls.total() == 0
     assert all(call["operation"].startswith(READING) for call in sandbox.calls())
 
 

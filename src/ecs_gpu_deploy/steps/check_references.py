@@ -46,21 +46,31 @@ _ROLES: Final = {"execution role": "executionRoleArn", "task role": "taskRoleArn
 
 
 def check_references(
-    context: Context, seen: Seen, *, command: str = "deploy", reads_secrets: bool = False
+    context: Context,
+    seen: Seen,
+    *,
+    command: str = "deploy",
+    proven: Mapping[str, Any] | None = None,
+    reads_secrets: bool = False,
 ) -> tuple[Check, ...]:
     """Return one check for each thing that is needed, in the order in which a rollout needs them.
 
-    *seen* is what `see_for_rules` returned. *reads_secrets*: a secret of which a container gets one JSON key
-    is read for whether it has the key; its value leaves no function and is never shown.
+    *seen* is what `see_for_rules` returned. *proven* is a raw definition whose tasks run: what it names is there, and is
+    not looked at. *reads_secrets*: a secret of which a container gets one JSON key is read for whether it has
+    the key; its value leaves no function and is never shown.
     """
-    definition, service = seen.task_definition, seen.service or {}
+    definition, service, runs = seen.task_definition, seen.service or {}, proven or {}
     looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("own permissions", lambda: _own_permissions(context, definition, service, command)),
-        *((name, partial(_role, context, name, definition.get(member))) for name, member in _ROLES.items()),
+        *(
+            (name, partial(_role, context, name, definition.get(member)))
+            for name, member in _ROLES.items()
+            if definition.get(member) != runs.get(member)
+        ),
         ("images", lambda: _images(context, seen)),
-        ("secrets", lambda: _secrets(context, definition, reads_secrets=reads_secrets)),
-        ("execution role's permissions", lambda: _execution(context, definition, service)),
-        ("log groups", lambda: _logs(context, definition)),
+        ("secrets", lambda: _secrets(context, definition, runs, reads_secrets=reads_secrets)),
+        ("execution role's permissions", lambda: _execution(context, definition, runs, service)),
+        ("log groups", lambda: _logs(context, definition, runs)),
         ("target groups", lambda: _balancers(seen)),
         ("network", lambda: _network(context, service)),
     ]
@@ -123,19 +133,21 @@ def _cluster(service: Mapping[str, Any]) -> str:
 
 
 def _execution(
-    context: Context, definition: Mapping[str, Any], service: Mapping[str, Any]
+    context: Context, definition: Mapping[str, Any], runs: Mapping[str, Any], service: Mapping[str, Any]
 ) -> Iterator[Check]:
     role = str(definition.get("executionRoleArn") or "")
     parts = str(service.get("serviceArn") or role).split(":")
     if not role.startswith("arn:") or len(parts) < 5:
         return
-    needs = execution_needs(
-        definition,
+    needs_of = partial(
+        execution_needs,
         launch_type=_launch_type(service),
         partition=parts[1],
         region=context.aws.region,
         account=role.split(":")[4],
     )
+    granted = needs_of(runs) if runs.get("executionRoleArn") == role else ()
+    needs = [need for need in needs_of(definition) if need not in granted]
     if needs:
         decisions = simulate(context.aws, role, needs, context={})
         yield permission_check("execution role's permissions", role, needs, decisions)
@@ -186,11 +198,14 @@ def _image(context: Context, text: str, known: Sequence[str] | None, architectur
     return platform_check(text, platforms, architectures)
 
 
-def _secrets(context: Context, definition: Mapping[str, Any], *, reads_secrets: bool) -> Iterator[Check]:
-    wanted = secrets_wanted(definition)
+def _secrets(
+    context: Context, definition: Mapping[str, Any], runs: Mapping[str, Any], *, reads_secrets: bool
+) -> Iterator[Check]:
+    known = {value for _, value in secrets_wanted(runs)}
+    wanted = [pair for pair in secrets_wanted(definition) if pair[1] not in known]
     if not wanted:
         return
-    seen = fetch_prerequisites(context.aws, definition, known=roles_of(definition))
+    seen = fetch_prerequisites(context.aws, definition, known=(*roles_of(definition), *known))
     for gone in seen.gone:
         yield failed("secrets", f"There is no {gone}.", "Create it, or name another in secrets.")
     for unseen in seen.unseen:
@@ -221,8 +236,9 @@ def _key(context: Context, secret: SecretWanted, variable: str, *, reads_secrets
     )
 
 
-def _logs(context: Context, definition: Mapping[str, Any]) -> Iterator[Check]:
-    for group in log_groups(definition):
+def _logs(context: Context, definition: Mapping[str, Any], runs: Mapping[str, Any]) -> Iterator[Check]:
+    known = log_groups(runs)
+    for group in (each for each in log_groups(definition) if each not in known):
         name = f"log group {group.name}"
         try:
             there = log_group_is_there(context.aws, group.name, region=group.region)

@@ -37,13 +37,15 @@ def judge_settings(
     load_seconds: float | None = None,
     wait_seconds: float | None = None,
     desired_count: int | None = None,
+    proven: Mapping[str, Any] | None = None,
     instances: Sequence[Mapping[str, Any]] | None = None,
     reads_secrets: bool = False,
 ) -> JudgedSettings:
     """Return what *service* (its name, "" for none) is to expect of the raw *definition*. Changes nothing.
 
     *rules* are those of a file, beside ours; *load_seconds* is a measured load, *wait_seconds* the timeout,
-    *desired_count* what the service gets with it. Each failed check is a finding too.
+    *desired_count* what the service gets with it, *proven* a raw definition whose tasks run. Each
+    failed check is a finding too.
     """
     seen = see_for_rules(
         context,
@@ -55,7 +57,7 @@ def judge_settings(
         instances=instances,
     )
     table = rules_with(rules.text, name=rules.name) if rules else built_in_rules()
-    checks = check_references(context, seen, command=command, reads_secrets=reads_secrets)
+    checks = check_references(context, seen, command=command, proven=proven, reads_secrets=reads_secrets)
     said = (*map(_finding, failures(checks)), *findings(document_of(seen), table, unseen=seen.unseen))
     order = list(Severity)
     return JudgedSettings(

@@ -24,9 +24,8 @@ def fetch_raw_service(aws: Aws, cluster: str, service: str) -> Raw | None:
 
 
 def fetch_raw_cluster(aws: Aws, cluster: str) -> Raw | None:
-    """Return the cluster with its settings, None where it is not there. Raises AwsError."""
-    params = {"clusters": [cluster], "include": ["SETTINGS", "CONFIGURATIONS"]}
-    answer = aws.call("ecs", "describe_clusters", params)
+    """Return the cluster, None where it is not there. Raises AwsError."""
+    answer = aws.call("ecs", "describe_clusters", {"clusters": [cluster]})
     with reading("ecs.DescribeClusters"):
         return next(iter(answer.get("clusters") or ()), None)
 
@@ -64,7 +63,7 @@ def fetch_raw_groups(aws: Aws, arns: Sequence[str]) -> tuple[Raw, ...]:
     """
     found: list[Raw] = []
     idle: dict[str, float | None] = {}
-    for group in _groups(aws, list(arns)[:_MOST_GROUPS]):
+    for group in (each for arn in list(arns)[:_MOST_GROUPS] for each in _group(aws, arn)):
         arn = group.get("TargetGroupArn")
         answer = aws.call("elbv2", "describe_target_group_attributes", {"TargetGroupArn": arn})
         with reading("elbv2.DescribeTargetGroupAttributes"):
@@ -77,14 +76,12 @@ def fetch_raw_groups(aws: Aws, arns: Sequence[str]) -> tuple[Raw, ...]:
     return tuple(found)
 
 
-def _groups(aws: Aws, arns: Sequence[str]) -> tuple[Raw, ...]:
-    """Return those of the groups that are there: of several one that is gone refuses the call for all."""
-    if not arns:
-        return ()
+def _group(aws: Aws, arn: str) -> tuple[Raw, ...]:
+    """Return the group, or nothing where it is gone."""
     try:
-        answer = aws.call("elbv2", "describe_target_groups", {"TargetGroupArns": list(arns)})
+        answer = aws.call("elbv2", "describe_target_groups", {"TargetGroupArns": [arn]})
     except Missing:
-        return () if len(arns) == 1 else tuple(one for arn in arns for one in _groups(aws, [arn]))
+        return ()
     with reading("elbv2.DescribeTargetGroups"):
         return tuple(answer.get("TargetGroups") or ())
 

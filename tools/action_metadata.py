@@ -34,7 +34,7 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "history": "The deployments that history found, as a JSON list.",
     "task-definition": "The file with the task definition that render wrote.",
     "status": "What the service is and does now, as a JSON object; empty for other commands than status.",
-    "plan": "What plan foresees, as a JSON object {steps, changes, capacity, predicted}; empty otherwise.",
+    "plan": "What plan foresees, as JSON {steps, changes, capacity, predicted, checks}; empty otherwise.",
     "registry": "The registry that login logged in to; several, one a line.",
     "console-url": "Page of the AWS console: the service's deployments, the task, or the cluster's tasks.",
     "service-url": "Address under which the service answers, as its load balancer says: protocol, host of "

@@ -103,6 +103,8 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "status")
         recorder.run(sandbox, "plan", "--image", image("v1"))
         recorder.run(sandbox, "plan", "--to", "previous")
+        elsewhere = ("--task-role-arn", "arn:aws:iam::123456789012:role/other", "--log-options")
+        recorder.run(sandbox, "plan", *elsewhere, "awslogs-group=/ecs/other")
         for command in ("deploy", "plan", "render", "register", "rollback", "status", "history", "watch"):
             recorder.run(sandbox, command, "--cluster", "ki-cluster", "--service", "ki-rag")
         recorder.run(sandbox, "watch")

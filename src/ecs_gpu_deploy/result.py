@@ -413,13 +413,14 @@ class Plan:
     """What deploy or rollback would do and what then comes; nothing was changed.
 
     `changes` is the difference of the task definition as text; `predicted` is None where the room that
-    decides cannot be seen.
+    decides cannot be seen. `checks` are the looks at what the revision names outside itself.
     """
 
     steps: Sequence[PlannedStep]
     changes: str
     capacity: PlannedCapacity
     predicted: Predicted | None = None
+    checks: Sequence[Check] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.revisions import TargetWish
 from ecs_gpu_deploy.core.show.plan_view import plan_markdown, plan_sentence, plan_text
+from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
 from ecs_gpu_deploy.edges.aws.revisions import revision_of
 from ecs_gpu_deploy.facts import PlanMade, RolloutShown, Section, ServiceSeen
@@ -48,32 +49,44 @@ def _planned(context: Context, request: PlanRequest) -> Verdict:
         current=rendering.current,
         gpu_hourly_cost=request.gpu_hourly_cost,
     )
-    plan = plan_of(
-        rendering,
-        foreseen,
-        cluster=request.cluster or "default",
-        force=True,
-        desired_count=request.desired_count,
-        wait=request.timeout,
-    )
-    context.record(PlanMade(plan=plan))
-    context.reporter.show(plan_text(plan))
-    context.record(Section(title="Plan", text=plan_markdown(plan)))
-    durations = foreseen.scene.durations
+    durations, runs = foreseen.scene.durations, rendering.current
+    is_up = seen.running_count >= seen.desired_count > 0
     settings = judge_settings(
         context,
         rendering.definition,
         service=seen.name,
+        rules=request.rules,
         load_seconds=durations.load.seconds if durations.load.is_seen else None,
         wait_seconds=request.timeout,
         desired_count=request.desired_count,
         command="deploy" if request.target is None else "rollback",
+        proven=runs.body if runs and is_up else None,
     )
+    plan = replace(
+        plan_of(
+            rendering,
+            foreseen,
+            cluster=request.cluster or "default",
+            force=True,
+            desired_count=request.desired_count,
+            wait=request.timeout,
+        ),
+        checks=settings.checks,
+    )
+    context.record(PlanMade(plan=plan))
+    context.reporter.show(plan_text(plan))
+    context.record(Section(title="Plan", text=plan_markdown(plan)))
     findings = (*findings_of(plan), *settings.findings)
     for finding in findings:
         context.record(finding)
-    sentence = plan_sentence(plan, service=service.name)
+    sentence = f"{plan_sentence(plan, service=service.name)}{_wrong(settings.findings)}"
     return Verdict(outcome=_outcome(request, findings), reason=sentence)
+
+
+def _wrong(findings: Sequence[Finding]) -> str:
+    """Return how much is wrong with the settings, as a further sentence; "" for nothing."""
+    errors = sum(each.severity is Severity.ERROR for each in findings)
+    return f" Its settings have {count(errors, 'error')}." if errors else ""
 
 
 def _rendering(context: Context, request: PlanRequest, service: Service) -> Rendering:

@@ -43,6 +43,7 @@ from ecs_gpu_deploy.inputs.requests import (
     DeployRequest,
     HistoryRequest,
     LoginRequest,
+    OwnRules,
     PlanRequest,
     PushRequest,
     RegisterRequest,
@@ -331,8 +332,20 @@ def check_plan(settings: Settings) -> PlanRequest:
         desired_count=values.desired_count,
         timeout=values.timeout,
         fail_on=values.fail_on,
+        rules=_own_rules(values.rules),
         gpu_hourly_cost=values.gpu_hourly_cost,
     )
+
+
+def _own_rules(path: str) -> OwnRules | None:
+    """Return the file of rules, read and right; InvalidInput, with file and line, for one that is not."""
+    if not path:
+        return None
+    from ecs_gpu_deploy.core.rules.rule import rules_with  # noqa: PLC0415  (most starts need no rules)
+
+    text = read_text(path, what="rules file")
+    rules_with(text, name=path)
+    return OwnRules(text=text, name=path)
 
 
 def check_status(settings: Settings) -> StatusRequest:

@@ -515,6 +515,12 @@ OPTIONS: tuple[Option, ...] = (
         commands=("plan",),
     ),
     _option(
+        "rules",
+        "File (YAML or JSON) with rules of your own for plan, beside and instead of ours (docs/rules.md).",
+        commands=("plan",),
+        metavar="FILE",
+    ),
+    _option(
         "reason",
         "Why, in a few words: for the tags of the revision and the summary.",
         commands=("rollback", "reject"),
@@ -1117,6 +1123,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Back, and what was": (
         "to",
         "fail-on",
+        "rules",
         "reason",
         "force",
         "service-deployment",

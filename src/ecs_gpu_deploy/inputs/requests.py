@@ -287,6 +287,7 @@ class PlanRequest:
     desired_count: int | None
     timeout: float
     fail_on: Literal["error", "warning", "never"]
+    rules: OwnRules | None
     gpu_hourly_cost: float | None
 
 

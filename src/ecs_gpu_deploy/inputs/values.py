@@ -91,6 +91,7 @@ class Values:
     keep_revisions: int | None
     to: str
     fail_on: Literal["error", "warning", "never"]
+    rules: str
     reason: str
     force: bool
     service_deployment: str

@@ -55,9 +55,9 @@ def check_references(
 ) -> tuple[Check, ...]:
     """Return one check for each thing that is needed, in the order in which a rollout needs them.
 
-    *seen* is what `see_for_rules` returned. *proven* is a raw definition whose tasks run: what it names is there, and is
-    not looked at. *reads_secrets*: a secret of which a container gets one JSON key is read for whether it has
-    the key; its value leaves no function and is never shown.
+    *seen* is what `see_for_rules` returned. *proven* is a raw definition whose tasks run: what it names is
+    there, and is not looked at. *reads_secrets*: a secret of which a container gets one JSON key is read for
+    whether it has the key; its value leaves no function and is never shown.
     """
     definition, service, runs = seen.task_definition, seen.service or {}, proven or {}
     looks: list[tuple[str, Callable[[], Iterable[Check]]]] = [

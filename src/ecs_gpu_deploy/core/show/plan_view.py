@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ecs_gpu_deploy.core.capacity.holders import held_by
+from ecs_gpu_deploy.core.show.checks_view import checks_markdown, checks_text
 from ecs_gpu_deploy.core.text import count, fenced, harmless, indented, markdown, span, table_code
 from ecs_gpu_deploy.result import Plan, PlannedInstance, Predicted
 
@@ -62,6 +63,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"    {remedy.change} {_price_of(remedy.seconds, remedy.less, remedy.cost)}"
     if plan.predicted is not None:
         yield from _predicted_lines(plan.predicted)
+    if plan.checks:
+        yield from checks_text(plan.checks).splitlines()
 
 
 def _price_of(seconds: float | None, less: int, cost: float | None) -> str:
@@ -131,6 +134,8 @@ def plan_markdown(plan: Plan) -> str:
     if predicted is not None:
         parts += [plan_gantt(predicted)] if predicted.phases else []
         parts.append("\n".join(f"- {markdown(line.strip())}" for line in _predicted_lines(predicted)))
+    if plan.checks:
+        parts.append(checks_markdown(plan.checks))
     if plan.changes:
         parts.append(fenced(plan.changes.splitlines(), language="diff"))
     return "\n\n".join(parts)

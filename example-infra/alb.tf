@@ -2,6 +2,7 @@ resource "aws_lb" "this" {
   # checkov:skip=CKV_AWS_91: access logs need a bucket policy per Region; server_errors and the service's metrics tell more
   # checkov:skip=CKV_AWS_150: on unless deletion_protection = false
   # checkov:skip=CKV2_AWS_28: firewall_requests_per_minute adds one
+  # checkov:skip=CKV2_AWS_76: no Java behind it; the optional firewall has one rule, the rate
   # checkov:skip=CKV2_AWS_20: redirects to HTTPS where there is a certificate
   name                       = "${var.name}-alb"
   load_balancer_type         = "application"

@@ -121,6 +121,7 @@ def play(telling: Telling, stage: Stage) -> None:
     telling.load = Load(url=url, body={"query": QUESTION, "k": 3}, wanted="passages")
     with telling.load.going_on():
         _second_version(telling, stage, shas)
+        _foreseen(telling, stage, shas)
         _crashes(telling, stage, shas)
         _never_ready(telling, stage, shas)
         _too_large(telling, stage, shas)
@@ -344,6 +345,29 @@ def _second_version(telling: Telling, stage: Stage, shas: dict[str, str]) -> Non
         check(_runs(stage) == "0.2.0", f"version {_runs(stage)} answers")
         _keep_image(stage, shas["second"])
         act.did.append("0.2.0 answers behind the load balancer")
+
+
+def _foreseen(telling: Telling, stage: Stage, shas: dict[str, str]) -> None:
+    with telling.act("A version that wants two GPUs is foreseen not to fit") as act:
+        inputs = {key: stage.outputs["inputs"][key] for key in ("region", "cluster", "service")}
+        planned = {
+            **inputs,
+            "command": "plan",
+            "role-to-assume": stage.outputs["role_arns"]["plan"],
+            "gpu": "2",
+        }
+        over = stage.act(planned, sha=shas["second"])
+        run = _run_of("plan --gpu 2", over)
+        act.runs.append(run)
+        check((run.outcome, run.exit_code) == ("no_capacity", 8), f"{run.outcome}: {run.reason}")
+        room = json.loads(over.outputs["plan"])["capacity"]
+        check(room["fit"] == "never", f"foreseen: {room['fit']}")
+        over = stage.act({**planned, "gpu": "1"}, sha=shas["second"])
+        act.runs.append(_run_of("plan --gpu 1", over))
+        room = json.loads(over.outputs["plan"])["capacity"]
+        check(room["fit"] in ("fits", "crawls"), f"foreseen: {room['fit']}: {over.outputs['reason']}")
+        act.did.append("nothing was changed: 0.2.0 answers")
+        check(_runs(stage) == "0.2.0", f"version {_runs(stage)} answers")
 
 
 def _bad(

@@ -42,7 +42,12 @@ NAME = "ki-rag-api"
 CLUSTER = "ki-cluster"
 REUSABLE = {
     command: ROOT / ".github" / "workflows" / f"{name}.yml"
-    for command, name in {"deploy": "deploy", "rollback": "rollback", "run-task": "batch"}.items()
+    for command, name in {
+        "deploy": "deploy",
+        "rollback": "rollback",
+        "run-task": "batch",
+        "plan": "plan",
+    }.items()
 }
 PATIENCE = 900.0
 """Seconds after which a run of the action is cancelled."""

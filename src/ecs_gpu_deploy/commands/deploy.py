@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
 from ecs_gpu_deploy.core.judge.deployment_settings import settings_changed
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.edges.machine.reporter import Reporter
@@ -41,6 +42,12 @@ _NOT_RUN_BEFORE = Finding(
     message="The task before the deployment was not run now: this rollout was under way already.",
     hint="If no run before this one ran it, run it with run-task.",
 )
+_NOT_SENT = Finding(
+    code="service-settings-not-sent",
+    severity=Severity.WARNING,
+    message="What was to be set in the service was not sent now: this rollout was under way already.",
+    hint="If no run before this one sent it, deploy again once the rollout has ended.",
+)
 
 
 def run(context: Context, request: DeployRequest) -> Verdict:
@@ -73,6 +80,8 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     ):
         if request.before_task:
             context.record(_NOT_RUN_BEFORE)
+        if request.service_settings != ServiceSettings():
+            context.record(_NOT_SENT)
         if not request.waits:
             return left_under_way(context, service, ours)
         verdict = watch_under_way(context, request.rollout, service, ours)

@@ -346,7 +346,7 @@ def _configured(configuration: Api) -> dict[str, Any]:
         "bake_time_minutes": number_in(configuration, "bakeTimeInMinutes"),
         "early_success_percent": number_in(early, "healthyPercent", 100) if early.get("enable") else None,
         "traffic_shift_seconds": _traffic_shift_seconds(configuration),
-        "pause_seconds": _pause_seconds(configuration.get("lifecycleHooks") or ()),
+        "pause_seconds": _pause_seconds(configuration),
         "alarms": _alarms(configuration.get("alarms") or {}),
     }
 
@@ -369,21 +369,39 @@ def _traffic_shift_seconds(configuration: Api) -> float:
     match configuration.get("strategy"):
         case "LINEAR":
             linear = configuration.get("linearConfiguration") or {}
-            steps = math.ceil(100 / max(linear.get("stepPercent") or LINEAR_STEP_PERCENT, 0.1))
-            return (steps - 1) * number_in(linear, "stepBakeTimeInMinutes", LINEAR_BAKE_MINUTES) * 60.0
+            bakes = _traffic_steps(configuration) - 1
+            return bakes * number_in(linear, "stepBakeTimeInMinutes", LINEAR_BAKE_MINUTES) * 60.0
         case "CANARY":
             canary = configuration.get("canaryConfiguration") or {}
             return number_in(canary, "canaryBakeTimeInMinutes", CANARY_BAKE_MINUTES) * 60.0
     return 0.0
 
 
-def _pause_seconds(hooks: Sequence[Api]) -> float:
-    """Return how many seconds PAUSE hooks may wait, each at each stage (docs/aws-facts.md#pause-hooks)."""
+def _traffic_steps(configuration: Api) -> int:
+    """Return in how many steps production traffic is shifted (docs/aws-facts.md#deployment-strategies)."""
+    match configuration.get("strategy"):
+        case "LINEAR":
+            linear = configuration.get("linearConfiguration") or {}
+            return math.ceil(100 / max(linear.get("stepPercent") or LINEAR_STEP_PERCENT, 0.1))
+        case "CANARY":
+            canary = configuration.get("canaryConfiguration") or {}
+            return 1 if canary.get("canaryPercent") == 100 else 2
+    return 1
+
+
+def _pause_seconds(configuration: Api) -> float:
+    """Return how many seconds PAUSE hooks may wait: each at each stage, before the traffic at each step.
+
+    Source: docs/aws-facts.md#pause-hooks.
+    """
+    times = {"PRE_PRODUCTION_TRAFFIC_SHIFT": _traffic_steps(configuration)}
     return sum(
-        number_in(hook.get("timeoutConfiguration") or {}, "timeoutInMinutes", PAUSE_MINUTES) * 60.0
-        for hook in hooks
+        number_in(hook.get("timeoutConfiguration") or {}, "timeoutInMinutes", PAUSE_MINUTES)
+        * 60.0
+        * times.get(stage, 1)
+        for hook in configuration.get("lifecycleHooks") or ()
         if hook.get("targetType") == "PAUSE"
-        for _ in hook.get("lifecycleStages") or ()
+        for stage in hook.get("lifecycleStages") or ()
     )
 
 
@@ -432,6 +450,15 @@ class LifecycleHook:
     def awaits_action(self) -> bool:
         """Say whether somebody has to continue or roll back (ContinueServiceDeployment)."""
         return self.status == "AWAITING_ACTION"
+
+    @property
+    def rolls_back(self) -> bool:
+        """Say whether the hook has AWS roll back: one that expired may have it continue instead.
+
+        Source: docs/aws-facts.md#pause-hooks.
+        """
+        expired = self.status == "TIMED_OUT" and self.timeout_action != "CONTINUE"
+        return self.status == "FAILED" or expired
 
     @classmethod
     def from_api(cls, api: Api) -> Self:

@@ -158,7 +158,7 @@ def _is_requested(deployment: ServiceDeployment, history: History) -> bool:
     by_itself = (
         deployment.breaker_status == "TRIGGERED"
         or bool(deployment.triggered_alarms)
-        or any(hook.status in {"FAILED", "TIMED_OUT"} for hook in deployment.hooks)
+        or any(hook.rolls_back for hook in deployment.hooks)
     )
     if by_itself or history.rollback_asked:
         return not by_itself

@@ -403,7 +403,7 @@ class Looker:
             passes = isinstance(error, Passing)
             if what not in _ESSENTIAL and not passes:
                 self._unseen.discard(what)
-                self._close(what, f"AWS does not show us {_WHAT[what]}: {error.text}", _NEEDS[what])
+                self._close(what, f"AWS does not show us {_WHAT[what]}: {error.text}", self._hint(what))
             elif passes:
                 self._say_blind(what, error.text)
             else:
@@ -418,6 +418,13 @@ class Looker:
     def _close(self, what: str, message: str, hint: str) -> None:
         self._closed[what] = Finding(code="cannot-see", severity=Severity.WARNING, message=message, hint=hint)
         self._reporter.say(f"warning: {message} {hint}".rstrip())
+
+    def _hint(self, what: str) -> str:
+        """Return what to allow so that it is seen, and what becomes of a stage that nobody sees."""
+        until = self._watch.watched.until
+        if until is None or what != "service-deployments":
+            return _NEEDS[what]
+        return f"{_NEEDS[what]} Without them no stage is seen, so the wait goes on past {until} to the end."
 
     def _say_blind(self, what: str, why: str) -> None:
         if what not in self._blind:

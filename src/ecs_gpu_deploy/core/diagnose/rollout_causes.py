@@ -48,7 +48,7 @@ def diagnoses_at_end(
         side=side_containers(watch.definition),
     )
     found = _consequences_last(_with_impaired_gpus(found, history, last))
-    if verdict.outcome in {Outcome.SUPERSEDED, Outcome.CANCELLED}:
+    if verdict.outcome in {Outcome.STARTED, Outcome.SUPERSEDED, Outcome.CANCELLED}:
         return tuple(d for d in found if d.code != "unknown")
     return _with_shortage(found, verdict, history)
 
@@ -58,7 +58,9 @@ def _consequences_last(found: tuple[Diagnosis, ...]) -> tuple[Diagnosis, ...]:
     return tuple(sorted(found, key=lambda each: each.code == "no-rollback-candidate"))
 
 
-_WITHOUT_CAUSE = frozenset({Outcome.CANCELLED, Outcome.SUPERSEDED, Outcome.TIMED_OUT, Outcome.REFUSED})
+_WITHOUT_CAUSE = frozenset(
+    {Outcome.STARTED, Outcome.CANCELLED, Outcome.SUPERSEDED, Outcome.TIMED_OUT, Outcome.REFUSED}
+)
 """Ends that a rollout which goes well can have too."""
 
 

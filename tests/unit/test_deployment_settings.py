@@ -55,6 +55,7 @@ def wish(**settings: Any) -> DeploymentSettings:
     ("before", "wanted", "changed"),
     [
         (ROLLING, wish(), {}),
+        (CANARY, wish(early_success="disabled"), {}),
         (
             ROLLING,
             wish(circuit_breaker="enabled"),
@@ -179,6 +180,13 @@ def test_what_does_not_go_with_the_service_is_refused_in_a_sentence(
 def test_a_service_that_cannot_have_it_is_refused(members: Mapping[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         with_settings(service(ROLLING, **members), wish(strategy="BLUE_GREEN", bake_time=5))
+
+
+@pytest.mark.parametrize(("percent", "hint"), [(49, "Set it higher"), (101, "100 is all of it")])
+def test_the_hint_of_a_share_leads_into_what_aws_takes(percent: int, hint: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        with_settings(service(ROLLING), wish(early_success_percent=percent))
+    assert hint in refused.value.hint
 
 
 def test_the_change_is_told_by_aws_names() -> None:

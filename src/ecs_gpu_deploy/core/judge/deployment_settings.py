@@ -219,6 +219,8 @@ def _set_early_success(
     old: Api = configuration.get("earlySuccessCriteria") or {}
     if wish.early_success == "disabled":
         configuration["earlySuccessCriteria"] = {**old, "enable": False}
+        if strategy != "ROLLING":  # it is off there, and AWS takes the member with ROLLING alone
+            configuration.pop("earlySuccessCriteria")
         return
     percent = old.get("healthyPercent") if wish.early_success_percent is None else wish.early_success_percent
     if percent is None:
@@ -231,7 +233,9 @@ def _set_early_success(
         raise InvalidInput(
             f"early-success-percent is {percent}, and AWS takes the service's minimumHealthyPercent "
             f"({least}) to 100.",
-            hint="Set it higher, or the service's minimumHealthyPercent lower.",
+            hint="Set it higher, or the service's minimumHealthyPercent lower."
+            if percent < least
+            else "It is a share of the desired count: 100 is all of it.",
         )
     configuration["earlySuccessCriteria"] = {
         "enable": True,

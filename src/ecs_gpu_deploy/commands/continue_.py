@@ -12,12 +12,15 @@ from ecs_gpu_deploy.steps.answer_pause import answer, find_paused
 from ecs_gpu_deploy.steps.end_wait import ending_unseen, watch_command
 from ecs_gpu_deploy.steps.follow_rollout import verdict_of, watch_to_end
 from ecs_gpu_deploy.steps.register_revision import succeeded_tag
+from ecs_gpu_deploy.steps.start_deployment import check_deployable
 from ecs_gpu_deploy.steps.take_turns import waited
 
 
 def run(context: Context, request: AnswerRequest) -> Verdict:
     """Let the deployment go on, and return the verdict over it."""
     paused = find_paused(context, request)
+    service = paused.attached.rollout.service
+    check_deployable(service, allow_desired_zero=request.rollout.allow_desired_zero)
     with held_signals():
         paused = answer(context, paused, "CONTINUE")
         rollout, arn = paused.attached.rollout, paused.deployment.arn

@@ -20,6 +20,7 @@ from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.edges.aws.alarms import fetch_alarm_states
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, Unclear, refused
 from ecs_gpu_deploy.edges.aws.codedeploy import DeploymentGroup
+from ecs_gpu_deploy.edges.aws.ecs import Ecs
 from ecs_gpu_deploy.edges.aws.revisions import fetch_service_revisions
 from ecs_gpu_deploy.edges.machine.signals import (
     Cancelled,
@@ -32,7 +33,7 @@ from ecs_gpu_deploy.edges.machine.signals import (
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 from ecs_gpu_deploy.facts import ServiceSeen
 from ecs_gpu_deploy.inputs.requests import DeployRequest, RollbackRequest
-from ecs_gpu_deploy.model import Deployment, RolloutState, Service, short_id
+from ecs_gpu_deploy.model import Deployment, RolloutState, Service, ServiceDeployment, short_id
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.check_providers import check_providers
 from ecs_gpu_deploy.steps.render_revision import Rendering
@@ -148,12 +149,20 @@ def _ongoing(context: Context, service: Service, group: DeploymentGroup | None) 
     try:
         for brief in ecs.fetch_deployments(service.name):
             if not brief.status.is_terminal:
-                return ongoing_of(brief)
+                return ongoing_of(_whole(ecs, brief))
     except AwsError as error:
         if not isinstance(error, Closed | Passing):
             raise refused(error, "list the service deployments") from error
         return ongoing_classic(ecs.cluster, service)
     return None
+
+
+def _whole(ecs: Ecs, brief: ServiceDeployment) -> ServiceDeployment:
+    """Return the deployment with stage and hooks, which a *brief* has not; that itself where AWS hides it."""
+    with suppress(AwsError, DeployError):
+        seen = ecs.observe_deployment(brief.arn)
+        return brief if seen.status.is_terminal else seen
+    return brief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

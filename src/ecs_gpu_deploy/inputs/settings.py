@@ -89,7 +89,8 @@ def not_taken(command: str, name: str) -> InvalidInput | None:
     option = BY_NAME.get(bare)
     if option is None or command in option.commands:
         return None
-    others = " and ".join(option.commands) if len(option.commands) < 4 else "other commands"
+    *first, last = option.commands
+    others = " and ".join(filter(None, (", ".join(first), last))) if len(first) < 3 else "other commands"
     instead = _INSTEAD.get((command, bare), "")
     return InvalidInput(f"{command} takes no {bare}: it is for {others}.", hint=instead or "Leave it out.")
 

@@ -126,8 +126,9 @@ def _told(rollout: Rollout, older: Sequence[Rollout], revision: Revision | None,
         told = _Told(kind=kind)
     if stopped is None:
         return told
+    by = f" by {stopped.actor}" if stopped.actor else ""
     because = f": {stopped.reason}" if stopped.reason else ""
-    return replace(told, why=f"{told.why} (stopped by {stopped.who}{because})".strip())
+    return replace(told, why=f"{told.why} (stopped{by}{because})".strip())
 
 
 def _kind(rollout: Rollout, older: Sequence[Rollout], *, is_whole: bool) -> str:

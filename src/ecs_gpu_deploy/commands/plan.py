@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.judge.phases import bake_of
 from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.past.revisions import TargetWish
 from ecs_gpu_deploy.core.show.plan_view import plan_markdown, plan_sentence, plan_text
@@ -51,13 +52,14 @@ def _planned(context: Context, request: PlanRequest) -> Verdict:
     )
     durations, runs = foreseen.scene.durations, rendering.current
     is_up = seen.running_count >= seen.desired_count > 0
+    wait = request.timeout + (0.0 if request.timeout_given else bake_of(seen) + seen.pause_seconds)
     settings = judge_settings(
         context,
         rendering.definition,
         service=seen.name,
         rules=request.rules,
         load_seconds=durations.load.seconds if durations.load.is_seen else None,
-        wait_seconds=request.timeout,
+        wait_seconds=wait,
         desired_count=request.desired_count,
         command="deploy" if request.target is None else "rollback",
         proven=runs.body if runs and is_up else None,
@@ -69,7 +71,7 @@ def _planned(context: Context, request: PlanRequest) -> Verdict:
             cluster=request.cluster or "default",
             force=True,
             desired_count=request.desired_count,
-            wait=request.timeout,
+            wait=wait,
         ),
         checks=settings.checks,
     )

@@ -331,6 +331,7 @@ def check_plan(settings: Settings) -> PlanRequest:
         target=target_from(values.to) if "to" in settings.given else None,
         desired_count=values.desired_count,
         timeout=values.timeout,
+        timeout_given="timeout" in settings.given,
         fail_on=values.fail_on,
         rules=_own_rules(values.rules),
         gpu_hourly_cost=values.gpu_hourly_cost,

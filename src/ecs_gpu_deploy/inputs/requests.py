@@ -286,6 +286,7 @@ class PlanRequest:
     target: TargetWish | None
     desired_count: int | None
     timeout: float
+    timeout_given: bool
     fail_on: Literal["error", "warning", "never"]
     rules: OwnRules | None
     gpu_hourly_cost: float | None

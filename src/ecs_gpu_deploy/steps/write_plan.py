@@ -9,7 +9,7 @@ from ecs_gpu_deploy.core.capacity.answer import Fit, Lack
 from ecs_gpu_deploy.core.capacity.price import Price
 from ecs_gpu_deploy.core.definition.diff import diff_text
 from ecs_gpu_deploy.core.past.durations import Durations
-from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.core.text import count, span
 from ecs_gpu_deploy.forecast.begin import Scene
 from ecs_gpu_deploy.forecast.prediction import Ends, Prediction, advice_of
 from ecs_gpu_deploy.model import Service, short_id
@@ -95,6 +95,9 @@ def _steps(
         operation="codedeploy:CreateDeployment" if is_codedeploy else "ecs:UpdateService",
         parameters=update,
     )
+    if service.pause_seconds:
+        until = f"for {span(service.pause_seconds)} at most; what is foreseen does not count that"
+        yield PlannedStep(does=f"Wait at its PAUSE hooks for continue or reject, {until}.")
     yield PlannedStep(does=f"Watch it to its end, for {round(wait / 60)} minutes at most.")
 
 
@@ -168,7 +171,7 @@ def _predicted(scene: Scene, prediction: Prediction, price: Price) -> Predicted:
         cost=None if cost is None else round(cost, 4),
         price_source=price.source,
         durations=_durations(scene.durations),
-        timeout=advice.timeout if prediction.ends is Ends.WELL else None,
+        timeout=advice.timeout + round(scene.service.pause_seconds) if prediction.ends is Ends.WELL else None,
         grace_period=advice.grace_period,
         start_period=advice.start_period,
     )

@@ -86,11 +86,19 @@ def phase_facts(
         healthy_seconds=max((g.interval * g.healthy_threshold + g.timeout for g in groups), default=0.0),
         deregistration_delay=max((g.deregistration_delay for g in groups), default=0.0),
         stop_timeout=max(map(stop_timeout, containers), default=STOP_TIMEOUT_SECONDS),
-        bake=service.traffic_shift_seconds
-        + bake_seconds(service.bake_time_minutes, strategy=service.strategy, alarms=bool(service.alarms)),
+        bake=bake_of(service),
         pauses=service.pause_seconds,
         given=options.phase_deadlines,
     )
+
+
+def bake_of(service: Service) -> float:
+    """Return the seconds for which the service's settings have a deployment shift its traffic and bake.
+
+    Source: docs/aws-facts.md#alarm-bake-time.
+    """
+    bake = bake_seconds(service.bake_time_minutes, strategy=service.strategy, alarms=bool(service.alarms))
+    return service.traffic_shift_seconds + bake
 
 
 def with_waits_of(facts: PhaseFacts, waits: BlueGreenWaits, *, shift: float) -> PhaseFacts:

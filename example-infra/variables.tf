@@ -240,7 +240,7 @@ variable "service_oidc" {
 }
 
 variable "service_requests_per_minute" {
-  description = "Requests a minute that the service answers for one key or one subject; 0 for no limit."
+  description = "Requests a minute that each task answers for one key or one subject; 0 for no limit."
   type        = number
   default     = 600
 

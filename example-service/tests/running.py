@@ -25,7 +25,7 @@ from rag_service.ingest.index_writer import IndexWriter
 from rag_service.ingest.pipeline import Plan, Summary, ingest
 from rag_service.models import load_embedder
 from rag_service.runtime import Runtime
-from rag_service.serving import DrainingServer
+from rag_service.serving import DrainingServer, metrics_served
 from rag_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +47,10 @@ class Running:
     runtime: Runtime
     server: DrainingServer
     client: httpx.Client
+    metrics_url: str
+
+    def metrics(self) -> str:
+        return httpx.get(self.metrics_url).raise_for_status().text
 
     def on_loop(self, action: Callable[[], None]) -> None:
         assert self.server._loop is not None
@@ -73,10 +77,16 @@ def running(settings: Settings, *, ready: bool = True, **app_options: Any) -> It
         assert not failure, failure
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=30) as client, metrics_served(app.state.runtime) as metrics:
             if ready:
                 wait_until(lambda: client.get("/health").status_code == 200)
-            yield Running(url=url, runtime=app.state.runtime, server=server, client=client)
+            yield Running(
+                url=url,
+                runtime=app.state.runtime,
+                server=server,
+                client=client,
+                metrics_url=f"http://127.0.0.1:{metrics}/metrics",
+            )
     finally:
         server.should_exit = True
         thread.join(30)
@@ -150,6 +160,8 @@ def process_environment(**environment: str) -> dict[str, str]:
         "PYTHONPATH": str(ROOT / "src"),
         "HOST": "127.0.0.1",
         "PORT": "0",
+        "METRICS_PORT": "0",
+        "AUTH": "off",
         "ALLOW_CPU": "1",
         "TORCH_THREADS": "1",
         "EMBEDDING_MODEL": "tiny",

@@ -124,10 +124,10 @@ def test_the_key_goes_to_the_endpoint_and_nowhere_else(
         )
         with running(changed) as service:
             answer = service.client.post("/ask", json={"question": QUESTION})
-            metrics = service.client.get("/metrics")
+            metrics = service.metrics()
     assert generator.headers[0]["Authorization"] == "Bearer sk-secret"
     assert "check OPENAI_API_KEY" in answer.json()["notice"]
-    everything = answer.text + metrics.text + repr(changed) + "".join(capfd.readouterr())
+    everything = answer.text + metrics + repr(changed) + "".join(capfd.readouterr())
     assert "sk-secret" not in everything
 
 
@@ -298,7 +298,7 @@ def test_out_of_memory_is_503_for_one_request_and_never_a_dead_process(
         assert bad.headers["retry-after"] == "1"
         assert service.client.post("/search", json={"query": "small"}).status_code == 200
         assert service.client.get("/live").status_code == 200
-        assert 'rag_out_of_memory_total{queue="search"} 1.0' in service.client.get("/metrics").text
+        assert 'rag_out_of_memory_total{queue="search"} 1.0' in service.metrics()
 
 
 def test_a_sticky_cuda_error_ends_readiness_and_liveness(settings: Settings, model: Misbehaving) -> None:
@@ -327,7 +327,7 @@ def test_a_full_queue_is_429_with_retry_after(settings: Settings, model: Misbeha
             thread.start()
             if number == 0:
                 assert model.computing.wait(10)
-        wait_until(lambda: 'rag_queue_depth{queue="search"} 3.0' in service.client.get("/metrics").text)
+        wait_until(lambda: 'rag_queue_depth{queue="search"} 3.0' in service.metrics())
         refused = service.client.post("/search", json={"query": "one too many"})
         assert (refused.status_code, refused.json()["type"]) == (429, "urn:rag-service:queue-full")
         assert int(refused.headers["retry-after"]) >= 1
@@ -379,8 +379,8 @@ def test_a_client_that_hangs_up_frees_its_place_in_the_queue(
                 + f"content-length: {len(body)}\r\n\r\n".encode()
                 + body
             )
-            wait_until(lambda: 'rag_queue_depth{queue="search"} 2.0' in service.client.get("/metrics").text)
-        wait_until(lambda: "rag_requests_in_flight 1.0" in service.client.get("/metrics").text)
+            wait_until(lambda: 'rag_queue_depth{queue="search"} 2.0' in service.metrics())
+        wait_until(lambda: "rag_requests_in_flight 1.0" in service.metrics())
         model.gate.set()
         stays.join()
         service.client.post("/search", json={"query": "after"}).raise_for_status()
@@ -449,7 +449,7 @@ def test_no_gpu_without_allow_cpu_is_never_ready(settings: Settings) -> None:
 def test_metrics_tell_latency_queue_batches_and_index(service: Running) -> None:
     service.client.post("/search", json={"query": QUESTION}).raise_for_status()
     service.client.get("/no/such/path")
-    text = service.client.get("/metrics").text
+    text = service.metrics()
     for line in (
         'rag_request_seconds_count{route="/search",status="200"}',
         'rag_request_seconds_count{route="other",status="404"}',

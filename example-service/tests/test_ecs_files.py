@@ -54,6 +54,7 @@ def test_the_files_say_what_the_sandbox_rehearses() -> None:
     ours = load("task-definition")
     assert rehearsed.items() <= {key: ours[key] for key in rehearsed}.items()
     assert all(entry in container("task-definition")["environment"] for entry in wanted.pop("environment"))
+    assert all(entry in container("task-definition")["secrets"] for entry in wanted.pop("secrets"))
     assert {key: container("task-definition")[key] for key in wanted} == wanted
     [service] = world["services"]
     [balancer] = service.pop("loadBalancers")
@@ -69,7 +70,8 @@ def test_the_files_say_what_the_terraform_sets_up() -> None:
     unless_it_can_be_had(None if INFRA.exists() else "the Terraform is not beside this folder")
     service, variables = ((INFRA / f"{name}.tf").read_text() for name in ("service", "variables"))
     ours = container("task-definition")
-    names = re.findall(r'{ name = "([A-Z_]+)",', service.split("container = {")[0])
+    names = re.findall(r'{ name = "([A-Z_]+)",\s+value =', service.split("container = {")[0])
+    names = [name for name in names if not name.startswith("OIDC_")]
     assert sorted(names) == sorted(entry["name"] for entry in ours["environment"])
     assert re.findall(r'name = "([A-Z_]+)", valueFrom', service) == [s["name"] for s in ours["secrets"]]
     assert f'user                   = "{ours["user"]}"' in service

@@ -13,7 +13,7 @@ from running import ServiceProcess, running
 def test_on_a_gpu_every_check_passes_without_a_waiver(index_uri: str) -> None:
     with running(tiny_settings(index_uri, allow_cpu=False)) as service:
         health = service.client.get("/health").json()
-        metrics = service.client.get("/metrics").text
+        metrics = service.metrics()
     assert health["waived"] == ["index_available"] or health["waived"] == []
     assert all(health["checks"].values())
     assert 'rag_gpu_memory_bytes{kind="allocated"}' in metrics

@@ -135,6 +135,7 @@ def test_batch_and_service_run_without_root_on_a_read_only_file_system(
         port = free.getsockname()[1]
     safe = ["--read-only", "--tmpfs", "/tmp", "--cap-drop=ALL", "--network=host", "-e", "ALLOW_CPU=1"]
     volumes = ["-v", f"{index}:/data", "-v", f"{DOCUMENTS}:/documents:ro", "-e", f"PORT={port}"]
+    volumes += ["-e", "AUTH=off", "-e", "METRICS_PORT=0"]
     batch = docker("run", "--rm", *safe, *volumes, TAG, "python", "-m", "rag_service.ingest", "/documents")
     assert json.loads(batch.stdout)["written"] == 4
     task = docker("run", "-d", *safe, *volumes, "-e", "HOST=127.0.0.1", "-e", "DRAIN_SECONDS=0", TAG)

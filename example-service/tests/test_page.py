@@ -12,6 +12,7 @@ from playwright import sync_api
 
 from conftest import tiny_settings, unless_it_can_be_had
 from generator_stand_in import stand_in
+from rag_service.access import hash_of
 from running import Running, ingest_folder, running
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -108,3 +109,21 @@ def test_the_page_works_on_a_narrow_screen_and_by_keyboard(
     if folder := os.environ.get("SCREENSHOTS"):
         tab.screenshot(path=Path(folder) / "page-narrow.png")
     context.close()
+
+
+def test_a_key_is_asked_for_sent_and_kept_nowhere(index_uri: str, browser: sync_api.Browser) -> None:
+    hashes = f'{{"me": "{hash_of("secret-key")}"}}'
+    with running(tiny_settings(index_uri, auth="keys", api_key_hashes=hashes)) as service:
+        tab = browser.new_page()
+        ask(tab, service.url, "When does the circuit breaker roll back?")
+        key = tab.get_by_label("API key or token")
+        sync_api.expect(key).to_be_focused()
+        sync_api.expect(tab.locator("#problem")).to_contain_text("Send Authorization: Bearer")
+        key.fill("secret-key")
+        tab.keyboard.press("Enter")
+        sync_api.expect(tab.locator("#sources li")).to_have_count(5)
+        assert tab.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+        tab.reload()
+        sync_api.expect(key).to_be_hidden()
+        sync_api.expect(key).to_have_value("")
+        tab.close()

@@ -8,6 +8,7 @@ import sys
 
 from pydantic import ValidationError
 
+from rag_service.access import AccessUnusable
 from rag_service.api import create_app
 from rag_service.serving import serve
 from rag_service.settings import Settings
@@ -29,7 +30,11 @@ def main() -> int:
     # The device thread and the event loop share one interpreter, and the device thread has to take it back
     # after every operation: at the default of 5 ms both /health and the batches wait for nothing.
     sys.setswitchinterval(0.0002)
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except AccessUnusable as error:
+        sys.stderr.write(f"ERROR: {error}\n")
+        return 2
     return serve(app.state.runtime, app)
 
 

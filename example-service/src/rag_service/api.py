@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from rag_service import __version__, ask
+from rag_service.access import RateLimit
+from rag_service.doorman import OPEN, Authority, Doorman, authority_of, security_scheme
 from rag_service.intake import HUNG_UP, Intake
-from rag_service.metrics import CONTENT_TYPE
 from rag_service.models import load_embedder
 from rag_service.page import CONTENT_SECURITY_POLICY, PAGE
 from rag_service.problems import (
@@ -35,12 +36,23 @@ from rag_service.streaming import stream
 T = TypeVar("T")
 
 _RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds", "required": False}}
+_CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "RFC 6750", "required": True}}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ProblemDetails, "description": "The body is not JSON in UTF-8"},
+    401: {
+        "model": ProblemDetails,
+        "description": "No key or token, or one that is not known",
+        "headers": _CHALLENGE,
+    },
+    403: {"model": ProblemDetails, "description": "The token lacks the scope", "headers": _CHALLENGE},
     409: {"model": ProblemDetails, "description": "The index is empty: nothing has been ingested yet"},
     413: {"model": ProblemDetails, "description": "The body is too large"},
     422: {"model": ProblemDetails, "description": "The body breaks the schema"},
-    429: {"model": ProblemDetails, "description": "The queue is full", "headers": _RETRY_AFTER},
+    429: {
+        "model": ProblemDetails,
+        "description": "The queue is full, or this client asks too often",
+        "headers": _RETRY_AFTER,
+    },
     500: {"model": ProblemDetails, "description": "The model could not process this input"},
     503: {
         "model": ProblemDetails,
@@ -69,7 +81,9 @@ _ASK_ANSWERS: dict[int | str, dict[str, Any]] = {
 
 def create_app(settings: Settings | None = None, *, loader: Loader = load_embedder) -> FastAPI:
     """Make the application; nothing is loaded before its lifespan begins."""
-    runtime = Runtime(settings or Settings(), loader=loader)
+    settings = settings or Settings()
+    authority = authority_of(settings)
+    runtime = Runtime(settings, loader=loader)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -82,13 +96,15 @@ def create_app(settings: Settings | None = None, *, loader: Loader = load_embedd
         version=__version__,
         summary="Answers questions from your documents and shows where the answer stands.",
         lifespan=lifespan,
-        docs_url=None,
+        docs_url="/docs" if settings.docs else None,
         redoc_url=None,
     )
     app.state.runtime = runtime
     _add_routes(app, runtime)
     _add_error_handlers(app)
-    _document_problems(app)
+    _document(app, authority)
+    if authority is not None:
+        app.add_middleware(Doorman, authority=authority, limit=RateLimit(settings.rate_limit_per_minute))
     app.add_middleware(Intake, runtime=runtime)
     return app
 
@@ -160,16 +176,6 @@ def _add_routes(app: FastAPI, runtime: Runtime) -> None:
         alive = runtime.alive
         return JSONResponse({"alive": alive}, 200 if alive else 503, {"Cache-Control": "no-store"})
 
-    @app.get(
-        "/metrics",
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-        tags=["operation"],
-    )
-    async def metrics() -> Response:
-        """Give the metrics in the Prometheus text format."""
-        return Response(runtime.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
-
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> HTMLResponse:
         """Show a small page to ask and to see the sources."""
@@ -230,15 +236,20 @@ def _add_error_handlers(app: FastAPI) -> None:
         return response(problem_details(500, "The service has a bug; its log holds the traceback."))
 
 
-def _document_problems(app: FastAPI) -> None:
-    """Make the OpenAPI document name the media type that errors really have."""
+def _document(app: FastAPI, authority: Authority | None) -> None:
+    """Make the OpenAPI document say what a client must send, and name the media type that errors have."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = original()
-            for path in document["paths"].values():
+            if authority is not None:
+                scheme = {"client": security_scheme(authority)}
+                document["components"]["securitySchemes"] = scheme
+            for place, path in document["paths"].items():
                 for operation in path.values():
+                    if authority is not None and place not in OPEN:
+                        operation["security"] = [{"client": []}]
                     for answer in operation["responses"].values():
                         content = answer.get("content", {})
                         schema = content.get("application/json", {}).get("schema", {})

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag_service.problems import MEDIA_TYPE, TooLarge
+from rag_service.problems import TooLarge, refuse
 from rag_service.runtime import Runtime
 
-UNCOUNTED = frozenset({"/health", "/live", "/metrics"})
+UNCOUNTED = frozenset({"/health", "/live"})
 HUNG_UP = 499
 """nginx's status for a client that left before its answer; only metrics ever see it."""
 
@@ -58,7 +57,7 @@ class Intake:
         problem = TooLarge(f"The body is over {limit} bytes (MAX_BODY_BYTES).")
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > limit:
-            await _refuse(problem, send)
+            await refuse(problem, send, close=True)
             return
         received = 0
 
@@ -71,15 +70,3 @@ class Intake:
             return message
 
         await self._app(scope, receive_some, send)
-
-
-async def _refuse(problem: TooLarge, send: Send) -> None:
-    body = problem.details().model_dump_json().encode()
-    headers: list[tuple[bytes, Any]] = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        # The rest of the body is not read, so the connection cannot be used again.
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": problem.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rag_service.device import gpu_memory
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -84,10 +83,6 @@ class Metrics:
     ) -> None:
         """Read these values at each scrape: gauges by metric name, depths by queue name."""
         self.registry.register(_Scrape(gauges, queues))
-
-    def text(self) -> bytes:
-        """Write all metrics in the text format."""
-        return generate_latest(self.registry)
 
 
 class _Scrape(Collector):

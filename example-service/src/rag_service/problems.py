@@ -2,6 +2,10 @@
 
 Problem
 ├── InvalidRequest      400 422   the request cannot be understood
+├── Unauthorized        401       with WWW-Authenticate: no key or token, or one that is not known
+├── Forbidden           403       a good token that was not granted the scope
+├── RateLimited         429       with Retry-After: this client asks too often
+├── IssuerUnreachable   503       the keys that tokens are checked with cannot be read
 ├── TooLarge            413
 ├── QueueFull           429       with Retry-After, from the measured pace of the device
 ├── NotReady            503       loading, draining, no GPU, device lost
@@ -17,6 +21,7 @@ from http import HTTPStatus
 
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Send
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -65,6 +70,40 @@ class InvalidRequest(Problem):
     """Refuse a body that is no JSON, not UTF-8, or breaks the schema."""
 
     status, slug = 422, "invalid-request"
+
+
+class Unauthorized(Problem):
+    """Refuse who is not known (RFC 6750); without a credential the challenge names no error."""
+
+    status, slug = 401, "unauthorized"
+
+    def __init__(self, detail: str, *, error: str = "invalid_token") -> None:
+        super().__init__(detail)
+        named = f', error="{error}"' if error else ""
+        self.headers = {"WWW-Authenticate": f'Bearer realm="rag-service"{named}'}
+
+
+class Forbidden(Problem):
+    """Refuse who is known but was not granted the scope."""
+
+    status, slug = 403, "forbidden"
+
+    def __init__(self, detail: str, *, scope: str) -> None:
+        super().__init__(detail)
+        challenge = f'Bearer realm="rag-service", error="insufficient_scope", scope="{scope}"'
+        self.headers = {"WWW-Authenticate": challenge}
+
+
+class RateLimited(Problem):
+    """Refuse a client that asks more often than it may."""
+
+    status, slug = 429, "rate-limited"
+
+
+class IssuerUnreachable(Problem):
+    """Say that nobody's token can be checked now."""
+
+    status, slug = 503, "issuer-unreachable"
 
 
 class TooLarge(Problem):
@@ -118,3 +157,14 @@ def problem_details(status: int, detail: str, *, slug: str | None = None) -> Pro
         status=status,
         detail=detail,
     )
+
+
+async def refuse(problem: Problem, send: Send, *, close: bool = False) -> None:
+    """Send a problem from below the routes; close: the rest of the body will not be read."""
+    body = problem.details().model_dump_json().encode()
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **(problem.headers or {})}
+    if close:
+        headers["connection"] = "close"
+    sent = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": problem.status_code, "headers": sent})
+    await send({"type": "http.response.body", "body": body})

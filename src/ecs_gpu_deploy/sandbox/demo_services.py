@@ -93,6 +93,9 @@ class ExampleService:
     bad_flags: Sequence[str] = ("--memory", "128")
     environment: Mapping[str, str] = field(
         default_factory=lambda: {
+            "AUTH": "off",
+            # Without Docker's bridge tasks share the machine's ports.
+            "METRICS_PORT": "0",
             "ALLOW_CPU": "1",
             "TORCH_THREADS": "1",
             "INDEX_URI": f"s3://{BUCKET}/index",

@@ -92,6 +92,7 @@ def test_what_anybody_may_see(guarded: Running, service: Running) -> None:
     document = guarded.client.get("/openapi.json").json()
     assert document["components"]["securitySchemes"]["client"]["scheme"] == "bearer"
     assert document["paths"]["/ask"]["post"]["security"] == [{"client": []}]
+    assert {"401", "403", "429"} <= document["paths"]["/ask"]["post"]["responses"].keys()
     assert "security" not in document["paths"]["/health"]["get"]
     assert service.client.get("/docs").status_code == 404, "on only when asked"
     assert service.client.get("/metrics").status_code == 404, "on a port of its own"

@@ -477,7 +477,7 @@ def test_while_draining_requests_are_served_and_connections_end(settings: Settin
 def test_the_openapi_document_names_what_errors_really_are(service: Running) -> None:
     document = service.client.get("/openapi.json").json()
     responses = document["paths"]["/ask"]["post"]["responses"]
-    assert {"200", "400", "413", "422", "429", "500", "503", "504"} == set(responses)
+    assert {"200", "400", "409", "413", "422", "429", "500", "503", "504"} == set(responses)
     assert set(responses["200"]["content"]) == {"application/json", "text/event-stream"}
     assert set(responses["429"]["content"]) == {"application/problem+json"}
     assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -250,6 +250,8 @@ def _document(app: FastAPI, authority: Authority | None) -> None:
                 for operation in path.values():
                     if authority is not None and place not in OPEN:
                         operation["security"] = [{"client": []}]
+                    for status in ("401", "403") if authority is None else ():
+                        operation["responses"].pop(status, None)
                     for answer in operation["responses"].values():
                         content = answer.get("content", {})
                         schema = content.get("application/json", {}).get("schema", {})

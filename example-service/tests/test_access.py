@@ -202,6 +202,16 @@ def test_the_process_ends_with_2_and_one_sentence_when_nobody_said_who_may_ask()
     assert ended.stderr.startswith("ERROR: AUTH: nobody has said who may ask.")
 
 
+def test_a_port_for_metrics_that_is_taken_ends_the_process_with_2_and_its_name() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environment = process_environment(METRICS_PORT=str(taken.getsockname()[1]))
+        command = [sys.executable, "-m", "rag_service"]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "ERROR: METRICS_PORT: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_key_is_made_and_another_beside_it() -> None:
     def keys(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "rag_service.keys", *arguments]
@@ -255,6 +265,9 @@ BAD_TOKENS: dict[str, tuple[Callable[[Issuer], str], str]] = {
     "another audience": (lambda it: it.token(aud="billing"), "another audience"),
     "no end": (lambda it: it.token(exp=None), "lacks a claim"),
     "nobody": (lambda it: it.token(sub=None), "lacks a claim"),
+    "a long name": (lambda it: it.token(sub="a" * 256, scope="ask"), "subject is too long"),
+    "a subject that is a number": (lambda it: it.token(sub=7), "is not valid"),
+    "a scope of another kind": (lambda it: it.token(exp="soon", scope=7), "is not valid"),
     "unsigned": (unsigned, "algorithm is not accepted"),
     "signed with what is public": (signed_with_what_is_public, "algorithm is not accepted"),
     "another's signature": (

@@ -23,6 +23,8 @@ RETRY_SECONDS = 10.0
 """The issuer is asked no more often than this, whatever keys strangers' tokens name."""
 LEEWAY_SECONDS = 30
 MAX_TOKEN = 8192
+MAX_SUBJECT = 255
+"""Characters that OpenID Connect allows."""
 MAX_ANSWER_BYTES = 1_000_000
 MAX_KEYS = 100
 FETCH_SECONDS = 10
@@ -90,6 +92,8 @@ class Oidc:
         granted = claims.get("scope")
         if self._scope and self._scope not in (granted.split() if isinstance(granted, str) else []):
             raise Forbidden(f"The token lacks the scope {self._scope}.", scope=self._scope)
+        if len(claims["sub"]) > MAX_SUBJECT:
+            raise Unauthorized("The token's subject is too long.")
         return str(claims["sub"])
 
     async def _key(self, kid: str | None) -> jwt.PyJWK:

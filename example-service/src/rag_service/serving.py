@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 import uvicorn
@@ -98,12 +98,13 @@ def metrics_served(runtime: Runtime) -> Iterator[int]:
 def serve(runtime: Runtime, app: object) -> int:
     """Serve until told to end; return the exit code of the process."""
     server = DrainingServer(server_config(runtime.settings, app), runtime)
-    try:
-        with metrics_served(runtime) as port:
-            log.info("metrics on port %d", port)
-            server.run()
-    except OSError as error:
-        wanted = runtime.settings.metrics_port
-        log.error("METRICS_PORT: %d cannot be had: %s", wanted, error.strerror)  # noqa: TRY400 - one sentence
-        return 2
+    with ExitStack() as stack:
+        try:
+            port = stack.enter_context(metrics_served(runtime))
+        except OSError as error:
+            wanted = runtime.settings.metrics_port
+            log.error("METRICS_PORT: %d cannot be had: %s", wanted, error.strerror)  # noqa: TRY400 - one sentence
+            return 2
+        log.info("metrics on port %d", port)
+        server.run()
     return 1 if runtime.load_failed.is_set() or not server.started else 0

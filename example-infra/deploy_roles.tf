@@ -1,5 +1,5 @@
 # Three roles, each with what its commands call (docs/permissions.md) and nothing else: deploy (with push and
-# run-task), rollback, plan (reads only: watch and history; pull requests may assume it).
+# run-task), rollback, plan (reads only: plan, watch and history; pull requests may assume it).
 # Which action takes which resource and which condition key: Service Authorization Reference. ecs:cluster does not
 # exist for RegisterTaskDefinition and DescribeTaskDefinition: a condition on it denies them always.
 
@@ -83,6 +83,44 @@ locals {
       Effect   = "Allow"
       Action   = ["logs:FilterLogEvents"]
       Resource = [for group in local.log_groups : "${group}:*"]
+    },
+  ]
+
+  # plan foresees a rollout: what instances may come, and whether all that a revision names is there.
+  planning = [
+    {
+      Sid    = "ForeseeInstances"
+      Effect = "Allow"
+      Action = [
+        "autoscaling:DescribeAutoScalingGroups", "ec2:DescribeImages", "ecs:DescribeCapacityProviders",
+        "elasticloadbalancing:DescribeLoadBalancerAttributes", "logs:DescribeLogGroups",
+      ]
+      Resource = "*"
+    },
+    {
+      Sid      = "ReadClusterSettings"
+      Effect   = "Allow"
+      Action   = ["ecs:DescribeClusters"]
+      Resource = aws_ecs_cluster.this.arn
+    },
+    {
+      Sid      = "ReadImageConfiguration"
+      Effect   = "Allow"
+      Action   = ["ecr:BatchGetImage", "ecr:DescribeRepositories", "ecr:GetDownloadUrlForLayer", "ecr:GetLifecyclePolicy"]
+      Resource = aws_ecr_repository.service.arn
+    },
+    {
+      # The value of a secret is never read.
+      Sid      = "CheckWhatRevisionsName"
+      Effect   = "Allow"
+      Action   = ["iam:GetRole", "secretsmanager:DescribeSecret"]
+      Resource = concat(local.service_roles, [aws_secretsmanager_secret.openai.arn], aws_secretsmanager_secret.api_keys[*].arn)
+    },
+    {
+      Sid      = "AskWhatRolesMay"
+      Effect   = "Allow"
+      Action   = ["iam:SimulatePrincipalPolicy"]
+      Resource = concat(local.service_roles, ["${local.arn}:iam::${local.account}:role/${var.name}-*"])
     },
   ]
 
@@ -245,13 +283,14 @@ locals {
 
   permissions = {
     read   = local.reading
+    plan   = local.planning
     update = local.updating
     push   = concat(local.pushing_and_running, local.cleaning_up)
   }
   permissions_of = {
-    plan     = ["read"]
-    rollback = ["read", "update"]
-    deploy   = ["read", "update", "push"]
+    plan     = ["read", "plan"]
+    rollback = ["read", "plan", "update"]
+    deploy   = ["read", "plan", "update", "push"]
   }
 }
 

@@ -27,7 +27,7 @@ output "workflow" {
     environment = var.github_environment
     inputs      = local.inputs
     minutes     = ceil(local.deploy_timeout_seconds / 60)
-    pushing     = ["region", "repository", "cache-image", "role-to-assume", "role-duration", "timeout"]
+    pushing     = ["region", "repository", "cache-image", "role-to-assume", "role-duration"]
     roles       = { for purpose, role in aws_iam_role.github : purpose => role.arn }
     batch       = aws_ecs_task_definition.batch.family
   })

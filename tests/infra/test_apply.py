@@ -24,6 +24,7 @@ from iam_requests import ACCOUNT, TASK_SERVICE, IamRequest, iam_requests, roles_
 from prerequisites import needs_terraform
 from terraform_run import ROOT, Ran, Workspace
 
+from ecs_gpu_deploy.inputs.settings import settings_from
 from ecs_gpu_deploy.sandbox.world.world import World
 from sandbox_process import RunningSandbox, clean_environment, sandbox_process, sandbox_thread
 
@@ -547,6 +548,15 @@ def test_actionlint_and_zizmor_find_nothing_in_the_printed_workflow(stack: Stack
     zizmor = [str(Path(sys.executable).with_name("zizmor")), "--offline", "--no-progress", "--format=plain"]
     audited = subprocess.run([*zizmor, str(file)], capture_output=True, text=True, check=False)
     assert audited.returncode == 0, audited.stdout
+
+
+def test_each_step_of_the_printed_workflow_gives_only_inputs_of_its_command(stack: Stack) -> None:
+    jobs = yaml.safe_load(stack.outputs["workflow"])["jobs"].values()
+    steps = [step["with"] for job in jobs for step in job["steps"] if "command" in step.get("with", {})]
+    assert [step["command"] for step in steps] == ["push", "deploy", "register", "rollback"]
+    for step in steps:
+        given = {name: str(value) for name, value in step.items() if "${{" not in str(value)}
+        settings_from(given.pop("command"), inputs=given)
 
 
 def test_what_the_provider_lacks_is_set_with_the_aws_cli(stack: Stack) -> None:

@@ -267,6 +267,10 @@ class Neighbours:
             for (region, group, stream), lines in unread.items():
                 seeds.put_log_lines(self._backend("logs", region), group, stream, lines)
 
+    def has_auto_scaling_group(self, name: str) -> bool:
+        """Tell whether somebody created the Auto Scaling group over the API."""
+        return name in self._backend("autoscaling").autoscaling_groups
+
     def show_registry(self, registry: ContainerRegistry) -> None:
         """Have ECR show what was pushed to the registry behind it."""
         registry.show_in(self._backend("ecr"))

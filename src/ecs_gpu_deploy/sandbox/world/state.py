@@ -149,12 +149,16 @@ class Sandbox:
         return descriptions or None
 
     def auto_scaling_groups(self, wanted: Collection[str]) -> Sequence[Mapping[str, Any]]:
-        """Describe the groups under the world's capacity providers, named or all: moto has none."""
+        """Describe the groups under the world's capacity providers, named or all.
+
+        Not those that were made over the API: moto has them, with all that was set.
+        """
         groups = []
         for registered in self.home.capacity_providers.values():
             provider = registered.model
             name = provider.auto_scaling_group_arn.rpartition("autoScalingGroupName/")[2]
-            if not name or (wanted and name not in wanted):
+            made = self.neighbours.has_auto_scaling_group(name)
+            if not name or made or (wanted and name not in wanted):
                 continue
             instances = [
                 {

@@ -25,7 +25,7 @@ def run(context: Context, request: AnswerRequest) -> Verdict:
     with held_signals():
         paused = answer(context, paused, "ROLLBACK")
         context.record(RollbackSent())
-        rollout, arn = paused.attached.rollout, paused.deployment.arn
+        rollout, arn = replace(paused.attached.rollout, is_way_back=True), paused.deployment.arn
         number, revision = short_id(paused.deployment.target_revision_arn), paused.attached.task_definition
         if not rollout.cancelled:
             told = recorded(context, revision, number, "stopped", reason=request.reason)
@@ -37,6 +37,10 @@ def run(context: Context, request: AnswerRequest) -> Verdict:
             return ending_unseen(context, rollout, verdict, arn).verdict
         ending = waited(context.clock, watch_to_end(context, request.rollout, rollout))
         verdict = verdict_of(ending)
+        if verdict.outcome == Outcome.CANCELLED:
+            return replace(
+                verdict, reason=f"The job was cancelled; AWS rolls back: {paused.where} was rejected."
+            )
         if verdict.outcome == Outcome.SUCCEEDED:
             why = f"{paused.where} was answered with ROLLBACK, and AWS completed the deployment all the same."
             return Verdict(outcome=Outcome.FAILED, reason=f"Not rolled back: {why}")

@@ -206,6 +206,8 @@ def still_running(
         if ours
         else f"{count(old, 'task')} of the service run"
     )
+    looked = ending.history.seen_at > (watched.watched_from or watched.started_at)
+    phase = f"phase {ending.history.phase}, " if looked else ""
     hook = hook_of(seen, rollout.service) if seen is not None and not watched.codedeploy_id else None
     goes_on = [NextStep(purpose="To let it go on", command=hook.continue_command)] if hook else []
     steps = [
@@ -222,11 +224,18 @@ def still_running(
     return Finding(
         code="still-running",
         severity=Severity.WARNING,
-        message=f"The deployment goes on in AWS ({why}): phase {ending.history.phase}, {running}.",
+        message=f"{_goes_on(rollout, why)}: {phase}{running}.",
         hint="\n".join(f"{step.purpose}: {step.command}" for step in steps),
         next_steps=tuple(steps),
         until_taken_back=True,
     )
+
+
+def _goes_on(rollout: Begun, why: str) -> str:
+    """Return what AWS goes on with; nobody asks an option *why* a way back is left to it."""
+    if rollout.is_way_back:
+        return "The rollback goes on in AWS"
+    return f"The deployment goes on in AWS ({why})"
 
 
 def watch_command(context: Context, service: Service, arn: str) -> str:

@@ -68,8 +68,17 @@ class Instances:
             if task.written.get("gpus"):
                 taken += task.written["gpus"]
         free = gpus[min(taken, len(gpus)) :]
+        ports = [
+            str(port["hostPort"])
+            for task in holding
+            for body in self.definitions.get(task.definition, {"taskDefinition": {}})["taskDefinition"].get(
+                "containerDefinitions", ()
+            )
+            for port in body.get("portMappings", ())
+            if port.get("hostPort")
+        ]
 
-        def resources(cpu: int, memory: int, ids: list[str]) -> list[dict[str, Any]]:
+        def resources(cpu: int, memory: int, ids: list[str], used_ports: list[str]) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = [
                 {"name": "CPU", "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": cpu},
                 {
@@ -85,7 +94,7 @@ class Instances:
                     "doubleValue": 0.0,
                     "longValue": 0,
                     "integerValue": 0,
-                    "stringSetValue": ["22", "2376", "2375", "51678", "51679"],
+                    "stringSetValue": ["22", "2376", "2375", "51678", "51679", *used_ports],
                 },
             ]
             if item["gpus"]:
@@ -124,9 +133,9 @@ class Instances:
                 "agentHash": "1a2b3c4d",
                 "dockerVersion": "DockerVersion: 25.0.8",
             },
-            "registeredResources": resources(item["cpu"], item["memory"], gpus),
+            "registeredResources": resources(item["cpu"], item["memory"], gpus, []),
             "remainingResources": resources(
-                max(item["cpu"] - 2048 * used, 0), max(item["memory"] - 8192 * used, 0), free
+                max(item["cpu"] - 2048 * used, 0), max(item["memory"] - 8192 * used, 0), free, ports
             ),
             "status": at_time(item["status"], t),
             "agentConnected": at_time(item["agent"], t),

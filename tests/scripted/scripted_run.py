@@ -40,10 +40,10 @@ def arguments(world: Mapping[str, Any]) -> list[str]:
     named = [f"--cluster={CLUSTER}"]
     if command != "run-task" and "--task" not in world["run"]:
         named.append(f"--service={SERVICE}")
-    if command == "deploy" and world.get("image", "v2"):
+    if command in {"deploy", "plan"} and world.get("image", "v2"):
         tag = world.get("image", "v2")
         named.append(f"--image={tag if '/' in tag else f'{REGISTRY}/rag:{tag}'}")
-    if command == "deploy" and len(world["containers"]) > 1 and "--container" not in world["run"]:
+    if command in {"deploy", "plan"} and len(world["containers"]) > 1 and "--container" not in world["run"]:
         named.append("--container=rag")
     if command == "run-task":
         named += ["--task-definition=job:1", "--subnets=subnet-0123456789abcdef0"]

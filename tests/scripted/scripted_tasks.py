@@ -194,7 +194,7 @@ class Tasks:
             else [{"name": "rag", "image": ""}]
         )
         extra = [{"name": name, "image": "", "extra": True} for name in task.written.get("injected", ())]
-        found = []
+        found, first_gpu = [], 0
         for number, body in enumerate([*bodies, *extra]):
             name, image = body["name"], body.get("image", "")
             written = task.written.get("containers", {}).get(name, {})
@@ -219,9 +219,9 @@ class Tasks:
                 ]
                 if body.get("resourceRequirements"):
                     gpus = body["resourceRequirements"][0].get("value", "1")
-                    item["gpuIds"] = [
-                        f"GPU-{task.instance}-{k}" for k in range(int(gpus) if str(gpus).isdigit() else 1)
-                    ]
+                    asked = int(gpus) if str(gpus).isdigit() else 1
+                    item["gpuIds"] = [f"GPU-{task.instance}-{first_gpu + k}" for k in range(asked)]
+                    first_gpu += asked
             digest = (
                 task.written.get("digest", self._digest(image, task.created))
                 if number == 0

@@ -70,6 +70,8 @@ EXPECTED = {
     ),
     *("max_calls", "deploys", "deploys_not", "no_diagnoses", "updates", "succeeds_only_with", "phases_under"),
     *("marks", "appspec", "configuration"),
+    # what plan foresees: whether it fits, and between which seconds it ends
+    *("fit", "foreseen"),
 }
 DEFAULTS: Mapping[str, Any] = {
     "run": "deploy",

@@ -74,8 +74,10 @@ def _wrongs(expect: Mapping[str, Any], aws: ScriptedAws, ended: Ended) -> list[s
     earliest, latest = expect.get("at", (-1e9, 1e9))
     if not earliest <= aws.seconds <= latest:
         found.append(f"verdict at {aws.seconds:.0f} s, not between {earliest} and {latest}")
-    found += differences(ended.shown, ended.summary, result) if result else []
+    if result and aws.state.command != "plan":
+        found += differences(ended.shown, ended.summary, result)
     found += _changes(expect, aws, ended)
+    found += _foreseen(expect, result.get("plan") or {})
     phases = [phase["seconds"] for phase in result.get("phases", ())]
     found += [f"a phase of {seconds} s" for seconds in phases if seconds < 0]
     longest = max(phases, default=0)
@@ -83,6 +85,20 @@ def _wrongs(expect: Mapping[str, Any], aws: ScriptedAws, ended: Ended) -> list[s
         found.append(f"a phase of {longest:.0f} s")
     if len(aws.calls) > expect.get("max_calls", 100_000):
         found.append(f"{len(aws.calls)} calls, more than {expect['max_calls']}")
+    return found
+
+
+def _foreseen(expect: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """Hold what plan says against what a person says who knows AWS's pages."""
+    capacity, predicted = plan.get("capacity") or {}, plan.get("predicted") or {}
+    found = []
+    if expect.get("fit", capacity.get("fit")) != capacity.get("fit"):
+        found.append(f"it {capacity.get('fit')} ({capacity.get('why')}), not {expect['fit']}")
+    if expect.get("fit") in {"fits", "crawls", "scales"} and predicted.get("ends") != "succeeds":
+        found.append(f"it {predicted.get('ends')}, though it {expect['fit']}")
+    earliest, latest = expect.get("foreseen", (-1e9, 1e9))
+    if not earliest <= (predicted.get("seconds") or 0.0) <= latest:
+        found.append(f"foreseen for {predicted.get('seconds')} s, not between {earliest} and {latest}")
     return found
 
 

@@ -182,7 +182,7 @@ def test_an_instance_that_takes_no_task_is_none(state: str) -> None:
     given = situation([*FULL, idle], OLD)
     assert capacity_of(given).fit is Fit.NEVER
     told = remedies_of(given)
-    assert told[-1].change == "Bring back 1 instance that take no task now: i-2."
+    assert told[-1].change == "Bring back 1 instance that takes no task now: i-2."
 
 
 def test_a_static_port_takes_one_task_an_instance() -> None:

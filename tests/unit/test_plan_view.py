@@ -162,11 +162,14 @@ def test_durations_come_from_tags_then_timestamps_then_defaults() -> None:
     left = Event(
         id="e", created_at=1166.0, message="(service rag) has begun draining connections on 1 tasks."
     )
-    found = durations_of(_service((left,)), (task,), {})
+    ended = Event(id="c", created_at=1300.0, message="(service rag) (deployment d) deployment completed.")
+    found = durations_of(_service((ended, left)), (task,), {})
     assert (found.pull.seconds, found.start.seconds, found.load.seconds) == (40.0, 3.0, 121.0)
     assert found.load.source == "read off the events of the deployment of rag:2"
     assert found.launch.source == NOT_SEEN
     assert not found.launch.is_seen
+    # Without the end of its deployment in sight, what leaves may be a scale-in days later.
+    assert durations_of(_service((left,)), (task,), {}).load.source == NOT_SEEN
     told = durations_of(_service((left,)), (task,), measured_tag({"load": 130.04, "pull": 0.0}))
     assert (told.load.seconds, told.load.source) == (130.0, "measured by the deployment of rag:2")
     assert told.pull.seconds == 40.0
@@ -188,7 +191,7 @@ def test_capacity_providers_are_read_with_the_room_that_their_groups_leave() -> 
     )
     strategy = [{"capacityProvider": "gpu", "weight": 1}, {"capacityProvider": "FARGATE", "weight": 1}]
     [supply] = supplies_of(strategy, {"gpu": provider}, {"asg": group}, (), most=9)
-    assert (supply.more, supply.instance_type, supply.managed) == (3, "g5.xlarge", True)
+    assert (supply.more, supply.instance_type, supply.managed) == (4, "g5.xlarge", True)
     assert supply.fresh is not None
     [unseen] = supplies_of(strategy[:1], {"gpu": provider}, None, (), most=9)
     assert (unseen.more, unseen.fresh) == (9, None)

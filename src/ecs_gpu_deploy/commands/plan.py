@@ -8,6 +8,7 @@ from dataclasses import replace
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.judge.phases import bake_of
 from ecs_gpu_deploy.core.judge.verdict import Verdict
+from ecs_gpu_deploy.core.past.ongoing import ongoing_classic
 from ecs_gpu_deploy.core.past.revisions import TargetWish
 from ecs_gpu_deploy.core.show.plan_view import plan_markdown, plan_sentence, plan_text
 from ecs_gpu_deploy.core.text import count
@@ -41,6 +42,16 @@ def _planned(context: Context, request: PlanRequest) -> Verdict:
     rendering = _rendering(context, request, service)
     check_fit(rendering.definition, service)
     show_changes(context.reporter, rendering)
+    if ongoing := ongoing_classic(request.cluster or "default", seen):
+        context.record(
+            Finding(
+                code="deployment-ongoing",
+                severity=Severity.WARNING,
+                message=f"Another deployment is ongoing ({ongoing.told(context.clock.now())}): a deployment "
+                "is refused until its end, and what is foreseen here begins with what runs now.",
+                hint="Plan again once it has ended.",
+            )
+        )
     context.record(RolloutShown(changes=rendering.changes, links={}))
     foreseen = foresee(
         context,

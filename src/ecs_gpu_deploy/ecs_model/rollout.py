@@ -79,7 +79,10 @@ def reconcile(model: Model, service: Service) -> None:
 
 
 def adopt(model: Model, service: Service, instance: Instance | None) -> Task:
-    """Put one task of the service's PRIMARY deployment on an instance that takes it (None: Fargate)."""
+    """Put one task of the service's PRIMARY deployment on an instance that takes it (None: Fargate).
+
+    Raises ValueError where the instance does not take it.
+    """
     order = order_of(model, service, service.primary)
     requirement = requirement_of(order.definition, constraints=order.constraints)
     provider = instance.capacity_provider if instance is not None and order.strategy else None

@@ -18,6 +18,8 @@ from ecs_gpu_deploy.model import Service, TargetGroup
 
 BEFORE_SECONDS: Final = 1000.0
 """So long before the update the old tasks begin in the model: each is healthy by then."""
+_LEAVING: Final = "leaving"
+"""The service, in the model, of the tasks that were told to stop before the update."""
 _NEW: Final = "new"
 _OLD: Final = "old"
 _BYTES_A_SECOND: Final = 1000.0
@@ -35,6 +37,10 @@ class Scene:
     groups: tuple[TargetGroup, ...]
     durations: Durations
     on_fargate: bool = False
+
+
+class CannotBegin(Exception):
+    """The tasks that AWS shows do not go together with the room that it shows: no times can be foreseen."""
 
 
 class _Around:
@@ -74,7 +80,10 @@ class _Around:
 
 
 def begin(scene: Scene, *, now: float) -> Scheduler:
-    """Return the model of the cluster at *now*, its old tasks healthy where AWS shows them."""
+    """Return the model of the cluster at *now*, its old tasks healthy where AWS shows them.
+
+    Raises CannotBegin where an instance has not what its tasks hold.
+    """
     service, situation = scene.service, scene.situation
     scheduler = Scheduler(
         cluster_name="seen",
@@ -89,7 +98,7 @@ def begin(scene: Scene, *, now: float) -> Scheduler:
         if supply.fresh is not None:
             scheduler.put_capacity_provider(_provider(scene, supply), began)
     held = {place.arn: copy_of(place.room) for place in situation.places}
-    for task in situation.old:
+    for task in (*situation.old, *situation.leaving):
         if task.allocation is not None and task.place in held:
             release(task.allocation, held[task.place])
     arns = {}
@@ -105,17 +114,34 @@ def begin(scene: Scene, *, now: float) -> Scheduler:
         instance.room.attributes = dict(place.room.attributes)
         instance.attributes = {**instance.attributes, **place.room.attributes}
         arns[place.arn] = instance.arn
-    scheduler.create_service(_config(scene), began)
+    config = _config(scene)
+    scheduler.create_service(config, began)
     # In the same moment, before ECS looks: what runs, where it runs.
     for task in sorted(situation.old, key=lambda each: each.created_at):
-        scheduler.adopt_task(service.name, arns.get(task.place, ""), began)
+        _adopt(scheduler, service.name, arns.get(task.place, ""), began)
+    leaving = [task for task in situation.leaving if task.place in arns]
+    if leaving:
+        more = {"serviceName": _LEAVING, "desiredCount": len(leaving)}
+        more["deploymentConfiguration"] = {"strategy": "ROLLING"}
+        scheduler.create_service({**config, **more}, began)
+        for task in leaving:
+            _adopt(scheduler, _LEAVING, arns[task.place], began)
     scheduler.advance(now)
+    if leaving:
+        scheduler.update_service(_LEAVING, {"desiredCount": 0}, now)
     for place in situation.places:
         if not place.room.active:
             scheduler.set_instance_status(arns[place.arn], "DRAINING", now)
         if not place.room.agent_connected:
             scheduler.set_agent_connected(arns[place.arn], connected=False, now=now)
     return scheduler
+
+
+def _adopt(scheduler: Scheduler, service: str, instance: str, began: float) -> None:
+    try:
+        scheduler.adopt_task(service, instance, began)
+    except ValueError as error:
+        raise CannotBegin(f"The tasks of {service} hold more than their instances have.") from error
 
 
 def update(scheduler: Scheduler, scene: Scene, *, now: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -10,7 +11,12 @@ from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.capacity.answer import Capacity, Fit, capacity_of
 from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind, compute_of
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
-from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
+from ecs_gpu_deploy.core.capacity.fit import (
+    Requirement,
+    requirement_of,
+    unreadable_of,
+    without_constraints,
+)
 from ecs_gpu_deploy.core.capacity.holders import gpus_held
 from ecs_gpu_deploy.core.capacity.price import Price, price_for
 from ecs_gpu_deploy.core.capacity.remedies import Remedy, remedies_of
@@ -22,7 +28,7 @@ from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.capacity import fetch_default_strategy, fetch_groups, fetch_providers
 from ecs_gpu_deploy.edges.aws.ecs import MOST_TASKS, RawTaskDefinition
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
-from ecs_gpu_deploy.forecast.begin import Scene
+from ecs_gpu_deploy.forecast.begin import CannotBegin, Scene
 from ecs_gpu_deploy.forecast.prediction import Prediction, predict
 from ecs_gpu_deploy.model import Service, TargetGroup, Task
 from ecs_gpu_deploy.result import Finding, Severity
@@ -61,6 +67,15 @@ def foresee(
     What AWS does not show is recorded. *current* is the revision that runs, where it was fetched already.
     """
     current = current or context.ecs.fetch_task_definition(service.task_definition)
+    narrowed = [definition, current.body]
+    unread = [each for one in narrowed for each in unreadable_of(one, service.placement_constraints)]
+    definition, body = (without_constraints(one, unread) for one in narrowed)
+    service = replace(
+        service,
+        placement_constraints=tuple(
+            each for each in service.placement_constraints if each.get("expression") not in unread
+        ),
+    )
     requirement = _requirement(definition, service)
     compute = compute_of(
         launch_types=[service.launch_type],
@@ -92,22 +107,34 @@ def foresee(
             context.ecs.observe_instances,
         )
         supplies = _supplies(context, service, look, instances or (), desired)
-    situation = situation_seen(
-        service,
-        requirement,
-        desired=desired,
-        instances=instances or (),
-        tasks=tasks,
-        old_requirements={service.task_definition: _requirement(current.body, service)},
-        others=[task for task in everyone if task.group != mine],
-        supplies=supplies,
-        ready_seconds=durations.pull.seconds + durations.start.seconds + durations.load.seconds,
-        drain_seconds=durations.stop.seconds + _draining(groups),
-        launch_seconds=durations.launch.seconds,
-    )
+    others = [task for task in everyone if task.group != mine]
+
+    def situated(tasks: Sequence[Task]) -> Situation:
+        return situation_seen(
+            service,
+            requirement,
+            desired=desired,
+            instances=instances or (),
+            tasks=tasks,
+            old_requirements=_old_requirements(context, service, tasks, {service.task_definition: body}),
+            others=others,
+            supplies=supplies,
+            ready_seconds=durations.pull.seconds + durations.start.seconds + durations.load.seconds,
+            drain_seconds=durations.stop.seconds + _draining(groups),
+            launch_seconds=durations.launch.seconds,
+        )
+
+    situation = situated(tasks)
+    if instances and capacity_of(situation).walk.lacked_room:
+        # Those on their way out are listed among the stopped ones, and their room comes by itself.
+        late = look.at(
+            "the service's stopping tasks", "ecs:ListTasks", _tasks(context, service, stopped=True)
+        )
+        known = {task.arn for task in tasks}
+        situation = situated((*tasks, *(task for task in late or () if task.arn not in known)))
     scene = Scene(
         service=service,
-        old_definition=current.body,
+        old_definition=body,
         new_definition=definition,
         situation=situation,
         groups=groups,
@@ -115,10 +142,14 @@ def foresee(
         on_fargate=compute.kind is ComputeKind.FARGATE,
     )
     is_seen = seen_tasks is not None and instances is not None
-    capacity = _capacity(situation, compute, is_seen=is_seen)
+    capacity = _capacity(situation, compute, is_seen=is_seen, unread=unread)
     now = context.clock.now()
-    prediction = None if capacity.fit is Fit.UNKNOWN else predict(scene, now=now)
-    remedies = remedies_of(situation) if capacity.fit in {Fit.NEVER, Fit.CRAWLS} else ()
+    is_refused = compute.kind is ComputeKind.FARGATE and capacity.fit is Fit.NEVER
+    prediction = None
+    if capacity.fit is not Fit.UNKNOWN and not is_refused:
+        prediction = _predicted(context, scene, now)
+    helps = capacity.fit in {Fit.NEVER, Fit.CRAWLS} and prediction is not None
+    remedies = remedies_of(situation) if helps else ()
     return Foreseen(
         service=service,
         scene=scene,
@@ -130,6 +161,23 @@ def foresee(
         holders=gpus_held(everyone, {each.arn for each in instances or ()}),
         price=_price(context, situation, gpu_hourly_cost),
     )
+
+
+def _predicted(context: Context, scene: Scene, now: float) -> Prediction | None:
+    """Return what comes; None, and recorded, where what AWS shows does not go together."""
+    try:
+        return predict(scene, now=now)
+    except CannotBegin:
+        context.record(
+            Finding(
+                code="not-checked",
+                severity=Severity.WARNING,
+                message="Not checked: how long it takes. What the running tasks ask for differs from what "
+                "their instances show as taken, as while another deployment is on its way.",
+                hint="Plan again once the service is steady.",
+            )
+        )
+        return None
 
 
 class _Look:
@@ -154,8 +202,8 @@ class _Look:
             return None
 
 
-def _tasks(context: Context, service: Service) -> Callable[[], tuple[Task, ...]]:
-    return lambda: context.ecs.observe_tasks(service.name, with_stopped=False).tasks
+def _tasks(context: Context, service: Service, *, stopped: bool = False) -> Callable[[], tuple[Task, ...]]:
+    return lambda: context.ecs.observe_tasks(service.name, with_stopped=stopped).tasks
 
 
 def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement:
@@ -163,6 +211,23 @@ def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement
         return requirement_of(definition, constraints=service.placement_constraints)
     except ValueError as error:
         raise InvalidInput(str(error), hint="Correct the task definition.") from error
+
+
+def _old_requirements(
+    context: Context, service: Service, tasks: Sequence[Task], known: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Requirement]:
+    """Return what a task of each revision takes that tasks of the service run, by its ARN.
+
+    There are several while another deployment is on its way. One that cannot be seen is left out.
+    """
+    found = {arn: _requirement(body, service) for arn, body in known.items()}
+    for arn in dict.fromkeys(task.task_definition_arn for task in tasks):
+        if arn and arn not in found:
+            with suppress(AwsError, DeployError):
+                body = context.ecs.fetch_task_definition(arn).body
+                unread = unreadable_of(body, ())
+                found[arn] = _requirement(without_constraints(body, unread), service)
+    return found
 
 
 def _supplies(
@@ -198,16 +263,18 @@ def _supplies(
             "autoscaling:DescribeAutoScalingGroups",
             lambda: fetch_groups(context.aws, wanted),
         )
-    return supplies_of(strategy, seen or {}, groups, instances, most=2 * desired)
+    return supplies_of(strategy, seen, groups, instances, most=2 * desired)
 
 
 def _draining(groups: Sequence[TargetGroup]) -> float:
     return max((group.deregistration_delay for group in groups), default=0.0)
 
 
-def _capacity(situation: Situation, compute: Compute, *, is_seen: bool) -> Capacity:
+def _capacity(situation: Situation, compute: Compute, *, is_seen: bool, unread: Sequence[str]) -> Capacity:
     found = capacity_of(situation)
     blind = [each.name for each in situation.supplies if each.managed and each.fresh is None]
+    if compute.kind is ComputeKind.FARGATE and situation.requirement.gpus:
+        return replace(found, fit=Fit.NEVER, why="The task asks for a GPU, and Fargate has none.")
     if compute.kind is ComputeKind.FARGATE:
         return replace(
             found, fit=Fit.FITS, why=f"AWS finds the room {compute.place}: nothing here limits it."
@@ -218,6 +285,13 @@ def _capacity(situation: Situation, compute: Compute, *, is_seen: bool) -> Capac
         return replace(found, fit=Fit.UNKNOWN, why="What runs on which instance cannot be seen.")
     if found.fit is Fit.NEVER and found.walk.lacked_room and blind:
         why = f"No instance shows what one more of {blind[0]} would bring."
+        return replace(found, fit=Fit.UNKNOWN, why=why)
+    unseen = [each.name for each in situation.supplies if not each.is_seen]
+    if found.fit is Fit.NEVER and found.walk.lacked_room and unseen:
+        why = f"Whether the capacity provider {unseen[0]} launches instances cannot be seen."
+        return replace(found, fit=Fit.UNKNOWN, why=why)
+    if found.fit is not Fit.NEVER and unread:
+        why = f"Which instances meet the placement constraint {unread[0]!r} is not reckoned here."
         return replace(found, fit=Fit.UNKNOWN, why=why)
     return found
 

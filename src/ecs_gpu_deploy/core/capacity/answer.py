@@ -98,6 +98,8 @@ def _why(situation: Situation, found: Walk) -> str:
                     f"Each new task finds a place{in_waves}; {count(found.stopped_first, 'old task')} must "
                     f"stop first, for maximumPercent {situation.maximum} allows {limits.upper} at a time."
                 )
+            if not desired:
+                return "No new task is started: the desired count is 0."
             return f"{_all(desired)} new {_tasks(desired)} a place beside the old ones{in_waves}."
         case Fit.CRAWLS:
             return (
@@ -118,6 +120,11 @@ def _why(situation: Situation, found: Walk) -> str:
         return (
             f"minimumHealthyPercent {situation.minimum} keeps {limits.lower} of {desired} tasks and "
             f"maximumPercent {situation.maximum} allows {limits.upper}: nothing may stop, and nothing start."
+        )
+    if situation.distinct and not any(each.shortfalls for each in _lacks(situation)):
+        return (
+            f"{_all(found.missing, of=desired)} new {_tasks(found.missing)} no place: an instance takes one "
+            "task of this service (distinctInstance), and each has one."
         )
     kept = ""
     if limits.lower >= desired and situation.old and not situation.staged:

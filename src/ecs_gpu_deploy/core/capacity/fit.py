@@ -7,7 +7,7 @@ for GPU workloads", "Amazon ECS service event messages", "Amazon ECS API failure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -171,6 +171,34 @@ def requirement_of(
         expressions=tuple(expressions),
         network_interfaces=1 if mode == "awsvpc" else 0,
     )
+
+
+def unreadable_of(
+    task_definition: Mapping[str, Any], constraints: Iterable[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Return the placement expressions that AWS takes and that cannot be weighed here, such as on groups."""
+    found = []
+    for each in (*(task_definition.get("placementConstraints") or ()), *constraints):
+        if each.get("type") == "memberOf" and each.get("expression"):
+            try:
+                predicate_of(str(each["expression"]))
+            except ValueError:
+                found.append(str(each["expression"]))
+    return tuple(dict.fromkeys(found))
+
+
+def without_constraints(
+    task_definition: Mapping[str, Any], expressions: Collection[str]
+) -> Mapping[str, Any]:
+    """Return the raw task definition without the placement constraints of these expressions."""
+    if not expressions:
+        return task_definition
+    kept = [
+        each
+        for each in task_definition.get("placementConstraints") or ()
+        if each.get("expression") not in expressions
+    ]
+    return {**task_definition, "placementConstraints": kept}
 
 
 def required_attributes(task_definition: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:

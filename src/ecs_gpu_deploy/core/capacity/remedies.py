@@ -97,6 +97,16 @@ def _more(situation: Situation, *, until: Fit | None = None) -> Iterator[Remedy]
     place = _model_of(situation, supply)
     if place is None:
         return
+    if supply is not None and supply.suspended and until is None:
+        resumed = replace(supply, more=supply.more + supply.suspended, suspended=0)
+        remedy = _tried(
+            "group-launches",
+            f"Resume the process Launch of {supply.name}'s Auto Scaling group, which is suspended.",
+            replace(situation, supplies=[resumed if each is supply else each for each in situation.supplies]),
+        )
+        if remedy.fit is not Fit.NEVER:
+            yield remedy
+            return
     kind = place.instance_type
     of = f" ({kind})" if kind else ""
     for number in range(1, situation.limits.desired + 1):
@@ -151,7 +161,8 @@ def _other(situation: Situation) -> Iterator[Remedy]:
         names = ", ".join(place.name or place.arn for place in idle[:MOST])
         yield _tried(
             "instances-back",
-            f"Bring back {count(len(idle), 'instance')} that take no task now: {names}.",
+            f"Bring back {count(len(idle), 'instance')} that {'takes' if len(idle) == 1 else 'take'} no task "
+            f"now: {names}.",
             replace(
                 situation,
                 places=[back.get(place.arn, place) for place in situation.places],

@@ -39,7 +39,8 @@ class ProviderSeen:
         over = api.get("autoScalingGroupProvider") or {}
         return cls(
             name=str(api.get("name") or ""),
-            managed=(over.get("managedScaling") or {}).get("status") == "ENABLED",
+            managed=(over.get("managedScaling") or {}).get("status") == "ENABLED"
+            and api.get("status") in {"ACTIVE", None},
             group=str(over.get("autoScalingGroupArn") or "").rpartition("autoScalingGroupName/")[2],
             is_managed_instances=bool(api.get("managedInstancesProvider")),
         )
@@ -47,25 +48,44 @@ class ProviderSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSeen:
-    """An Auto Scaling group: how many instances it has and may have, and of which type ("" where unsaid)."""
+    """An Auto Scaling group: how many instances it has and may have, and of which type ("" where unsaid).
+
+    `coming` are those of `size` that are launched already and not in service yet. `launches` is False where
+    its process Launch is suspended.
+    """
 
     name: str
     size: int
     maximum: int
     instance_type: str = ""
+    coming: int = 0
+    launches: bool = True
+
+    @property
+    def more(self) -> int:
+        """Return how many instances may still come; without launches, those that are on their way."""
+        return self.coming + (max(0, self.maximum - self.size) if self.launches else 0)
 
     @classmethod
     def from_api(cls, api: Mapping[str, Any]) -> Self:
-        """Read AutoScalingGroup; one that is over several types is named by the first."""
+        """Read AutoScalingGroup; one that is over several types is named by the first.
+
+        Source: EC2 Auto Scaling User Guide, "Amazon EC2 Auto Scaling instance lifecycle" and "Suspend and
+        resume Amazon EC2 Auto Scaling processes".
+        """
         mixed = (api.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
         types = [
             *(str(each.get("InstanceType") or "") for each in api.get("Instances") or ()),
             *(str(each.get("InstanceType") or "") for each in mixed.get("Overrides") or ()),
         ]
-        desired = int(api.get("DesiredCapacity") or 0)
+        desired, there = int(api.get("DesiredCapacity") or 0), api.get("Instances") or ()
+        launches = "Launch" not in {each.get("ProcessName") for each in api.get("SuspendedProcesses") or ()}
+        pending = sum(str(each.get("LifecycleState") or "").startswith("Pending") for each in there)
         return cls(
             name=str(api.get("AutoScalingGroupName") or ""),
-            size=max(desired, len(api.get("Instances") or ())),
+            size=max(desired, len(there)),
+            coming=pending + (max(0, desired - len(there)) if launches else 0),
+            launches=launches,
             maximum=int(api.get("MaxSize") or 0),
             instance_type=next((each for each in types if each), ""),
         )
@@ -94,9 +114,18 @@ def situation_seen(
     interfaces = Counter(task.container_instance_arn for task in (*tasks, *others) if task.has_interface)
     numbers = Counter(task.container_instance_arn for task in (*tasks, *others))
     silent = {each.arn for each in instances if not each.agent_connected}
-    live = [
-        task for task in tasks if task.last_status not in _GONE and task.desired_status in {"RUNNING", ""}
-    ]
+    there = [task for task in tasks if task.last_status not in _GONE]
+    live = [task for task in there if task.desired_status in {"RUNNING", ""}]
+
+    def held(task: Task) -> OldTask:
+        return OldTask(
+            arn=task.arn,
+            place=task.container_instance_arn,
+            allocation=_allocation(task, old_requirements.get(task.task_definition_arn)),
+            created_at=task.created_at or 0.0,
+            can_stop=task.container_instance_arn not in silent,
+        )
+
     kinds = {str(each.get("type")) for each in service.placement_constraints}
     return Situation(
         limits=limits_for(desired, minimum=service.minimum_healthy_percent, maximum=service.maximum_percent),
@@ -108,16 +137,8 @@ def situation_seen(
             for each in instances
             if each.status in {"ACTIVE", "DRAINING", ""} and each.shows_resources
         ],
-        old=[
-            OldTask(
-                arn=task.arn,
-                place=task.container_instance_arn,
-                allocation=_allocation(task, old_requirements.get(task.task_definition_arn)),
-                created_at=task.created_at or 0.0,
-                can_stop=task.container_instance_arn not in silent,
-            )
-            for task in live
-        ],
+        old=[held(task) for task in live],
+        leaving=[held(task) for task in there if task not in live],
         supplies=supplies,
         staged=service.strategy not in {"", "ROLLING"} or service.deployment_controller == "CODE_DEPLOY",
         placement=service.placement_strategy,
@@ -130,7 +151,7 @@ def situation_seen(
 
 def supplies_of(
     strategy: Iterable[Mapping[str, Any]],
-    providers: Mapping[str, ProviderSeen],
+    providers: Mapping[str, ProviderSeen] | None,
     groups: Mapping[str, GroupSeen] | None,
     instances: Sequence[ContainerInstance],
     *,
@@ -138,14 +159,15 @@ def supplies_of(
 ) -> tuple[Supply, ...]:
     """Return the capacity providers of a service's *strategy*; AWS's own, of Fargate, are none.
 
-    *groups* are by name; None where they may not be seen: then each may launch *most* instances.
+    *groups* are by name; None where they may not be seen: then each may launch *most* instances. So are
+    *providers*.
     """
     found = []
     for item in strategy:
         name = short_id(str(item.get("capacityProvider") or ""))
         if name.startswith("FARGATE"):
             continue
-        seen = providers.get(name) or ProviderSeen(name=name)
+        seen = (providers or {}).get(name) or ProviderSeen(name=name)
         group = (groups or {}).get(seen.group)
         model = next((each for each in instances if each.capacity_provider == name), None)
         kind = model.instance_type if model else group.instance_type if group else ""
@@ -155,7 +177,7 @@ def supplies_of(
             fresh = replace(whole, network_interfaces=interfaces_for_tasks(kind, whole.attributes))
         elif kind:
             fresh = fresh_room(kind)
-        more = most if group is None else max(0, group.maximum - group.size)
+        more = most if groups is None else group.more if group is not None else 0
         found.append(
             Supply(
                 name=name,
@@ -165,6 +187,8 @@ def supplies_of(
                 fresh=fresh,
                 more=more if seen.managed else 0,
                 instance_type=kind,
+                is_seen=providers is not None,
+                suspended=0 if group is None or group.launches else max(0, group.maximum - group.size),
             )
         )
     return tuple(found)

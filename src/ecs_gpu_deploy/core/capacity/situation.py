@@ -50,7 +50,9 @@ class OldTask:
 class Supply:
     """A capacity provider of the service's strategy. `fresh` is what one more instance would bring.
 
-    `more` is how many its Auto Scaling group may still launch; 0 without managed scaling.
+    `more` is how many its Auto Scaling group may still launch; 0 without managed scaling. `is_seen` is False
+    where AWS did not show whether it scales. `suspended` are those that it would launch, were its process
+    Launch not suspended.
     """
 
     name: str
@@ -60,12 +62,15 @@ class Supply:
     fresh: Room | None = None
     more: int = 0
     instance_type: str = ""
+    is_seen: bool = True
+    suspended: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """All that decides about room. `minimum` and `maximum` are the percentages behind `limits`.
 
+    `leaving` are tasks of the service that were told to stop already and still hold their room.
     `supplies` is empty for a service that names no capacity provider. `staged`: the new revision runs whole
     beside the old one first. `placement` are the service's placement strategies, `distinct` says that an
     instance takes one task of it. `ready_seconds`, `drain_seconds` and `launch_seconds` tell how long a new
@@ -78,6 +83,7 @@ class Situation:
     requirement: Requirement
     places: Sequence[Place]
     old: Sequence[OldTask] = ()
+    leaving: Sequence[OldTask] = ()
     supplies: Sequence[Supply] = ()
     staged: bool = False
     placement: Sequence[Mapping[str, Any]] = ()

@@ -178,10 +178,15 @@ def walk(situation: Situation) -> Walk:
     board = Board()
     for place in situation.places:
         board.add(place)
-    for task in situation.old:
+    for task in (*situation.old, *situation.leaving):
         if task.place in board.ours:
             board.ours[task.place] += 1
-    walker = _Walker(situation=situation, board=board, old=sorted(situation.old, key=lambda t: t.created_at))
+    walker = _Walker(
+        situation=situation,
+        board=board,
+        old=sorted(situation.old, key=lambda t: t.created_at),
+        leaving=list(situation.leaving),
+    )
     limits = situation.limits
     waves, clock, asked, arrival = 0, 0.0, 0.0, 0.0
     fewest, most = len(walker.old), len(walker.old)

@@ -14,14 +14,13 @@ from statistics import median
 from typing import Final
 
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.model import Event, Service, Task, short_id
+from ecs_gpu_deploy.model import Event, RolloutState, Service, Task, short_id
 
 NOT_SEEN: Final = "not seen: default"
 _TAG: Final = "measured"
 _TOLD: Final = re.compile(r"(pull|start|load|stop|launch)=(\d+(?:\.\d+)?)")
-_LEAVES: Final = re.compile(
-    r"has begun draining connections|has stopped \d+ running tasks|deployment completed"
-)
+_LEAVES: Final = re.compile(r"has begun draining connections|has stopped \d+ running tasks")
+_COMPLETED: Final = re.compile(r"\(deployment (\S+)\) deployment completed")
 _DEFAULTS: Final = {"pull": 120.0, "start": 10.0, "load": 180.0, "stop": 10.0, "launch": 180.0}
 """What is reckoned with where nothing was seen, in seconds: guesses of ours, and said to be."""
 
@@ -125,11 +124,23 @@ def _load(service: Service, tasks: Sequence[Task]) -> Duration | None:
     if not began:
         return None
     first = min(began)
+    completed = next(
+        (
+            event.created_at
+            for event in service.events
+            if (told := _COMPLETED.search(event.message)) and told[1] == primary.id
+        ),
+        None,
+    )
+    if completed is None and primary.rollout_state != RolloutState.IN_PROGRESS:
+        # AWS shows the newest hundred events: what left since then need not have made room for a new task.
+        return None
     left = _first_that_left(service.events, first)
-    if left is None:
+    ended = min((each for each in (left, completed) if each is not None), default=None)
+    if ended is None or ended <= first:
         return None
     return Duration(
-        seconds=left - first,
+        seconds=ended - first,
         source=f"read off the events of the deployment of {short_id(primary.task_definition)}",
     )
 

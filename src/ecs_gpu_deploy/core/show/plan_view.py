@@ -29,14 +29,14 @@ def plan_sentence(plan: Plan, *, service: str) -> str:
     if predicted is None or capacity.fit == "never":
         return f"{answer}: {capacity.why} Nothing was changed."
     if predicted.ends != "succeeds":
-        return f"{answer}, and {predicted.ends} {_after(predicted)}. Nothing was changed."
+        return f"{answer}, and {predicted.ends}{_after(predicted)}. Nothing was changed."
     return f"{answer} and takes about {span(predicted.seconds)}. Nothing was changed."
 
 
 def _after(predicted: Predicted) -> str:
     at = predicted.seconds if predicted.breaker_at is None else predicted.breaker_at
     return (
-        f"after about {span(at)} ({count(predicted.failures, 'task')} failed)" if predicted.failures else ""
+        f" after about {span(at)} ({count(predicted.failures, 'task')} failed)" if predicted.failures else ""
     )
 
 

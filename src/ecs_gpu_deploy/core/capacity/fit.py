@@ -176,7 +176,10 @@ def requirement_of(
 def unreadable_of(
     task_definition: Mapping[str, Any], constraints: Iterable[Mapping[str, Any]]
 ) -> tuple[str, ...]:
-    """Return the placement expressions that AWS takes and that cannot be weighed here, such as on groups."""
+    """Return the placement expressions that AWS takes and that cannot be weighed here, such as on groups.
+
+    Source: AWS page "Create expressions to define container instances for Amazon ECS tasks".
+    """
     found = []
     for each in (*(task_definition.get("placementConstraints") or ()), *constraints):
         if each.get("type") == "memberOf" and each.get("expression"):

@@ -364,6 +364,7 @@ def _foreseen(telling: Telling, stage: Stage, shas: dict[str, str]) -> None:
         check(room["fit"] == "never", f"foreseen: {room['fit']}")
         over = stage.act({**planned, "gpu": "1"}, sha=shas["second"])
         act.runs.append(_run_of("plan --gpu 1", over))
+        check(over.code == 0, over.outputs["findings"])
         room = json.loads(over.outputs["plan"])["capacity"]
         check(room["fit"] in ("fits", "crawls"), f"foreseen: {room['fit']}: {over.outputs['reason']}")
         act.did.append("nothing was changed: 0.2.0 answers")

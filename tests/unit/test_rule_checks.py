@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ecs_gpu_deploy.core.rules.checks import (
     balancer_checks,
     command_needs,
     execution_needs,
+    own_permission_check,
     permission_check,
     platform_check,
     statement,
@@ -55,6 +57,19 @@ def test_a_condition_that_the_simulation_lacked_denies_nothing() -> None:
     assert check.message == "Not checked: whether role may iam:PassRole hangs on conditions."
     assert permission_check("p", "role", needs[:1], [allowed]).status == OK
     assert permission_check("p", "role", needs[:1], []).status == NOT_CHECKED
+
+
+def test_a_role_that_may_change_nothing_is_one_that_plans() -> None:
+    needs = [("ecs:UpdateService", "s"), ("iam:PassRole", "r")]
+    denied = [Decision(action=action, resource=place, decision="implicitDeny") for action, place in needs]
+    check = own_permission_check("own permissions", "role", needs, denied)
+    assert check.status == NOT_CHECKED
+    assert "what the role that deploys may is not seen from it" in check.message
+    may_pass = replace(denied[1], decision="allowed")
+    assert (
+        own_permission_check("own permissions", "role", needs, [denied[0], may_pass]).status
+        == CheckStatus.FAILED
+    )
 
 
 def test_what_lacks_comes_as_statements_of_the_same_resources() -> None:

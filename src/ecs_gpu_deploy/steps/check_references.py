@@ -22,6 +22,7 @@ from ecs_gpu_deploy.core.rules.checks import (
     log_groups,
     not_checked,
     ok,
+    own_permission_check,
     permission_check,
     platform_check,
     secrets_wanted,
@@ -125,7 +126,7 @@ def _own_permissions(
         yield ok(name, "The credentials are the account's own, which may do everything.")
         return
     given = {"iam:PassedToService": "ecs-tasks.amazonaws.com", "ecs:cluster": _cluster(service)}
-    yield permission_check(name, who, needs, simulate(context.aws, who, needs, context=given))
+    yield own_permission_check(name, who, needs, simulate(context.aws, who, needs, context=given))
 
 
 def _cluster(service: Mapping[str, Any]) -> str:

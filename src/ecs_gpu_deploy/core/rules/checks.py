@@ -239,6 +239,22 @@ def permission_check(
     return ok(name, f"The policies of {who} allow what is needed.")
 
 
+def own_permission_check(
+    name: str, who: str, needs: Sequence[tuple[str, str]], decisions: Sequence[Decision]
+) -> Check:
+    """Return what `permission_check` says of the caller; of one that may change nothing it is not checked.
+
+    A role that only plans is right to have none of it, and what the one that deploys may is not seen from here.
+    """
+    denied = {
+        (each.action.lower(), each.resource) for each in decisions if not (each.is_allowed or each.lacks)
+    }
+    if all((action.lower(), resource) in denied for action, resource in needs):
+        why = f"{who} may change nothing here, and what the role that deploys may is not seen from it"
+        return not_checked(name, why, "Run plan with the role that deploys to see it.")
+    return permission_check(name, who, needs, decisions)
+
+
 def statement(needs: Sequence[tuple[str, str]]) -> str:
     """Return IAM statements, as JSON, that allow *needs*: one for those of the same resources."""
     by_resource: dict[str, list[str]] = {}

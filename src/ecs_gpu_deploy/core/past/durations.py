@@ -19,7 +19,10 @@ from ecs_gpu_deploy.model import Event, RolloutState, Service, Task, short_id
 NOT_SEEN: Final = "not seen: default"
 _TAG: Final = "measured"
 _TOLD: Final = re.compile(r"(pull|start|load|stop|launch)=(\d+(?:\.\d+)?)")
-_LEAVES: Final = re.compile(r"has begun draining connections|has stopped \d+ running tasks")
+_LEAVES: Final = (
+    re.compile(r"has begun draining connections on (\d+) tasks"),
+    re.compile(r"has stopped (\d+) running tasks"),
+)
 _COMPLETED: Final = re.compile(r"\(deployment (\S+)\) deployment completed")
 _DEFAULTS: Final = {"pull": 120.0, "start": 10.0, "load": 180.0, "stop": 10.0, "launch": 180.0}
 """What is reckoned with where nothing was seen, in seconds: guesses of ours, and said to be."""
@@ -135,7 +138,9 @@ def _load(service: Service, tasks: Sequence[Task]) -> Duration | None:
     if completed is None and primary.rollout_state != RolloutState.IN_PROGRESS:
         # AWS shows the newest hundred events: what left since then need not have made room for a new task.
         return None
-    left = _first_that_left(service.events, first)
+    since = [event for event in service.events if event.created_at >= primary.created_at]
+    unhealthy_may_go = service.desired_count * (100 - service.minimum_healthy_percent) // 100
+    left = _first_that_left(since, first, before=unhealthy_may_go)
     ended = min((each for each in (left, completed) if each is not None), default=None)
     if ended is None or ended <= first:
         return None
@@ -145,8 +150,15 @@ def _load(service: Service, tasks: Sequence[Task]) -> Duration | None:
     )
 
 
-def _first_that_left(events: Sequence[Event], after: float) -> float | None:
-    times = [
-        event.created_at for event in events if event.created_at > after and _LEAVES.search(event.message)
-    ]
-    return min(times, default=None)
+def _first_that_left(events: Sequence[Event], after: float, *, before: int) -> float | None:
+    """Return when a task left that only a healthy new one lets go: *before* it so many may go without one."""
+    found = []
+    for pattern in _LEAVES:
+        gone = 0
+        for event in sorted(events, key=lambda each: each.created_at):
+            if told := pattern.search(event.message):
+                gone += int(told[1])
+                if gone > before and event.created_at > after:
+                    found.append(event.created_at)
+                    break
+    return min(found, default=None)

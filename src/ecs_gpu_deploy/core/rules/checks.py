@@ -244,11 +244,10 @@ def own_permission_check(
 ) -> Check:
     """Return what `permission_check` says of the caller; of one that may change nothing it is not checked.
 
-    A role that only plans is right to have none of it, and what the one that deploys may is not seen from here.
+    A role that only plans is right to have none of it, and what the one that deploys may is not seen from it.
     """
-    denied = {
-        (each.action.lower(), each.resource) for each in decisions if not (each.is_allowed or each.lacks)
-    }
+    clear = [each for each in decisions if not (each.is_allowed or each.lacks)]
+    denied = {(each.action.lower(), each.resource) for each in clear}
     if all((action.lower(), resource) in denied for action, resource in needs):
         why = f"{who} may change nothing here, and what the role that deploys may is not seen from it"
         return not_checked(name, why, "Run plan with the role that deploys to see it.")

@@ -60,14 +60,15 @@ def test_a_condition_that_the_simulation_lacked_denies_nothing() -> None:
 
 
 def test_a_role_that_may_change_nothing_is_one_that_plans() -> None:
-    needs = [("ecs:UpdateService", "s"), ("iam:PassRole", "r")]
+    needs = [("ecs:UpdateService", "s"), ("iam:PassRole", "r"), ("ecs:DescribeServices", "s")]
     denied = [Decision(action=action, resource=place, decision="implicitDeny") for action, place in needs]
+    denied[2] = replace(denied[2], decision="allowed")
     check = own_permission_check("own permissions", "role", needs, denied)
     assert check.status == NOT_CHECKED
     assert "what the role that deploys may is not seen from it" in check.message
     may_pass = replace(denied[1], decision="allowed")
     assert (
-        own_permission_check("own permissions", "role", needs, [denied[0], may_pass]).status
+        own_permission_check("own permissions", "role", needs, [denied[0], may_pass, denied[2]]).status
         == CheckStatus.FAILED
     )
 

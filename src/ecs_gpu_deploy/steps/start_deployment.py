@@ -71,7 +71,7 @@ def wait_for_others(
     clock, wait = context.clock, request.rollout.wait
     began = clock.now()
     announced = False
-    while ongoing := _ongoing(context, service, group):
+    while ongoing := _ongoing(context, service, group, is_told=not announced):
         what = f"Another deployment of the service {service.name!r} is ongoing ({ongoing.told(clock.now())})"
         if request.ongoing == "supersede" and group is None:
             context.record(
@@ -95,9 +95,10 @@ def wait_for_others(
                 f"{ongoing.hint}".strip(),
             )
         if clock.now() - began >= wait.timeout:
+            now = _ongoing(context, service, group, is_told=True) or ongoing
             raise Refused(
                 f"{what} still after {span(wait.timeout)}, so ours was not started.",
-                hint=ongoing.hint,
+                hint=now.hint,
             )
         if not announced:
             context.reporter.say(f"{what}; waiting for its end")
@@ -137,8 +138,10 @@ def under_way(
     return ""
 
 
-def _ongoing(context: Context, service: Service, group: DeploymentGroup | None) -> Ongoing | None:
-    """Return the deployment that is ongoing.
+def _ongoing(
+    context: Context, service: Service, group: DeploymentGroup | None, *, is_told: bool
+) -> Ongoing | None:
+    """Return the deployment that is ongoing, with the hook that it waits at where *is_told*: one call more.
 
     Where the list is denied, unknown to the endpoint or does not answer, the classic deployments tell.
     """
@@ -149,7 +152,7 @@ def _ongoing(context: Context, service: Service, group: DeploymentGroup | None) 
     try:
         for brief in ecs.fetch_deployments(service.name):
             if not brief.status.is_terminal:
-                return ongoing_of(_whole(ecs, brief))
+                return ongoing_of(_whole(ecs, brief) if is_told else brief)
     except AwsError as error:
         if not isinstance(error, Closed | Passing):
             raise refused(error, "list the service deployments") from error

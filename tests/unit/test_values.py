@@ -102,7 +102,7 @@ OWN_TEXTS = {
     "build-secret-files": "NAME=other",
     "context": "folder",
     "require-attestation": "acme/rag/.github/workflows/build.yml@refs/heads/main",
-    "env-files": "arn:aws:s3:::bucket/other.env",
+    "env-files": "arn:aws:s3:::bucket/.env",
     "service": "other",
     "service-deployment": "arn:aws:ecs:eu-central-1:123456789012:service-deployment/c/s/d",
     "registry": "210987654321",
@@ -113,7 +113,7 @@ OWN_TEXTS = {
     "task-cpu": "2048",
     "task-memory": "2048",
     "to": "family:7",
-    "volume": "{name: other, roleArn: arn}",
+    "volume": "{name: other, roleArn: arn, sizeInGiB: 9}",
     "platforms": "linux/arm64",
 }
 LANDS_IN = {

@@ -49,7 +49,7 @@ def checked_build(values: Values, environment: Mapping[str, str] = os.environ) -
         folder=folder,
         dockerfile=values.dockerfile,
         target=values.target,
-        platforms=tuple(part.strip() for part in values.platforms.split(",") if part.strip()),
+        platforms=_platforms(values.platforms),
         arguments=values.build_args,
         secrets=_secret_values(values.build_secrets, environment),
         secret_files=secret_files,
@@ -71,12 +71,19 @@ def checked_build(values: Values, environment: Mapping[str, str] = os.environ) -
     )
 
 
+def _platforms(text: str) -> tuple[str, ...]:
+    platforms = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not platforms:
+        raise InvalidInput("platforms names no platform.", hint="Write such as linux/amd64.")
+    return platforms
+
+
 def _checked_contexts(contexts: Mapping[str, str]) -> Mapping[str, str]:
     """Return the build contexts; raise InvalidInput for a folder that is not there."""
     for name, place in contexts.items():
-        if not _ELSEWHERE.match(place) and not is_folder(place):
+        if not _ELSEWHERE.match(place) and not (place and is_folder(place)):
             raise InvalidInput(
-                f"build-contexts has {name}={place[:80]}, and there is no such folder.",
+                f"build-contexts has {name}={hidden(place)[:80]}, and there is no such folder.",
                 hint="Write NAME=PATH of a folder, NAME=URL, or NAME=docker-image://IMAGE.",
             )
     return contexts
@@ -92,13 +99,13 @@ def _checked_ssh(lines: Sequence[str], environment: Mapping[str, str]) -> tuple[
                 hint="Name a socket or a file with the key: a key itself does not belong here.",
             )
         agent = environment.get("SSH_AUTH_SOCK", "")
-        if not equals and not (agent and Path(agent).exists()):
+        if not equals and not (agent and os.path.exists(agent)):
             raise InvalidInput(
                 f"ssh is {name}, and there is no SSH agent: SSH_AUTH_SOCK names none.",
                 hint="Start one before this step (webfactory/ssh-agent), or name a key: ssh: default=PATH.",
             )
-        for place in filter(None, places.split(",")):
-            if not Path(place).exists():
+        for place in places.split(",") if equals else ():
+            if not os.path.exists(place):
                 raise InvalidInput(
                     f"ssh names {hidden(place)[:80]!r}, which is not there.", hint="Check its path."
                 )

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 from ecs_gpu_deploy.core.definition.appspec import read_appspec
 from ecs_gpu_deploy.core.definition.overrides import Overrides, check_tag_names, rendered
+from ecs_gpu_deploy.core.definition.references import role_problem
 from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
-from ecs_gpu_deploy.core.definition.task_request import TaskOverrides, TaskVolume
+from ecs_gpu_deploy.core.definition.task_request import TaskOverrides, TaskVolume, volume_problem
 from ecs_gpu_deploy.core.identity.attestation import ExpectedSigner
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.image.registry import RegistryWish
@@ -102,7 +103,7 @@ def check_deploy(settings: Settings) -> DeployRequest:
             propagate_tags=values.propagate_tags or "",
             managed_tags=values.enable_ecs_managed_tags,
             strategy=values.capacity_providers,
-            volume=_volume(values.volume) if values.volume else None,
+            volume=_volume(values.volume, of_service=True) if values.volume else None,
         ),
     )
 
@@ -205,7 +206,7 @@ def check_run_task(settings: Settings) -> RunTaskRequest:
     overrides = _task_overrides(values)
     check_tag_names(values.tags)
     tags = _assigned(values.tags, "tags")
-    volume = _volume(values.volume) if values.volume else None
+    volume = _volume(values.volume, of_service=False) if values.volume else None
     if values.started_by and not _STARTED_BY.fullmatch(values.started_by):
         raise InvalidInput(
             f"started-by is {values.started_by[:60]!r}.",
@@ -490,13 +491,17 @@ def _assigned(assignments: Mapping[str, str | None], option: str) -> dict[str, s
     return values
 
 
-def _volume(given: Mapping[str, object]) -> TaskVolume:
+def _volume(given: Mapping[str, object], *, of_service: bool) -> TaskVolume:
     name, role = given.get("name"), given.get("roleArn")
-    if not isinstance(name, str) or not name or not isinstance(role, str):
+    if not isinstance(name, str) or not name or not isinstance(role, str) or not role:
         raise InvalidInput(
             "volume needs name and roleArn.",
             hint="name is the volume's in the task definition (configuredAtLaunch), roleArn the role with "
             "which ECS manages EBS volumes.",
         )
     settings = {key: value for key, value in given.items() if key not in {"name", "roleArn"}}
+    if problem := role_problem(role):
+        raise InvalidInput(f"The roleArn of volume {problem}", hint="Correct it.")
+    if problem := volume_problem(settings, of_service=of_service):
+        raise InvalidInput(f"volume {problem}", hint="Its members are those of ECS's API, written as there.")
     return TaskVolume(name=name, role_arn=role, settings=settings)

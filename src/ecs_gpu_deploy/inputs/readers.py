@@ -12,7 +12,7 @@ from typing import Any, Final
 from ecs_gpu_deploy.core.capacity.gpus import HINT, GpuRequest
 from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride, container_overrides
 from ecs_gpu_deploy.core.definition.secret_text import hidden, looks_secret
-from ecs_gpu_deploy.core.definition.task_request import CapacityShare
+from ecs_gpu_deploy.core.definition.task_request import CapacityShare, strategy_problem
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.deployment_settings import Threshold
@@ -42,7 +42,7 @@ def _meant(option: Option, text: str) -> str:
 _WRITTEN: Final[Mapping[str, str]] = {
     "boolean": "Write {name}: true or {name}: false.",
     "switch": "Write {name}: true or {name}: false.",
-    "strategy": "NAME, NAME=WEIGHT or NAME=WEIGHT,BASE is meant, one a line.",
+    "strategy": "NAME, NAME=WEIGHT or NAME=WEIGHT,BASE is meant, one a line, or the API's list in JSON.",
     "duration": "Write such as {name}: 90s, 20m or 1h30m.",
     "duration_or_zero": "Write such as {name}: 90s, 20m or 1h30m, or 0.",
     "deadlines": "Write one PHASE=DURATION a line, such as pull=10m.",
@@ -413,6 +413,8 @@ def _strategy(option: Option, texts: tuple[str, ...]) -> tuple[CapacityShare, ..
     names = [share.capacity_provider for share in shares]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InvalidInput(f"{option.name} names {twice!r} twice.", hint="Name each capacity provider once.")
+    if wrong := strategy_problem(shares):
+        raise InvalidInput(f"{option.name} {wrong}", hint=_WRITTEN["strategy"])
     return tuple(shares)
 
 
@@ -428,7 +430,8 @@ def _shares(option: Option, text: str) -> Iterator[CapacityShare]:
                 capacity_provider=name, weight=1 if weight is None else int(weight), base=int(base or 0)
             )
         return
-    for item in _json(option, text, "a JSON list of capacityProvider, weight and base"):
+    items = _json(option, text, "a JSON list of capacityProvider, weight and base")
+    for item in items if isinstance(items, list) else [items]:
         numbers = [item.get(name, 0) for name in ("weight", "base")] if isinstance(item, dict) else []
         if (
             not numbers

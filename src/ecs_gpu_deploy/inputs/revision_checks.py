@@ -16,7 +16,7 @@ from ecs_gpu_deploy.inputs.values import Values
 
 _DEFINITION_FILES = frozenset({".json", ".yml", ".yaml", ".txt", ".tpl", ".j2"})
 _PROGRAMS = frozenset({".js", ".mjs", ".cjs", ".ts"})
-_ENV_FILE = re.compile(r"arn:aws[a-z-]*:s3:::[^/\s]+/\S+\.env")
+_ENV_FILE = re.compile(r"arn:aws[a-z-]*:s3:::[^/\s]+/\S*\.env")
 _MOST_ENV_FILES = 10
 _NAMES_HINT = "Correct the input. What something else replaces later goes with allow-placeholders: true."
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
 from ecs_gpu_deploy.core.definition.container_overrides import ContainerOverride
 from ecs_gpu_deploy.core.definition.task_definition import container_named
+from ecs_gpu_deploy.core.text import nearest
 from ecs_gpu_deploy.errors import InvalidInput
 
 
@@ -49,6 +50,78 @@ class CapacityShare:
         """Write CapacityProviderStrategyItem."""
         base = {"base": self.base} if self.base else {}
         return {"capacityProvider": self.capacity_provider, "weight": self.weight, **base}
+
+
+_MOST_WEIGHT: Final = 1000
+_MOST_BASE: Final = 100_000
+
+
+def strategy_problem(shares: Sequence[CapacityShare]) -> str:
+    """Return why ECS takes no strategy of these *shares*, "" where it may: a sentence without its subject.
+
+    Source: API Reference, CapacityProviderStrategyItem ("weight", "base").
+    """
+    for share in shares:
+        name = f"{share.capacity_provider[:60]!r}"
+        if share.weight > _MOST_WEIGHT:
+            return f"gives {name} the weight {share.weight}: the most is {_MOST_WEIGHT}."
+        if share.base > _MOST_BASE:
+            return f"gives {name} the base {share.base}: the most is {_MOST_BASE}."
+    if sum(share.base > 0 for share in shares) > 1:
+        return "gives more than one capacity provider a base: ECS takes one."
+    if len(shares) > 1 and not any(share.weight for share in shares):
+        return "gives none of its capacity providers a weight above 0."
+    return ""
+
+
+_MEMBERS: Final[Mapping[str, type]] = {
+    **dict.fromkeys(("kmsKeyId", "volumeType", "snapshotId", "filesystemType"), str),
+    **dict.fromkeys(("sizeInGiB", "volumeInitializationRate", "iops", "throughput"), int),
+    "encrypted": bool,
+    "tagSpecifications": list,
+}
+_OF_TASKS_ALONE: Final[Mapping[str, type]] = {"terminationPolicy": dict}
+_KINDS: Final = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+}
+
+
+def volume_problem(settings: Mapping[str, object], *, of_service: bool) -> str:
+    """Return why the *settings* of a volume are none of ECS's: a sentence without its subject, or "".
+
+    *of_service*: a service's volume goes with its task, so it has no termination policy.
+    Source: API Reference, TaskManagedEBSVolumeConfiguration and ServiceManagedEBSVolumeConfiguration.
+    """
+    known = _MEMBERS if of_service else {**_MEMBERS, **_OF_TASKS_ALONE}
+    for name, value in settings.items():
+        if name not in known:
+            what = "only a task's volume takes" if name in _OF_TASKS_ALONE else "ECS does not know"
+            meant = "" if name in _OF_TASKS_ALONE else nearest(name, known)
+            return f"has {name[:60]!r}, which {what}." + (f" Did you mean {meant}?" if meant else "")
+        kind = known[name]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            return f"has {name}: {str(value)[:60]!r}, which is not {_KINDS[kind]}."
+        if isinstance(value, list) and not all(
+            isinstance(item, dict) and _is_of_texts(item) for item in value
+        ):
+            return f"has {name} that are no mappings of texts: put numbers in quotes."
+    if not settings.get("sizeInGiB") and not settings.get("snapshotId"):
+        return "has neither sizeInGiB nor snapshotId."
+    return ""
+
+
+def _is_of_texts(value: object) -> bool:
+    match value:
+        case dict():
+            return all(map(_is_of_texts, value.values()))
+        case list():
+            return all(map(_is_of_texts, value))
+        case _:
+            return isinstance(value, str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ PLAIN = Builder(name="plain Docker", known=KNOWN)
         ("--no-cache", "--no-cache"),
         ('--ulimit "nofile=1024 2048"', "--ulimit=nofile=1024 2048"),
         ("-m 4g", "--memory=4g"),
+        ("-m4g", "--memory=4g"),
         ("--shm-size=", "--shm-size="),
     ],
 )
@@ -44,6 +45,15 @@ def test_a_flag_is_handed_on_in_one_word(line, flag):
     [
         ("--tag x:1", "Use the inputs image-tag and extra-tags."),
         ("-t=x:1", "build-options has --tag"),
+        ("-tx:1", "build-options has --tag"),
+        ("-otype=registry", "build-options has --output"),
+        ("--tag x --push", "build-options has --tag"),
+        ('--build-arg TOKEN "s3cret', "Use the input build-args."),
+        ("'--secret id=a", "the inputs build-secrets"),
+        ("--arch arm64", "the input platforms"),
+        ("--creds user:pw", "the program logs in by itself"),
+        ("--manifest x", "where the image goes is this program's part"),
+        ("--logfile=x", "reads the builder's progress"),
         ("--push", "where the image goes is this program's part"),
         ("-o type=local,dest=x", "build-options has --output"),
         ("--progress=tty", "reads the builder's progress"),

@@ -240,6 +240,8 @@ def test_a_build_is_tried_by_hand_with_its_flags_and_without_its_secrets():
         "--build-arg TOKEN --secret id=my-key,env=my_key 'my app'  # with TOKEN, my_key in the environment"
     )
     assert build_again(Build(context=".", tag="r/rag:1")) == "docker build ."
+    address = "https://user:s3cret@x/y.git"
+    assert "s3cret" not in build_again(Build(context=address, tag="r/rag:1", contexts={"a": address}))
 
 
 def test_docker_gets_no_secret_of_the_job():

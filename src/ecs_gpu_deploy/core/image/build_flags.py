@@ -28,8 +28,9 @@ _OURS: Final[Mapping[str, str]] = {
     "cache-to": "the inputs cache and cache-image",
     "file": "the input dockerfile",
     "label": "the input image-labels",
+    "build-arg-file": "the input build-args",
     "network": "the input build-network",
-    "platform": "the input platforms",
+    **dict.fromkeys(("platform", "all-platforms", "arch", "os", "variant"), "the input platforms"),
     "provenance": "the input provenance",
     "sbom": "the input sbom",
     "secret": "the inputs build-secrets and build-secret-files",
@@ -39,9 +40,10 @@ _OURS: Final[Mapping[str, str]] = {
 }
 """Flag → what stands for it here."""
 _NEVER: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("load", "push", "output"), "where the image goes is this program's part"),
+    **dict.fromkeys(("load", "push", "output", "manifest"), "where the image goes is this program's part"),
     **dict.fromkeys(("metadata-file", "iidfile"), "the outputs image and image-digest tell the image"),
-    **dict.fromkeys(("progress", "quiet"), "the program reads the builder's progress"),
+    **dict.fromkeys(("progress", "quiet", "logfile"), "the program reads the builder's progress"),
+    **dict.fromkeys(("creds", "authfile"), "the program logs in by itself, and Docker's own logins hold"),
     **dict.fromkeys(("call", "check", "print", "help", "list-targets"), "with it nothing is built"),
 }
 """Flag → why it cannot be passed on."""
@@ -69,6 +71,9 @@ _OF_OTHERS: Final = frozenset(
 )
 _ONCE: Final = frozenset({"no-cache", "no-cache-filter", "pull"})
 """Flags for the build alone: the push after it finds every step in the builder's cache."""
+_FLAG: Final = re.compile(r"(?:--([a-z][a-z0-9-]*)|-([A-Za-z]))(?:=(.*))?", re.DOTALL)
+_ATTACHED: Final = re.compile(r"(-[tfomc])([^=].*)", re.DOTALL)
+"""A short flag with its value in the same word, as -tNAME."""
 _HINT: Final = "Write one flag of `docker buildx build` a line, such as --add-host=db:10.0.0.1."
 
 
@@ -84,19 +89,34 @@ def _flag(line: str) -> str:
     try:
         first, *values = shlex.split(line)
     except ValueError as error:
+        _check_name(_name_and_value(line.partition(" ")[0].strip("\"'"))[0])
         raise _wrong(line, f"cannot be split as a shell does ({error})") from error
-    found = re.fullmatch(r"(?:--([a-z][a-z0-9-]*)|-([A-Za-z]))(?:=(.*))?", first, re.DOTALL)
-    if found is None:
+    name, value = _name_and_value(first)
+    if not name:
         raise _wrong(line, "is no flag")
-    long, short, value = found.groups()
-    name = long or _SHORT.get(short, short)
+    _check_name(name)
     if len(values) > 1 or (values and (value is not None or values[0].startswith("-"))):
         raise _wrong(line, "is more than one flag and its value")
+    return "=".join([f"--{name}", *values, *([] if value is None else [value])])
+
+
+def _name_and_value(word: str) -> tuple[str, str | None]:
+    """Return the long name of the flag that *word* is, "" for none, and the value that stands in it."""
+    if attached := _ATTACHED.fullmatch(word):
+        return _SHORT[attached[1].removeprefix("-")], attached[2]
+    found = _FLAG.fullmatch(word)
+    if found is None:
+        return "", None
+    long, short, value = found.groups()
+    return long or _SHORT.get(short, short), value
+
+
+def _check_name(name: str) -> None:
+    """Raise InvalidInput for a flag that is not the user's to give."""
     if ours := _OURS.get(name):
         raise InvalidInput(f"build-options has --{name}, which has its own place here.", hint=f"Use {ours}.")
     if why := _NEVER.get(name):
         raise InvalidInput(f"build-options has --{name}, and {why}.", hint="Leave it out.")
-    return "=".join([f"--{name}", *values, *([] if value is None else [value])])
 
 
 def _wrong(line: str, why: str) -> InvalidInput:

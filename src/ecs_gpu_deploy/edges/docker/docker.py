@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import tenacity
 
+from ecs_gpu_deploy.core.definition.secret_text import hidden
 from ecs_gpu_deploy.core.image.build_failure import (
     Blame,
     Failure,
@@ -473,12 +474,15 @@ def _untagged_flags(build: Build) -> list[str]:
 
 
 def build_again(build: Build) -> str:
-    """Return the command that builds it by hand: values of arguments and secrets come from variables."""
+    """Return the command that builds it by hand: values of arguments and secrets come from variables.
+
+    A password in the address of a context is not shown.
+    """
     flags = [*_untagged_flags(replace(build, arguments={}, labels={}, secrets={})), *build.flags]
     flags += [part for name in build.arguments for part in ("--build-arg", name)]
     secrets = {name: re.sub(r"\W", "_", name) for name in build.secrets}
     flags += [part for name, own in secrets.items() for part in ("--secret", f"id={name},env={own}")]
-    command = shlex.join(["docker", "build", *flags, build.context])
+    command = shlex.join(map(hidden, ["docker", "build", *flags, build.context]))
     names = ", ".join((*build.arguments, *secrets.values()))
     return f"{command}  # with {names} in the environment" if names else command
 

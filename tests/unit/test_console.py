@@ -26,6 +26,7 @@ def service(partition="aws", name="rag"):
     [
         ("aws", "eu-central-1", "https://eu-central-1.console.aws.amazon.com/ecs/v2/"),
         ("aws-cn", "cn-north-1", "https://cn-north-1.console.amazonaws.cn/ecs/v2/"),
+        ("aws-eusc", "eusc-de-east-1", "https://eusc-de-east-1.console.amazonaws-eusc.eu/ecs/v2/"),
         ("aws-us-gov", "us-gov-west-1", "https://us-gov-west-1.console.amazonaws-us-gov.com/ecs/v2/"),
     ],
 )

@@ -12,6 +12,13 @@ def _forward(*arns):
     return [{"Type": "forward", "ForwardConfig": {"TargetGroups": [{"TargetGroupArn": arn} for arn in arns]}}]
 
 
+def _weighted(weight):
+    return {
+        "Type": "forward",
+        "ForwardConfig": {"TargetGroups": [{"TargetGroupArn": OURS, "Weight": weight}]},
+    }
+
+
 def _listener(protocol="HTTP", port=80, arn="l", actions=()):
     return Listener.from_api(
         {"ListenerArn": arn, "Protocol": protocol, "Port": port, "DefaultActions": list(actions)}
@@ -38,13 +45,19 @@ def _path(*values):
         (_listener("HTTPS", 443), [_rule(_host("rag.example.com"))], "https://rag.example.com/"),
         (_listener("TLS", 443, actions=_forward(OURS)), (), f"https://{DNS}/"),
         (_listener("HTTPS", 8443), [_rule(_host("*.example.com", "a.b"))], "https://a.b:8443/"),
-        (_listener(), [_rule(_host("*.example.com"))], f"http://{DNS}/"),
+        (_listener(), [_rule(_host("*.example.com"))], ""),
+        (_listener(), [_rule(_host("*"))], f"http://{DNS}/"),
+        (_listener(), [_rule(_host("*.example.com")), _rule(_path("/x"))], f"http://{DNS}/x"),
+        (_listener(), [_rule({"Field": "http-header", "HttpHeaderConfig": {"Values": ["test"]}})], ""),
+        (_listener(), [_rule({"Field": "host-header", "HostHeaderConfig": {"RegexValues": ["^a"]}})], ""),
+        (_listener(actions=[_weighted(0)]), (), ""),
+        (_listener(actions=[_weighted(1)]), (), f"http://{DNS}/"),
         (_listener(), [_rule(_path("/api/*"))], f"http://{DNS}/api/"),
-        (_listener(), [_rule(_path("/*/x"))], f"http://{DNS}/"),
+        (_listener(), [_rule(_path("/*/x"))], ""),
         (_listener(actions=_forward(OTHER)), [_rule(to=OTHER)], ""),
         (_listener(actions=[{"Type": "redirect"}]), (), ""),
         (_listener(actions=[{"Type": "forward", "TargetGroupArn": OURS}]), (), f"http://{DNS}/"),
-        (_listener(), [_rule(_host("evil host/<x>"))], f"http://{DNS}/"),
+        (_listener(), [_rule(_host("evil host/<x>"))], ""),
     ],
     ids=[
         "the default action forwards to it",
@@ -52,9 +65,15 @@ def _path(*values):
         "the rule's host is the name",
         "TLS is encrypted as well",
         "a host with a wildcard is no name",
-        "with wildcards only the DNS name is known",
+        "a host with wildcards alone is no address: the DNS name is not what the rule wants",
+        "any host is the DNS name as well",
+        "a rule that is an address comes before one that is none",
+        "no address says a header",
+        "no address says a pattern",
+        "what gets none of the requests is not it",
+        "what gets some of them is",
         "a path is a part of it",
-        "a path with a wildcard inside is none",
+        "a path with a wildcard inside is no address",
         "what forwards to others is not it",
         "a redirect does not forward",
         "the older way of an action",

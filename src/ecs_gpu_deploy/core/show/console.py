@@ -9,8 +9,12 @@ from urllib.parse import quote
 
 from ecs_gpu_deploy.model import Service, cluster_of, short_id
 
-_DOMAINS = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.com"}
-"""Where a Region's name begins so, its partition (aws-cn, aws-us-gov) has a console of its own."""
+_DOMAINS = {
+    "cn": "console.amazonaws.cn",
+    "us-gov": "console.amazonaws-us-gov.com",
+    "eusc": "console.amazonaws-eusc.eu",
+}
+"""Where a Region's name begins so, its partition (aws-cn, aws-us-gov, aws-eusc) has a console of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

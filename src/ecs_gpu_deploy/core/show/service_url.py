@@ -9,6 +9,8 @@ from typing import Any, Self
 Api = Mapping[str, Any]
 _SCHEMES = {"HTTPS": ("https", 443), "TLS": ("https", 443), "HTTP": ("http", 80)}
 """What a browser speaks with a listener of this protocol, and on which port unless it is said."""
+_UNSAYABLE = {"host-header": frozenset("*?/:@ "), "path-pattern": frozenset("*? #")}
+"""Condition of a rule → what of its values no address can hold as it stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +18,14 @@ class Forward:
     """A rule of a listener that forwards to `targets` (ARNs of target groups).
 
     `host` and `path` are what it wants of a request, "" for anything: of several values the first that can be
-    an address, without the wildcard at the end of a path.
+    an address, without the wildcard at the end of a path. `has_address`: they are all it wants; a header, a
+    method or wildcards within a name cannot be said in an address.
     """
 
     targets: frozenset[str]
     host: str = ""
     path: str = ""
+    has_address: bool = True
 
     @classmethod
     def from_api(cls, api: Api) -> Self:
@@ -31,12 +35,19 @@ class Forward:
             config = condition.get("HostHeaderConfig") or condition.get("PathPatternConfig") or {}
             found = config.get("Values") or condition.get("Values") or ()
             values.setdefault(str(condition.get("Field", "")), []).extend(map(str, found))
-        hosts = (host for host in values.get("host-header", ()) if not set(host) & set("*?/:@ "))
-        paths = (path.rstrip("*") for path in values.get("path-pattern", ()))
+        named = {
+            "host-header": ["" if host == "*" else host for host in values.pop("host-header", [""])],
+            "path-pattern": [path.rstrip("*") for path in values.pop("path-pattern", [""])],
+        }
+        host, path = (
+            next((each for each in named[field] if not set(each) & unsayable), None)
+            for field, unsayable in _UNSAYABLE.items()
+        )
         return cls(
             targets=frozenset(_targets(api.get("Actions") or api.get("DefaultActions") or ())),
-            host=next(hosts, ""),
-            path=next((path for path in paths if not set(path) & set("*? #")), ""),
+            host=host or "",
+            path=path or "",
+            has_address=host is not None and path is not None and not values,
         )
 
 
@@ -65,7 +76,7 @@ def _targets(actions: Sequence[Api]) -> list[str]:
     for action in actions:
         if action.get("Type") == "forward":
             groups = (action.get("ForwardConfig") or {}).get("TargetGroups") or ()
-            found += [str(group.get("TargetGroupArn", "")) for group in groups]
+            found += [str(each.get("TargetGroupArn", "")) for each in groups if each.get("Weight", 1)]
             found += [str(action["TargetGroupArn"])] if action.get("TargetGroupArn") else []
     return found
 
@@ -83,12 +94,14 @@ def in_order(listeners: Sequence[Listener]) -> list[Listener]:
 def service_url(dns_name: str, listener: Listener, rules: Sequence[Forward], targets: frozenset[str]) -> str:
     """Return the address at which *listener* forwards to one of *targets*; "" where it does not.
 
-    *rules* are the listener's own, its default action the last. Without a rule on the host the load
-    balancer's *dns_name* is all that is known: the name that people use may be another one.
+    *rules* are the listener's own, its default action the last; those that no address can meet are passed
+    over. Without a rule on the host the load balancer's *dns_name* is all that is known: the name that people
+    use may be another one.
 
     Source: Elastic Load Balancing API Reference, "Rule" (Conditions, Actions), "LoadBalancer" (DNSName).
     """
-    found = next((rule for rule in (*rules, listener.default) if rule.targets & targets), None)
+    forwards = (rule for rule in (*rules, listener.default) if rule.targets & targets)
+    found = next((rule for rule in forwards if rule.has_address), None)
     if found is None or not (found.host or dns_name):
         return ""
     scheme, usual = _SCHEMES[listener.protocol]

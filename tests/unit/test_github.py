@@ -73,10 +73,23 @@ def test_outputs_stand_between_delimiters_that_the_value_cannot_know(here):
 
 def test_the_summary_is_cut_at_github_s_limit_and_says_so(here):
     github, _, folder = here
-    github.summarize("ä" * SUMMARY_LIMIT)
+    github.summarize("ä" * 99 + "\n<details>\n" + "ä\n" * SUMMARY_LIMIT)
     data = (folder / "summary").read_bytes()
     assert len(data) <= SUMMARY_LIMIT
     assert data.endswith(b"has everything.\n")
+    assert b"<details>" not in data  # no part is left open, with the note inside
+    assert data.startswith("ä".encode())
+
+
+def test_the_summary_leaves_room_for_what_the_step_wrote_before(here):
+    github, _, folder = here
+    for before, told in ((0, 2), (SUMMARY_LIMIT - 100, 1), (SUMMARY_LIMIT - 10, 0)):
+        (folder / "summary").write_bytes(b"x" * before)
+        github.summarize("one\n" + "." * 92 + "two\n")
+        data = (folder / "summary").read_bytes()[before:]
+        assert before + len(data) <= SUMMARY_LIMIT
+        assert (b"one" in data) == (told > 0)
+        assert (b"two" in data) == (told > 1)
 
 
 def test_outside_of_actions_nothing_is_printed():

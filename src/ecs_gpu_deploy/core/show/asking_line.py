@@ -26,11 +26,10 @@ def asking_line(workflow: str, *, job: str, step: str, repository: str) -> int |
     jobs = dict(_members(_member(root, "jobs")))
     own = jobs.get(job)
     steps = _member(own, "steps")
-    found = [each for each in getattr(steps, "value", ()) if _asks(each, repository)]
-    named = [each for each in found if _text(each, "id") == step]
-    if not found:
-        found = [each for each in jobs.values() if _asks(each, repository)]
-    asks = named if len(named) == 1 else found
+    asking = [each for each in getattr(steps, "value", ()) if _asks(each, repository)]
+    asks = [each for each in asking if _may_be(each, step)]
+    if not asking:
+        asks = [each for each in jobs.values() if _asks(each, repository)]
     if len(asks) != 1:
         return None
     shown = _member(asks[0], "uses") or _member(asks[0], "run")
@@ -42,6 +41,20 @@ def _asks(node: yaml.Node, repository: str) -> bool:
     if uses:
         return bool(_USES.fullmatch(uses)) or bool(repository and uses.startswith(f"{repository}@"))
     return bool(_RUNS.search(_text(node, "run")))
+
+
+def _may_be(step: yaml.Node, given: str) -> bool:
+    """Say whether *given*, GITHUB_ACTION, can be that of *step*: its id, else `__run` or `__owner_action`.
+
+    The second of a kind has `_2` behind it, an action of the checkout is `__self`; the steps within a
+    composite action have the name of the step that uses it (GitHub "Variables reference"; actions/runner,
+    pull request 615).
+    """
+    if not given or (own := _text(step, "id")):
+        return not given or own == given
+    if _text(step, "run"):
+        return given.startswith("__run")
+    return given.startswith("__") and not given.startswith(("__run", "__self"))
 
 
 def _members(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:

@@ -21,6 +21,7 @@ from ecs_gpu_deploy.edges.machine.files import append_whole
 from ecs_gpu_deploy.edges.machine.reporter import emit
 
 SUMMARY_LIMIT = 1024 * 1024
+_CUT = "\n\n… cut at GitHub's limit of 1 MiB; the result file has everything.\n".encode()
 ANNOTATION_LIMIT = 4096
 ANNOTATIONS_PER_LEVEL = 10
 SHORTEST_MASK = 8
@@ -116,18 +117,28 @@ class GitHub:
         append_whole(path, text.encode("utf-8", "replace"))
 
     def summarize(self, markdown: str) -> None:
-        """Append *markdown* to the job summary, cut at GitHub's 1 MiB; raises OSError."""
+        """Append *markdown* to the job summary, cut at GitHub's 1 MiB for a step; raises OSError.
+
+        A step that writes more has no summary at all (GitHub "Workflow commands", Adding a job summary).
+        """
         path = self._environment.get("GITHUB_STEP_SUMMARY", "")
         if not path:
             return
         data = markdown.encode("utf-8", "replace")
-        if len(data) > SUMMARY_LIMIT:
-            note = "\n\n… cut at GitHub's limit of 1 MiB; the result file has everything.\n".encode()
-            data = data[: SUMMARY_LIMIT - len(note)].decode("utf-8", "ignore").encode() + note
-        append_whole(path, data)
+        room = SUMMARY_LIMIT - (Path(path).stat().st_size if Path(path).is_file() else 0)
+        append_whole(path, data if len(data) <= room else _cut(data, room))
 
     def _command(self, name: str, text: str) -> None:
         emit(f"::{name}::{_data(text)}", self._stream)
+
+
+def _cut(summary: bytes, room: int) -> bytes:
+    """Return of *summary* the whole lines that *room* has place for, no folded part half, and a note."""
+    kept = summary[: max(0, room - len(_CUT))].rpartition(b"\n")[0]
+    folded = kept.rfind(b"\n<details>")
+    if folded > kept.rfind(b"\n</details>"):
+        kept = kept[:folded]
+    return kept + _CUT if room >= len(_CUT) else b""
 
 
 def _workflow_text(path: Path) -> str:

@@ -699,7 +699,7 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "repository",
         "ECR repository to build and push to, by name or URI; with it (or context) deploy builds the image "
-        "first. Default: the repository of the image that the service runs.",
+        "first. Default of deploy: the repository of the image that the service runs; push needs it.",
         metavar="NAME|URI",
         commands=BUILD,
     ),

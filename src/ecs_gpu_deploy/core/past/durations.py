@@ -141,6 +141,8 @@ def _load(service: Service, tasks: Sequence[Task]) -> Duration | None:
     since = [event for event in service.events if event.created_at >= primary.created_at]
     unhealthy_may_go = service.desired_count * (100 - service.minimum_healthy_percent) // 100
     left = _first_that_left(since, first, before=unhealthy_may_go)
+    if left is None and unhealthy_may_go:
+        return None  # completed it is when the old tasks have drained, too: that may be long after the load
     ended = min((each for each in (left, completed) if each is not None), default=None)
     if ended is None or ended <= first:
         return None

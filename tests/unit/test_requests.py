@@ -223,6 +223,12 @@ def test_every_field_has_the_type_that_is_written(command, given):
             {"volume": "{name: a, roleArn: r, sizeInGiB: 5, tagSpecifications: [{tags: [{value: 1}]}]}"},
             "put numbers in quotes",
         ),
+        (
+            "run-task",
+            {"volume": "{name: a, roleArn: r, sizeInGiB: 5, tagSpecifications: [{propagateTags: SERVICE}]}"},
+            "only a service's volume takes",
+        ),
+        ("run-task", {"count": "-1"}, "a whole number of 1 or more"),
         ("push", {"platforms": " , "}, "platforms names no platform"),
         ("push", {"build-contexts": "a="}, "build-contexts has a="),
         ("push", {"ssh": "default=" + "a" * 5000}, "which is not there"),

@@ -58,6 +58,8 @@ def _path(*values):
         (_listener(actions=[{"Type": "redirect"}]), (), ""),
         (_listener(actions=[{"Type": "forward", "TargetGroupArn": OURS}]), (), f"http://{DNS}/"),
         (_listener(), [_rule(_host("evil host/<x>"))], ""),
+        (_listener(), [_rule(_host('x"><script>.com'))], ""),
+        (_listener(), [_rule(_path('/"><script>'))], ""),
     ],
     ids=[
         "the default action forwards to it",
@@ -78,6 +80,8 @@ def _path(*values):
         "a redirect does not forward",
         "the older way of an action",
         "what is no host name is none",
+        "markup is no host name",
+        "and no path",
     ],
 )
 def test_the_address(listener, rules, url):

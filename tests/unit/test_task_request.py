@@ -70,6 +70,28 @@ def test_a_request_is_written_as_the_api_has_it(request_, parameters):
     assert request_.to_api() == parameters
 
 
+@pytest.mark.parametrize(
+    ("specifications", "sent"),
+    [
+        ([{"resourceType": "volume", "propagateTags": "SERVICE"}], None),
+        (
+            [{"resourceType": "volume", "propagateTags": "SERVICE", "tags": [{"key": "a", "value": "b"}]}],
+            [{"resourceType": "volume", "tags": [{"key": "a", "value": "b"}]}],
+        ),
+        (
+            [{"resourceType": "volume", "propagateTags": "TASK_DEFINITION"}],
+            [{"resourceType": "volume", "propagateTags": "TASK_DEFINITION"}],
+        ),
+    ],
+    ids=["alone", "beside tags of its own", "those of the task definition"],
+)
+def test_a_task_s_volume_has_no_service_whose_tags_it_could_take(specifications, sent):
+    volume = TaskVolume(name="data", role_arn="r", settings={"tagSpecifications": specifications})
+    [written] = TaskRequest(task_definition="rag:7", volume=volume).to_api()["volumeConfigurations"]
+    assert written["managedEBSVolume"].get("tagSpecifications") == sent
+    assert volume.to_api()["managedEBSVolume"]["tagSpecifications"] == specifications
+
+
 def test_the_providers_are_those_of_the_strategy():
     assert TaskRequest(task_definition="a", strategy=[{"capacityProvider": "gpu"}]).providers == ("gpu",)
 

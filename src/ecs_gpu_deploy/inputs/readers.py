@@ -134,10 +134,9 @@ def _integer(option: Option, texts: tuple[str, ...]) -> int:
 
 
 def _positive_integer(option: Option, texts: tuple[str, ...]) -> int:
-    value = _integer(option, texts)
-    if value == 0:
+    if not re.fullmatch(r"(?=0*[1-9])\d{1,9}", texts[-1].strip(), re.ASCII):
         raise _invalid(option, texts[-1], "a whole number of 1 or more")
-    return value
+    return int(texts[-1])
 
 
 def _number(option: Option, texts: tuple[str, ...]) -> float:

@@ -57,11 +57,15 @@ def _network(
     """Return the network configuration, which awsvpc needs and any other network mode refuses."""
     mode = network_mode(definition)
     if mode != "awsvpc":
-        if request.subnets or request.security_groups:
+        given = {
+            "subnets": request.subnets,
+            "security-groups": request.security_groups,
+            "assign-public-ip": request.assign_public_ip,
+        }
+        if name := next((name for name, value in given.items() if value), ""):
             raise InvalidInput(
-                f"The task definition has the network mode {mode}, which takes no subnets and "
-                "security-groups.",
-                hint="Leave them out, or run a task definition with awsvpc.",
+                f"The task definition has the network mode {mode}, which takes no {name}.",
+                hint=f"Leave {name} out, or run a task definition with awsvpc.",
             )
         return {}
     network = awsvpc_of(

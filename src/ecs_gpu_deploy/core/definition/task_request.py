@@ -6,7 +6,7 @@ The members are those of the API Reference, "RunTask", "TaskOverride" and "Netwo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
@@ -109,9 +109,21 @@ def volume_problem(settings: Mapping[str, object], *, of_service: bool) -> str:
             isinstance(item, dict) and _is_of_texts(item) for item in value
         ):
             return f"has {name} that are no mappings of texts: put numbers in quotes."
+    if not of_service and any(map(_takes_from_service, _tag_specifications(settings))):
+        return "has tagSpecifications with propagateTags: SERVICE, which only a service's volume takes."
     if not settings.get("sizeInGiB") and not settings.get("snapshotId"):
         return "has neither sizeInGiB nor snapshotId."
     return ""
+
+
+def _tag_specifications(settings: Mapping[str, object]) -> list[dict[str, Any]]:
+    given = settings.get("tagSpecifications")
+    return [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+
+
+def _takes_from_service(specification: Mapping[str, Any]) -> bool:
+    """Say whether a volume's tags are to be those of its service (API Reference, EBSTagSpecification)."""
+    return specification.get("propagateTags") == "SERVICE"
 
 
 def _is_of_texts(value: object) -> bool:
@@ -144,6 +156,21 @@ class TaskVolume:
         """Read ServiceVolumeConfiguration: what a task of the service gets."""
         settings = dict(api.get("managedEBSVolume") or {})
         return cls(name=str(api.get("name")), role_arn=str(settings.pop("roleArn", "")), settings=settings)
+
+    def of_task(self) -> Self:
+        """Return it as RunTask takes it: a task has no service whose tags its volume could have."""
+        given = _tag_specifications(self.settings)
+        if not any(map(_takes_from_service, given)):
+            return self
+        own = [
+            {name: value for name, value in each.items() if name != "propagateTags"}
+            if _takes_from_service(each)
+            else each
+            for each in given
+        ]
+        settings = {name: value for name, value in self.settings.items() if name != "tagSpecifications"}
+        kept = [each for each in own if each.keys() - {"resourceType"}]
+        return replace(self, settings=settings | ({"tagSpecifications": kept} if kept else {}))
 
     def check(self, definition: Mapping[str, Any]) -> None:
         """Raise InvalidInput where the raw *definition* leaves no volume of this name to the launch.
@@ -201,7 +228,7 @@ class TaskRequest:
             "networkConfiguration": self.network,
             "overrides": self.overrides,
             "tags": [{"key": key, "value": value} for key, value in self.tags.items()],
-            "volumeConfigurations": [self.volume.to_api()] if self.volume else [],
+            "volumeConfigurations": [self.volume.of_task().to_api()] if self.volume else [],
             "propagateTags": self.propagate_tags,
             "startedBy": self.started_by,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -9,8 +10,11 @@ from typing import Any, Self
 Api = Mapping[str, Any]
 _SCHEMES = {"HTTPS": ("https", 443), "TLS": ("https", 443), "HTTP": ("http", 80)}
 """What a browser speaks with a listener of this protocol, and on which port unless it is said."""
-_UNSAYABLE = {"host-header": frozenset("*?/:@ "), "path-pattern": frozenset("*? #")}
-"""Condition of a rule → what of its values no address can hold as it stands."""
+_SAYABLE = {
+    "host-header": re.compile(r"[a-z0-9._-]*", re.ASCII | re.IGNORECASE),
+    "path-pattern": re.compile(r"(?:/[\w$/~@:+&.%-]*)?", re.ASCII),
+}
+"""Condition of a rule → which of its values stand in an address as they are; those with wildcards do not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +44,8 @@ class Forward:
             "path-pattern": [path.rstrip("*") for path in values.pop("path-pattern", [""])],
         }
         host, path = (
-            next((each for each in named[field] if not set(each) & unsayable), None)
-            for field, unsayable in _UNSAYABLE.items()
+            next((each for each in named[field] if sayable.fullmatch(each)), None)
+            for field, sayable in _SAYABLE.items()
         )
         return cls(
             targets=frozenset(_targets(api.get("Actions") or api.get("DefaultActions") or ())),

@@ -27,7 +27,7 @@ case "$1 $2" in
     echo pushed;;
   "push r/rag:2") echo "denied: not authorized to perform: ecr:PutImage on resource: x"; exit 1;;
   "image inspect") echo "r/rag@sha256:abc"; echo "r/rag@sha256:def"; echo "r/other@sha256:x";;
-  "build "*) echo "the secret is $ECS_GPU_DEPLOY_BUILD_SECRET_0";;
+  "build "*) echo "the secret is $ECS_GPU_DEPLOY_BUILD_SECRET_0"; echo "fetched $5 $6 $7";;
   "login "*) read -r p; [ "$p" = right ] || {{ echo "Error: unauthorized, not $p"; exit 1; }};;
 esac
 """
@@ -122,6 +122,16 @@ def test_a_build_secret_is_no_argument_and_is_cut_out_of_the_output(docker):
     assert "hunter2" not in log.read_text()
     assert "id=TOKEN,env=ECS_GPU_DEPLOY_BUILD_SECRET_0" in log.read_text()
     assert "the secret is ***" in shown
+
+
+def test_a_password_in_the_address_of_a_context_is_cut_out_of_the_output(docker):
+    environment, _ = docker()
+    address = "https://user:hunter2@x/y.git"
+    with DockerConfig(environment) as config:
+        for build in (replace(_build(), context=address), _build(contexts={"more": address})):
+            edge, shown, _ = _docker(environment, config)
+            edge.build(build)
+            assert any("https://user:***@x/y.git" in line for line in shown), shown
 
 
 def test_a_refused_login_does_not_show_the_password(docker):

@@ -158,7 +158,10 @@ class TaskVolume:
         return cls(name=str(api.get("name")), role_arn=str(settings.pop("roleArn", "")), settings=settings)
 
     def of_task(self) -> Self:
-        """Return it as RunTask takes it: a task has no service whose tags its volume could have."""
+        """Return it as RunTask takes it: a task has no service whose tags its volume could have.
+
+        Source: API Reference, EBSTagSpecification, "propagateTags".
+        """
         given = _tag_specifications(self.settings)
         if not any(map(_takes_from_service, given)):
             return self

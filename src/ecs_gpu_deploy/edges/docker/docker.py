@@ -39,7 +39,7 @@ from ecs_gpu_deploy.edges.docker.config import DockerConfig, UsersConfig
 from ecs_gpu_deploy.edges.docker.environment import docker_environment
 from ecs_gpu_deploy.edges.docker.output import PlainBuild, PlainText, PushProgress, RawJson, Reading
 from ecs_gpu_deploy.edges.docker.process import run_client
-from ecs_gpu_deploy.edges.docker.secrets import secret_texts
+from ecs_gpu_deploy.edges.docker.secrets import passwords_in, secret_texts
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, Refused
 
@@ -181,6 +181,8 @@ class Docker:
         """
         keys = {place: place for line in build.ssh for place in line.partition("=")[2].split(",") if place}
         for text in secret_texts(build.secrets, {**build.secret_files, **keys}):
+            self._hide(text)
+        for text in passwords_in((build.context, *build.contexts.values())):
             self._hide(text)
         command = ["build", "--progress", "plain"]
         if self._buildx is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,12 @@ def secret_texts(secrets: Mapping[str, str], files: Mapping[str, str]) -> Iterat
     for path in files.values():
         with contextlib.suppress(OSError), Path(path).open("rb") as file:
             yield from _values(file.read(_MOST_BYTES).decode("utf-8", "replace"))
+
+
+def passwords_in(addresses: Iterable[str]) -> Iterator[str]:
+    """Yield the passwords that stand in *addresses*, such as a context's: https://user:password@host/…."""
+    for address in addresses:
+        yield from (found["password"] for found in _IN_ADDRESS.finditer(address))
 
 
 def _values(text: str) -> Iterator[str]:

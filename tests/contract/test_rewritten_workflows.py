@@ -1,4 +1,4 @@
-"""Three workflows of public repositories, rewritten with this action, run whole as GitHub runs them."""
+"""Three workflows of public repositories, rewritten with this action, and the rollback in one click, run whole."""
 
 from __future__ import annotations
 
@@ -232,3 +232,27 @@ def test_migrate_deploy_smoke_and_the_way_back(tmp_path: Path, services: Service
     [override] = migrations[0]["parameters"]["overrides"]["containerOverrides"]
     assert override["command"] == ["python", "manage.py", "migrate", "--noinput"]
     assert containers["dataspace"]["image"].endswith("dataspace:v1")
+
+
+def test_one_click_goes_back_to_previous_and_refuses_what_names_nothing(tmp_path: Path) -> None:
+    made = {**default_world(), "github": {"repository": "acme/rag"}}
+    made["roles"] = [*made["roles"], trusted(SUBJECT)]
+    asked = {"service": "ki-rag-api", "environment": "production", "reason": "slow answers"}
+    with sandbox_thread(json.dumps(made)) as sandbox:
+        with sandbox.client() as ecs:
+            definition = ecs.describe_task_definition(taskDefinition="ki-rag-api")["taskDefinition"]
+            containers = definition["containerDefinitions"]
+            containers[0]["image"] = containers[0]["image"].replace(":v1", ":good")
+            kept = ("executionRoleArn", "taskRoleArn", "networkMode", "requiresCompatibilities")
+            again = {name: definition[name] for name in kept}
+            ecs.register_task_definition(family="ki-rag-api", containerDefinitions=containers, **again)
+            ecs.update_service(cluster="ki-cluster", service="ki-rag-api", taskDefinition="ki-rag-api")
+            sandbox.advance(1800)
+        before = len(sandbox.calls("UpdateService"))
+        over = run("../rollback", sandbox, tmp_path, asked | {"target": "a commit"}, {})
+        assert over.outputs["exit-code"] == "2", over.stdout
+        assert len(sandbox.calls("UpdateService")) == before
+        over = run("../rollback", sandbox, tmp_path, asked, {})
+        assert over.outputs["outcome"] == "succeeded", over.stdout
+        containers = runs(sandbox, "ki-cluster", "ki-rag-api")
+    assert containers["ki-rag-api"]["image"].endswith("ki-rag-api:v1")

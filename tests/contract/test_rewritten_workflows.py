@@ -1,4 +1,4 @@
-"""Three workflows of public repositories, rewritten with this action, and the rollback in one click, run whole."""
+"""Three workflows of public repositories, rewritten, and the rollback in one click: run whole."""
 
 from __future__ import annotations
 

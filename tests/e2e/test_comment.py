@@ -130,7 +130,7 @@ def test_where_there_is_none_it_is_said(sandbox, tmp_path):
         (Conversation(status=403), TOKEN, "needs the permission issues: write; pull_requests: write"),
         (Conversation({"id": "x", "user": 3}), TOKEN, "another shape"),
         (Conversation(), "", "there is no token. A comment needs github-token"),
-        (Conversation(), "a token\nof two lines", "another shape"),
+        (Conversation(), "a token\nof two lines", "no request can hold the token"),
     ],
     ids=["the token may not", "GitHub answers something else", "without a token", "no token at all"],
 )

@@ -111,6 +111,7 @@ UNWILLING = {
     "no permission": (lambda _: Answer(403, DENIED, NEEDS), "needs the permission deployments: write"),
     "GitHub is down": (lambda _: Answer(503, b""), "with 503"),
     "an unknown ref": (lambda _: Answer(422, {"message": "No ref found for: x"}), "No ref found for: x"),
+    "GitHub wants a minute": (lambda _: Answer(429, {}, {"Retry-After": "55"}), "Its rate limit is reached"),
     "no id": (lambda _: Answer(202, {"message": "Auto-merged"}), "without the id"),
 }
 
@@ -118,10 +119,21 @@ UNWILLING = {
 @pytest.mark.parametrize("case", UNWILLING)
 def test_what_github_does_not_take_costs_one_warning(sandbox, tmp_path, case):
     answered, says = UNWILLING[case]
-    ran, _ = recorded(sandbox, tmp_path, answered, "--image", image("good"), "--settle", "0")
+    ran, asked = recorded(sandbox, tmp_path, answered, "--image", image("good"), "--settle", "0")
     assert ran.exit_code == 0, ran.shown
+    assert case != "GitHub wants a minute" or len(asked) == 2, "a deployment does not wait for that"
     assert [code for code in codes(ran) if code == "deployment-not-recorded"] == ["deployment-not-recorded"]
     assert says in ran.shown
+
+
+def test_a_token_that_no_header_can_hold_costs_one_warning_and_is_not_said(sandbox, tmp_path):
+    ran, asked = recorded(
+        sandbox, tmp_path, takes_all, "--image", image("good"), GITHUB_TOKEN="ghs_of_a_job\nX-Evil: 1"
+    )
+    assert (ran.exit_code, asked) == (0, []), ran.shown
+    assert codes(ran) == ["deployment-not-recorded"]
+    shown = [line for line in ran.shown.splitlines() if not line.startswith("::add-mask::")]
+    assert "ghs_of_a_job" not in "\n".join(shown) + str(ran.result)
 
 
 def test_an_owner_that_is_no_organization_has_no_artifact_record_and_no_word_about_it(sandbox, tmp_path):

@@ -1,5 +1,8 @@
 """GitHub's REST API: what is asked, what is asked again, and what is said where it does not answer well."""
 
+import traceback
+from dataclasses import replace
+
 import pytest
 
 from ecs_gpu_deploy.edges.ci.github_api import GitHubApi, GitHubError
@@ -91,8 +94,38 @@ def test_what_may_pass_is_asked_again_on_the_given_clock(method, first, slept):
         (Answer(200, b"<html>"), "no JSON", "", 1),
         (Answer(301, {}, {"Location": "http://127.0.0.1:9/y"}), "to another host", "", 1),
         (Answer(301, {}, {"Location": "/x"}), "in a circle", "", 3),
+        (Answer(307, {}, {"Location": "http://[x"}), "to another host", "", 1),
+        (Answer(307, {}, {"Location": "http://127.0.0.1:80@evil.example/x"}), "to another host", "", 1),
+        (Answer(200, b"[" * 200_000), "no JSON", "", 1),
+        (Answer(400, b"[" * 200_000), "with 400", "", 1),
+        (Answer(401, {"message": "Bad credentials: Bearer ghs_hush"}), "credentials: Bearer ***", "", 1),
+        (
+            Answer(
+                403,
+                {"message": "You have exceeded a secondary rate limit."},
+                {"X-Accepted-GitHub-Permissions": "deployments=write"},
+            ),
+            "secondary rate limit",
+            "Its rate limit is reached",
+            1,
+        ),
     ],
-    ids=["down", "not there", "permission", "long limit", "limit", "HTML", "elsewhere", "circle"],
+    ids=[
+        "down",
+        "not there",
+        "permission",
+        "long limit",
+        "limit",
+        "HTML",
+        "elsewhere",
+        "circle",
+        "no address",
+        "another host by its user",
+        "deep JSON",
+        "deep JSON of a refusal",
+        "token said back",
+        "a secondary limit without a time",
+    ],
 )
 def test_a_refusal_is_told_with_what_github_says(answer, says, hint, times):
     with github_stand_in(_in_turn(answer)) as (url, asked), pytest.raises(GitHubError) as caught:
@@ -101,6 +134,26 @@ def test_a_refusal_is_told_with_what_github_says(answer, says, hint, times):
     assert hint in caught.value.hint
     assert len(asked) == times
     assert "ghs_hush" not in f"{caught.value} {caught.value.hint} {_api(url)!r}"
+
+
+@pytest.mark.parametrize("token", ["ghs_hush\nX-Evil: 1", "ghs_hush\u2026"], ids=["two lines", "no ASCII"])
+def test_a_token_that_no_header_can_hold_is_not_said(token):
+    with github_stand_in(_in_turn(Answer(200, {}))) as (url, asked), pytest.raises(GitHubError) as caught:
+        _api(url, token=token).get("/x")
+    assert asked == []
+    assert "no request can hold the token" in str(caught.value)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "ghs_hush" not in shown
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(429, "Its rate limit is reached: try again later."), (503, "")]
+)
+def test_who_has_no_time_does_not_wait_as_long_as_github_wants(status, hint):
+    clock, answer = Clock(), Answer(status, {}, {"Retry-After": "7"})
+    with github_stand_in(_in_turn(answer)) as (url, asked), pytest.raises(GitHubError) as caught:
+        replace(_api(url, clock), longest_pause=5.0).get("/x")
+    assert (len(asked), clock.slept, caught.value.hint) == (1, [], hint)
 
 
 @pytest.mark.parametrize(("method", "times"), [("get", 4), ("patch", 4), ("post", 1)])

@@ -139,7 +139,7 @@ def _findings(told: list[str], problems: list[str]) -> tuple[Finding, ...]:
 
 
 def _hurried(api: GitHubApi) -> GitHubApi:
-    return replace(api, timeout=_PATIENCE_SECONDS, attempts=_ATTEMPTS)
+    return replace(api, timeout=_PATIENCE_SECONDS, longest_pause=_PATIENCE_SECONDS, attempts=_ATTEMPTS)
 
 
 def _said(error: GitHubError) -> str:

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import tenacity
 
+from ecs_gpu_deploy.core.definition.secret_text import MASK
 from ecs_gpu_deploy.core.text import is_variable, plain
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.errors import InvalidInput
 
 PUBLIC_URL: Final = "https://api.github.com"
 _VERSION: Final = "2022-11-28"
-_LONGEST_PAUSE: Final = 60.0
 _LONGEST_ANSWER: Final = 16 * 1024 * 1024
 _MOVED: Final = frozenset({301, 302, 307, 308})
 _MOST_MOVES: Final = 3
@@ -51,11 +51,21 @@ class _Moved(Exception):
     """What was asked for has another address."""
 
 
-class _StayHere(urllib.request.HTTPRedirectHandler):
-    """Follow no redirect by itself: the token would go along to any host."""
+def _opener() -> urllib.request.OpenerDirector:
+    """Return what opens addresses of the web with the proxies of now, and follows no redirect by itself.
 
-    def redirect_request(self, *_: Any) -> None:
-        """Return none: the answer is looked at by the caller."""
+    The token would go along to any host, and urllib reads the new address before anybody can look at it.
+    """
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +81,7 @@ class GitHubApi:
     url: str = PUBLIC_URL
     timeout: float = 10.0
     attempts: int = 4
+    longest_pause: float = 60.0
 
     @classmethod
     def from_environment(
@@ -138,7 +149,7 @@ class GitHubApi:
             try:
                 return self._sent(method, address, path, body)
             except _Moved as moved:
-                address = urllib.parse.urljoin(address, str(moved))
+                address = _joined(address, str(moved))
                 if _origin(address) != _origin(base):
                     raise GitHubError(f"GitHub sends {method} {path} to another host") from moved
         raise GitHubError(f"GitHub sends {method} {path} in a circle")
@@ -154,16 +165,14 @@ class GitHubApi:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(address, data, headers, method=method)  # noqa: S310  (looked at)
         what = f"{method} {path}"
-        # urlopen would keep the proxies of its first call.
-        opener = urllib.request.build_opener(_StayHere)
         try:
-            with opener.open(request, timeout=self.timeout) as response:
+            with _opener().open(request, timeout=self.timeout) as response:
                 text = response.read(_LONGEST_ANSWER)
         except urllib.error.HTTPError as error:
             with error:
                 if error.code in _MOVED and (place := error.headers.get("Location", "")):
                     raise _Moved(place) from error
-                raise _refusal(what, error.code, error.headers, _body_of(error)) from error
+                raise self._refusal(what, error.code, error.headers, _body_of(error)) from error
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", error)
             is_late = isinstance(reason, TimeoutError)
@@ -172,10 +181,45 @@ class GitHubApi:
             is_safe = method != "POST" or isinstance(reason, ConnectionRefusedError)
             kind = _TryAgain if is_safe else GitHubError
             raise kind(f"GitHub {why} to {what}") from error
+        except ValueError:
+            # Python's own text holds the header, and with it the token.
+            told = f"no request can hold the token or the address of {what}"
+            raise GitHubError(told, hint="Set the token without blanks and line breaks.") from None
         try:
             return json.loads(text) if text.strip() else None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise GitHubError(f"GitHub answered {what} with no JSON") from error
+
+    def _refusal(self, what: str, status: int, headers: Message, body: bytes) -> GitHubError:
+        """Return the error of an answer that is none of success, with what GitHub says about it."""
+        said = _message_in(body)
+        if self.token:
+            said = said.replace(self.token, MASK)
+        said = plain(said, limit=300).rstrip(".")
+        message = f"GitHub answered {what} with {status}" + (f": {said}" if said else "")
+        pause = _seconds(headers.get("Retry-After", ""))
+        is_spent = headers.get("X-RateLimit-Remaining") == "0" or "rate limit" in said.lower()
+        is_limit = status == 429 or (status == 403 and (pause > 0 or is_spent))
+        if status >= 500 or is_limit:
+            if pause > self.longest_pause or (status == 403 and not pause):
+                hint = "Its rate limit is reached: try again later." if is_limit else ""
+                return GitHubError(message, status=status, hint=hint)
+            later = _TryAgain(message, status=status)
+            later.pause = pause
+            return later
+        accepted = plain(headers.get("X-Accepted-GitHub-Permissions", ""), limit=100)
+        hint = ""
+        if status in {401, 403, 404} and accepted:
+            hint = f"The token needs the permission {accepted.replace('=', ': ')} (permissions of the job)."
+        return GitHubError(message, status=status, hint=hint)
+
+
+def _joined(address: str, place: str) -> str:
+    """Return where *place* leads, seen from *address*; "" for what is no address."""
+    try:
+        return urllib.parse.urljoin(address, place)
+    except ValueError:
+        return ""
 
 
 def _origin(address: str) -> tuple[str, str]:
@@ -190,28 +234,13 @@ def _body_of(error: urllib.error.HTTPError) -> bytes:
         return b""
 
 
-def _refusal(what: str, status: int, headers: Message, body: bytes) -> GitHubError:
-    """Return the error of an answer that is none of success, with what GitHub says about it."""
+def _message_in(body: bytes) -> str:
+    """Return what GitHub says went wrong; "" where it says it in another shape."""
     try:
         told = json.loads(body)
-        said = str(told.get("message", "")) if isinstance(told, dict) else ""
-    except ValueError:
-        said = ""
-    said = plain(said, limit=300).rstrip(".")
-    message = f"GitHub answered {what} with {status}" + (f": {said}" if said else "")
-    pause = _seconds(headers.get("Retry-After", ""))
-    is_limit = status in {403, 429} and (pause or headers.get("X-RateLimit-Remaining") == "0")
-    if status >= 500 or status == 429 or is_limit:
-        if pause > _LONGEST_PAUSE or (status == 403 and not pause):
-            return GitHubError(message, status=status, hint="Its rate limit is reached: try again later.")
-        later = _TryAgain(message, status=status)
-        later.pause = pause
-        return later
-    accepted = plain(headers.get("X-Accepted-GitHub-Permissions", ""), limit=100)
-    hint = ""
-    if status in {401, 403, 404} and accepted:
-        hint = f"The token needs the permission {accepted.replace('=', ': ')} (permissions of the job)."
-    return GitHubError(message, status=status, hint=hint)
+    except (ValueError, RecursionError):
+        return ""
+    return str(told.get("message", "")) if isinstance(told, dict) else ""
 
 
 def _seconds(text: str) -> float:

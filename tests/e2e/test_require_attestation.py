@@ -63,6 +63,27 @@ def test_what_is_not_attested_as_it_must_be_changes_nothing(sandbox, tmp_path, g
         assert [each["code"] for each in ran.result["diagnoses"]] == ["attestation"]
 
 
+LYING = {
+    "an empty list": ("echo '[]'", 3, "named no attestation"),
+    "nothing": ("true", 2, "did not answer in JSON"),
+    "deep": ("head -c 200000 /dev/zero | tr '\\0' '['", 2, "did not answer in JSON"),
+    "huge": ("head -c 30000000 /dev/zero", 2, "did not answer in JSON"),
+    "the token": ('echo "Error: with $GH_TOKEN: denied" >&2; exit 1', 3, "with ***: denied"),
+}
+
+
+@pytest.mark.parametrize("case", LYING)
+def test_a_verifier_that_lies_lets_nothing_pass_and_shows_no_token(sandbox, tmp_path, gh, case):
+    script, exit_code, says = LYING[case]
+    (gh / "gh").write_text(f"#!/bin/sh\n{script}\n")
+    ran = required(sandbox, tmp_path, gh, WORKFLOW, *GOOD)
+    assert ran.exit_code == exit_code, ran.shown
+    assert says in ran.shown
+    assert ran.changes == []
+    shown = [line for line in ran.shown.splitlines() if not line.startswith("::add-mask::")]
+    assert "ghs_of_the_job" not in "\n".join(shown) + str(ran.result)
+
+
 @pytest.mark.parametrize(
     ("environment", "says"),
     [

@@ -101,6 +101,36 @@ def test_what_is_no_provenance_of_this_image_by_github_counts_for_nothing(change
     assert caught.value.diagnosis_code == "attestation"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "signer"),
+    [
+        (f"{WORKFLOW}@refs/heads/main", f"{WORKFLOW}@refs/heads/main\u200b"),
+        (f"{WORKFLOW}@refs/heads/main", f"{WORKFLOW}@refs/heads/main "),
+        (f"{WORKFLOW}@refs/heads/main", f"{WORKFLOW}@refs/heads/main@refs/heads/main"),
+        (f"{WORKFLOW}@refs/heads/*", f"{WORKFLOW}@refs/tags/heads/x"),
+        (WORKFLOW, f"{WORKFLOW}@x.yml@refs/heads/evil"),
+        (WORKFLOW, f"{WORKFLOW}2@refs/heads/main"),
+        (WORKFLOW, f"acme/rag-evil/{WORKFLOW.partition('rag/')[2]}@refs/heads/main"),
+        ("acme/rag", f"acme/rag\u200b/{WORKFLOW.partition('rag/')[2]}@refs/heads/main"),
+    ],
+)
+def test_a_signer_that_looks_like_the_expected_one_is_another(wanted, signer):
+    with pytest.raises(Refused, match="is attested by "):
+        verified(wanted, entry(subjectAlternativeName=f"https://github.com/{signer}"))
+
+
+def test_a_long_name_is_compared_whole():
+    ref = "refs/heads/" + "x" * 200
+    assert verified(f"{WORKFLOW}@{ref}", entry(subjectAlternativeName=f"{GITHUB}/{WORKFLOW}@{ref}"))
+    with pytest.raises(Refused):
+        verified(f"{WORKFLOW}@{ref}", entry(subjectAlternativeName=f"{GITHUB}/{WORKFLOW}@{ref}y"))
+
+
+def test_a_digest_of_another_shape_is_none():
+    with pytest.raises(Refused, match="named no attestation"):
+        verified("acme/rag", entry(digest=["ab" * 32]))
+
+
 @pytest.mark.parametrize("results", [None, {}, [], [7, None, {}], [{"verificationResult": []}]])
 def test_whatever_the_verifier_says_that_is_none(results):
     expected = ExpectedSigner.from_lines(["acme/rag"])
@@ -134,6 +164,9 @@ def test_another_signer_is_named_beside_who_was_expected(wanted):
         (["acme/rag", WORKFLOW, "x/y"], "more than one"),
         ([f"{WORKFLOW}@main"], "neither repository nor workflow"),
         (["acme/rag@refs/heads/main"], "neither repository nor workflow"),
+        ([f"github.com/{WORKFLOW}"], "neither repository nor workflow"),
+        (["acme/rag/build.yml"], "neither repository nor workflow"),
+        (["acme/rag/.github/workflows/../../build.yml"], "neither repository nor workflow"),
     ],
 )
 def test_what_is_no_signer_is_refused(lines, says):

@@ -27,7 +27,7 @@ HOW_TO_ATTEST: Final = (
 _WRITTEN: Final = "Write owner/repo, or the workflow: owner/repo/.github/workflows/build.yml@refs/heads/main."
 _SIGNER: Final = re.compile(
     r"(?:https://[^/\s]+/)?(?P<repository>[\w.-]+/[\w.-]+)"
-    r"(?:/(?P<path>[^@\s]+\.ya?ml)(?:@(?P<ref>refs/\S+))?)?"
+    r"(?:/(?P<path>\.github/workflows/[^@/\s]+\.ya?ml)(?:@(?P<ref>refs/\S+))?)?"
 )
 
 
@@ -74,7 +74,10 @@ class ExpectedSigner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attested:
-    """What the certificate of a verified attestation says: who signed, of what commit and run."""
+    """What the certificate of a verified attestation says, to the letter: who signed, of what commit and run.
+
+    A branch may be called as another with an invisible character in it: only what is shown is made plain.
+    """
 
     signer: str
     repository: str
@@ -83,8 +86,8 @@ class Attested:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        commit = f", commit {self.commit[:12]}" if self.commit else ""
-        return f"{self.signer} (built in {self.repository}{commit})"
+        commit = f", commit {plain(self.commit[:12])}" if self.commit else ""
+        return f"{plain(self.signer, limit=200)} (built in {plain(self.repository, limit=100)}{commit})"
 
 
 def attested_by(
@@ -116,7 +119,7 @@ def _attested(entry: object, *, digest: str, server: str) -> Attested | None:
     certificate = _in(_in(result, "signature"), "certificate")
     statement = _in(result, "statement")
     subjects = statement.get("subject")
-    digests = {_in(each, "digest").get("sha256") for each in (subjects if isinstance(subjects, list) else ())}
+    digests = [_in(each, "digest").get("sha256") for each in (subjects if isinstance(subjects, list) else ())]
     host = server.rstrip("/") + "/"
     issuer = f"https://token.actions.{host.split('//')[-1].rstrip('/')}"
     if host == "https://github.com/":
@@ -134,9 +137,9 @@ def _attested(entry: object, *, digest: str, server: str) -> Attested | None:
     ):
         return None
     return Attested(
-        signer=plain(signer.removeprefix(host), limit=200),
-        repository=plain(repository.removeprefix(host), limit=100),
-        commit=plain(str(certificate.get("sourceRepositoryDigest", "")), limit=64),
+        signer=signer.removeprefix(host),
+        repository=repository.removeprefix(host),
+        commit=str(certificate.get("sourceRepositoryDigest", "")),
         run=plain(str(certificate.get("runInvocationURI", "")), limit=200),
     )
 
@@ -154,7 +157,7 @@ def _is_expected(one: Attested, expected: ExpectedSigner) -> bool:
     if not expected.workflow:
         return owner.lower() == expected.repository.lower()
     wanted, _, wanted_path = _parts(expected.workflow)
-    is_same = owner.lower() == wanted.lower() and path == wanted_path
+    is_same = owner.lower() == wanted.lower() and path == wanted_path and ref.startswith("refs/")
     return is_same and (not expected.ref or fnmatchcase(ref, expected.ref.replace("[", "[[]")))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ecs_gpu_deploy.core.definition.secret_text import MASK
 from ecs_gpu_deploy.core.identity.attestation import PROVENANCE, ExpectedSigner, may_pass, not_verified
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.errors import InvalidInput
@@ -97,6 +98,7 @@ def _verified(
     given = _environment(environment, host=host, token=token)
     for attempt in range(1, _ATTEMPTS + 1):
         code, output, lines = _run(command, given)
+        lines = [line.replace(token, MASK) for line in lines] if token else lines
         if code == 0:
             break
         if attempt == _ATTEMPTS or not may_pass(code, lines):
@@ -104,7 +106,7 @@ def _verified(
         clock.sleep(_PAUSE_SECONDS)
     try:
         return json.loads(output)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(
             "The GitHub CLI here did not answer in JSON.", hint="Install gh 2.67 or newer."
         ) from error

@@ -212,6 +212,7 @@ def test_every_field_has_the_type_that_is_written(command, given):
         ("deploy", {"volume": "{name: a, roleArn: r, sizeInGB: 5}"}, "Did you mean sizeInGiB?"),
         ("run-task", {"volume": '{name: a, roleArn: r, sizeInGiB: "5"}'}, "which is not a whole number"),
         ("run-task", {"volume": "{name: a, roleArn: r, sizeInGiB: true}"}, "which is not a whole number"),
+        ("deploy", {"volume": "{name: a, roleArn: r, sizeInGiB: -3}"}, "a whole number of 1 or more"),
         ("deploy", {"volume": "{name: a, roleArn: r, iops: 3000}"}, "neither sizeInGiB nor snapshotId"),
         (
             "deploy",

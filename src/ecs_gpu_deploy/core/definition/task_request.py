@@ -83,7 +83,7 @@ _MEMBERS: Final[Mapping[str, type]] = {
 _OF_TASKS_ALONE: Final[Mapping[str, type]] = {"terminationPolicy": dict}
 _KINDS: Final = {
     str: "a text",
-    int: "a whole number",
+    int: "a whole number of 1 or more",
     bool: "true or false",
     list: "a list",
     dict: "a mapping",
@@ -103,7 +103,8 @@ def volume_problem(settings: Mapping[str, object], *, of_service: bool) -> str:
             meant = "" if name in _OF_TASKS_ALONE else nearest(name, known)
             return f"has {name[:60]!r}, which {what}." + (f" Did you mean {meant}?" if meant else "")
         kind = known[name]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        is_number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if not isinstance(value, kind) or (kind is int and not is_number):
             return f"has {name}: {str(value)[:60]!r}, which is not {_KINDS[kind]}."
         if isinstance(value, list) and not all(
             isinstance(item, dict) and _is_of_texts(item) for item in value

@@ -396,7 +396,7 @@ run "roles_hold_no_more_than_their_commands_need" {
   command = plan
 
   assert {
-    condition     = alltrue([for role, policies in local.permissions_of : !contains(policies, "push") || role == "deploy"]) && local.permissions_of.plan == ["read"]
+    condition     = alltrue([for role, policies in local.permissions_of : !contains(policies, "push") || role == "deploy"]) && local.permissions_of.plan == ["read", "plan"]
     error_message = "Only deploy pushes; plan only reads."
   }
 }

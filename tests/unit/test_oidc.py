@@ -4,6 +4,7 @@ import base64
 import http.server
 import json
 import threading
+import traceback
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from ecs_gpu_deploy.core.identity.claims import claims_of, refusal_hint, subjects, trust_condition
 from ecs_gpu_deploy.edges.ci.oidc import TokenEndpoint
 from ecs_gpu_deploy.errors import Refused
+from github_stand_in import Answer, github_stand_in
 
 CLASSIC = {
     "iss": "https://token.actions.githubusercontent.com",
@@ -193,3 +195,18 @@ def test_what_is_no_token_has_no_claims(token):
 def test_claims_are_read_without_their_padding():
     body = base64.urlsafe_b64encode(json.dumps(CLASSIC).encode()).rstrip(b"=").decode()
     assert claims_of(f"x.{body}.y") == CLASSIC
+
+
+def test_the_runners_secret_goes_to_no_other_host():
+    with github_stand_in(lambda _: Answer(200, {"value": "forged"})) as (elsewhere, asked):
+        moved = Answer(302, {}, {"Location": f"{elsewhere}/x"})
+        with github_stand_in(lambda _: moved) as (url, _), pytest.raises(Refused, match="it answered 302"):
+            TokenEndpoint(url=url, bearer="hush", clock=Clock(), mask=print).token("aud")
+    assert asked == []
+
+
+def test_a_secret_that_no_header_can_hold_is_not_said():
+    bearer = "hus" + "h\nx"
+    with pytest.raises(Refused, match="No request can hold") as caught:
+        TokenEndpoint(url="http://127.0.0.1:9", bearer=bearer, clock=Clock(), mask=print).token("aud")
+    assert "hush" not in "".join(traceback.format_exception(caught.value))

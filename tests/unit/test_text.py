@@ -92,10 +92,21 @@ def test_markdown_stays_text(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["see https://evil.example", "WWW.evil.example", "@team fix", "a@b.example", "mailto:a@b.c"]
+    "text",
+    [
+        "see https://evil.example",
+        "WWW.evil.example",
+        "@team fix",
+        "a@b.example",
+        "mailto:a@b.c",
+        "o/r#12",
+        "GH-7",
+    ],
 )
 def test_nothing_becomes_a_link_or_a_mention(text):
-    assert not re.search(r"://|www\.\w|@\w|mailto:\w", re.sub(r":<!-- -->//", "", markdown(text)), re.I)
+    assert not re.search(
+        r"://|www\.\w|@\w|mailto:\w|#\d|GH-\d", re.sub(r":<!-- -->//", "", markdown(text)), re.I
+    )
     assert markdown(text).replace("<!-- -->", "").replace("\\", "") == text
 
 

@@ -24,7 +24,7 @@ _CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~$@]|^[-+=]|(?<=^\d)\.(?=\s|$))")
-_FOUND_LATE = re.compile(r"\b(?:https?|ftp|mailto|xmpp):|\bwww\.|@", re.IGNORECASE)
+_FOUND_LATE = re.compile(r"\b(?:https?|ftp|mailto|xmpp):|\bwww\.|@|#(?=\d)|\bGH-(?=\d)", re.IGNORECASE)
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _ARN = re.compile(
     r"(?:\b(?:target-group|load-balancer|task|container-instance) )?"
@@ -77,8 +77,9 @@ def log_line(text: str, *, limit: int = 1000) -> str:
 def markdown(text: str, *, limit: int = 1000) -> str:
     """Return *text* so that Markdown and HTML show it as it is: no markup, link, mention or image.
 
-    GitHub finds bare links and mentions in the finished text, where a backslash is gone already; an empty
-    comment inside them is still there and shows nothing.
+    GitHub finds bare links, mentions and numbers of issues (which are told that they were mentioned) in the
+    finished text, where a backslash is gone already; an empty comment inside them is still there and shows
+    nothing.
     """
     shown = _MARKDOWN.sub(r"\\\1", plain(text, limit=limit).translate(_HTML))
     return _FOUND_LATE.sub(r"\g<0><!-- -->", shown)

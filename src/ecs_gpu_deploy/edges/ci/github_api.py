@@ -51,7 +51,7 @@ class _Moved(Exception):
     """What was asked for has another address."""
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def staying_opener() -> urllib.request.OpenerDirector:
     """Return what opens addresses of the web with the proxies of now, and follows no redirect by itself.
 
     The token would go along to any host, and urllib reads the new address before anybody can look at it.
@@ -166,7 +166,7 @@ class GitHubApi:
         request = urllib.request.Request(address, data, headers, method=method)  # noqa: S310  (looked at)
         what = f"{method} {path}"
         try:
-            with _opener().open(request, timeout=self.timeout) as response:
+            with staying_opener().open(request, timeout=self.timeout) as response:
                 text = response.read(_LONGEST_ANSWER)
         except urllib.error.HTTPError as error:
             with error:

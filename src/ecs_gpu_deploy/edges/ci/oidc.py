@@ -9,9 +9,11 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 
 import tenacity
 
+from ecs_gpu_deploy.edges.ci.github_api import staying_opener
 from ecs_gpu_deploy.edges.machine.clock import Clock
 from ecs_gpu_deploy.errors import Refused
 
@@ -91,8 +93,7 @@ class TokenEndpoint:
             headers={"Authorization": f"bearer {self.bearer}", "Accept": "application/json"},
         )
         try:
-            # urlopen would keep the proxies of its first call.
-            with urllib.request.build_opener().open(request, timeout=self.timeout) as response:
+            with staying_opener().open(request, timeout=self.timeout) as response:
                 body = response.read(_LONGEST_ANSWER)
         except urllib.error.HTTPError as error:
             with error:
@@ -114,11 +115,18 @@ class TokenEndpoint:
             late = isinstance(error.reason, (TimeoutError, socket.timeout))
             why = f"it did not answer within {self.timeout:g} s" if late else f"{error.reason}"
             raise _TryAgain(why) from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise _TryAgain(f"the connection broke ({type(error).__name__})") from error
+        except ValueError:
+            # Python's own text holds the header, and with it the runner's secret.
+            raise Refused(
+                "No request can hold the runner's ACTIONS_ID_TOKEN_REQUEST_TOKEN or _URL.",
+                hint="Leave both to the runner.",
+                diagnosis_code="credentials-expired",
+            ) from None
         try:
             token = json.loads(body)["value"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             kind = "HTML" if body.lstrip()[:1] == b"<" else "something else"
             raise _TryAgain(f"it answered {kind} instead of a token") from error
         if not isinstance(token, str) or not token:

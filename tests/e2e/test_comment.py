@@ -31,7 +31,8 @@ class Conversation:
         if path == f"{HOME}/commits/{SHA}/pulls":
             return Answer(200, self.pulls)
         if path == f"{HOME}/issues/7/comments" and asked.method == "GET":
-            return Answer(200, self.comments)
+            page = int(re.search(r"&page=(\d+)", asked.path)[1])
+            return Answer(200, self.comments[100 * (page - 1) : 100 * page])
         if path == f"{HOME}/issues/7/comments":
             self.comments.append({"id": 99, "user": {"type": "Bot"}, **asked.body})
             return Answer(201, self.comments[-1])
@@ -91,6 +92,13 @@ def test_it_is_made_once_and_then_written_anew(sandbox, tmp_path):
     assert asked == ["GET /issues/7/comments", "PATCH /issues/comments/99"]
     assert len(conversation.comments) == 3
     assert conversation.comments[2]["body"].startswith(f"{MARK}\n## ✅ Deployed: ki-rag-api\n")
+
+
+def test_it_is_found_on_the_second_page_too_though_a_browser_ended_its_lines(sandbox, tmp_path):
+    others = [{"user": {"type": "User"}, "body": f"a {number}"} for number in range(120)]
+    conversation = Conversation(*others, {"user": {"type": "Bot"}, "body": f"{MARK}\r\nedited"})
+    _, asked = _deployed(sandbox, tmp_path, conversation, event={"pull_request": {"number": 7}}, tag="good")
+    assert asked == ["GET /issues/7/comments"] * 2 + ["PATCH /issues/comments/121"]
 
 
 def test_a_plan_has_a_comment_of_its_own(sandbox, tmp_path):

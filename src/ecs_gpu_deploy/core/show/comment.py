@@ -40,12 +40,13 @@ def comment_text(result: Result, details: Details) -> str:
 def is_comment_of(comment: Mapping[str, Any], mark: str) -> bool:
     """Say whether it is the comment with *mark*, written by an app or by one of the repository's own people.
 
-    Whoever may comment could write the mark as well, and have us write over that.
+    Whoever may comment could write the mark as well, and have us write over that. A browser in which
+    somebody edits it ends its lines with a carriage return too.
     Source: GitHub "REST API endpoints for issue comments" (user.type, author_association).
     """
     author = comment.get("user") or {}
     is_trusted = author.get("type") == "Bot" or comment.get("author_association") in _OWN_ASSOCIATIONS
-    return is_trusted and str(comment.get("body") or "").startswith(f"{mark}\n")
+    return is_trusted and str(comment.get("body") or "").startswith((f"{mark}\n", f"{mark}\r\n"))
 
 
 def pull_request_in(event: Any) -> int | None:
@@ -64,4 +65,4 @@ def pull_request_in(event: Any) -> int | None:
         *(listed if isinstance(listed, list) else ()),
     ]
     numbers = [each.get("number") for each in about if isinstance(each, Mapping)]
-    return next((number for number in numbers if isinstance(number, int) and number > 0), None)
+    return next((number for number in numbers if type(number) is int and number > 0), None)

@@ -38,6 +38,12 @@ REFUSED = {
     "none": (WORKFLOW, V1, 3, "has no attestation in acme/rag"),
     "another ref": (f"{WORKFLOW}@refs/heads/x", GOOD, 3, f"is attested by {SIGNER}"),
     "another repository": ("acme/other", GOOD, 3, "is not attested by acme/other: verifying with issuer"),
+    "another server": (
+        "https://gitlab.com/acme/rag",
+        GOOD,
+        2,
+        "names gitlab.com, not github.com, which is asked",
+    ),
     "no signer": ("acme", GOOD, 2, "neither repository nor workflow"),
     "built now": (WORKFLOW, ("--context", ".", "--image-tag", "new"), 2, "what is built here has none"),
     "of several services": (WORKFLOW, ("--service", "other", *V1), 3, "has no attestation in acme/rag"),

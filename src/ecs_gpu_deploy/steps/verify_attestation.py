@@ -23,6 +23,7 @@ def verify_attestations(context: Context, expected: ExpectedSigner | None, rende
     """
     if expected is None:
         return
+    expected.check_server(server_of(os.environ))
     check_gh(os.environ)
     for image, digest in dict.fromkeys(rendering.looked_up):
         _verify(context, expected, ImageReference.from_text(image), digest)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from ecs_gpu_deploy.core.definition.secret_text import hidden
 from ecs_gpu_deploy.core.text import plain
@@ -26,7 +27,7 @@ HOW_TO_ATTEST: Final = (
 )
 _WRITTEN: Final = "Write owner/repo, or the workflow: owner/repo/.github/workflows/build.yml@refs/heads/main."
 _SIGNER: Final = re.compile(
-    r"(?:https://[^/\s]+/)?(?P<repository>[\w.-]+/[\w.-]+)"
+    r"(?:https://(?P<host>[^/\s]+)/)?(?P<repository>[\w.-]+/[\w.-]+)"
     r"(?:/(?P<path>\.github/workflows/[^@/\s]+\.ya?ml)(?:@(?P<ref>refs/\S+))?)?"
 )
 
@@ -36,17 +37,19 @@ class ExpectedSigner:
     """Who must have made an image: a run of `repository` ("" for that of the signer).
 
     `workflow` is owner/repo/path of the one that signs, "" for any of the repository; `ref` is where it must
-    come from, with * for any end, "" for anywhere.
+    come from, with * for any end, "" for anywhere. `hosts` are those that were written before a name.
     """
 
     repository: str
     workflow: str = ""
     ref: str = ""
+    hosts: tuple[str, ...] = ()
 
     @classmethod
     def from_lines(cls, lines: Sequence[str]) -> Self | None:
         """Read require-attestation; None where it is not given. InvalidInput for what is neither form."""
         repository = workflow = ref = ""
+        hosts: list[str] = []
         for line in lines:
             found = _SIGNER.fullmatch(line.strip())
             if found is None:
@@ -59,13 +62,24 @@ class ExpectedSigner:
                     "require-attestation names more than one repository and one workflow.",
                     hint="Two lines are the repository that builds, and the workflow elsewhere that signs.",
                 )
+            hosts += [found["host"].lower()] if found["host"] else []
             if found["path"]:
                 workflow, ref = f"{found['repository']}/{found['path']}", found["ref"] or ""
             else:
                 repository = found["repository"]
         if not lines:
             return None
-        return cls(repository=repository or "/".join(workflow.split("/")[:2]), workflow=workflow, ref=ref)
+        repository = repository or "/".join(workflow.split("/")[:2])
+        return cls(repository=repository, workflow=workflow, ref=ref, hosts=tuple(hosts))
+
+    def check_server(self, server: str) -> None:
+        """Raise InvalidInput where a name is of another host than *server*: who has it there is meant."""
+        here = urlsplit(server).netloc.lower()
+        if other := next((host for host in self.hosts if host != here), ""):
+            raise InvalidInput(
+                f"require-attestation names {plain(other, limit=100)}, not {here}, which is asked.",
+                hint=_WRITTEN,
+            )
 
     def __str__(self) -> str:
         """Say who it is."""

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from ecs_gpu_deploy.core.show.comment import comment_mark, comment_text, is_comment_of, pull_request_in
+from ecs_gpu_deploy.core.show.comment import (
+    comment_mark,
+    comment_text,
+    is_comment_of,
+    pull_request_in,
+    whole_blocks,
+)
 from ecs_gpu_deploy.core.show.report import Details
 from ecs_gpu_deploy.result import Diagnosis, Outcome, Result
 
@@ -42,6 +48,18 @@ def test_it_is_as_long_as_github_takes():
     text = comment_text(long, Details())
     assert 50_000 < len(text) < 65_536
     assert text.endswith("\\\n\n… cut; the job summary has everything.\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "closed"),
+    [
+        ("a\n````diff\n```\n- b", "a\n````diff\n```\n- b\n````"),
+        ("```text\na\n```\nb", "```text\na\n```\nb"),
+        ("`a`", "`a`"),
+    ],
+)
+def test_what_is_cut_within_a_block_does_not_take_the_rest_into_it(text, closed):
+    assert whole_blocks(text) == closed
 
 
 @pytest.mark.parametrize(

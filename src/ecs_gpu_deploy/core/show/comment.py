@@ -33,8 +33,22 @@ def comment_text(result: Result, details: Details) -> str:
     if result.plan is not None:
         head = f"{head}\n\n{plan_markdown(result.plan)}"
     if len(head) > _LONGEST:
-        head = head[:_LONGEST].rpartition("\n")[0] + "\n\n… cut; the job summary has everything."
+        head = (
+            whole_blocks(head[:_LONGEST].rpartition("\n")[0]) + "\n\n… cut; the job summary has everything."
+        )
     return f"{comment_mark(result)}\n{head}\n"
+
+
+def whole_blocks(text: str) -> str:
+    """Return Markdown that was cut at the end of a line, with the fenced block closed that was open."""
+    fence = ""
+    for line in text.splitlines():
+        ticks = line[: len(line) - len(line.lstrip("`"))]
+        if not fence and len(ticks) >= len("```"):
+            fence = ticks
+        elif fence and line == fence:
+            fence = ""
+    return f"{text}\n{fence}" if fence else text
 
 
 def is_comment_of(comment: Mapping[str, Any], mark: str) -> bool:

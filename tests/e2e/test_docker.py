@@ -123,6 +123,8 @@ class Watch(threading.Thread):
                         line = Path(entry.path, "cmdline").read_bytes()
                     except OSError:
                         continue
+                    if line.startswith(b"skopeo\0"):  # of the tests that run beside: the program has none
+                        continue
                     self.commands.add(line.replace(b"\0", b" ")[:60])
                     self.seen += [line for secret in self._secrets if secret in line]
 

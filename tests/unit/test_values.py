@@ -150,7 +150,7 @@ LANDS_IN = {
     "deployment-record": {"record_in"},
     "enable-ecs-managed-tags": {"managed_tags"},
     "rendered-file": {"file"},
-    "require-attestation": {"signer", "repository", "workflow", "ref"},
+    "require-attestation": {"signer", "repository", "workflow", "ref", "hosts"},
     "role-chain": {"chain"},
     "role-duration": {"duration"},
     "role-external-id": {"external_id"},
@@ -170,7 +170,7 @@ LANDS_IN = {
 """Fields of a request that are named otherwise than the option."""
 LANDS_IN_OF = {
     ("deploy", "platforms"): {"platform", "platforms"},
-    ("deploy", "require-attestation"): {"signer", "repository", "workflow", "ref", "pin"},
+    ("deploy", "require-attestation"): {"signer", "repository", "workflow", "ref", "hosts", "pin"},
     ("deploy", "service"): {"service", "services"},
     ("deploy", "task-definition"): {"name"},
     ("register", "task-definition"): {"name"},

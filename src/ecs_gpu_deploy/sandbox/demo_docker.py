@@ -132,7 +132,8 @@ def _story(docker: str, sandbox: Mapping[str, Any], service: DemoService, output
             tag="good",
             title="A good version",
             text="It is built with Docker, pushed to a registry and started; requests come in all the while.",
-            image=("--context", str(context), "--image-tag", "good", *flags),
+            # The service answers a little before the deployment that began it has completed.
+            image=("--context", str(context), "--image-tag", "good", "--ongoing", "wait", *flags),
         )
         say(f"{BOLD}What users saw{OFF}: {asked}. Now answers: {service.running(url)}.\n")
         service.write_version(context, 3)

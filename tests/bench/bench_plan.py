@@ -18,30 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "unit")]
 
-from rollout_worlds import Case, begun, scene_of  # noqa: E402
+from rollout_worlds import PLAIN, begun, scene_of  # noqa: E402
 
 from ecs_gpu_deploy.forecast.prediction import predict  # noqa: E402
 from ecs_gpu_deploy.sandbox.world.world import World  # noqa: E402
 from sandbox_process import clean_environment, sandbox_thread  # noqa: E402
 from scenario_run import REGISTRY, world_of  # noqa: E402
 
-CASE = Case(
-    desired=100,
-    minimum=100,
-    maximum=200,
-    each=1,
-    gpus=1,
-    old_gpus=1,
-    spare=20,
-    others=0,
-    strategy="ROLLING",
-    managed=False,
-    more=0,
-    load=240.0,
-    awsvpc=False,
-    port=0,
-    packed=False,
-)
+CASE = replace(PLAIN, desired=100, spare=20, load=240.0)
 
 
 def prediction_of_100_tasks() -> float:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from action_tools import ROOT, Ended, action_process, diagnostics, ended, put_en
 from test_workflows import linted
 
 from docker_services import PATH, Services, busybox_context, docker_services
+from github_stand_in import Answer, github_stand_in
 from sandbox_process import RunningSandbox, clean_environment, sandbox_thread
 from worlds import ROLE, default_world, trusted
 
@@ -174,28 +172,6 @@ def test_a_backend_and_its_worker_are_built_and_deployed(tmp_path: Path, service
     ]
 
 
-@contextmanager
-def api(status: int) -> Iterator[str]:
-    """Answer every request with one status."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def test_migrate_deploy_smoke_and_the_way_back(tmp_path: Path, services: Services) -> None:
     families = {"dataspace": "dataspace", "dataspace-otel-collector": "collector"}
     made = world(region="eu-central-1", cluster="dataspace", families=families, repositories=["dataspace"])
@@ -210,7 +186,7 @@ def test_migrate_deploy_smoke_and_the_way_back(tmp_path: Path, services: Service
     busybox_context(tmp_path, dockerfile='COPY app.py /app.py\nENTRYPOINT ["/bin/sh"]\n')
     variables = {"AWS_REGION": "eu-central-1", "ECS_CLUSTER": "dataspace", "ECS_SERVICE": "dataspace"}
     variables["ECS_OTEL_SERVICE"] = "dataspace-otel-collector"
-    with sandbox_thread(json.dumps(made)) as sandbox, api(503) as url:
+    with sandbox_thread(json.dumps(made)) as sandbox, github_stand_in(lambda _: Answer(503)) as (url, _):
         over = run(
             "migrate-deploy-smoke",
             sandbox,

@@ -46,6 +46,24 @@ class Case:
     packed: bool
 
 
+PLAIN = Case(
+    desired=2,
+    minimum=100,
+    maximum=200,
+    each=1,
+    gpus=1,
+    old_gpus=1,
+    spare=1,
+    others=0,
+    strategy="ROLLING",
+    managed=False,
+    more=0,
+    load=95.0,
+    awsvpc=False,
+    port=0,
+    packed=False,
+)
+"""Two tasks with a GPU each, and a spare one."""
 CASES = st.builds(
     Case,
     desired=st.integers(1, 6),

@@ -6,28 +6,10 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import assume, event, given, settings
-from rollout_worlds import CASES, Case, begun, rolled_out, scene_of
+from rollout_worlds import CASES, PLAIN, Case, begun, rolled_out, scene_of
 
 from ecs_gpu_deploy.core.past.durations import Duration
 from ecs_gpu_deploy.forecast.prediction import Ends, advice_of, predict
-
-PLAIN = Case(
-    desired=2,
-    minimum=100,
-    maximum=200,
-    each=1,
-    gpus=1,
-    old_gpus=1,
-    spare=1,
-    others=0,
-    strategy="ROLLING",
-    managed=False,
-    more=0,
-    load=95.0,
-    awsvpc=False,
-    port=0,
-    packed=False,
-)
 
 
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)

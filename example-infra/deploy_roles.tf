@@ -110,7 +110,7 @@ locals {
       Resource = aws_ecr_repository.service.arn
     },
     {
-      # The value of a secret is never read.
+      # A rollback does too, of the old revision; the value of a secret is never read.
       Sid      = "CheckWhatRevisionsName"
       Effect   = "Allow"
       Action   = ["iam:GetRole", "secretsmanager:DescribeSecret"]
@@ -131,25 +131,6 @@ locals {
       Effect   = "Allow"
       Action   = ["ecr:DescribePullThroughCacheRules"]
       Resource = "*"
-    },
-    {
-      Sid      = "ReadImage"
-      Effect   = "Allow"
-      Action   = ["ecr:BatchGetImage"]
-      Resource = aws_ecr_repository.service.arn
-    },
-    {
-      # A rollback checks that what the old revision names is still there; the value of a secret is never read.
-      Sid      = "CheckRoles"
-      Effect   = "Allow"
-      Action   = ["iam:GetRole"]
-      Resource = local.service_roles
-    },
-    {
-      Sid      = "CheckSecret"
-      Effect   = "Allow"
-      Action   = ["secretsmanager:DescribeSecret"]
-      Resource = concat([aws_secretsmanager_secret.openai.arn], aws_secretsmanager_secret.api_keys[*].arn)
     },
     {
       Sid      = "RegisterRevision"
@@ -196,12 +177,6 @@ locals {
       Effect   = "Allow"
       Action   = ["cloudwatch:DescribeAlarms", "ecr:GetAuthorizationToken"]
       Resource = "*"
-    },
-    {
-      Sid      = "SeeCluster"
-      Effect   = "Allow"
-      Action   = ["ecs:DescribeClusters"]
-      Resource = aws_ecs_cluster.this.arn
     },
     {
       Sid    = "Push"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.past.ongoing import newest_ongoing
 from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, needed_to, refused
 from ecs_gpu_deploy.edges.aws.pause_hooks import HookAction, answer_hook
@@ -85,9 +86,8 @@ def _ongoing(context: Context, service: Service) -> str:
                 "service-deployment.",
             ) from error
         raise refused(error, "list the service deployments") from error
-    for brief in briefs:
-        if not brief.status.is_terminal:
-            return brief.arn
+    if ongoing := newest_ongoing(briefs):
+        return ongoing.arn
     last = f" (the last one, {short_id(briefs[0].arn)}, ended as {briefs[0].status})" if briefs else ""
     raise Refused(
         f"No deployment of the service {service.name!r} is under way, so nothing waits for an answer{last}."

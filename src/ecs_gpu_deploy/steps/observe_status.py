@@ -9,7 +9,7 @@ from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.capacity.holders import gpus_held
 from ecs_gpu_deploy.core.definition.provenance import told_by
 from ecs_gpu_deploy.core.definition.task_definition import images
-from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
+from ecs_gpu_deploy.core.past.ongoing import Ongoing, newest_ongoing, ongoing_classic, ongoing_of
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.model import Deployment, Event, Service, Task
@@ -104,7 +104,7 @@ def _ongoing(context: Context, service: Service) -> Ongoing | None:
         briefs = context.ecs.fetch_deployments(service.name)
     except (AwsError, DeployError):
         return ongoing_classic(context.ecs.cluster, service)
-    brief = next((brief for brief in briefs if not brief.status.is_terminal), None)
+    brief = newest_ongoing(briefs)
     if brief is None:
         return None
     with _unless_unseen(context, "its stage and hooks", "ecs:DescribeServiceDeployments"):

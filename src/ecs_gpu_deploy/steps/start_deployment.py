@@ -15,7 +15,7 @@ from ecs_gpu_deploy.core.judge.lifecycle import Stage, why_never
 from ecs_gpu_deploy.core.judge.pace import CANCEL_LOOK_SECONDS, seconds_to_look_again
 from ecs_gpu_deploy.core.judge.update_sent import CANCELLED_PAUSES, LOOK_PAUSES, deployment_made
 from ecs_gpu_deploy.core.judge.verdict import Verdict
-from ecs_gpu_deploy.core.past.ongoing import Ongoing, ongoing_classic, ongoing_of
+from ecs_gpu_deploy.core.past.ongoing import Ongoing, newest_ongoing, ongoing_classic, ongoing_of
 from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.edges.aws.alarms import fetch_alarm_states
 from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, Passing, Unclear, refused
@@ -150,9 +150,8 @@ def _ongoing(
         found = ongoing_codedeploy(context, group)
         return told_ongoing(found) if found is not None else None
     try:
-        for brief in ecs.fetch_deployments(service.name):
-            if not brief.status.is_terminal:
-                return ongoing_of(_whole(ecs, brief) if is_told else brief)
+        if brief := newest_ongoing(ecs.fetch_deployments(service.name)):
+            return ongoing_of(_whole(ecs, brief) if is_told else brief)
     except AwsError as error:
         if not isinstance(error, Closed | Passing):
             raise refused(error, "list the service deployments") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ecs_gpu_deploy.core.judge.codedeploy import stop_command_of
@@ -40,6 +41,11 @@ class Ongoing:
     def hint(self) -> str:
         """Return how to stop it, "" where there is no command for that."""
         return f"To stop it and go back to what ran before: {self.stop}" if self.stop else ""
+
+
+def newest_ongoing(deployments: Iterable[ServiceDeployment]) -> ServiceDeployment | None:
+    """Return the first of a service's deployments, newest first, that has not ended; None where all have."""
+    return next((each for each in deployments if not each.status.is_terminal), None)
 
 
 def ongoing_of(deployment: ServiceDeployment | Rollout) -> Ongoing:

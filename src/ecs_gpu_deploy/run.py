@@ -134,7 +134,7 @@ def run_command(
     reporter: Reporter | None = None
     clock: Clock | None = None
     api: GitHubApi | None = None
-    began, region = 0.0, ""
+    began, region, role_arn = 0.0, "", ""
     try:
         heed_signals()
         if result_file:
@@ -147,6 +147,7 @@ def run_command(
         github = GitHub(stream=log)
         run, role = _COMMANDS[command](settings), check_role(settings)
         facts += role.findings()
+        role_arn = (role.role_arn, *role.chain)[-1]
         api = GitHubApi.from_environment(
             os.environ, given=options.github_token, clock=clock, mask=github.mask
         )
@@ -196,7 +197,9 @@ def run_command(
     result = replace(result, api_calls=dict(calls))
     _publish(result, details, github, options)
     if options.comments and api is not None:
-        _comment(result, details, api, github, _log_of(prints_json=options.prints_json))
+        mark = comment_mark(result, region=region, role_arn=role_arn)
+        text = comment_text(result, details, mark=mark)
+        _comment(api, github, mark=mark, text=text, log=_log_of(prints_json=options.prints_json))
     if api is not None and recorded is not None and not is_worth_waiting(result):
         end_record(api, recorded, result, region=region)
     if close := getattr(clock, "close", None):
@@ -204,9 +207,8 @@ def run_command(
     return result.exit_code
 
 
-def _comment(result: Result, details: Details, api: GitHubApi, github: GitHub, log: TextIO) -> None:
+def _comment(api: GitHubApi, github: GitHub, *, mark: str, text: str, log: TextIO) -> None:
     """Show the result in the pull request's comment; where that cannot be, a warning says why."""
-    mark, text = comment_mark(result), comment_text(result, details)
     try:
         if not put_comment(api, os.environ, mark=mark, text=text):
             emit("no comment: no pull request has this commit", log)

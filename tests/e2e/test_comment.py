@@ -11,7 +11,7 @@ from sandbox_process import sandbox_thread
 
 SHA = "5f0c2d7e91b34a68c0ffee5d2b7a90e1f3c4d5b6"
 HOME = "/repos/acme/rag"
-MARK = "<!-- ecs-gpu-deploy service ki-cluster/ki-rag-api -->"
+MARK = "<!-- ecs-gpu-deploy service 123456789012/eu-central-1/ki-cluster/ki-rag-api -->"
 TOKEN = "a-token-of-the-job"
 
 
@@ -75,7 +75,7 @@ def _deployed(
 
 def test_it_is_made_once_and_then_written_anew(sandbox, tmp_path):
     theirs = {"user": {"type": "User"}, "author_association": "NONE", "body": f"{MARK}\nmine"}
-    other = {"user": {"type": "Bot"}, "body": "<!-- ecs-gpu-deploy service ki-cluster/other -->\n"}
+    other = {"user": {"type": "Bot"}, "body": MARK.replace("ki-rag-api", "other") + "\n"}
     conversation = Conversation(theirs, other)
     event = {"pull_request": {"number": 7}}
     ended, asked = _deployed(sandbox, tmp_path, conversation, event=event, tag="bad")

@@ -30,14 +30,26 @@ def test_each_service_of_a_cluster_has_its_own_mark():
         RESULT, command="run-task", service="", task_definition_arn="arn:x:task-definition/ingest:7"
     )
     odd = replace(RESULT, service="--> @team")
-    assert comment_mark(RESULT) == "<!-- ecs-gpu-deploy service ki/rag -->"
-    assert comment_mark(batch) == "<!-- ecs-gpu-deploy task ki/ingest -->"
-    assert comment_mark(odd) == "<!-- ecs-gpu-deploy service ki/--%3E%20%40team -->"
+    assert comment_mark(RESULT) == "<!-- ecs-gpu-deploy service 1//ki/rag -->"
+    assert comment_mark(batch, region="eu-west-1") == "<!-- ecs-gpu-deploy task 1/eu-west-1/ki/ingest -->"
+    assert comment_mark(odd) == "<!-- ecs-gpu-deploy service 1//ki/--%3E%20%40team -->"
+
+
+def test_two_accounts_and_two_regions_have_two():
+    by_name = replace(RESULT, cluster="ki")
+    marks = {
+        comment_mark(by_name, region=region, role_arn=f"arn:aws:iam::{account}:role/deploy")
+        for account in ("123456789012", "210987654321")
+        for region in ("eu-central-1", "us-east-1")
+    }
+    assert len(marks) == 4
+    assert comment_mark(by_name) == "<!-- ecs-gpu-deploy service //ki/rag -->", "nothing tells the account"
+    assert comment_mark(replace(by_name, task_definition_arn="rag:7")) == comment_mark(by_name)
 
 
 def test_what_is_foreign_neither_calls_anybody_nor_leaves_its_place():
-    text = comment_text(RESULT, Details())
-    assert text.startswith("<!-- ecs-gpu-deploy service ki/rag -->\n## ❌ Failed: rag\n")
+    text = comment_text(RESULT, Details(), mark="<!-- m -->")
+    assert text.startswith("<!-- m -->\n## ❌ Failed: rag\n")
     assert "\n\\@<!-- -->team &lt;!-- --&gt; look\n" in text
     assert "> `--> <script>@team`\n" in text
 
@@ -45,7 +57,7 @@ def test_what_is_foreign_neither_calls_anybody_nor_leaves_its_place():
 def test_it_is_as_long_as_github_takes():
     proof = tuple(f"{number} {'x' * 900}" for number in range(200))
     long = replace(RESULT, diagnoses=(replace(RESULT.diagnoses[0], evidence=proof),))
-    text = comment_text(long, Details())
+    text = comment_text(long, Details(), mark="<!-- m -->")
     assert 50_000 < len(text) < 65_536
     assert text.endswith("\\\n\n… cut; the job summary has everything.\n")
 

@@ -14,21 +14,28 @@ from ecs_gpu_deploy.result import Result
 
 _LONGEST = 60_000
 """GitHub takes comments of up to 65,536 characters (its answer 422 "body is too long" says so)."""
+_ARN_COLONS = 5
+"""arn:partition:service:region:account:resource."""
 _OWN_ASSOCIATIONS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 
-def comment_mark(result: Result) -> str:
+def comment_mark(result: Result, *, region: str = "", role_arn: str = "") -> str:
     """Return the hidden line that tells the comment: one for each service and cluster, or family of tasks.
 
-    What was planned has one of its own: it stays beside what then became of it.
+    Clusters of one name in two accounts or Regions have two: the account is that of the role that was asked
+    for, which stands before anything is known, else of what the result names. What was planned has a comment
+    of its own: it stays beside what then became of it.
     """
-    place = "/".join(quote(name, safe="") for name in (short_id(result.cluster), subject_of(result)))
+    known = (role_arn, result.cluster, result.task_definition_arn, result.previous_task_definition_arn)
+    account = next((arn.split(":")[4] for arn in known if arn.count(":") >= _ARN_COLONS), "")
+    names = (account, region, short_id(result.cluster), subject_of(result))
+    place = "/".join(quote(name, safe="") for name in names)
     kind = {"run-task": "task", "plan": "plan"}.get(result.command, "service")
     return f"<!-- ecs-gpu-deploy {kind} {place} -->"
 
 
-def comment_text(result: Result, details: Details) -> str:
-    """Return the comment: its mark, and the head of the summary, cut at the end of a line."""
+def comment_text(result: Result, details: Details, *, mark: str) -> str:
+    """Return the comment: its *mark*, and the head of the summary, cut at the end of a line."""
     head = summary_head(result, details)
     if result.plan is not None:
         head = f"{head}\n\n{plan_markdown(result.plan)}"
@@ -36,7 +43,7 @@ def comment_text(result: Result, details: Details) -> str:
         head = (
             whole_blocks(head[:_LONGEST].rpartition("\n")[0]) + "\n\n… cut; the job summary has everything."
         )
-    return f"{comment_mark(result)}\n{head}\n"
+    return f"{mark}\n{head}\n"
 
 
 def whole_blocks(text: str) -> str:

@@ -196,6 +196,17 @@ refusals = [
         id="a health check outside AWS's range",
     ),
     pytest.param(
+        "RegisterTaskDefinition",
+        {
+            "family": "x",
+            "containerDefinitions": [{**CONTAINER, "mountPoints": [{"sourceVolume": "models"}]}],
+            "volumes": [{"name": "model"}],
+        },
+        "ClientException",
+        "Unknown volume 'models'.",
+        id="a mount point without its volume",
+    ),
+    pytest.param(
         "RunTask",
         {"cluster": "ki-cluster", "taskDefinition": "ki-rag-api", "count": 11},
         "InvalidParameterException",

@@ -162,6 +162,11 @@ def check_registration(request: Mapping[str, Any]) -> None:
         _check_container(container, request)
     if len(set(names)) != len(names):
         raise client_exception("Container.name should be unique within a task definition.")
+    volumes = {volume.get("name") for volume in request.get("volumes") or ()}
+    for container in containers:
+        for mount in container.get("mountPoints") or ():
+            if (source := mount.get("sourceVolume")) not in volumes:
+                raise client_exception(f"Unknown volume '{'null' if source is None else source}'.")
     if not any(container.get("essential", True) for container in containers):
         raise client_exception("A task definition must have at least one essential container.")
     for member in ("taskRoleArn", "executionRoleArn"):

@@ -41,12 +41,12 @@ class Intake:
             await send(message)
 
         if counted:
-            metrics.in_flight.inc()
+            metrics.in_flight.change(1, time.monotonic())
         try:
             await self._limited(scope, receive, send_on)
         finally:
             if counted:
-                metrics.in_flight.dec()
+                metrics.in_flight.change(-1, time.monotonic())
             route = scope.get("route")
             # The route's pattern, never the path as sent: labels must not grow with what scanners try.
             path = getattr(route, "path", "other")

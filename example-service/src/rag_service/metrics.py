@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rag_service.cloudwatch import METRIC, InFlight
 from rag_service.device import gpu_memory
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -26,10 +28,9 @@ class Metrics:
             buckets=_FAST,
             registry=self.registry,
         )
-        self.in_flight = Gauge(
-            "rag_requests_in_flight",
-            "Requests being answered, health checks and metrics left out",
-            registry=self.registry,
+        self.in_flight = InFlight(time.monotonic())
+        Gauge(METRIC, "Requests being answered, health checks left out", registry=self.registry).set_function(
+            lambda: self.in_flight.count
         )
         self._sizes = Histogram(
             "rag_batch_size", "Texts in a batch", ("queue",), buckets=_SIZES, registry=self.registry

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from rag_service.batching import Batcher
+from rag_service.cloudwatch import publish
 from rag_service.device import (
     DeviceThread,
     Kind,
@@ -60,6 +61,7 @@ class Runtime:
         self._retriever: Retriever | None = None
         self._index: LiveIndex | None = None
         self._background: asyncio.Task[None] | None = None
+        self._publishing: asyncio.Task[None] | None = None
         self.generator = Generator(settings, self.metrics) if settings.has_generator else None
 
     async def start(self) -> None:
@@ -69,9 +71,10 @@ class Runtime:
 
     async def close(self) -> None:
         """Stop the queues, the generator's connections and the device thread."""
-        if self._background is not None:
-            self._background.cancel()
-            await asyncio.gather(self._background, return_exceptions=True)
+        for task in (self._background, self._publishing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         for batcher in self._batchers:
             await batcher.close()
         if self.generator is not None:
@@ -176,6 +179,8 @@ class Runtime:
         seconds = time.monotonic() - self._began
         self.metrics.load_seconds.set(seconds)
         log.info("models loaded in %.1f s, ready", seconds)
+        # Not before: a task that loads answers nothing, and its zeros would halve what the others have to do.
+        self._publishing = asyncio.create_task(publish(settings, self.metrics.in_flight), name="publish")
         while True:
             await asyncio.sleep(settings.index_poll_seconds)
             await self._follow_once(self._index)

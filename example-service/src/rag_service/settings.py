@@ -23,6 +23,10 @@ class Settings(BaseSettings):
 
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9464
     """Where /metrics is served, apart from the port that the load balancer knows."""
+    cluster_name: str = ""
+    service_name: str = ""
+    """The ECS service whose metric in CloudWatch this task adds to; empty: as ECS's task metadata says."""
+    metric_seconds: Annotated[float, Field(ge=10, le=60)] = 30
 
     auth: Literal["keys", "oidc", "off"] | None = None
     """Whom the service answers. It does not start while nobody has said; the ingest asks nobody."""

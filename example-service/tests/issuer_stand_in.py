@@ -23,6 +23,8 @@ class Issuer:
     keys: dict[str, ec.EllipticCurvePrivateKey] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     broken: bool = False
+    says: dict[str, Any] = field(default_factory=dict)
+    """What it answers otherwise, by path."""
 
     def publish(self, *names: str) -> None:
         self.keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in names}
@@ -52,7 +54,7 @@ def issuer() -> Iterator[Issuer]:
                 "/.well-known/openid-configuration": {"issuer": made.url, "jwks_uri": f"{made.url}/jwks"},
                 "/jwks": made.jwks(),
             }
-            body = json.dumps(answers[self.path]).encode()
+            body = json.dumps((answers | made.says)[self.path]).encode()
             self.send_response(500 if made.broken else 200)
             self.send_header("content-length", str(len(body)))
             self.end_headers()

@@ -1,92 +1,16 @@
-# Every number that follows from another one, in one place. What the article got wrong is arithmetic.
+# What the parts have in common. The numbers that follow from others stand with what they are for: health checks and
+# rollouts in modules/service/derived.tf, instances in modules/gpu-cluster/derived.tf.
 
 locals {
-  # How long the container may take to answer 200: half as much again as measured.
-  load_allowance_seconds = ceil(1.5 * var.model_load_seconds)
+  batch_tasks = 1 # the nightly ingest must not take the GPU that a rollout counts on
+  batch_name  = "${var.name}-batch"
 
-  # ECS ignores unhealthy load balancer and container checks for so long after a task has started. Its default
-  # is 0: the load balancer then ends the task while the model still loads. A target that turned unhealthy during
-  # the load needs healthy_threshold good checks after it: ECS must not look before.
-  grace_period_seconds = local.load_allowance_seconds + local.healthy_threshold * var.health_check_interval_seconds + local.health_check_timeout
-
-  # The container check must survive the load by itself too: outside a service there is no grace period.
-  # startPeriod is 300 s at most; the rest is bought with intervals (5 to 300 s) times retries (1 to 10).
-  container_check_timeout  = 10
-  container_start_period   = min(300, local.load_allowance_seconds)
-  container_check_rest     = local.load_allowance_seconds + local.container_check_timeout - local.container_start_period
-  container_check_interval = min(300, max(15, ceil(local.container_check_rest / 9)))
-  container_check_retries  = min(10, max(3, ceil(local.container_check_rest / local.container_check_interval) + 1))
-
-  # The load balancer decides about traffic only; the grace period covers the load.
-  health_check_timeout      = max(2, min(10, var.health_check_interval_seconds - 1))
-  health_check_path         = "/health"
-  healthy_threshold         = 2
-  unhealthy_threshold       = 3
-  deregistration_delay      = var.request_timeout_seconds
-  idle_timeout              = min(4000, var.request_timeout_seconds + 10)
-  container_stop_timeout    = max(30, min(120, var.request_timeout_seconds))
-  load_balancing_algorithm  = var.slow_start_seconds > 0 ? "round_robin" : "least_outstanding_requests"
-  gpus_per_instance         = try(one(data.aws_ec2_instance_type.gpu.gpus).count, 0)
-  tasks_per_instance        = max(1, floor(local.gpus_per_instance / var.gpus_per_task))
-  batch_tasks               = 1 # the nightly ingest must not take the GPU that a rollout counts on
-  spare_tasks               = min(var.desired_count, floor(var.spare_gpus / var.gpus_per_task))
-  instances_for_desired     = ceil(var.desired_count / local.tasks_per_instance)
-  instances_for_rollout     = ceil((var.desired_count + local.spare_tasks) / local.tasks_per_instance)
-  most_instances            = ceil((var.max_count + local.spare_tasks + local.batch_tasks) / local.tasks_per_instance)
-  derived_minimum_percent   = local.spare_tasks > 0 ? 100 : floor(100 * (var.desired_count - 1) / var.desired_count)
-  derived_maximum_percent   = local.spare_tasks > 0 ? ceil(100 * (var.desired_count + local.spare_tasks) / var.desired_count) : 100
-  minimum_healthy_percent   = coalesce(var.minimum_healthy_percent, local.derived_minimum_percent)
-  maximum_percent           = coalesce(var.maximum_percent, local.derived_maximum_percent)
-  most_tasks_during_rollout = floor(var.desired_count * local.maximum_percent / 100)
-  least_tasks_in_rollout    = ceil(var.desired_count * local.minimum_healthy_percent / 100)
-
-  # targetCapacity under 100 % keeps instances beyond those in use. Rounded up: one percent less than the exact
-  # share would launch one instance more.
-  target_capacity = var.keep_spare_warm ? ceil(100 * local.instances_for_desired / local.instances_for_rollout) : 100
-
-  # ECR's sizes are compressed; unpacked images are about 2.5 times as large, and the disk holds the old one,
-  # the new one and the batch task's.
-  root_volume_gb = 30 + ceil(3 * 2.5 * var.image_gb)
-
-  # One wave replaces this many tasks; a rollout takes as many waves as it needs.
-  rollout_batch = max(1, local.most_tasks_during_rollout - local.least_tasks_in_rollout)
-  rollout_waves = ceil(var.desired_count / local.rollout_batch)
-
-  # Instance launch 300 s, pull at 100 MB/s with a factor of 2 for unpacking.
-  start_seconds   = (var.keep_spare_warm || local.spare_tasks == 0 ? 0 : 300) + ceil(20 * var.image_gb)
-  rollout_seconds = local.rollout_waves * (local.start_seconds + local.grace_period_seconds + local.deregistration_delay + local.container_stop_timeout)
-
-  # A failed rollout may use its breaker threshold up and then roll back: three times a good one. GitHub ends a
-  # hosted job after 6 h; half an hour of it is left for the build.
-  deploy_timeout_seconds = min(19800, max(1800, 3 * local.rollout_seconds))
-  session_seconds        = min(43200, max(3600, ceil(local.deploy_timeout_seconds / 3600) * 3600))
-
-  breaker_failures = coalesce(var.breaker_failures, min(200, max(3, ceil(var.desired_count / 2))))
-
-  awsvpc            = var.network_mode == "awsvpc"
-  managed_instances = var.capacity == "managed-instances"
-  blue_green        = var.deployment_strategy == "BLUE_GREEN"
-  batch_name        = "${var.name}-batch"
-  container_name    = var.name
+  awsvpc                   = var.network_mode == "awsvpc"
+  managed_instances        = var.capacity == "managed-instances"
+  requires_compatibilities = local.managed_instances ? null : ["EC2"]
 
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
   dns       = data.aws_partition.current.dns_suffix
   arn       = "arn:${local.partition}"
-}
-
-data "aws_ec2_instance_type" "gpu" {
-  instance_type = var.instance_type
-
-  lifecycle {
-    postcondition {
-      condition     = length(self.gpus) > 0 && sum(concat([0], [for gpu in self.gpus : gpu.count if gpu.manufacturer == "NVIDIA"])) >= var.gpus_per_task
-      error_message = "One task needs ${var.gpus_per_task} GPUs on one instance, but ${var.instance_type} has fewer NVIDIA GPUs than that: no task could ever be placed. Choose a larger instance_type or lower gpus_per_task."
-    }
-
-    postcondition {
-      condition     = self.memory_size * 0.93 >= var.task_memory * max(1, floor(try(one(self.gpus).count, 1) / var.gpus_per_task)) && self.default_vcpus * 1024 >= var.task_cpu * max(1, floor(try(one(self.gpus).count, 1) / var.gpus_per_task))
-      error_message = "task_cpu and task_memory do not fit ${var.instance_type} once for each task that its GPUs could run: GPUs would stay unused. Lower them or choose another instance_type."
-    }
-  }
 }

@@ -1,4 +1,4 @@
-"""Write the tables of variables and outputs into README.md, or check them (--check).
+"""Write the tables of variables and outputs into the READMEs of all modules here, or check them (--check).
 
 Reads the `variable` and `output` blocks of the .tf files as `terraform fmt` leaves them.
 """
@@ -10,49 +10,58 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+MODULES = (FOLDER, *sorted(path.parent for path in FOLDER.glob("modules/*/variables.tf")))
 BLOCK = re.compile(
     r'^(?P<kind>variable|output) "(?P<name>\w+)" \{\n(?P<body>.*?)^\}', re.MULTILINE | re.DOTALL
 )
 
 
 def main() -> int:
-    """Write or check; exit code 1 where the README is out of date."""
-    readme = FOLDER / "README.md"
-    old = readme.read_text(encoding="utf-8")
-    new = old
-    for kind, table in (("variable", variables()), ("output", outputs())):
+    """Write or check; exit code 1 where a README is out of date."""
+    stale = False
+    for module in MODULES:
+        readme = module / "README.md"
+        old = readme.read_text(encoding="utf-8")
+        new = with_tables(old, module)
+        if "--check" not in sys.argv:
+            readme.write_text(new, encoding="utf-8")
+        elif new != old:
+            shown = readme.relative_to(FOLDER.parent)
+            print(f"{shown} is out of date: run make infra-docs.", file=sys.stderr)
+            stale = True
+    return int(stale)
+
+
+def with_tables(text: str, module: Path) -> str:
+    """Return a README's text with the tables of today."""
+    for kind, table in (("variable", variables(module)), ("output", outputs(module))):
         begin, end = f"<!-- begin: {kind}s -->", f"<!-- end: {kind}s -->"
-        before, _, rest = new.partition(begin)
+        before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
-        new = f"{before}{begin}\n{table}{end}{after}"
-    if "--check" in sys.argv:
-        if new != old:
-            print("example-infra/README.md is out of date: run make infra-docs.", file=sys.stderr)
-        return int(new != old)
-    readme.write_text(new, encoding="utf-8")
-    return 0
+        text = f"{before}{begin}\n{table}{end}{after}"
+    return text
 
 
-def variables() -> str:
-    """Return the table of variables, in the order of variables.tf."""
+def variables(module: Path) -> str:
+    """Return the table of a module's variables, in the order of variables.tf."""
     rows = "| Variable | Type | Default | Meaning |\n|---|---|---|---|\n"
-    for name, body in _blocks("variable", "variables.tf"):
+    for name, body in _blocks(module, "variable"):
         default = _attribute(body, "default")
         shown = "**required**" if default is None else "" if default == "null" else f"`{default}`"
         rows += f"| `{name}` | {_attribute(body, 'type')} | {shown} | {_text(body)} |\n"
     return rows
 
 
-def outputs() -> str:
-    """Return the table of outputs, in the order of outputs.tf."""
+def outputs(module: Path) -> str:
+    """Return the table of a module's outputs, in the order of outputs.tf."""
     rows = "| Output | Meaning |\n|---|---|\n"
-    for name, body in _blocks("output", "outputs.tf"):
+    for name, body in _blocks(module, "output"):
         rows += f"| `{name}` | {_text(body)} |\n"
     return rows
 
 
-def _blocks(kind: str, file: str) -> list[tuple[str, str]]:
-    text = (FOLDER / file).read_text(encoding="utf-8")
+def _blocks(module: Path, kind: str) -> list[tuple[str, str]]:
+    text = (module / f"{kind}s.tf").read_text(encoding="utf-8")
     return [(found["name"], found["body"]) for found in BLOCK.finditer(text) if found["kind"] == kind]
 
 

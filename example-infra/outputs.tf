@@ -2,15 +2,15 @@ locals {
   # The action's inputs, by their names.
   inputs = {
     region          = var.region
-    cluster         = aws_ecs_cluster.this.name
-    service         = aws_ecs_service.this.name
-    container       = local.container_name
-    task-definition = aws_ecs_task_definition.service.family
+    cluster         = module.cluster.name
+    service         = module.service.name
+    container       = module.service.container_name
+    task-definition = module.service.family
     repository      = aws_ecr_repository.service.name
     cache-image     = "${aws_ecr_repository.cache.repository_url}:buildcache"
-    role-to-assume  = aws_iam_role.github["deploy"].arn
-    role-duration   = "${local.session_seconds}s"
-    timeout         = "${local.deploy_timeout_seconds}s"
+    role-to-assume  = module.roles.role_arns["deploy"]
+    role-duration   = "${module.service.timing.session_seconds}s"
+    timeout         = "${module.service.timing.deploy_timeout_seconds}s"
   }
 }
 
@@ -26,31 +26,26 @@ output "workflow" {
     branch      = var.github_branch
     environment = var.github_environment
     inputs      = local.inputs
-    minutes     = ceil(local.deploy_timeout_seconds / 60)
+    minutes     = ceil(module.service.timing.deploy_timeout_seconds / 60)
     pushing     = ["region", "repository", "cache-image", "role-to-assume", "role-duration"]
-    roles       = { for purpose, role in aws_iam_role.github : purpose => role.arn }
-    batch       = aws_ecs_task_definition.batch.family
+    roles       = module.roles.role_arns
+    batch       = module.batch.family
   })
 }
 
 output "url" {
   description = "Address of the service."
-  value       = "${var.certificate_arn == null ? "http" : "https"}://${aws_lb.this.dns_name}"
+  value       = module.service.url
 }
 
 output "role_arns" {
   description = "Roles for GitHub's workflows: deploy, rollback and plan."
-  value       = { for purpose, role in aws_iam_role.github : purpose => role.arn }
+  value       = module.roles.role_arns
 }
 
 output "policies" {
   description = "Policies of those roles and what each role may do, as the tests judge them."
-  value = {
-    for role, policies in local.permissions_of : role => {
-      trust       = jsondecode(aws_iam_role.github[role].assume_role_policy)
-      permissions = [for policy in policies : jsondecode(aws_iam_policy.github[policy].policy)]
-    }
-  }
+  value       = module.roles.policies
 }
 
 output "secret_arn" {
@@ -75,7 +70,7 @@ output "documents_bucket" {
 
 output "batch_family" {
   description = "Task definition family of the ingest task."
-  value       = aws_ecs_task_definition.batch.family
+  value       = module.batch.family
 }
 
 output "alerts_topic_arn" {
@@ -85,25 +80,5 @@ output "alerts_topic_arn" {
 
 output "timing" {
   description = "The numbers that follow from model_load_seconds and spare_gpus."
-  value = {
-    grace_period_seconds     = local.grace_period_seconds
-    container_start_period   = local.container_start_period
-    container_check_interval = local.container_check_interval
-    container_check_retries  = local.container_check_retries
-    deregistration_delay     = local.deregistration_delay
-    idle_timeout             = local.idle_timeout
-    minimum_healthy_percent  = local.minimum_healthy_percent
-    maximum_percent          = local.maximum_percent
-    tasks_per_instance       = local.tasks_per_instance
-    instances                = local.instances_for_desired
-    instances_for_rollout    = local.instances_for_rollout
-    most_instances           = local.most_instances
-    target_capacity          = local.target_capacity
-    root_volume_gb           = local.root_volume_gb
-    rollout_waves            = local.rollout_waves
-    rollout_seconds          = local.rollout_seconds
-    deploy_timeout_seconds   = local.deploy_timeout_seconds
-    session_seconds          = local.session_seconds
-    breaker_failures         = local.breaker_failures
-  }
+  value       = merge(module.service.timing, module.cluster.sizes)
 }

@@ -15,12 +15,14 @@ locals {
     }]
   })
 
+  # Of the policy, not of the role: who starts a task with the role waits for what it may do.
+  execution_role_arn = "${local.arn}:iam::${local.account}:role/${aws_iam_role_policy.execution.role}"
+
   # A key of one's own: whoever reads or writes through a service that encrypts with it needs the key as well.
   customer_key = var.kms_key_arn == null ? [] : [var.kms_key_arn]
   key_actions = {
     s3             = ["kms:Decrypt", "kms:GenerateDataKey"]
     secretsmanager = ["kms:Decrypt"]
-    sqs            = ["kms:Decrypt", "kms:GenerateDataKey"]
   }
   use_key_through = {
     for service, actions in local.key_actions : service => [for key in local.customer_key : {
@@ -62,7 +64,7 @@ resource "aws_iam_role_policy" "execution" {
           Sid      = "Log"
           Effect   = "Allow"
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = ["${aws_cloudwatch_log_group.service.arn}:*", "${aws_cloudwatch_log_group.batch.arn}:*"]
+          Resource = ["${module.service.log_group_arn}:*", "${module.batch.log_group_arn}:*"]
         },
         {
           Sid      = "ReadSecret"

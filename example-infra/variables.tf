@@ -2,22 +2,12 @@ variable "name" {
   description = "Name of the service; everything else is named after it."
   type        = string
   default     = "ki-rag-api"
-
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,21}[a-z0-9]$", var.name))
-    error_message = "name must be 3 to 23 lower-case letters, digits and hyphens: the load balancer's names add up to 9 characters and AWS allows 32."
-  }
 }
 
 variable "cluster_name" {
   description = "Name of the ECS cluster."
   type        = string
   default     = "ki-cluster"
-
-  validation {
-    condition     = can(regex("^[A-Za-z][A-Za-z0-9_-]{0,63}$", var.cluster_name)) && !can(regex("^(aws|ecs|fargate)", lower(var.cluster_name)))
-    error_message = "cluster_name must be 1 to 64 letters, digits, hyphens and underscores and must not begin with aws, ecs or fargate: the capacity provider is named after it."
-  }
 }
 
 variable "region" {
@@ -37,55 +27,30 @@ variable "tags" {
 variable "github_repository" {
   description = "Repository whose workflows deploy, as OWNER/NAME."
   type        = string
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$", var.github_repository))
-    error_message = "github_repository must be OWNER/NAME without a wildcard: with one, workflows of other repositories could deploy."
-  }
 }
 
 variable "github_branch" {
   description = "Branch whose workflows may deploy."
   type        = string
   default     = "main"
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", var.github_branch))
-    error_message = "github_branch must be one branch name: with a pattern such as * anybody who may push any branch could deploy. Name the branch, or set github_environment and restrict its branches on GitHub."
-  }
 }
 
 variable "github_environment" {
   description = "GitHub environment of the deploy job. A job with an environment has it in the token's subject instead of the branch, so then only the environment is trusted: restrict its branches on GitHub."
   type        = string
   default     = null
-
-  validation {
-    condition     = var.github_environment == null ? true : can(regex("^[^*?]+$", var.github_environment))
-    error_message = "github_environment must be the exact name of one environment, without * or ?."
-  }
 }
 
 variable "github_reusable_workflow" {
   description = "Reusable workflow that alone may deploy, as OWNER/NAME/.github/workflows/FILE@REF. Needs the subject claim customised on GitHub to repo, context, job_workflow_ref."
   type        = string
   default     = null
-
-  validation {
-    condition     = var.github_reusable_workflow == null ? true : can(regex("^[^*?/]+/[^*?/]+/\\.github/workflows/[^*?/]+@[^*?]+$", var.github_reusable_workflow))
-    error_message = "github_reusable_workflow must be OWNER/NAME/.github/workflows/FILE@REF, exactly, without * or ?."
-  }
 }
 
 variable "github_owner_id" {
   description = "Number of the repository's owner. With github_repository_id, the immutable form of the subject is trusted as well; repositories created, renamed or transferred after 15 July 2026 send only that one."
   type        = number
   default     = null
-
-  validation {
-    condition     = (var.github_owner_id == null) == (var.github_repository_id == null)
-    error_message = "github_owner_id and github_repository_id belong together: give both (gh api repos/OWNER/NAME --jq '.owner.id, .id') or none."
-  }
 }
 
 variable "github_repository_id" {
@@ -183,11 +148,6 @@ variable "ingress_cidrs" {
   default     = []
 
   validation {
-    condition     = alltrue([for cidr in var.ingress_cidrs : can(cidrnetmask(cidr))])
-    error_message = "ingress_cidrs must be IPv4 networks such as 203.0.113.0/24."
-  }
-
-  validation {
     condition     = var.login != null || var.service_auth != "off" || !anytrue([for cidr in var.ingress_cidrs : endswith(cidr, "/0")])
     error_message = "ingress_cidrs holds the whole internet and nobody is asked who they are: everybody could spend the paid key of the language model. Name the networks of your clients, or set login, or service_auth = \"keys\" or \"oidc\"."
   }
@@ -205,16 +165,6 @@ variable "login" {
     scope                  = optional(string, "openid")
   })
   default = null
-
-  validation {
-    condition     = var.login == null || var.certificate_arn != null
-    error_message = "login needs certificate_arn: a load balancer signs people in over HTTPS only."
-  }
-
-  validation {
-    condition     = var.login == null || var.deployment_strategy == "ROLLING"
-    error_message = "login goes with deployment_strategy = \"ROLLING\": BLUE_GREEN moves the rule that would ask people to sign in, and that is not tested. Use service_auth = \"oidc\" there."
-  }
 }
 
 variable "service_auth" {
@@ -254,27 +204,12 @@ variable "firewall_requests_per_minute" {
   description = "Requests a minute of one address at which AWS WAF blocks it; null for no firewall (it costs some 6 USD a month and 0.60 a million requests)."
   type        = number
   default     = null
-
-  validation {
-    condition     = var.firewall_requests_per_minute == null ? true : var.firewall_requests_per_minute >= 10 && var.firewall_requests_per_minute <= 2000000000
-    error_message = "firewall_requests_per_minute must be 10 or more, what a rate rule of AWS WAF allows."
-  }
 }
 
 variable "certificate_arn" {
   description = "ACM certificate of the load balancer; HTTP is then redirected to HTTPS."
   type        = string
   default     = null
-
-  validation {
-    condition     = (var.certificate_arn != null) != var.http_only
-    error_message = "Give either certificate_arn, an ACM certificate of this Region, or http_only = true for a trial: without a certificate questions, answers and keys cross the internet in clear text."
-  }
-
-  validation {
-    condition     = var.certificate_arn == null ? true : can(regex("^arn:[a-z-]+:(acm|iam):", var.certificate_arn))
-    error_message = "certificate_arn must be the ARN of an ACM certificate, arn:aws:acm:REGION:ACCOUNT:certificate/ID."
-  }
 }
 
 variable "http_only" {
@@ -289,33 +224,18 @@ variable "capacity" {
   description = "Where tasks run: `ec2` (Auto Scaling group with a capacity provider) or `managed-instances` (ECS Managed Instances)."
   type        = string
   default     = "ec2"
-
-  validation {
-    condition     = contains(["ec2", "managed-instances"], var.capacity)
-    error_message = "capacity must be ec2 or managed-instances; Fargate has no GPU."
-  }
 }
 
 variable "instance_type" {
   description = "GPU instance type."
   type        = string
   default     = "g5.xlarge"
-
-  validation {
-    condition     = can(regex("^(g[3-9][a-z]*|gr[0-9][a-z]*|p[2-9][a-z]*(-[a-z0-9]+)?)\\.[a-z0-9]+$", var.instance_type)) && !can(regex("^(g4ad|g5g|p6e-gb200)\\.", var.instance_type))
-    error_message = "instance_type must have an NVIDIA GPU and an x86 processor, such as g4dn.xlarge, g5.xlarge, g6.xlarge or p4d.24xlarge: on another type the task waits for ever for RESOURCE:GPU (g4ad has AMD GPUs, g5g is Arm)."
-  }
 }
 
 variable "gpus_per_task" {
   description = "GPUs of one task; all of them must be on one instance."
   type        = number
   default     = 1
-
-  validation {
-    condition     = var.gpus_per_task >= 1 && floor(var.gpus_per_task) == var.gpus_per_task
-    error_message = "gpus_per_task must be a whole number from 1 on: a task without a GPU needs no GPU instance."
-  }
 }
 
 variable "ami_id" {
@@ -328,11 +248,6 @@ variable "image_gb" {
   description = "Compressed size of the service's image in GB, as ECR shows it; the root volume is sized for it."
   type        = number
   default     = 4
-
-  validation {
-    condition     = var.image_gb > 0 && var.image_gb <= 100
-    error_message = "image_gb must be more than 0 and at most 100."
-  }
 }
 
 variable "spot" {
@@ -345,11 +260,6 @@ variable "warm_pool_size" {
   description = "Stopped instances kept ready (they cost their volumes only); 0 for none. Not with spot."
   type        = number
   default     = 0
-
-  validation {
-    condition     = var.warm_pool_size >= 0 && !(var.warm_pool_size > 0 && (var.spot || var.capacity != "ec2"))
-    error_message = "warm_pool_size must be 0 with spot or managed-instances: EC2 Auto Scaling has no warm pool there."
-  }
 }
 
 variable "keep_spare_warm" {
@@ -362,11 +272,6 @@ variable "container_insights" {
   description = "Container Insights of the cluster: enhanced, enabled or disabled."
   type        = string
   default     = "enhanced"
-
-  validation {
-    condition     = contains(["enhanced", "enabled", "disabled"], var.container_insights)
-    error_message = "container_insights must be enhanced, enabled or disabled."
-  }
 }
 
 # Service
@@ -375,127 +280,60 @@ variable "desired_count" {
   description = "Tasks of the service when it is created, and the least that autoscaling leaves."
   type        = number
   default     = 2
-
-  validation {
-    condition     = var.desired_count >= 1 && floor(var.desired_count) == var.desired_count
-    error_message = "desired_count must be 1 or more: with 0 no task runs, every deployment \"succeeds\" and nothing is verified."
-  }
 }
 
 variable "max_count" {
   description = "Most tasks that autoscaling may run."
   type        = number
   default     = 4
-
-  validation {
-    condition     = var.max_count >= var.desired_count
-    error_message = "max_count must not be less than desired_count."
-  }
 }
 
 variable "spare_gpus" {
   description = "GPUs beyond those of desired_count that a rollout may use. 0: old tasks are stopped before new ones start."
   type        = number
   default     = 1
-
-  validation {
-    condition     = var.spare_gpus >= 0 && floor(var.spare_gpus) == var.spare_gpus
-    error_message = "spare_gpus must be a whole number from 0 on."
-  }
 }
 
 variable "minimum_healthy_percent" {
   description = "Overrides the percentage derived from spare_gpus."
   type        = number
   default     = null
-
-  validation {
-    condition = (
-      ceil(var.desired_count * coalesce(var.minimum_healthy_percent, local.derived_minimum_percent) / 100) < var.desired_count ||
-      floor(var.desired_count * coalesce(var.maximum_percent, local.derived_maximum_percent) / 100) > var.desired_count
-    )
-    error_message = "The percentages deadlock: of ${var.desired_count} tasks at least ${ceil(var.desired_count * coalesce(var.minimum_healthy_percent, local.derived_minimum_percent) / 100)} must stay and at most ${floor(var.desired_count * coalesce(var.maximum_percent, local.derived_maximum_percent) / 100)} may run, so no task can be stopped or started. Lower minimum_healthy_percent or raise maximum_percent."
-  }
-
-  validation {
-    condition = (
-      var.maximum_percent == null ||
-      floor((floor(var.desired_count * coalesce(var.maximum_percent, 100) / 100) - var.desired_count) * var.gpus_per_task) <= var.spare_gpus ||
-      ceil(var.desired_count * coalesce(var.minimum_healthy_percent, local.derived_minimum_percent) / 100) < var.desired_count
-    )
-    error_message = "maximum_percent lets a rollout start ${floor(var.desired_count * coalesce(var.maximum_percent, 100) / 100) - var.desired_count} tasks beyond desired_count before any old one may stop, but spare_gpus is ${var.spare_gpus}: tasks would wait for GPUs that nobody keeps. Raise spare_gpus, or lower minimum_healthy_percent or maximum_percent."
-  }
-
-  validation {
-    condition     = var.minimum_healthy_percent == null ? true : var.minimum_healthy_percent >= 0 && var.minimum_healthy_percent <= 100
-    error_message = "minimum_healthy_percent must be 0 to 100."
-  }
 }
 
 variable "maximum_percent" {
   description = "Overrides the percentage derived from spare_gpus."
   type        = number
   default     = null
-
-  validation {
-    condition     = var.maximum_percent == null ? true : var.maximum_percent >= 100 && var.maximum_percent <= 200
-    error_message = "maximum_percent must be 100 to 200."
-  }
 }
 
 variable "model_load_seconds" {
   description = "Longest time from the start of the container to its first healthy answer, measured. All health checks are derived from it."
   type        = number
   default     = 120
-
-  validation {
-    condition     = var.model_load_seconds >= 1 && var.model_load_seconds <= 1990
-    error_message = "model_load_seconds must be 1 to 1990: a container health check allows 300 s of startPeriod and nine more intervals of 300 s, 3000 s in all, and half of the load time is kept as a margin. Load less at the start, or bake the model into the image."
-  }
 }
 
 variable "request_timeout_seconds" {
   description = "Longest answer of the service. The load balancer waits as long for a silent answer, and old tasks keep their GPU as long to finish theirs."
   type        = number
   default     = 120
-
-  validation {
-    condition     = var.request_timeout_seconds >= 1 && var.request_timeout_seconds <= 3600
-    error_message = "request_timeout_seconds must be 1 to 3600, what a target group's deregistration delay can express."
-  }
 }
 
 variable "health_check_interval_seconds" {
   description = "Seconds between two health checks of the load balancer."
   type        = number
   default     = 15
-
-  validation {
-    condition     = var.health_check_interval_seconds >= 5 && var.health_check_interval_seconds <= 300
-    error_message = "health_check_interval_seconds must be 5 to 300, what a load balancer allows."
-  }
 }
 
 variable "slow_start_seconds" {
   description = "Seconds in which a new target's share of requests grows; 0 sends requests to the least busy target instead."
   type        = number
   default     = 60
-
-  validation {
-    condition     = var.slow_start_seconds == 0 || (var.slow_start_seconds >= 30 && var.slow_start_seconds <= 900)
-    error_message = "slow_start_seconds must be 0 or 30 to 900, what a target group allows."
-  }
 }
 
 variable "in_flight_per_task" {
   description = "Requests at work in one task at a time that autoscaling aims at."
   type        = number
   default     = 4
-
-  validation {
-    condition     = var.in_flight_per_task > 0
-    error_message = "in_flight_per_task must be more than 0."
-  }
 }
 
 variable "server_error_alarm_count" {
@@ -514,60 +352,30 @@ variable "network_mode" {
   description = "Network of the tasks: bridge (dynamic host ports) or awsvpc (an address of its own; as many tasks on an instance as it has network interfaces)."
   type        = string
   default     = "bridge"
-
-  validation {
-    condition     = contains(["bridge", "awsvpc"], var.network_mode) && !(var.network_mode == "bridge" && var.capacity == "managed-instances")
-    error_message = "network_mode must be bridge or awsvpc; with managed-instances awsvpc, as dynamic host ports belong to instances of one's own."
-  }
 }
 
 variable "deployment_strategy" {
   description = "ROLLING or BLUE_GREEN. BLUE_GREEN needs desired_count × gpus_per_task spare GPUs and the AWS CLI (2.31 or newer) where Terraform runs."
   type        = string
   default     = "ROLLING"
-
-  validation {
-    condition     = contains(["ROLLING", "BLUE_GREEN"], var.deployment_strategy)
-    error_message = "deployment_strategy must be ROLLING or BLUE_GREEN."
-  }
-
-  validation {
-    condition     = var.deployment_strategy == "ROLLING" || var.spare_gpus >= var.desired_count * var.gpus_per_task
-    error_message = "BLUE_GREEN runs both versions in full: spare_gpus must be at least desired_count × gpus_per_task, which is ${var.desired_count * var.gpus_per_task}."
-  }
 }
 
 variable "bake_time_minutes" {
   description = "How long BLUE_GREEN keeps the old version after the switch."
   type        = number
   default     = 10
-
-  validation {
-    condition     = var.bake_time_minutes >= 0 && var.bake_time_minutes <= 1440
-    error_message = "bake_time_minutes must be 0 to 1440."
-  }
 }
 
 variable "breaker_failures" {
   description = "Failed tasks at which the circuit breaker rolls back. Default: AWS's own, half of desired_count but 3 at least. Setting it needs the AWS CLI where Terraform runs."
   type        = number
   default     = null
-
-  validation {
-    condition     = var.breaker_failures == null ? true : var.breaker_failures >= 1 && floor(var.breaker_failures) == var.breaker_failures
-    error_message = "breaker_failures must be a whole number from 1 on."
-  }
 }
 
 variable "container_port" {
   description = "Port that the container listens on."
   type        = number
   default     = 8000
-
-  validation {
-    condition     = var.container_port >= 1 && var.container_port <= 65535
-    error_message = "container_port must be 1 to 65535."
-  }
 }
 
 variable "task_cpu" {
@@ -629,11 +437,6 @@ variable "batch_schedule" {
   description = "When the ingest task runs, as an EventBridge Scheduler expression."
   type        = string
   default     = "cron(0 2 * * ? *)"
-
-  validation {
-    condition     = can(regex("^(cron|rate|at)\\(.+\\)$", var.batch_schedule))
-    error_message = "batch_schedule must be cron(…), rate(…) or at(…), such as cron(0 2 * * ? *)."
-  }
 }
 
 variable "batch_schedule_timezone" {
@@ -671,11 +474,6 @@ variable "log_retention_days" {
   description = "Days that logs are kept."
   type        = number
   default     = 30
-
-  validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days must be one of the periods of CloudWatch Logs: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 …"
-  }
 }
 
 variable "deletion_protection" {

@@ -68,7 +68,10 @@ def test_the_files_say_what_the_sandbox_rehearses() -> None:
 
 def test_the_files_say_what_the_terraform_sets_up() -> None:
     unless_it_can_be_had(None if INFRA.exists() else "the Terraform is not beside this folder")
-    service, variables = ((INFRA / f"{name}.tf").read_text() for name in ("service", "variables"))
+    told, service, variables = (
+        (INFRA / f"{name}.tf").read_text() for name in ("container", "modules/service/main", "variables")
+    )
+    service = told + service
     ours = container("task-definition")
     names = re.findall(r'{ name = "([A-Z_]+)",\s+value =', service.split("container = {")[0])
     names = [name for name in names if not name.startswith("OIDC_")]
@@ -143,7 +146,7 @@ def test_the_dockerfile_keeps_its_promises() -> None:
 @pytest.mark.parametrize("seconds", [1, 55, 3600])
 def test_an_idle_connection_is_closed_by_the_load_balancer_and_never_by_the_service(seconds: int) -> None:
     # Who closes while the other sends makes a 502 (AWS, "Troubleshoot your Application Load Balancers").
-    derived = (INFRA / "derived.tf").read_text()
+    derived = (INFRA / "modules/service/derived.tf").read_text()
     [margin] = re.findall(r"idle_timeout += min\(4000, var\.request_timeout_seconds \+ (\d+)\)", derived)
     config = server_config(Settings(request_timeout_seconds=seconds), None)
     assert config.timeout_keep_alive > seconds + int(margin)

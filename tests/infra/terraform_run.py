@@ -48,9 +48,7 @@ class Workspace:
     @classmethod
     def copied(cls, folder: Path, *, endpoint: str = "", **variables: str) -> Workspace:
         """Copy the module, point its provider at `endpoint` where one is given, and initialise it."""
-        for file in [*INFRA.glob("*.tf"), *INFRA.glob("*.tftpl")]:
-            shutil.copy(file, folder)
-        shutil.copytree(INFRA / "tests", folder / "tests", dirs_exist_ok=True)
+        shutil.copytree(INFRA, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".terraform*"))
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_"))},
             "AWS_EC2_METADATA_DISABLED": "true",

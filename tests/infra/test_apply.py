@@ -524,8 +524,8 @@ def test_people_are_told(stack: Stack) -> None:
     told = {name.removeprefix("ki-rag-api-") for name, one in alarms.items() if topic in one["AlarmActions"]}
     assert told == {"server-errors", "load-balancer-errors", "batch-dead-letters"}
     assert {name for name, arns in targets.items() if arns == {topic}} == {
-        "ingest-failed",
-        "ingest-stopped",
+        "batch-failed",
+        "batch-stopped",
         "deployment-failed",
     }
     with stack.sandbox.client("sns") as sns:

@@ -16,6 +16,7 @@ BLOCKS = re.findall(
 )[1:]
 PATH = re.compile(r"`((?:example-infra|example-service|tests|docs|src)/[\w./-]+)`")
 NAMED = sorted(set(PATH.findall(CORRECTIONS)))
+MODULES = sorted(path.relative_to(INFRA) for path in INFRA.glob("modules/*"))
 OF_THE_ARTICLE = [
     "aws_iam_openid_connect_provider.github",
     "aws_iam_role.github_actions",
@@ -57,11 +58,17 @@ def test_what_the_corrections_name_exists(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
-def test_every_variable_is_described_and_every_validation_is_a_sentence_and_tested() -> None:
-    text = (INFRA / "variables.tf").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("module", "tests"),
+    [(".", "bad_input"), *((path.as_posix(), path.name) for path in MODULES)],
+)
+def test_every_variable_is_described_and_every_validation_is_a_sentence_and_tested(
+    module: str, tests: str
+) -> None:
+    text = (INFRA / module / "variables.tf").read_text(encoding="utf-8")
     blocks = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
     assert [name for name, body in blocks if "description = " not in body] == []
-    bad_input = (INFRA / "tests/bad_input.tftest.hcl").read_text(encoding="utf-8")
+    bad_input = (INFRA / f"tests/{tests}.tftest.hcl").read_text(encoding="utf-8")
     refused = [name for name, body in blocks if "validation {" in body]
     assert [name for name in refused if not re.search(rf"\[[^]]*var\.{name}\b", bad_input)] == []
     messages = re.findall(r'error_message = "(.*)"$', text, re.MULTILINE)

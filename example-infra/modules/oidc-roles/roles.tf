@@ -3,15 +3,23 @@
 # Which action takes which resource and which condition key: Service Authorization Reference. ecs:cluster does not
 # exist for RegisterTaskDefinition and DescribeTaskDefinition: a condition on it denies them always.
 
+data "aws_partition" "current" {}
+
+data "aws_caller_identity" "current" {}
+
+data "aws_region" "current" {}
+
 locals {
-  ecs_arn        = "${local.arn}:ecs:${var.region}:${local.account}"
-  service_arn    = "${local.ecs_arn}:service/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}"
-  service_family = "${local.ecs_arn}:task-definition/${aws_ecs_task_definition.service.family}:*"
-  batch_family   = "${local.ecs_arn}:task-definition/${aws_ecs_task_definition.batch.family}:*"
-  task_arns      = "${local.ecs_arn}:task/${aws_ecs_cluster.this.name}/*"
-  this_cluster   = { ArnEquals = { "ecs:cluster" = aws_ecs_cluster.this.arn } }
-  log_groups     = [aws_cloudwatch_log_group.service.arn, aws_cloudwatch_log_group.batch.arn]
-  service_roles  = [aws_iam_role.execution.arn, aws_iam_role.task.arn]
+  arn            = "arn:${data.aws_partition.current.partition}"
+  account        = data.aws_caller_identity.current.account_id
+  region         = data.aws_region.current.name
+  ecs_arn        = "${local.arn}:ecs:${local.region}:${local.account}"
+  cluster_arn    = "${local.ecs_arn}:cluster/${var.cluster_name}"
+  service_arn    = "${local.ecs_arn}:service/${var.cluster_name}/${var.service_name}"
+  service_family = "${local.ecs_arn}:task-definition/${var.service_family}:*"
+  task_families  = [for family in var.task_families : "${local.ecs_arn}:task-definition/${family}:*"]
+  task_arns      = "${local.ecs_arn}:task/${var.cluster_name}/*"
+  this_cluster   = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
 
   reading = [
     {
@@ -43,8 +51,8 @@ locals {
       Action = ["ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"]
       Resource = [
         local.service_arn,
-        "${local.ecs_arn}:service-deployment/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}/*",
-        "${local.ecs_arn}:service-revision/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}/*",
+        "${local.ecs_arn}:service-deployment/${var.cluster_name}/${var.service_name}/*",
+        "${local.ecs_arn}:service-revision/${var.cluster_name}/${var.service_name}/*",
       ]
     },
     {
@@ -58,31 +66,31 @@ locals {
       Sid      = "ReadTasksAndInstances"
       Effect   = "Allow"
       Action   = ["ecs:DescribeTasks", "ecs:DescribeContainerInstances"]
-      Resource = [local.task_arns, "${local.ecs_arn}:container-instance/${aws_ecs_cluster.this.name}/*"]
+      Resource = [local.task_arns, "${local.ecs_arn}:container-instance/${var.cluster_name}/*"]
     },
     {
       Sid      = "FindInstances"
       Effect   = "Allow"
       Action   = ["ecs:ListContainerInstances"]
-      Resource = aws_ecs_cluster.this.arn
+      Resource = local.cluster_arn
     },
     {
       Sid      = "SeeImages"
       Effect   = "Allow"
       Action   = ["ecr:DescribeImages"]
-      Resource = aws_ecr_repository.service.arn
+      Resource = var.repository_arn
     },
     {
       Sid      = "ReadLogStreams"
       Effect   = "Allow"
       Action   = ["logs:GetLogEvents"]
-      Resource = [for group in local.log_groups : "${group}:log-stream:*"]
+      Resource = [for group in var.log_group_arns : "${group}:log-stream:*"]
     },
     {
       Sid      = "ReadLogGroups"
       Effect   = "Allow"
       Action   = ["logs:FilterLogEvents"]
-      Resource = [for group in local.log_groups : "${group}:*"]
+      Resource = [for group in var.log_group_arns : "${group}:*"]
     },
   ]
 
@@ -101,26 +109,26 @@ locals {
       Sid      = "ReadClusterSettings"
       Effect   = "Allow"
       Action   = ["ecs:DescribeClusters"]
-      Resource = aws_ecs_cluster.this.arn
+      Resource = local.cluster_arn
     },
     {
       Sid      = "ReadImageConfiguration"
       Effect   = "Allow"
       Action   = ["ecr:BatchGetImage", "ecr:DescribeRepositories", "ecr:GetDownloadUrlForLayer", "ecr:GetLifecyclePolicy"]
-      Resource = aws_ecr_repository.service.arn
+      Resource = var.repository_arn
     },
     {
       # A rollback does too, of the old revision; the value of a secret is never read.
       Sid      = "CheckWhatRevisionsName"
       Effect   = "Allow"
       Action   = ["iam:GetRole", "secretsmanager:DescribeSecret"]
-      Resource = concat(local.service_roles, [aws_secretsmanager_secret.openai.arn], aws_secretsmanager_secret.api_keys[*].arn)
+      Resource = concat(var.service_role_arns, var.secret_arns)
     },
     {
       Sid      = "AskWhatRolesMay"
       Effect   = "Allow"
       Action   = ["iam:SimulatePrincipalPolicy"]
-      Resource = concat(local.service_roles, ["${local.arn}:iam::${local.account}:role/${var.name}-*"])
+      Resource = concat(var.service_role_arns, ["${local.arn}:iam::${local.account}:role/${var.name}-*"])
     },
   ]
 
@@ -149,7 +157,7 @@ locals {
       Sid       = "PassTaskRoles"
       Effect    = "Allow"
       Action    = ["iam:PassRole"]
-      Resource  = local.service_roles
+      Resource  = var.service_role_arns
       Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
     },
     {
@@ -165,7 +173,7 @@ locals {
       Action = ["ecs:StopServiceDeployment"]
       Resource = [
         local.service_arn,
-        "${local.ecs_arn}:service-deployment/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}/*",
+        "${local.ecs_arn}:service-deployment/${var.cluster_name}/${var.service_name}/*",
       ]
     },
   ]
@@ -195,26 +203,26 @@ locals {
         "ecr:UpdateImageStorageClass",
         "ecr:UploadLayerPart",
       ]
-      Resource = [aws_ecr_repository.service.arn, aws_ecr_repository.cache.arn]
+      Resource = concat([var.repository_arn], var.cache_repository_arns)
     },
     {
       Sid      = "RegisterIngest"
       Effect   = "Allow"
       Action   = ["ecs:RegisterTaskDefinition", "ecs:TagResource"]
-      Resource = local.batch_family
+      Resource = local.task_families
     },
     {
       Sid       = "PassIngestRole"
       Effect    = "Allow"
       Action    = ["iam:PassRole"]
-      Resource  = aws_iam_role.batch_task.arn
+      Resource  = var.task_role_arns
       Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
     },
     {
       Sid       = "RunTask"
       Effect    = "Allow"
       Action    = ["ecs:RunTask"]
-      Resource  = [local.service_family, local.batch_family]
+      Resource  = concat([local.service_family], local.task_families)
       Condition = local.this_cluster
     },
     {
@@ -248,9 +256,9 @@ locals {
         Action = ["ecs:DescribeServices", "events:ListTargetsByRule", "scheduler:GetSchedule", "states:DescribeStateMachine"]
         Resource = [
           "${local.ecs_arn}:service/*",
-          "${local.arn}:events:${var.region}:${local.account}:rule/*",
-          "${local.arn}:scheduler:${var.region}:${local.account}:schedule/*",
-          "${local.arn}:states:${var.region}:${local.account}:stateMachine:*",
+          "${local.arn}:events:${local.region}:${local.account}:rule/*",
+          "${local.arn}:scheduler:${local.region}:${local.account}:schedule/*",
+          "${local.arn}:states:${local.region}:${local.account}:stateMachine:*",
         ]
       },
     ] : statement if var.deregister_revisions
@@ -274,7 +282,7 @@ resource "aws_iam_role" "github" {
   name                 = "${var.name}-${each.key}"
   description          = "GitHub Actions: ${each.key} ${var.name}"
   assume_role_policy   = each.value
-  max_session_duration = each.key == "plan" ? 3600 : local.session_seconds
+  max_session_duration = each.key == "plan" ? 3600 : var.session_seconds
 }
 
 resource "aws_iam_policy" "github" {

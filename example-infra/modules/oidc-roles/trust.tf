@@ -4,7 +4,7 @@
 locals {
   oidc_host    = "token.actions.githubusercontent.com"
   oidc_arn     = var.create_oidc_provider ? aws_iam_openid_connect_provider.github[0].arn : data.aws_iam_openid_connect_provider.github[0].arn
-  sts_audience = local.partition == "aws-cn" ? "sts.amazonaws.com.cn" : "sts.amazonaws.com"
+  sts_audience = data.aws_partition.current.partition == "aws-cn" ? "sts.amazonaws.com.cn" : "sts.amazonaws.com"
 
   # Names may be reused by somebody else; numbers never are. A repository sends one of the two forms.
   owner_and_name = split("/", var.github_repository)

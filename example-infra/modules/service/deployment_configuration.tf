@@ -29,7 +29,7 @@ resource "terraform_data" "deployment_configuration" {
   count = local.beyond_provider ? 1 : 0
 
   input = {
-    cluster = aws_ecs_cluster.this.name
+    cluster = local.cluster
     service = aws_ecs_service.this.name
     configuration = jsonencode(merge(
       {
@@ -83,7 +83,7 @@ resource "terraform_data" "deployment_configuration" {
     SHELL
 
     environment = {
-      AWS_REGION     = var.region
+      AWS_REGION     = local.region
       CLUSTER        = self.input.cluster
       SERVICE        = self.input.service
       CONFIGURATION  = self.input.configuration

@@ -6,7 +6,7 @@ resource "aws_lb" "this" {
   # checkov:skip=CKV2_AWS_20: redirects to HTTPS where there is a certificate
   name                       = "${var.name}-alb"
   load_balancer_type         = "application"
-  subnets                    = local.public_subnet_ids
+  subnets                    = var.public_subnet_ids
   security_groups            = [aws_security_group.load_balancer.id]
   idle_timeout               = local.idle_timeout
   drop_invalid_header_fields = true
@@ -18,7 +18,7 @@ resource "aws_lb_target_group" "service" {
   for_each = toset(local.blue_green ? ["blue", "green"] : ["blue"])
 
   name                          = "${var.name}-${each.key}"
-  vpc_id                        = local.vpc_id
+  vpc_id                        = var.vpc_id
   port                          = var.container_port
   protocol                      = "HTTP"
   target_type                   = local.awsvpc ? "ip" : "instance"

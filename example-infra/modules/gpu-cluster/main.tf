@@ -7,7 +7,13 @@ resource "aws_ecs_cluster" "this" {
   }
 }
 
+data "aws_partition" "current" {}
+
 locals {
+  arn               = "arn:${data.aws_partition.current.partition}"
+  dns               = data.aws_partition.current.dns_suffix
+  managed_instances = var.capacity == "managed-instances"
+
   # A provider is named after its cluster, so that a second stack in the account does not collide.
   capacity_provider = "${aws_ecs_cluster.this.name}-gpu"
 }
@@ -86,7 +92,7 @@ resource "aws_launch_template" "gpu" {
   network_interfaces {
     associate_public_ip_address = false
     delete_on_termination       = true
-    security_groups             = [aws_security_group.instances.id]
+    security_groups             = var.security_group_ids
   }
 
   block_device_mappings {
@@ -117,7 +123,7 @@ resource "aws_autoscaling_group" "gpu" {
   name                = "${var.name}-gpu"
   min_size            = 0
   max_size            = local.most_instances
-  vpc_zone_identifier = local.private_subnet_ids
+  vpc_zone_identifier = var.subnet_ids
   health_check_type   = "EC2"
   # ECS protects instances that run tasks; without force, destroy would wait for them for ever.
   protect_from_scale_in = true

@@ -53,8 +53,8 @@ resource "aws_cloudcontrolapi_resource" "managed_instances" {
         CapacityOptionType    = var.spot ? "SPOT" : "ON_DEMAND"
         Monitoring            = "DETAILED"
         NetworkConfiguration = {
-          Subnets        = local.private_subnet_ids
-          SecurityGroups = [aws_security_group.instances.id]
+          Subnets        = var.subnet_ids
+          SecurityGroups = var.security_group_ids
         }
         StorageConfiguration = { StorageSizeGiB = local.root_volume_gb }
         InstanceRequirements = {

@@ -1,31 +1,21 @@
+data "aws_partition" "current" {}
+
+data "aws_region" "current" {}
+
 locals {
-  container_environment = [
-    # ECS sets NVIDIA_VISIBLE_DEVICES only; an image that is not built on CUDA's gets no driver libraries without it.
-    { name = "NVIDIA_DRIVER_CAPABILITIES", value = "compute,utility" },
-    { name = "INDEX_URI", value = "s3://${aws_s3_bucket.documents.bucket}/index" },
-  ]
+  arn     = "arn:${data.aws_partition.current.partition}"
+  region  = data.aws_region.current.name
+  cluster = split("/", var.cluster_arn)[1]
 
   # The service gives a request up before the load balancer does, and keeps idle connections longer than it. After
   # SIGTERM it answers what it has begun, and ends before ECS would kill it.
   service_environment = [
+    # ECS sets NVIDIA_VISIBLE_DEVICES only; an image that is not built on CUDA's gets no driver libraries without it.
+    { name = "NVIDIA_DRIVER_CAPABILITIES", value = "compute,utility" },
     { name = "REQUEST_TIMEOUT_SECONDS", value = tostring(var.request_timeout_seconds) },
     { name = "DRAIN_SECONDS", value = "5" },
     { name = "STOP_TIMEOUT_SECONDS", value = tostring(local.container_stop_timeout - 10) },
   ]
-
-  # Whom the service answers. It keeps hashes of keys only, and does not start without being told.
-  auth_environment = concat(
-    [
-      { name = "AUTH", value = var.service_auth },
-      { name = "RATE_LIMIT_PER_MINUTE", value = tostring(var.service_requests_per_minute) },
-    ],
-    var.service_oidc == null ? [] : [
-      { name = "OIDC_ISSUER", value = var.service_oidc.issuer },
-      { name = "OIDC_AUDIENCE", value = var.service_oidc.audience },
-    ],
-  )
-  openai_secret = [{ name = "OPENAI_API_KEY", valueFrom = aws_secretsmanager_secret.openai.arn }]
-  auth_secret   = [for secret in aws_secretsmanager_secret.api_keys : { name = "API_KEY_HASHES", valueFrom = secret.arn }]
 
   # Health check in Python: slim images have no curl. urlopen raises on 503.
   container_health_check = {
@@ -41,13 +31,13 @@ locals {
 
   container = {
     name                   = local.container_name
-    image                  = "${aws_ecr_repository.service.repository_url}:${var.image_tag}"
+    image                  = var.image
     cpu                    = var.task_cpu
     memory                 = var.task_memory
     essential              = true
     portMappings           = [{ containerPort = var.container_port, hostPort = local.awsvpc ? var.container_port : 0, protocol = "tcp" }]
-    environment            = concat(local.container_environment, local.service_environment, local.auth_environment)
-    secrets                = concat(local.openai_secret, local.auth_secret)
+    environment            = concat(var.environment, local.service_environment)
+    secrets                = var.secrets
     resourceRequirements   = [{ type = "GPU", value = tostring(var.gpus_per_task) }]
     healthCheck            = local.container_health_check
     stopTimeout            = local.container_stop_timeout
@@ -63,7 +53,7 @@ locals {
       logDriver = "awslogs"
       options = {
         "awslogs-group"         = aws_cloudwatch_log_group.service.name
-        "awslogs-region"        = var.region
+        "awslogs-region"        = local.region
         "awslogs-stream-prefix" = "ecs"
       }
     }
@@ -77,17 +67,17 @@ locals {
 # the image of the commit in; Terraform never deregisters one, as it may run still or be what a rollback goes back to.
 resource "aws_ecs_task_definition" "service" {
   family                   = var.name
-  requires_compatibilities = local.managed_instances ? null : ["EC2"]
+  requires_compatibilities = var.managed_instances ? null : ["EC2"]
   network_mode             = var.network_mode
-  execution_role_arn       = aws_iam_role.execution.arn
-  task_role_arn            = aws_iam_role.task.arn
+  execution_role_arn       = var.execution_role_arn
+  task_role_arn            = var.task_role_arn
   container_definitions    = jsonencode([local.container])
   skip_destroy             = true
 }
 
 resource "aws_ecs_service" "this" {
   name                               = var.name
-  cluster                            = aws_ecs_cluster.this.id
+  cluster                            = var.cluster_arn
   task_definition                    = aws_ecs_task_definition.service.arn
   desired_count                      = var.desired_count
   deployment_minimum_healthy_percent = local.minimum_healthy_percent
@@ -100,7 +90,7 @@ resource "aws_ecs_service" "this" {
   availability_zone_rebalancing = local.spare_tasks > 0 && !local.blue_green ? "ENABLED" : "DISABLED"
 
   capacity_provider_strategy {
-    capacity_provider = local.capacity_provider
+    capacity_provider = var.capacity_provider
     weight            = 1
   }
 
@@ -123,7 +113,7 @@ resource "aws_ecs_service" "this" {
 
   # Spread before binpack, as the keys sort. Managed Instances are spread over the zones by ECS itself.
   dynamic "ordered_placement_strategy" {
-    for_each = local.managed_instances ? {} : { "attribute:ecs.availability-zone" = "spread", "memory" = "binpack" }
+    for_each = var.managed_instances ? {} : { "attribute:ecs.availability-zone" = "spread", "memory" = "binpack" }
 
     content {
       type  = ordered_placement_strategy.value
@@ -135,7 +125,7 @@ resource "aws_ecs_service" "this" {
     for_each = local.awsvpc ? ["awsvpc"] : []
 
     content {
-      subnets         = local.private_subnet_ids
+      subnets         = var.subnet_ids
       security_groups = [aws_security_group.tasks[0].id]
     }
   }
@@ -146,32 +136,8 @@ resource "aws_ecs_service" "this" {
   }
 
   depends_on = [
-    aws_ecs_cluster_capacity_providers.this,
-    aws_cloudcontrolapi_resource.managed_instances,
     aws_lb_listener.http,
     aws_lb_listener.https,
     aws_lb_listener_rule.production,
-    aws_iam_role_policy.execution,
   ]
-}
-
-# A new version that starts well and then answers 5xx is rolled back as well.
-resource "aws_cloudwatch_metric_alarm" "server_errors" {
-  alarm_name          = "${var.name}-server-errors"
-  alarm_description   = "${var.name} answers 5xx: a deployment in progress is rolled back"
-  namespace           = "AWS/ApplicationELB"
-  metric_name         = "HTTPCode_Target_5XX_Count"
-  statistic           = "Sum"
-  period              = 60
-  evaluation_periods  = 2
-  threshold           = var.server_error_alarm_count
-  comparison_operator = "GreaterThanOrEqualToThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts.arn]
-  ok_actions          = [aws_sns_topic.alerts.arn]
-
-  # Of the whole load balancer: with blue/green the new version's target group is now the one, now the other.
-  dimensions = {
-    LoadBalancer = aws_lb.this.arn_suffix
-  }
 }

@@ -1,96 +1,61 @@
 # Ingest: once a night, and whenever a document is put into the bucket. Both run the newest revision of the batch
 # family, with roles of their own; what could not be started lands in a queue.
 
-resource "aws_s3_bucket" "documents" {
-  # checkov:skip=CKV_AWS_18: access logs of a bucket that only the two tasks read
-  # checkov:skip=CKV_AWS_144: documents are copies of what their owners keep
-  # checkov:skip=CKV_AWS_145: encrypted with AES256; kms_key_arn chooses a key of one's own
-  bucket        = "${var.name}-documents-${local.account}"
-  force_destroy = !var.deletion_protection
+data "aws_partition" "current" {}
+
+data "aws_caller_identity" "current" {}
+
+data "aws_region" "current" {}
+
+locals {
+  account      = data.aws_caller_identity.current.account_id
+  region       = data.aws_region.current.name
+  cluster      = split("/", var.cluster_arn)[1]
+  task_arns    = "arn:${data.aws_partition.current.partition}:ecs:${local.region}:${local.account}:task/${local.cluster}/*"
+  this_cluster = { ArnEquals = { "ecs:cluster" = var.cluster_arn } }
+  awsvpc       = var.network_mode == "awsvpc"
+
+  # A key of one's own: who writes to the queue needs it.
+  use_key = var.kms_key_arn == null ? [] : [{
+    Sid       = "UseKey"
+    Effect    = "Allow"
+    Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+    Resource  = var.kms_key_arn
+    Condition = { StringEquals = { "kms:ViaService" = "sqs.${local.region}.${data.aws_partition.current.dns_suffix}" } }
+  }]
 }
 
-resource "aws_s3_bucket_public_access_block" "documents" {
-  bucket                  = aws_s3_bucket.documents.id
-  block_public_acls       = true
-  block_public_policy     = true
-  ignore_public_acls      = true
-  restrict_public_buckets = true
-}
-
-resource "aws_s3_bucket_server_side_encryption_configuration" "documents" {
-  bucket = aws_s3_bucket.documents.id
-
-  rule {
-    bucket_key_enabled = var.kms_key_arn != null
-
-    apply_server_side_encryption_by_default {
-      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
-      kms_master_key_id = var.kms_key_arn
-    }
-  }
-}
-
-resource "aws_s3_bucket_versioning" "documents" {
-  bucket = aws_s3_bucket.documents.id
-
-  versioning_configuration {
-    status = "Enabled"
-  }
-}
-
-resource "aws_s3_bucket_lifecycle_configuration" "documents" {
-  bucket = aws_s3_bucket.documents.id
-
-  rule {
-    id     = "old-versions"
-    status = "Enabled"
-
-    filter {}
-
-    noncurrent_version_expiration {
-      noncurrent_days = 30
-    }
-
-    abort_incomplete_multipart_upload {
-      days_after_initiation = 7
-    }
-  }
-
-  depends_on = [aws_s3_bucket_versioning.documents]
-}
-
-resource "aws_s3_bucket_notification" "documents" {
-  bucket      = aws_s3_bucket.documents.id
-  eventbridge = true
+resource "aws_cloudwatch_log_group" "batch" {
+  # checkov:skip=CKV_AWS_158: encrypted with AWS's key; kms_key_arn chooses a key of one's own
+  # checkov:skip=CKV_AWS_338: container logs; log_retention_days can be a year or more
+  name              = "/ecs/${var.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
 }
 
 resource "aws_ecs_task_definition" "batch" {
-  family                   = local.batch_name
-  requires_compatibilities = local.managed_instances ? null : ["EC2"]
+  family                   = var.name
+  requires_compatibilities = var.requires_compatibilities
   network_mode             = var.network_mode
-  execution_role_arn       = aws_iam_role.execution.arn
-  task_role_arn            = aws_iam_role.batch_task.arn
+  execution_role_arn       = var.execution_role_arn
+  task_role_arn            = var.task_role_arn
   skip_destroy             = true
   track_latest             = true
 
-  container_definitions = jsonencode([merge(
-    { for key, value in local.container : key => value if !contains(["healthCheck", "portMappings", "logConfiguration", "name"], key) },
-    {
-      name         = local.batch_name
-      command      = concat(var.batch_command, ["s3://${aws_s3_bucket.documents.bucket}/documents"])
-      portMappings = []
-      environment  = local.container_environment
-      secrets      = []
-      logConfiguration = {
-        logDriver = "awslogs"
-        options = {
-          "awslogs-group"         = aws_cloudwatch_log_group.batch.name
-          "awslogs-region"        = var.region
-          "awslogs-stream-prefix" = "ecs"
-        }
+  container_definitions = jsonencode([merge(var.container, {
+    name    = var.name
+    command = var.command
+    # ECS sets NVIDIA_VISIBLE_DEVICES only; an image that is not built on CUDA's gets no driver libraries without it.
+    environment = concat([{ name = "NVIDIA_DRIVER_CAPABILITIES", value = "compute,utility" }], try(var.container.environment, []))
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        "awslogs-group"         = aws_cloudwatch_log_group.batch.name
+        "awslogs-region"        = local.region
+        "awslogs-stream-prefix" = "ecs"
       }
-    },
-  )])
+    }
+  })])
 
   # The schedule runs the family's newest revision, and the workflow registers one with each good image. Terraform
   # follows it: a revision that it has to make itself, for another role say, keeps that image. The action's tags say
@@ -101,7 +66,7 @@ resource "aws_ecs_task_definition" "batch" {
 }
 
 resource "aws_sqs_queue" "batch_failures" {
-  name                              = "${local.batch_name}-failures"
+  name                              = "${var.name}-failures"
   message_retention_seconds         = 1209600
   sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
   kms_master_key_id                 = var.kms_key_arn
@@ -139,7 +104,7 @@ locals {
       Sid       = "PassTaskRoles"
       Effect    = "Allow"
       Action    = ["iam:PassRole"]
-      Resource  = [aws_iam_role.execution.arn, aws_iam_role.batch_task.arn]
+      Resource  = [var.execution_role_arn, var.task_role_arn]
       Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
     },
     {
@@ -154,7 +119,7 @@ locals {
 
 locals {
   # The schedule fills the queue with its role, the rule as EventBridge itself (the queue's policy).
-  keep_failures = concat(local.use_key_through.sqs, [{
+  keep_failures = concat(local.use_key, [{
     Sid      = "KeepFailures"
     Effect   = "Allow"
     Action   = ["sqs:SendMessage"]
@@ -164,7 +129,7 @@ locals {
 
 resource "aws_iam_role" "trigger" {
   for_each = local.triggers
-  name     = "${local.batch_name}-${each.key}"
+  name     = "${var.name}-${each.key}"
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -188,16 +153,16 @@ resource "aws_iam_role_policy" "trigger" {
 
 resource "aws_scheduler_schedule" "batch" {
   # checkov:skip=CKV_AWS_297: encrypted with AWS's key; the schedule holds no secret
-  name                         = local.batch_name
-  schedule_expression          = var.batch_schedule
-  schedule_expression_timezone = var.batch_schedule_timezone
+  name                         = var.name
+  schedule_expression          = var.schedule
+  schedule_expression_timezone = var.schedule_timezone
 
   flexible_time_window {
     mode = "OFF"
   }
 
   target {
-    arn      = aws_ecs_cluster.this.arn
+    arn      = var.cluster_arn
     role_arn = aws_iam_role.trigger["schedule"].arn
 
     ecs_parameters {
@@ -206,7 +171,7 @@ resource "aws_scheduler_schedule" "batch" {
       enable_ecs_managed_tags = true
 
       capacity_provider_strategy {
-        capacity_provider = local.capacity_provider
+        capacity_provider = var.capacity_provider
         weight            = 1
       }
 
@@ -214,8 +179,8 @@ resource "aws_scheduler_schedule" "batch" {
         for_each = local.awsvpc ? ["awsvpc"] : []
 
         content {
-          subnets         = local.private_subnet_ids
-          security_groups = [aws_security_group.tasks[0].id]
+          subnets         = var.subnet_ids
+          security_groups = var.security_group_ids
         }
       }
     }
@@ -231,18 +196,18 @@ resource "aws_scheduler_schedule" "batch" {
     }
   }
 
-  depends_on = [aws_iam_role_policy.trigger, aws_ecs_service.this]
+  depends_on = [aws_iam_role_policy.trigger]
 }
 
 resource "aws_cloudwatch_event_rule" "document" {
-  name        = "${local.batch_name}-document"
+  name        = "${var.name}-document"
   description = "A document was put into the bucket"
   event_pattern = jsonencode({
     source        = ["aws.s3"]
     "detail-type" = ["Object Created"]
     detail = {
-      bucket = { name = [aws_s3_bucket.documents.bucket] }
-      object = { key = [{ prefix = "documents/" }] }
+      bucket = { name = [var.bucket] }
+      object = { key = [{ prefix = var.prefix }] }
     }
   })
 }
@@ -250,7 +215,7 @@ resource "aws_cloudwatch_event_rule" "document" {
 resource "aws_cloudwatch_event_target" "document" {
   rule      = aws_cloudwatch_event_rule.document.name
   target_id = "ingest"
-  arn       = aws_ecs_cluster.this.arn
+  arn       = var.cluster_arn
   role_arn  = aws_iam_role.trigger["upload"].arn
 
   ecs_target {
@@ -259,7 +224,7 @@ resource "aws_cloudwatch_event_target" "document" {
     enable_ecs_managed_tags = true
 
     capacity_provider_strategy {
-      capacity_provider = local.capacity_provider
+      capacity_provider = var.capacity_provider
       weight            = 1
     }
 
@@ -267,8 +232,8 @@ resource "aws_cloudwatch_event_target" "document" {
       for_each = local.awsvpc ? ["awsvpc"] : []
 
       content {
-        subnets         = local.private_subnet_ids
-        security_groups = [aws_security_group.tasks[0].id]
+        subnets         = var.subnet_ids
+        security_groups = var.security_group_ids
       }
     }
   }

@@ -10,7 +10,7 @@ locals {
 resource "aws_appautoscaling_target" "service" {
   service_namespace  = "ecs"
   scalable_dimension = "ecs:service:DesiredCount"
-  resource_id        = "service/${aws_ecs_cluster.this.name}/${aws_ecs_service.this.name}"
+  resource_id        = "service/${local.cluster}/${aws_ecs_service.this.name}"
   min_capacity       = var.desired_count
   max_capacity       = var.max_count
 }

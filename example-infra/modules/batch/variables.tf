@@ -1,0 +1,108 @@
+variable "name" {
+  description = "Name of the task, its family, its log group and its queue."
+  type        = string
+}
+
+variable "cluster_arn" {
+  description = "Cluster that the task runs in."
+  type        = string
+}
+
+variable "capacity_provider" {
+  description = "Capacity provider that gives the task its instance."
+  type        = string
+}
+
+variable "requires_compatibilities" {
+  description = "What the revisions must fit: EC2, or null for ECS Managed Instances."
+  type        = list(string)
+  default     = ["EC2"]
+}
+
+variable "network_mode" {
+  description = "Network of the task: bridge or awsvpc."
+  type        = string
+  default     = "bridge"
+}
+
+variable "subnet_ids" {
+  description = "Subnets of the task with awsvpc."
+  type        = list(string)
+  default     = []
+}
+
+variable "security_group_ids" {
+  description = "Security groups of the task with awsvpc."
+  type        = list(string)
+  default     = []
+}
+
+variable "execution_role_arn" {
+  description = "Role with which ECS starts the task."
+  type        = string
+}
+
+variable "task_role_arn" {
+  description = "The task's own role."
+  type        = string
+}
+
+variable "container" {
+  description = "The container definition, without name, command and log: image, cpu, memory, resourceRequirements, environment."
+  type        = any
+}
+
+variable "command" {
+  description = "Command of the container."
+  type        = list(string)
+}
+
+variable "bucket" {
+  description = "Bucket whose uploads start the task."
+  type        = string
+}
+
+variable "prefix" {
+  description = "Keys whose uploads start the task."
+  type        = string
+  default     = "documents/"
+}
+
+variable "schedule" {
+  description = "When the task runs, as an EventBridge Scheduler expression."
+  type        = string
+  default     = "cron(0 2 * * ? *)"
+
+  validation {
+    condition     = can(regex("^(cron|rate|at)\\(.+\\)$", var.schedule))
+    error_message = "schedule must be cron(…), rate(…) or at(…), such as cron(0 2 * * ? *)."
+  }
+}
+
+variable "schedule_timezone" {
+  description = "Time zone of schedule. In one with summer time, 02:00 does not exist in one night of the year, and that run is left out."
+  type        = string
+  default     = "UTC"
+}
+
+variable "alerts_topic_arn" {
+  description = "SNS topic that hears of a task that failed or could not be started."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "Customer KMS key of the queue and the log. Default: keys of AWS."
+  type        = string
+  default     = null
+}
+
+variable "log_retention_days" {
+  description = "Days that logs are kept."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be one of the periods of CloudWatch Logs: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 …"
+  }
+}

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from docx_document import archive, docx
 from pdf_document import pdf
 from rag_service.ingest.chunking import chunks_of, pieces_of
 from rag_service.ingest.extraction import Extracted, ExtractionFailed, Section, extract
 from rag_service.tiny_model import TinyEmbedder
+from running import process_environment
 
 GOOD: dict[str, tuple[str, bytes, str, tuple[tuple[str, str], ...]]] = {
     "Markdown keeps the path of headings": (
@@ -19,6 +26,33 @@ GOOD: dict[str, tuple[str, bytes, str, tuple[tuple[str, str], ...]]] = {
         (("", "intro"), ("Top", "one"), ("Top › Deep", "two"), ("Next", "three")),
     ),
     "a # in a code block is no heading": ("a.md", b"# T\n```\n# no\n```\n", "T", (("T", "```\n# no\n```"),)),
+    "a # in an indented block is none, and an underlined line is one": (
+        "a.md",
+        b"    # no\n\nTop\n===\none\n",
+        "Top",
+        (("", "# no"), ("Top", "one")),
+    ),
+    "HTML has a path of headings too": (
+        "a.html",
+        b"<h1>Top</h1><div>one</div>two<h2>Deep <i>er</i></h2><ul><li>a<li>b</ul><h1>Next</h1>three",
+        "Top",
+        (("Top", "one\ntwo"), ("Top › Deep er", "a\nb"), ("Next", "three")),
+    ),
+    "DOCX by Word's styles, its tables in their place": (
+        "a.docx",
+        docx(
+            ("Title", "Guide"), ("", "first"), [["a", "b"], ["c", "d"]], ("Heading2", "More"), ("", "<last>")
+        ),
+        "Guide",
+        (("Guide", "first\na\nb\nc\nd"), ("Guide › More", "<last>")),
+    ),
+    "HTML of lines is one line, and its breaks are two": (
+        "a.html",
+        "<p>grüße\n  aus <!-- no --> Köln<br>&#8364; 5".encode(),
+        "a",
+        (("", "grüße aus Köln\n€ 5"),),
+    ),
+    "HTML of nothing is nothing": ("a.html", b" \n", "a", ()),
     "HTML is its visible text": (
         "a.html",
         b"<title>T &amp; U</title><script>evil()</script><h1>Head</h1><p>one <b>two</b></p><p>three</p>",
@@ -56,6 +90,14 @@ BAD = {
     "a PDF cut in half": ("a.pdf", pdf("first page")[:200], "The PDF cannot be read"),
     "an empty file called PDF": ("a.pdf", b"", "The PDF cannot be read"),
     "a scan without text": ("a.pdf", pdf("", ""), "run OCR"),
+    "no archive called DOCX": ("a.docx", b"PK nonsense", "The DOCX cannot be read: BadZipFile"),
+    "an archive that is no DOCX": ("a.docx", archive({"a.xml": "<a/>"}), "The DOCX cannot be read"),
+    "a DOCX cut in half": ("a.docx", docx(("", "one"))[:300], "The DOCX cannot be read"),
+    "a DOCX whose XML is deep": (
+        "a.docx",
+        archive({"word/document.xml": "<a>" * 50_000 + "</a>" * 50_000}),
+        "The DOCX cannot be read: RecursionError",
+    ),
     "Latin-1": ("a.txt", b"gr\xfc\xdfe", "It is not UTF-8 (byte 2)"),
     "binary data called text": ("a.txt", b"a\x00b", "binary"),
 }
@@ -66,6 +108,84 @@ def test_what_cannot_be_read_says_so(name: str, content: bytes, words: str) -> N
     with pytest.raises(ExtractionFailed) as failure:
         extract(name, content)
     assert words in str(failure.value)
+
+
+ENTITIES = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+BOMBS = {
+    "a DOCX of zeros": (
+        "a.docx",
+        lambda: archive({"word/document.xml": " " * 200_000_000}),
+        "16777216 bytes",
+    ),
+    "a DOCX of empty paragraphs": (
+        "a.docx",
+        lambda: archive({"word/document.xml": "<w:p/>" * 2_000_000}),
+        "1000000 tags",
+    ),
+    "a DOCX whose text is another part": (
+        "a.docx",
+        lambda: archive(
+            {
+                "_rels/.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/'
+                'relationships"><Relationship Id="r1" Type="http://schemas.openxmlformats.org/'
+                'officeDocument/2006/relationships/officeDocument" Target="big.png"/></Relationships>',
+                "big.png": "<w:p/>" * 10_000_000,
+            }
+        ),
+        "The DOCX cannot be read",
+    ),
+    "entities of entities": (
+        "a.docx",
+        lambda: docx(("", "&a9;"), before=f'<!DOCTYPE a [<!ENTITY a0 "ha">{ENTITIES}]>'),
+        "The DOCX cannot be read: ExpatError",
+    ),
+    "HTML that is deep": ("a.html", lambda: b"<div>" * 12_000_000, "The HTML has over 1000000 tags"),
+    "HTML that is less deep": ("a.html", lambda: b"<div>" * 900_000, "The HTML is nested too deep"),
+    "a PDF whose page unpacks to 200 MB": ("a.pdf", lambda: pdf_bomb(200_000_000), "The PDF cannot be read"),
+}
+
+
+def pdf_bomb(size: int) -> bytes:
+    """One page whose content is packed spaces."""
+    packed = zlib.compress(b" " * size, 9)
+    stream = b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(packed), packed)
+    plain = pdf("x")
+    begin = plain.index(b"<< /Length")
+    return plain[:begin] + stream + plain[plain.index(b"endstream") + len(b"endstream") :]
+
+
+@pytest.mark.parametrize(("name", "make", "words"), BOMBS.values(), ids=BOMBS.keys())
+def test_a_bomb_is_refused_before_it_fills_the_memory(
+    name: str, make: Callable[[], bytes], words: str, tmp_path: Path
+) -> None:
+    """In a process of its own, which may have 1 GB in all."""
+    (tmp_path / name).write_bytes(make())
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "from rag_service.ingest.extraction import extract, ExtractionFailed\n"
+        "try: extract(sys.argv[1], open(sys.argv[1], 'rb').read())\n"
+        "except ExtractionFailed as failure: print(failure)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / name)]
+    done = subprocess.run(command, env=process_environment(), capture_output=True, text=True, timeout=60)
+    assert words in done.stdout, done.stderr[-500:]
+    assert done.stdout.count("\n") == 1, "one sentence"
+
+
+def test_a_document_in_ten_languages_is_kept_whole() -> None:
+    said = "Die Tür|La porte été|La puerta año|A porta não|Drzwi żółte|Дверь ещё|الباب مفتوح|דלת פתוחה"
+    said += "|门开着|ドアが開く"
+    lines = said.split("|")
+    for name, content in {
+        "a.txt": "\n".join(lines).encode(),
+        "a.md": "\n\n".join(lines).encode(),
+        "a.html": "".join(f"<p>{line}</p>" for line in lines).encode(),
+        "a.docx": docx(*(("", line) for line in lines)),
+    }.items():
+        extracted = extract(name, content)
+        chunks = chunks_of(extracted, characters=40, overlap=0, measure=TinyEmbedder("cpu"))
+        read = " ".join(chunk.text for chunk in chunks)
+        assert read.split() == said.replace("|", " ").split(), name
 
 
 CUTS = {

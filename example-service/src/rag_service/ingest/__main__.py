@@ -87,7 +87,7 @@ def _documents_of(source: DocumentSource, options: argparse.Namespace) -> list[D
     documents = source.list()
     if not documents and not options.allow_empty:
         raise SourceUnusable(
-            f"{options.source} holds no documents (.md .txt .html .pdf). "
+            f"{options.source} holds no documents (.md .txt .html .pdf .docx). "
             "To empty the index on purpose add --allow-empty."
         )
     return documents
@@ -99,7 +99,9 @@ def arguments_parser() -> argparse.ArgumentParser:
         prog="python -m rag_service.ingest",
         description="Bring the index (INDEX_URI) in line with the documents of a folder or of s3://bucket/prefix.",
     )
-    parser.add_argument("source", help="folder or s3://bucket/prefix with .md, .txt, .html and .pdf files")
+    parser.add_argument(
+        "source", help="folder or s3://bucket/prefix with .md, .txt, .html, .pdf and .docx files"
+    )
     parser.add_argument("--summary", metavar="FILE", help="also write the JSON summary here")
     parser.add_argument("--characters", type=int, default=900, help="longest passage (default 900)")
     parser.add_argument(

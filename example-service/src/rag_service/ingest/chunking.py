@@ -11,7 +11,7 @@ from typing import Protocol
 from rag_service.ingest.extraction import Extracted
 from rag_service.store import embedded_text
 
-CHUNKING = "2"
+CHUNKING = "3"
 """Part of a document's hash: raise it when the cut changes, and everything is cut again."""
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-SUFFIXES = (".md", ".markdown", ".txt", ".html", ".htm", ".pdf")
+SUFFIXES = (".md", ".markdown", ".txt", ".html", ".htm", ".pdf", ".docx")
 
 
 class SourceUnusable(Exception):

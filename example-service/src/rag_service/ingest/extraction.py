@@ -1,4 +1,8 @@
-"""Turn the bytes of a document into text by sections; documents are foreign and nothing in them is run."""
+"""Turn the bytes of a document into text by sections; documents are foreign and nothing in them is run.
+
+Each format is read by a library that is kept for it: pypdf, mammoth (DOCX), lxml (HTML) and
+markdown-it (CommonMark). They are imported when the first such document comes.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,19 @@ import codecs
 import io
 import logging
 import re
+import zipfile
 from dataclasses import dataclass
-from html.parser import HTMLParser
+from itertools import pairwise
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
-_FENCE = re.compile(r"^\s*(```|~~~)")
-_BLOCK = re.compile(
-    "address|article|aside|blockquote|br|dd|div|dl|dt|figcaption|figure|footer|form|header|hr|li|main|ol|p|pre"
-    "|section|table|td|th|tr|ul"
+MOST_XML, MOST_TAGS = 16 * 1024 * 1024, 1_000_000
+"""What a DOCX may unpack to, and the tags of a document: about 0.5 GB of memory, a book of 1,000 pages."""
+_BLOCKS = frozenset(
+    {"address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "figcaption", "figure"}
+    | {"footer", "form", "header", "hr", "li", "main", "ol", "p", "pre", "section"}
+    | {"table", "td", "th", "tr", "ul"}
 )
-_SILENT = frozenset({"script", "style", "template", "noscript", "svg", "nav", "iframe", "object"})
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_SILENT = ("head", "script", "style", "template", "noscript", "svg", "nav", "iframe", "object")
 
 
 class ExtractionFailed(Exception):
@@ -44,6 +51,8 @@ def extract(name: str, content: bytes) -> Extracted:
     lower = name.lower()
     if lower.endswith(".pdf"):
         return _from_pdf(name, content)
+    if lower.endswith(".docx"):
+        return _from_docx(name, content)
     text = _decoded(content)
     if lower.endswith((".html", ".htm")):
         return _from_html(name, text)
@@ -71,86 +80,121 @@ def _stem(name: str) -> str:
 
 
 def _from_markdown(name: str, text: str) -> Extracted:
-    path: list[str] = []
-    sections: list[Section] = []
-    lines: list[str] = []
-    in_code = False
+    from markdown_it import MarkdownIt
 
-    def finish() -> None:
-        if body := "\n".join(lines).strip():
-            sections.append(Section(heading=" › ".join(part for part in path if part), text=body))
-        lines.clear()
-
-    for line in text.splitlines():
-        if _FENCE.match(line):
-            in_code = not in_code
-        heading = None if in_code else _HEADING.match(line)
-        if heading is None:
-            lines.append(line)
-            continue
-        finish()
-        depth = len(heading[1])
-        path = [*path[: depth - 1], *[""] * (depth - 1 - len(path)), heading[2]]
-    finish()
-    title = next((section.heading.split(" › ")[0] for section in sections if section.heading), _stem(name))
-    return Extracted(title=title, sections=tuple(sections), markdown=True)
+    lines = text.splitlines()
+    # Blocks alone are parsed: where headings stand, and which # is one. What is in a line stays as written.
+    tokens = MarkdownIt("commonmark").disable("inline").parse("\n".join(lines))
+    sections = _Sections()
+    written = 0
+    for opening, inline in pairwise(tokens):
+        if opening.type == "heading_open" and opening.level == 0 and opening.map is not None:
+            sections.add("\n".join(lines[written : opening.map[0]]).strip())
+            sections.begin(int(opening.tag[1]), inline.content)
+            written = opening.map[1]
+    sections.add("\n".join(lines[written:]).strip())
+    return Extracted(title=sections.first or _stem(name), sections=tuple(sections.made), markdown=True)
 
 
-class _Html(HTMLParser):
+class _Sections:
+    """Gather text below the path of headings that it stands under."""
+
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.title = ""
-        self.sections: list[Section] = []
-        self._heading = ""
-        self._pieces: list[str] = []
-        self._silent: list[str] = []
-        self._collects: list[str] | None = None
+        self.made: list[Section] = []
+        self.first = ""
+        self._path: list[str] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        if tag in _SILENT:
-            self._silent.append(tag)
-        elif tag == "title" or re.fullmatch(r"h[1-6]", tag):
-            if tag != "title":
-                self.finish()
-            self._collects = []
-        elif _BLOCK.fullmatch(tag):
-            self._pieces.append("\n")
+    def begin(self, depth: int, heading: str) -> None:
+        heading = " ".join(heading.split())
+        self.first = self.first or heading
+        self._path = [*self._path[: depth - 1], *[""] * (depth - 1 - len(self._path)), heading]
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self._silent:
-            # An unclosed inner tag must not swallow the rest of the document.
-            del self._silent[self._silent.index(tag) :]
-        elif self._collects is not None and (tag == "title" or re.fullmatch(r"h[1-6]", tag)):
-            text = " ".join("".join(self._collects).split())
-            if tag == "title":
-                self.title = text
-            else:
-                self._heading = text
-            self._collects = None
-        elif _BLOCK.fullmatch(tag):
-            self._pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if self._silent:
-            return
-        (self._pieces if self._collects is None else self._collects).append(data)
-
-    def finish(self) -> None:
-        lines = (" ".join(line.split()) for line in "".join(self._pieces).split("\n"))
-        if text := "\n".join(line for line in lines if line):
-            self.sections.append(Section(heading=self._heading, text=text))
-        self._pieces.clear()
+    def add(self, text: str) -> None:
+        if text:
+            self.made.append(Section(heading=" › ".join(part for part in self._path if part), text=text))
 
 
 def _from_html(name: str, text: str) -> Extracted:
-    parser = _Html()
+    from lxml import etree
+
+    if text.count("<") > MOST_TAGS:
+        raise ExtractionFailed(f"The HTML has over {MOST_TAGS} tags.")
+    # The text is decoded already, whatever its <meta> says. Nothing is fetched; a tree ends at 256 levels.
+    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    root = etree.fromstring(text.encode("utf-8", "replace"), parser) if text.strip() else None
+    if any(error.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for error in parser.error_log):
+        raise ExtractionFailed("The HTML is nested too deep.")
+    if root is None:
+        return Extracted(title=_stem(name), sections=())
+    title = " ".join("".join(root.xpath("//title[1]//text()")).split())
+    etree.strip_elements(root, *_SILENT, with_tail=False)
+    sections = _Sections()
+    pieces: list[str] = []
+
+    def finish() -> None:
+        lines = (" ".join(line.split()) for line in "".join(pieces).split("\n"))
+        sections.add("\n".join(line for line in lines if line))
+        pieces.clear()
+
+    for event, node in etree.iterwalk(root, events=("start", "end")):
+        starts = event == "start"
+        if node.tag in _HEADINGS and starts:
+            finish()
+        elif node.tag in _HEADINGS:
+            # Up to its end a heading's text is no section's.
+            sections.begin(int(node.tag[1]), "".join(pieces))
+            pieces.clear()
+        elif node.tag in _BLOCKS:
+            pieces.append("\n")
+        # A line break in the source is a space; only blocks begin a line.
+        pieces.append(" ".join(re.split(r"\s+", (node.text if starts else node.tail) or "")))
+    finish()
+    return Extracted(title=title or sections.first or _stem(name), sections=tuple(sections.made))
+
+
+def _from_docx(name: str, content: bytes) -> Extracted:
     try:
-        parser.feed(text)
-        parser.close()
-    except AssertionError as error:  # what html.parser raises for a malformed declaration
-        raise ExtractionFailed(f"Its HTML cannot be read: {error}") from error
-    parser.finish()
-    return Extracted(title=parser.title or _stem(name), sections=tuple(parser.sections))
+        html = _html_of(_xml_of(content))
+    except ExtractionFailed:
+        raise
+    except Exception as error:  # a broken archive or XML raises nearly anything
+        raise ExtractionFailed(f"The DOCX cannot be read: {type(error).__name__}: {error}") from error
+    return _from_html(name, html)
+
+
+def _xml_of(content: bytes) -> io.BytesIO:
+    """Copy what is XML in a DOCX, unpacked. Raises ExtractionFailed before much of a bomb is unpacked."""
+    copied = io.BytesIO()
+    size = tags = 0
+    with zipfile.ZipFile(io.BytesIO(content)) as parts, zipfile.ZipFile(copied, "w") as xml:
+        for part in parts.infolist():
+            if not part.filename.endswith((".xml", ".rels")):
+                continue
+            # zipfile reads no more of a part than its directory says that it has.
+            size += part.file_size
+            text = parts.read(part) if size <= MOST_XML else b""
+            tags += text.count(b"<")
+            if size > MOST_XML or tags > MOST_TAGS:
+                raise ExtractionFailed(
+                    f"The DOCX unpacks to over {MOST_XML} bytes or {MOST_TAGS} tags of XML."
+                )
+            xml.writestr(part.filename, text)
+    return copied
+
+
+def _html_of(docx: io.BytesIO) -> str:
+    """Write a DOCX as HTML, headings, lists and tables by Word's own styles; no file from outside is read."""
+    import mammoth
+
+    return str(
+        mammoth.convert_to_html(
+            docx,
+            style_map="p[style-name='Title'] => h1:fresh",
+            include_embedded_style_map=False,
+            external_file_access=False,
+            convert_image=mammoth.images.img_element(lambda _image: {}),
+        ).value
+    )
 
 
 def _from_pdf(name: str, content: bytes) -> Extracted:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,7 @@ from ecs_gpu_deploy.result import Check, CheckStatus
 from ecs_gpu_deploy.steps.check_references import check_references
 from ecs_gpu_deploy.steps.judge_settings import judge_settings
 from ecs_gpu_deploy.steps.see_for_rules import see_for_rules
+from program import run
 from sandbox_process import RunningSandbox, sandbox_thread
 
 SERVICE = "ki-rag-api"
@@ -237,7 +241,9 @@ def test_the_missing_action_comes_as_a_statement(monkeypatch: pytest.MonkeyPatch
         definition = dict(context.ecs.fetch_task_definition(SERVICE).body)
         own.add({"deny": ["ecs:UpdateService", "iam:PassRole"]})
         own_rules = OwnRules(text=FOUR_VCPU, name="rules.yml")
-        judgement = judge_settings(context, definition, service=SERVICE, rules=own_rules, desired_count=0)
+        judgement = judge_settings(
+            context, definition, service=SERVICE, rules=own_rules, changes={"desiredCount": 0}
+        )
     check = judgement.checks[0]
     codes = [finding.code for finding in judgement.findings]
     assert codes[:3] == ["check-failed", "desired-zero", "four-vcpu"]
@@ -249,3 +255,34 @@ def test_the_missing_action_comes_as_a_statement(monkeypatch: pytest.MonkeyPatch
         {"Effect": "Allow", "Action": ["ecs:UpdateService"], "Resource": [service]},
         {"Effect": "Allow", "Action": ["iam:PassRole"], "Resource": roles},
     ]
+
+
+def test_the_end_of_temporary_credentials_is_held_against_the_wait(tmp_path: Path) -> None:
+    with sandbox_thread(start_time=time.time()) as own:
+        flags = ("--cluster", "ki-cluster", "--service", SERVICE)
+        ends = datetime.fromtimestamp(time.time() + 1800, UTC).isoformat()
+        soon = run(own, tmp_path, "plan", *flags, AWS_SESSION_TOKEN="t", AWS_CREDENTIAL_EXPIRATION=ends)
+        never = run(own, tmp_path, "plan", *flags)
+        unknown = run(own, tmp_path, "plan", *flags, AWS_SESSION_TOKEN="t")
+    assert "The credentials last 30m, and the run may wait 1h00m: it loses sight" in soon.shown
+    assert "session-shorter-than-wait" not in never.shown
+    assert "how long the credentials last is not known: session-shorter-than-wait" in unknown.shown
+
+
+def test_a_key_of_a_secret_is_looked_for_on_request_and_the_value_goes_nowhere(tmp_path: Path) -> None:
+    with sandbox_thread() as own:
+        with own.client("secretsmanager") as secrets:
+            made = secrets.create_secret(Name="hub", SecretString='{"token": "hidden-value-1"}')["ARN"]
+        wanted = ("--secrets", f"TOKEN={made}:token::\nOTHER={made}:other::")
+        flags = ("--cluster", "ki-cluster", "--service", SERVICE, *wanted)
+        unread = run(own, tmp_path, "plan", *flags)
+        read = run(own, tmp_path, "plan", *flags, "--check-secret-keys", "true", "--debug")
+        own.add({"deny": ["secretsmanager:GetSecretValue"]})
+        denied = run(own, tmp_path, "plan", *flags, "--check-secret-keys", "true")
+    told = {check["name"]: check["status"] for check in unread.result["plan"]["checks"]}
+    assert told["secret key of TOKEN"] == told["secret key of OTHER"] == "not-checked"
+    assert "GetSecretValue" not in unread.operations
+    told = {check["name"]: check["status"] for check in read.result["plan"]["checks"]}
+    assert (told["secret key of TOKEN"], told["secret key of OTHER"]) == ("ok", "failed")
+    assert "hidden-value-1" not in read.shown + json.dumps(read.result)
+    assert "Allow secretsmanager:GetSecretValue." in denied.shown

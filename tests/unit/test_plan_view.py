@@ -84,14 +84,12 @@ PLAN = Plan(
 
 def test_the_sentence_says_fit_and_time() -> None:
     assert plan_sentence(PLAN, service="rag") == (
-        "The rollout of rag fits one after the other and takes about 8m21s. Nothing was changed."
+        "The rollout of rag fits one after the other and takes about 8m21s."
     )
     back = replace(PLAN, predicted=replace(PREDICTED, ends="rolls back", breaker_at=400.0, failures=3))
     assert "rolls back after about 6m40s (3 tasks failed)" in plan_sentence(back, service="rag")
     never = replace(PLAN, capacity=replace(PLAN.capacity, fit="never", why="No place."))
-    assert (
-        plan_sentence(never, service="rag") == "The rollout of rag cannot fit: No place. Nothing was changed."
-    )
+    assert plan_sentence(never, service="rag") == "The rollout of rag cannot fit: No place."
 
 
 def test_the_text_has_room_holders_remedies_and_times() -> None:

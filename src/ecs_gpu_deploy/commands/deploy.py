@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
 from ecs_gpu_deploy.core.judge.deployment_settings import settings_changed
@@ -18,6 +20,7 @@ from ecs_gpu_deploy.steps.deploy_several import deploy_several
 from ecs_gpu_deploy.steps.follow_rollout import Plan, record_of_again, roll_out, verdict_of
 from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
+from ecs_gpu_deploy.steps.preflight import preflight
 from ecs_gpu_deploy.steps.record_deployment import begin_record, deployed_by
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
@@ -91,18 +94,9 @@ def run(context: Context, request: DeployRequest) -> Verdict:
     service = as_wished(seen, request)
     _show_plan(rendering, service, context.reporter)
 
-    before = plan_before(context, request, service, rendering.definition)
-    registered = register_rendering(context, rendering, commit=request.commit)
-    arn = registered.arn
-    if before is not None and (ended := run_before(context, before, rendering.definition, arn)):
-        return ended
-    if before is not None:
-        seen = context.ecs.fetch_service(service.name)
-        seen = wait_for_others(context, seen, request, group)
-        service = as_wished(seen, request)
     plan = Plan(
         service=service,
-        arn=arn,
+        arn=rendering.existing_arn,
         definition=rendering.definition,
         options=request.rollout,
         changes=rendering.changes,
@@ -113,9 +107,30 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         scaled_from=seen.desired_count,
         settings=settings_changed(seen, service),
         waits=request.waits,
-        record=None if registered.is_new else record_of_again(service, arn),
         blue_green=blue_green,
         service_settings=request.service_settings,
+    )
+    changed = "The image was pushed, nothing else was changed." if image.built else ""
+    ahead = preflight(context, request.preflight, plan, seen, rendering, command="deploy", changed=changed)
+    if isinstance(ahead, Verdict):
+        return ahead
+    before = plan_before(context, request, service, rendering.definition)
+    registered = register_rendering(context, rendering, commit=request.commit)
+    arn = registered.arn
+    if before is not None and (ended := run_before(context, before, rendering.definition, arn)):
+        return ended
+    if before is not None:
+        seen = context.ecs.fetch_service(service.name)
+        seen = wait_for_others(context, seen, request, group)
+        service = as_wished(seen, request)
+    plan = replace(
+        plan,
+        service=service,
+        arn=arn,
+        scaled_from=seen.desired_count,
+        settings=settings_changed(seen, service),
+        record=None if registered.is_new else record_of_again(service, arn),
+        predicted=ahead.plan.predicted if ahead is not None else None,
     )
     begin_record(context, request.record_in, deployed_by(request, rendering, arn, [service.name]))
     verdict = verdict_of(roll_out(context, plan))

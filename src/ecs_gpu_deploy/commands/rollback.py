@@ -24,6 +24,7 @@ from ecs_gpu_deploy.steps.attach_rollout import watch_under_way
 from ecs_gpu_deploy.steps.choose_target import Chosen, Past, choose_target, fetch_past
 from ecs_gpu_deploy.steps.clean_up_revisions import clean_up_revisions
 from ecs_gpu_deploy.steps.follow_rollout import Plan, RecordWish, roll_out, verdict_of
+from ecs_gpu_deploy.steps.preflight import preflight
 from ecs_gpu_deploy.steps.record_deployment import begin_record
 from ecs_gpu_deploy.steps.register_revision import provenance_of_run, recorded
 from ecs_gpu_deploy.steps.render_target import register_target, render_target
@@ -78,23 +79,28 @@ def run(context: Context, request: RollbackRequest) -> Verdict:
     if blue_green is not None:
         blue_green.check_fit(target.rendering.definition)
     verify_attestations(context, request.signer, target.rendering)
+    rendering = replace(target.rendering, current=current)
+    plan = Plan(
+        service=service,
+        arn=rendering.existing_arn,
+        definition=rendering.definition,
+        options=request.rollout,
+        changes=rendering.changes,
+        digests=rendering.digests,
+        urgent=True,
+        record=RecordWish(kind="rollback", reason=request.reason),
+        blue_green=blue_green,
+    )
+    ahead = preflight(context, request.preflight, plan, service, rendering, command="rollback")
+    if isinstance(ahead, Verdict):
+        return ahead
     left = now if _number(target.raw.arn) <= _number(now) else ""
     arn = register_target(context, target, reason=request.reason, left=left)
     there = replace(chosen, name=arn)
     if ongoing is None and arn != target.raw.arn and _runs(service, there, past) and not request.force:
         return _left_alone(there, _further_back(context, there, past, revision_of(current)))
     context.record(_section(chosen, request.reason))
-    plan = Plan(
-        service=service,
-        arn=arn,
-        definition=target.rendering.definition,
-        options=request.rollout,
-        changes=target.rendering.changes,
-        digests=target.rendering.digests,
-        urgent=True,
-        record=RecordWish(kind="rollback", reason=request.reason),
-        blue_green=blue_green,
-    )
+    plan = replace(plan, arn=arn, predicted=ahead.plan.predicted if ahead is not None else None)
     going_back = Deployed(
         task="rollback",
         commit=told_by(target.raw.tags).get("commit", ""),

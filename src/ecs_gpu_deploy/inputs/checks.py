@@ -6,6 +6,7 @@ variable) is read once and travels in the request: a pipe such as /dev/stdin giv
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
 from ecs_gpu_deploy.core.definition.sizes import cpu_units, memory_mib
 from ecs_gpu_deploy.core.definition.task_request import TaskOverrides, TaskVolume, volume_problem
 from ecs_gpu_deploy.core.identity.attestation import ExpectedSigner
+from ecs_gpu_deploy.core.identity.credentials_end import credentials_end
 from ecs_gpu_deploy.core.identity.role_wish import RoleWish
 from ecs_gpu_deploy.core.image.registry import RegistryWish
 from ecs_gpu_deploy.core.judge.batch_request import MOST
@@ -42,10 +44,12 @@ from ecs_gpu_deploy.inputs.requests import (
     BatchOptions,
     CodeDeployWish,
     DeployRequest,
+    Foresight,
     HistoryRequest,
     LoginRequest,
     OwnRules,
     PlanRequest,
+    Preflight,
     PushRequest,
     RegisterRequest,
     RenderRequest,
@@ -105,6 +109,7 @@ def check_deploy(settings: Settings) -> DeployRequest:
             strategy=values.capacity_providers,
             volume=_volume(values.volume, of_service=True) if values.volume else None,
         ),
+        preflight=_preflight(values),
     )
 
 
@@ -190,6 +195,7 @@ def check_rollback(settings: Settings) -> RollbackRequest:
         record_in=checked_environment(values.deployment_record),
         rollout=_rollout(settings),
         codedeploy=_codedeploy(values),
+        preflight=_preflight(values),
     )
 
 
@@ -331,11 +337,24 @@ def check_plan(settings: Settings) -> PlanRequest:
         revision=checked_revision(values),
         target=target_from(values.to) if "to" in settings.given else None,
         desired_count=values.desired_count,
-        timeout=values.timeout,
-        timeout_given="timeout" in settings.given,
+        wait=_wait(settings),
         fail_on=values.fail_on,
+        foresight=_foresight(values),
+    )
+
+
+def _preflight(values: Values) -> Preflight:
+    """Return whether to look ahead; what only that needs is not even read where it is off."""
+    mode = values.preflight
+    return Preflight() if mode == "off" else Preflight(mode=mode, foresight=_foresight(values))
+
+
+def _foresight(values: Values) -> Foresight:
+    return Foresight(
         rules=_own_rules(values.rules),
         gpu_hourly_cost=values.gpu_hourly_cost,
+        reads_secrets=values.check_secret_keys,
+        session_ends=credentials_end(os.environ, role=values.role_to_assume, profile=values.aws_profile),
     )
 
 

@@ -22,6 +22,9 @@ BUILD: tuple[str, ...] = ("deploy", "push")
 ROLLOUT: tuple[str, ...] = ("deploy", "rollback")
 
 
+LOOK_AHEAD: tuple[str, ...] = (*ROLLOUT, "plan")
+
+
 ANSWER: tuple[str, ...] = ("continue", "reject")
 
 
@@ -516,9 +519,28 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option(
         "rules",
-        "File (YAML or JSON) with rules of your own for plan, beside and instead of ours (docs/rules.md).",
-        commands=("plan",),
+        "File (YAML or JSON) with rules of your own for plan and preflight, beside and instead of ours "
+        "(docs/rules.md).",
+        commands=LOOK_AHEAD,
         metavar="FILE",
+    ),
+    _option(
+        "check-secret-keys",
+        "Read the value of a secret of which a container gets one JSON key, in plan and preflight, for "
+        "whether it has that key; needs secretsmanager:GetSecretValue. The value is neither shown nor kept.",
+        kind="boolean",
+        default="false",
+        commands=LOOK_AHEAD,
+    ),
+    _option(
+        "preflight",
+        "Look ahead as plan does before anything is changed for the rollout: error ends the run on what plan "
+        "fails on, warn tells it and goes on, off asks AWS nothing more. Needs plan's permissions; what may "
+        "not be seen is told as not checked.",
+        kind="choice",
+        choices=("off", "warn", "error"),
+        default="off",
+        commands=ROLLOUT,
     ),
     _option(
         "reason",
@@ -898,7 +920,7 @@ OPTIONS: tuple[Option, ...] = (
         "What a GPU costs an hour, in any currency: then the summary says what the rollout spent and wasted. "
         "plan has a price list in USD for where it is not set.",
         kind="number",
-        commands=(*ROLLOUT, "plan"),
+        commands=LOOK_AHEAD,
         metavar="NUMBER",
     ),
     _option(
@@ -1080,6 +1102,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "scan-timeout",
     ),
     "The rollout": (
+        "preflight",
         "force-new-deployment",
         "ongoing",
         "before-task",
@@ -1124,6 +1147,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "to",
         "fail-on",
         "rules",
+        "check-secret-keys",
         "reason",
         "force",
         "service-deployment",

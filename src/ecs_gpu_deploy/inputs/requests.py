@@ -130,6 +130,41 @@ class RegisterRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRules:
+    """A file of somebody's own rules: its text, and the name that messages tell it by."""
+
+    text: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foresight:
+    """What a look ahead takes into account beside the rollout itself.
+
+    With `reads_secrets` the value of a secret is read for whether it has the JSON key that is wanted of it.
+    `session_ends` is when the credentials end, in epoch seconds: None where nobody knows, infinite for those
+    that renew themselves.
+    """
+
+    rules: OwnRules | None = None
+    gpu_hourly_cost: float | None = None
+    reads_secrets: bool = False
+    session_ends: float | None = None
+
+    def session_seconds(self, now: float) -> float | None:
+        """Return for how long the credentials last from *now* on."""
+        return None if self.session_ends is None else self.session_ends - now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """Whether to look ahead before a rollout: not at all, to warn, or to end the run for an error."""
+
+    mode: Literal["off", "warn", "error"] = "off"
+    foresight: Foresight = field(default_factory=Foresight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeDeployWish:
     """How CodeDeploy is to deploy a service of its own; `appspec` is None for one made from the service."""
 
@@ -172,6 +207,7 @@ class DeployRequest:
     codedeploy: CodeDeployWish = CodeDeployWish()
     settings: DeploymentSettings
     service_settings: ServiceSettings = field(default_factory=ServiceSettings)
+    preflight: Preflight = field(default_factory=Preflight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +225,7 @@ class RollbackRequest:
     record_in: str
     rollout: RolloutOptions
     codedeploy: CodeDeployWish = CodeDeployWish()
+    preflight: Preflight = field(default_factory=Preflight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,14 +306,6 @@ class StatusRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnRules:
-    """A file of somebody's own rules: its text, and the name that messages tell it by."""
-
-    text: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
     """Foresee a rollout to `service`: of a revision, or where `target` is not None a rollback to it."""
 
@@ -285,11 +314,9 @@ class PlanRequest:
     revision: RevisionWish
     target: TargetWish | None
     desired_count: int | None
-    timeout: float
-    timeout_given: bool
+    wait: WaitOptions
     fail_on: Literal["error", "warning", "never"]
-    rules: OwnRules | None
-    gpu_hourly_cost: float | None
+    foresight: Foresight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

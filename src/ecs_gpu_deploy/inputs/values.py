@@ -92,6 +92,8 @@ class Values:
     to: str
     fail_on: Literal["error", "warning", "never"]
     rules: str
+    check_secret_keys: bool
+    preflight: Literal["off", "warn", "error"]
     reason: str
     force: bool
     service_deployment: str

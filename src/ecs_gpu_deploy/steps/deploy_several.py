@@ -35,6 +35,7 @@ from ecs_gpu_deploy.steps.follow_rollout import (
 )
 from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
+from ecs_gpu_deploy.steps.preflight import not_looked_ahead
 from ecs_gpu_deploy.steps.record_deployment import begin_record, deployed_by
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
@@ -100,6 +101,8 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     reporter.say(f"services {', '.join(names)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
+    if request.preflight.mode != "off":
+        not_looked_ahead(context, "several services take their room from each other")
     before = plan_before(contexts[0], request, first, rendering.definition)
     arn = register_rendering(context, rendering, commit=request.commit).arn
     if before is not None and (ended := run_before(contexts[0], before, rendering.definition, arn)):

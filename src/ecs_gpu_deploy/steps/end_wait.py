@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.definition.service_update import ServiceUpdate
 from ecs_gpu_deploy.core.judge.observed import History, is_ours
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
 from ecs_gpu_deploy.core.judge.own_rollback import REFUSED_STOP_SECONDS, rollback_seconds, rollback_sentence
@@ -163,14 +164,16 @@ def send_back(context: Context, before: Service) -> str:
     """Update a service to what it ran *before*, for a cancelled job; return why that failed, or ""."""
     try:
         with at_most(CANCEL_SECONDS):
-            context.ecs.update_service(
-                before, task_definition=before.task_definition, force_new_deployment=False
-            )
+            context.ecs.update_service(before, _way_back(before, before.task_definition))
     except CutShort:
         return f"AWS did not answer within {CANCEL_SECONDS:g} s."
     except (AwsError, DeployError) as error:
         return one_line(error)
     return ""
+
+
+def _way_back(service: Service, to: str) -> ServiceUpdate:
+    return ServiceUpdate(service=service.name, task_definition=to, force=False)
 
 
 def _asked(options: RolloutOptions, outcome: Outcome) -> tuple[str, str]:
@@ -315,7 +318,7 @@ class _Request:
             else:
                 return
         try:
-            ecs.update_service(rollout.service, task_definition=rollout.previous, force_new_deployment=False)
+            ecs.update_service(rollout.service, _way_back(rollout.service, rollout.previous))
         except Unclear:
             if self.option == "on-cancel":
                 raise

@@ -11,6 +11,7 @@ from typing import Any
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.diff import Change
 from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
+from ecs_gpu_deploy.core.definition.service_update import ServiceUpdate
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.layers import LayerDelta
 from ecs_gpu_deploy.core.image.moved_tag import moved_tag
@@ -38,7 +39,7 @@ from ecs_gpu_deploy.edges.machine.signals import (
 from ecs_gpu_deploy.errors import DeployError
 from ecs_gpu_deploy.facts import Ending, RolloutShown
 from ecs_gpu_deploy.model import Service, TargetGroup, short_id
-from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Severity
+from ecs_gpu_deploy.result import Finding, NextStep, Outcome, Predicted, Severity
 from ecs_gpu_deploy.steps.end_wait import (
     end_unclear,
     leave_or_roll_back,
@@ -84,7 +85,7 @@ class Plan:
     update unless it is None, and was `scaled_from` before. `settings` is what changes in the service's
     deployment configuration, which is sent where something does; `service_settings` is what else is set in
     it. Where nobody `waits`, its end is left to AWS. `blue_green` says how CodeDeploy deploys the service,
-    None where ECS does.
+    None where ECS does. `predicted` is what was foreseen of it, None where nobody looked ahead or could.
     """
 
     service: Service
@@ -104,6 +105,19 @@ class Plan:
     record: RecordWish | None = None
     blue_green: BlueGreen | None = None
     service_settings: ServiceSettings = field(default_factory=ServiceSettings)
+    predicted: Predicted | None = None
+
+    @property
+    def update(self) -> ServiceUpdate:
+        """Return the request that begins it, which `plan` shows."""
+        return ServiceUpdate(
+            service=self.service.name,
+            task_definition=self.arn,
+            force=self.force_new_deployment,
+            desired_count=self.desired_count,
+            configuration=self.service.deployment_configuration if self.settings else None,
+            members=self.service_settings.to_api(self.definition, self.service),
+        )
 
 
 def roll_out(context: Context, plan: Plan) -> Ending | Verdict:
@@ -144,15 +158,7 @@ def begin_rollout(context: Context, plan: Plan) -> Begun | Verdict:
     began = context.clock.now()
     if plan.blue_green is not None:
         return _begin_blue_green(context, plan, plan.blue_green, groups)
-    update = start_deployment(
-        context,
-        service,
-        arn,
-        force=plan.force_new_deployment,
-        desired_count=plan.desired_count,
-        configuration=service.deployment_configuration if plan.settings else None,
-        members=plan.service_settings.to_api(definition, service),
-    )
+    update = start_deployment(context, service, plan.update)
     deployment, cancelled = update.deployment, update.cancelled
     if not update.is_known:
         return end_unclear(context, plan.options, service, arn, why=update.why, cancelled=cancelled)

@@ -36,7 +36,8 @@ def judge_settings(
     command: str = "deploy",
     load_seconds: float | None = None,
     wait_seconds: float | None = None,
-    desired_count: int | None = None,
+    session_seconds: float | None = None,
+    changes: Mapping[str, Any] = {},
     proven: Mapping[str, Any] | None = None,
     instances: Sequence[Mapping[str, Any]] | None = None,
     reads_secrets: bool = False,
@@ -44,8 +45,8 @@ def judge_settings(
     """Return what *service* (its name, "" for none) is to expect of the raw *definition*. Changes nothing.
 
     *rules* are those of a file, beside ours; *load_seconds* is a measured load, *wait_seconds* the timeout,
-    *desired_count* what the service gets with it, *proven* a raw definition whose tasks run. Each
-    failed check is a finding too.
+    *session_seconds* how long the credentials last (None: not known), *changes* what the service gets with
+    it, *proven* a raw definition whose tasks run. Each failed check is a finding too.
     """
     seen = see_for_rules(
         context,
@@ -53,7 +54,8 @@ def judge_settings(
         service=service,
         load_seconds=load_seconds,
         wait_seconds=wait_seconds,
-        desired_count=desired_count,
+        session_seconds=session_seconds,
+        changes=changes,
         instances=instances,
     )
     table = rules_with(rules.text, name=rules.name) if rules else built_in_rules()

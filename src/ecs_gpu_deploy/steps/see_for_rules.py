@@ -39,15 +39,15 @@ def see_for_rules(
     load_seconds: float | None = None,
     wait_seconds: float | None = None,
     session_seconds: float | None = None,
-    desired_count: int | None = None,
+    changes: Mapping[str, Any] = {},
     instances: Sequence[Mapping[str, Any]] | None = None,
 ) -> Seen:
     """Return what is seen of *service* (its name, "" for none) that is to run the raw *definition*.
 
     *load_seconds* is how long its earlier tasks took from start to healthy, *wait_seconds* how long the run
-    may wait, *session_seconds* how long its credentials last where they do not renew themselves; None is
-    what nobody knows. *desired_count* is what the service gets with it. *instances* are
-    DescribeContainerInstances' own objects where they are here already.
+    may wait, *session_seconds* how long its credentials last; None is what nobody knows. *changes* are
+    members of the service that it gets with it. *instances* are DescribeContainerInstances' own objects
+    where they are here already.
     """
     unseen: dict[str, str] = {}
 
@@ -62,8 +62,8 @@ def see_for_rules(
 
     aws, cluster = context.aws, context.ecs.of(service).cluster
     known = seen("service", lambda: fetch_raw_service(aws, cluster, service)) if service else None
-    if known is not None and desired_count is not None:
-        known = {**known, "desiredCount": desired_count}
+    if known is not None:
+        known = {**known, **changes}
     arns = [
         str(each["targetGroupArn"])
         for each in (known or {}).get("loadBalancers") or ()

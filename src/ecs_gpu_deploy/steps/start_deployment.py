@@ -10,6 +10,7 @@ from typing import Any
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.service_fit import misfit
 from ecs_gpu_deploy.core.definition.service_settings import ServiceSettings
+from ecs_gpu_deploy.core.definition.service_update import ServiceUpdate
 from ecs_gpu_deploy.core.judge.deployment_settings import with_settings
 from ecs_gpu_deploy.core.judge.lifecycle import Stage, why_never
 from ecs_gpu_deploy.core.judge.pace import CANCEL_LOOK_SECONDS, seconds_to_look_again
@@ -183,14 +184,9 @@ class Update:
 def start_deployment(
     context: Context,
     service: Service,
-    arn: str,
-    *,
-    force: bool,
-    desired_count: int | None = None,
-    configuration: Mapping[str, Any] | None = None,
-    members: Mapping[str, Any] = {},
+    wanted: ServiceUpdate,
 ) -> Update:
-    """Send UpdateService, with signals held, and return what came of it; *members* are more of it.
+    """Send UpdateService, with signals held, and return what came of it.
 
     Where the answer was lost the service tells whether it was carried out: a second one would supersede the
     first, so it is sent again only where nothing shows. Cancelled comes out only where it was not sent.
@@ -200,18 +196,11 @@ def start_deployment(
     lost: Unclear
     for _ in range(_UPDATE_ATTEMPTS):
         try:
-            primary = context.ecs.update_service(
-                service,
-                task_definition=arn,
-                force_new_deployment=force,
-                desired_count=desired_count,
-                configuration=configuration,
-                members=members,
-            )
+            primary = context.ecs.update_service(service, wanted)
         except Unclear as error:
             lost = error
             context.reporter.say(f"AWS did not say whether it updates the service ({error.text}); looking")
-            update = _look_for(context, service, arn, why=error.text)
+            update = _look_for(context, service, wanted.task_definition, why=error.text)
             if update.deployment is not None or not update.is_known:
                 return update
             continue

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from ecs_gpu_deploy.core.capacity.answer import Fit, Lack
 from ecs_gpu_deploy.core.capacity.price import Price
 from ecs_gpu_deploy.core.definition.diff import diff_text
+from ecs_gpu_deploy.core.definition.service_update import ServiceUpdate
 from ecs_gpu_deploy.core.past.durations import Durations
 from ecs_gpu_deploy.core.text import count, span
 from ecs_gpu_deploy.forecast.begin import Scene
@@ -32,25 +33,15 @@ from ecs_gpu_deploy.steps.render_revision import Rendering
 def plan_of(
     rendering: Rendering,
     foreseen: Foreseen,
+    update: ServiceUpdate,
     *,
     cluster: str,
-    force: bool,
-    desired_count: int | None,
     wait: float,
 ) -> Plan:
-    """Return the plan of bringing *rendering*; *desired_count* is set with the update unless it is None."""
+    """Return the plan of bringing *rendering* with *update*, its revision that one or one to be made."""
     prediction = foreseen.prediction
     return Plan(
-        steps=tuple(
-            _steps(
-                rendering,
-                foreseen.service,
-                cluster=cluster,
-                force=force,
-                desired_count=desired_count,
-                wait=wait,
-            )
-        ),
+        steps=tuple(_steps(rendering, foreseen.service, update, cluster=cluster, wait=wait)),
         changes=diff_text(rendering.changes) if rendering.changes else "",
         capacity=_capacity(foreseen),
         predicted=_predicted(foreseen.scene, prediction, foreseen.price) if prediction is not None else None,
@@ -60,10 +51,9 @@ def plan_of(
 def _steps(
     rendering: Rendering,
     service: Service,
+    update: ServiceUpdate,
     *,
     cluster: str,
-    force: bool,
-    desired_count: int | None,
     wait: float,
 ) -> Iterator[PlannedStep]:
     family = str(rendering.definition.get("family") or "")
@@ -79,21 +69,17 @@ def _steps(
             operation="ecs:RegisterTaskDefinition",
             parameters=parameters,
         )
-    scaling = "" if desired_count is None else f", desired count {service.desired_count} → {desired_count}"
-    update: dict[str, Any] = {
-        "cluster": cluster,
-        "service": service.name,
-        "taskDefinition": rendering.existing_arn or f"{family}:(new)",
-        "forceNewDeployment": force,
-    }
-    if desired_count is not None:
-        update["desiredCount"] = desired_count
+    wanted, scaling = update.desired_count, ""
+    if wanted is not None:
+        scaling = f", desired count {service.desired_count} → {wanted}"
+    sent = replace(update, task_definition=rendering.existing_arn or f"{family}:(new)")
     is_codedeploy = service.deployment_controller == "CODE_DEPLOY"
+    by_ecs = "ecs:UpdateExpressGatewayService" if service.is_express else "ecs:UpdateService"
     verb = "Have CodeDeploy bring" if is_codedeploy else "Update"
     yield PlannedStep(
         does=f"{verb} {service.name} to {brings}{scaling}.",
-        operation="codedeploy:CreateDeployment" if is_codedeploy else "ecs:UpdateService",
-        parameters=update,
+        operation="codedeploy:CreateDeployment" if is_codedeploy else by_ecs,
+        parameters=sent.to_api(cluster=cluster),
     )
     if service.pause_seconds:
         until = f"for {span(service.pause_seconds)} at most; what is foreseen does not count that"

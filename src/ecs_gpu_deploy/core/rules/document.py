@@ -33,7 +33,7 @@ class Seen:
     """What was seen, in AWS's own members; None is what was not, and `unseen` says why by the member's name.
 
     `load_seconds` is how long this service's tasks took from their start to healthy, `wait_seconds` how long
-    a run may wait, `session_seconds` how long its credentials last where they do not renew themselves. `amis`
+    a run may wait, `session_seconds` how long its credentials last (infinite: they renew themselves). `amis`
     are EC2's Image objects of the instances. `now` is in epoch seconds.
     """
 

@@ -27,10 +27,10 @@ def plan_sentence(plan: Plan, *, service: str) -> str:
     if launched:
         answer = f"The rollout of {service} fits after {count(launched, 'instance')} came"
     if predicted is None or capacity.fit == "never":
-        return f"{answer}: {capacity.why} Nothing was changed."
+        return f"{answer}: {capacity.why}"
     if predicted.ends != "succeeds":
-        return f"{answer}, and {predicted.ends}{_after(predicted)}. Nothing was changed."
-    return f"{answer} and takes about {span(predicted.seconds)}. Nothing was changed."
+        return f"{answer}, and {predicted.ends}{_after(predicted)}."
+    return f"{answer} and takes about {span(predicted.seconds)}."
 
 
 def _after(predicted: Predicted) -> str:

@@ -68,6 +68,7 @@ _BAD_CREDENTIALS = frozenset(
     }
 )
 
+_NOT_REMEMBERED = frozenset({"describe_task_definition", "get_secret_value"})
 REQUEST_SECONDS = 60.0
 """How long one request may take in wall time, however slowly its answer drips."""
 LEAST_SECONDS = 2.0
@@ -214,7 +215,7 @@ class Aws:
     def remembering(self) -> Iterator[None]:
         """Answer a request that was answered before from memory: for what changes nothing in a moment.
 
-        Task definitions are asked for anew, for their answers are read raw.
+        Task definitions are asked for anew, for their answers are read raw; a secret's value is kept nowhere.
         """
         self._seen = {}
         try:
@@ -229,7 +230,7 @@ class Aws:
 
         What AWS refuses for the time of its signature is sent again with AWS's own time.
         """
-        if self._seen is None or method == "describe_task_definition":
+        if self._seen is None or method in _NOT_REMEMBERED:
             return self._once(api, method, params, region=region)
         key = json.dumps([api, method, region, params], sort_keys=True, default=str)
         if key not in self._seen:

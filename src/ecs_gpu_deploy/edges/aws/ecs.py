@@ -18,6 +18,7 @@ from botocore.model import OperationModel
 
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.definition.references import impossible_text
+from ecs_gpu_deploy.core.definition.service_update import ServiceUpdate
 from ecs_gpu_deploy.edges.aws.answer_shape import check_answer, oddity, without_nulls
 from ecs_gpu_deploy.edges.aws.answers import (
     AwsError,
@@ -338,32 +339,18 @@ class Ecs:
     def update_service(
         self,
         service: Service,
-        *,
-        task_definition: str,
-        force_new_deployment: bool,
-        desired_count: int | None = None,
-        configuration: Mapping[str, Any] | None = None,
-        members: Mapping[str, Any] = {},
+        update: ServiceUpdate,
     ) -> Deployment | None:
         """Start the deployment and return what is PRIMARY right after; Unclear where we can't know.
 
-        Desired count and deployment configuration (raw, whole) stay where they are None; *members* of the
-        request are sent as they stand. A service of Express Mode has an operation of its own.
+        A service of Express Mode has an operation of its own, which takes the revision alone.
         """
+        task_definition = update.task_definition
         if service.is_express:
             return self._update_express(service, task_definition)
-        params: dict[str, Any] = {
-            "cluster": self.cluster,
-            "service": service.name,
-            "taskDefinition": task_definition,
-            "forceNewDeployment": force_new_deployment,
-            **({} if desired_count is None else {"desiredCount": desired_count}),
-            **({} if configuration is None else {"deploymentConfiguration": configuration}),
-            **members,
-        }
         doing = f"update the service {service.name!r}"
         try:
-            answer = self._aws.change("ecs", "update_service", params)
+            answer = self._aws.change("ecs", "update_service", update.to_api(cluster=self.cluster))
             with reading("ecs.UpdateService"):
                 updated = Service.from_api(answer["service"])
             primary = updated.primary

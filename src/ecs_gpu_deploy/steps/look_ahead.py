@@ -1,0 +1,104 @@
+"""Look ahead at a rollout: does it fit, how long does it take, what is wrong with it. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ecs_gpu_deploy.context import Context
+from ecs_gpu_deploy.core.definition.service_update import ServiceUpdate
+from ecs_gpu_deploy.core.judge.options import WaitOptions
+from ecs_gpu_deploy.core.judge.phases import bake_of
+from ecs_gpu_deploy.core.show.plan_view import plan_sentence
+from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.inputs.requests import Foresight
+from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.result import Finding, Outcome, Plan, Severity
+from ecs_gpu_deploy.steps.foresee import foresee
+from ecs_gpu_deploy.steps.render_revision import Rendering
+from ecs_gpu_deploy.steps.write_plan import findings_of, plan_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAhead:
+    """What was foreseen: the plan, what is wrong with it, and the answer as a sentence."""
+
+    plan: Plan
+    findings: tuple[Finding, ...]
+    sentence: str
+
+    def outcome(self, fail_on: Literal["error", "warning", "never"]) -> Outcome:
+        """Return how a run ends that fails on such: no room as no capacity, the rest as bad input."""
+        counted = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNING}, "never": set()}
+        bad = [each for each in self.findings if each.severity in counted[fail_on]]
+        if not bad:
+            return Outcome.SUCCEEDED
+        return Outcome.NO_CAPACITY if any(each.code == "no-capacity" for each in bad) else Outcome.INVALID
+
+
+def look_ahead(
+    context: Context,
+    seen: Service,
+    rendering: Rendering,
+    update: ServiceUpdate,
+    *,
+    command: Literal["deploy", "rollback"],
+    wait_seconds: float,
+    foresight: Foresight,
+) -> LookedAhead:
+    """Return what comes of *update*, which brings the *rendering*, for the service as it was *seen*.
+
+    What AWS does not show is recorded, and nothing fails for it.
+    """
+    from ecs_gpu_deploy.steps.judge_settings import judge_settings  # noqa: PLC0415 (rules, JMESPath)
+
+    foreseen = foresee(
+        context,
+        _with_settings(seen, update),
+        rendering.definition,
+        desired=seen.desired_count if update.desired_count is None else update.desired_count,
+        current=rendering.current,
+        gpu_hourly_cost=foresight.gpu_hourly_cost,
+    )
+    load, runs = foreseen.scene.durations.load, rendering.current
+    is_up = seen.running_count >= seen.desired_count > 0
+    settings = judge_settings(
+        context,
+        rendering.definition,
+        service=seen.name,
+        rules=foresight.rules,
+        load_seconds=load.seconds if load.is_seen else None,
+        wait_seconds=wait_seconds,
+        session_seconds=foresight.session_seconds(context.clock.now()),
+        changes=update.settings,
+        command=command,
+        proven=runs.body if runs and is_up else None,
+        reads_secrets=foresight.reads_secrets,
+    )
+    plan = plan_of(rendering, foreseen, update, cluster=context.ecs.cluster, wait=wait_seconds)
+    errors = sum(each.severity is Severity.ERROR for each in settings.findings)
+    wrong = f" Its settings have {count(errors, 'error')}." if errors else ""
+    return LookedAhead(
+        plan=replace(plan, checks=settings.checks),
+        findings=(*findings_of(plan), *settings.findings),
+        sentence=f"{plan_sentence(plan, service=seen.name)}{wrong}",
+    )
+
+
+def wait_of(service: Service, wait: WaitOptions) -> float:
+    """Return for how many seconds a run waits: the default timeout grows by the service's own waits."""
+    return wait.timeout + (0.0 if wait.timeout_given else bake_of(service) + service.pause_seconds)
+
+
+def _with_settings(service: Service, update: ServiceUpdate) -> Service:
+    """Return the service with what the update sets of where and how its tasks are placed."""
+    if update.configuration is not None:
+        service = service.with_configuration(update.configuration)
+    strategy: Sequence[dict[str, object]] = update.members.get("capacityProviderStrategy") or ()
+    if not strategy:
+        return service
+    names = tuple(str(each["capacityProvider"]) for each in strategy)
+    return replace(
+        service, launch_type="", capacity_providers=names, capacity_provider_strategy=tuple(strategy)
+    )

@@ -1,11 +1,15 @@
-"""Run the batch job: python -m rag_service.ingest SOURCE."""
+"""Run the batch job: python -m rag_service.ingest SOURCE, once or for each call of a queue."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import logging
+import signal
 import sys
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,11 +21,13 @@ from rag_service.ingest.index_writer import IndexWriter
 from rag_service.ingest.lease import Lease, LeaseLost, LeaseTaken
 from rag_service.ingest.pipeline import Plan, Summary, settle
 from rag_service.ingest.progress import Progress
-from rag_service.models import import_libraries, load_embedder
+from rag_service.ingest.queue import Consumer, Pace, Queue, Stopped
+from rag_service.models import Embedder, import_libraries, load_embedder
 from rag_service.settings import Settings
 from rag_service.store import table_name
 
 DONE, DOCUMENTS_FAILED, UNUSABLE = 0, 1, 2
+REFUSALS = (SourceUnusable, LeaseTaken, LeaseLost)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,51 +38,119 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--overlap must be below half of --characters.")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
-        summary = run(options, Settings())
+        settings = Settings()
+        if options.queue:
+            return consume(options, settings)
+        summary = run(options, settings)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         return _refuse(f"{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
-    except (SourceUnusable, LeaseTaken, LeaseLost) as error:
+    except REFUSALS as error:
         return _refuse(str(error))
+    report(summary, options)
+    return DOCUMENTS_FAILED if summary.failed else DONE
+
+
+def report(summary: Summary, options: argparse.Namespace) -> None:
+    """Write the summary as one line of JSON, and what failed as lines of the log."""
     text = json.dumps(asdict(summary), ensure_ascii=True)
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
     if options.summary:
         Path(options.summary).write_text(text + "\n", encoding="utf-8")
     for name, failure in summary.failed.items():
         _say(f"ERROR: {name}: {failure}")
-    return DOCUMENTS_FAILED if summary.failed else DONE
 
 
-def run(options: argparse.Namespace, settings: Settings) -> Summary:
-    """Ingest as told, alone on the index. Raises SourceUnusable, LeaseTaken, LeaseLost."""
-    source = DocumentSource(options.source)
-    _documents_of(source, options)
+def consume(options: argparse.Namespace, settings: Settings, pace: Pace | None = None) -> int:
+    """Ingest whenever the queue asks, until SIGTERM; 0, or 1 after an error that a fresh process may mend.
+
+    Raises SourceUnusable where there is no GPU.
+    """
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    embedder = prepared_embedder(settings)
+    pace = pace or Pace()
+
+    def go_on(seconds: float = 0) -> None:
+        if stop.wait(seconds) if seconds else stop.is_set():
+            raise Stopped
+
+    consumer = Consumer(
+        Queue(options.queue, pace),
+        options.source,
+        lambda: report(ingest_once(options, settings, embedder, go_on=go_on), options),
+        refusals=REFUSALS,
+        stop=stop,
+        say=_say,
+        pace=pace,
+    )
+    _say(f"INFO: waiting for {options.queue}")
+    try:
+        consumer.run()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the messages come again to the next process
+        reason = (str(error).splitlines() or [""])[0]
+        _say(f"ERROR: The ingest failed and will be tried again: {type(error).__name__}: {reason}")
+        return DOCUMENTS_FAILED
+    return DONE
+
+
+def prepared_embedder(settings: Settings) -> Embedder:
+    """Load the embedding model. Raises SourceUnusable where no GPU is visible and none may be missing."""
     import_libraries(settings.embedding_model)
     prepare_cpu(settings.torch_threads)
     device = choose_device(settings.device, allow_cpu=settings.allow_cpu)
     if device is None:
         raise SourceUnusable("No GPU is visible: give the task a GPU or set ALLOW_CPU=1.")
-    embedder = load_embedder(settings.embedding_model, device)
+    return load_embedder(settings.embedding_model, device)
+
+
+def run(options: argparse.Namespace, settings: Settings) -> Summary:
+    """Ingest as told, alone on the index. Raises SourceUnusable, LeaseTaken, LeaseLost."""
+    _documents_of(DocumentSource(options.source), options)
+    return ingest_once(options, settings, prepared_embedder(settings))
+
+
+def ingest_once(
+    options: argparse.Namespace,
+    settings: Settings,
+    embedder: Embedder,
+    *,
+    go_on: Callable[[float], None] = time.sleep,
+) -> Summary:
+    """Ingest alone on the index; `go_on` waits some seconds, also 0, and may raise to end between steps."""
+    source = DocumentSource(options.source)
     lease = Lease(
         settings.index_uri,
         table_name(embedder.name, embedder.dimension),
         seconds=settings.ingest_lease_seconds,
         wait=options.wait,
         on_wait=lambda holder: _say(f"INFO: waiting for another ingest ({holder})"),
+        pause=go_on,
     )
+
+    def guard() -> None:
+        go_on(0)
+        lease.check()
+
     with lease:
         # Whoever waited for another ingest looks at the source as it is now.
         documents = _documents_of(source, options)
         writer = IndexWriter(
-            settings.index_uri, model=embedder.name, dimension=embedder.dimension, guard=lease.check
+            settings.index_uri, model=embedder.name, dimension=embedder.dimension, guard=guard
         )
         progress = Progress(sys.stderr, len(documents))
+
+        def on_progress(done: int, passages: int) -> None:
+            go_on(0)
+            progress.update(done, passages)
+
         summary = settle(
             source,
             writer,
             embedder,
             plan=Plan(characters=options.characters, overlap=options.overlap, batch=settings.max_batch),
-            on_progress=progress.update,
+            on_progress=on_progress,
             documents=documents,
         )
     progress.finish(summary.documents, summary.passages_embedded + summary.passages_reused)
@@ -118,6 +192,11 @@ def arguments_parser() -> argparse.ArgumentParser:
         type=float,
         default=3600,
         help="how long to wait for another ingest of the same index (default 3600)",
+    )
+    parser.add_argument(
+        "--queue",
+        metavar="URL",
+        help="ingest whenever this SQS queue asks, once for all that it holds, until SIGTERM",
     )
     return parser
 

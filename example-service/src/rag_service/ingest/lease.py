@@ -55,12 +55,14 @@ class Lease:
         seconds: float,
         wait: float,
         on_wait: Callable[[str], None] = lambda _holder: None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._uri = uri
         self._name = f"lease-{table}"
         self._seconds = seconds
         self._wait = wait
         self._on_wait = on_wait
+        self._pause = pause
         self._me = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
         self._beat = 0
         self._held_until = 0.0
@@ -90,7 +92,7 @@ class Lease:
                     f"{self._wait:g} s that this one waited (--wait)."
                 )
             if row.holder:
-                time.sleep(min(POLL_SECONDS, self._seconds / 4))
+                self._pause(min(POLL_SECONDS, self._seconds / 4))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

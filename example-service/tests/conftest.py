@@ -54,6 +54,7 @@ def tiny_settings(index_uri: str | Path, **changes: object) -> Settings:
         **{
             "host": "127.0.0.1",
             "port": 0,
+            "access_log": False,
             "metrics_port": 0,
             "auth": "off",
             "embedding_model": "tiny",

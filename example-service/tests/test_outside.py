@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,11 +16,15 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from conftest import tiny_settings
 from generator_stand_in import stand_in
+from rag_service.access import hash_of
 from rag_service.cloudwatch import InFlight, home_of
 from rag_service.settings import Settings
-from running import running, wait_until
+from running import Running, process_environment, running, wait_until
 
 QUESTION = "When does the circuit breaker roll back?"
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
@@ -71,13 +79,27 @@ EMBEDDED_METRIC_FORMAT = {
 def task_metadata(answer: bytes) -> Iterator[str]:
     """ECS's endpoint for the task's own metadata."""
 
+    def respond(path: str, _body: bytes) -> bytes:
+        assert path == "/v4/abc/task"
+        return answer
+
+    with http_server(respond) as url:
+        yield f"{url}/v4/abc"
+
+
+@contextmanager
+def http_server(respond: Callable[[str, bytes], bytes]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            assert self.path == "/v4/abc/task"
+            body = self.rfile.read(int(self.headers["content-length"] or 0))
+            packed = self.headers["content-encoding"] == "gzip"
+            answer = respond(self.path, gzip.decompress(body) if packed else body)
             self.send_response(200)
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
+
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
@@ -86,7 +108,7 @@ def task_metadata(answer: bytes) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/v4/abc"
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -177,3 +199,136 @@ def test_the_mean_counts_what_came_and_went_between_two_looks() -> None:
     load.change(1, 120.0)
     assert load.take_mean(120.0) == 1
     assert load.take_mean(125.0) == 1
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+IDS: dict[str, tuple[dict[str, str], str]] = {
+    "its own": ({"x-request-id": "job-7/a:b"}, "job-7/a:b"),
+    "the trace's": ({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}, TRACE),
+    "the load balancer's": (
+        {"x-amzn-trace-id": "Root=1-67891233-abcdef01;Sampled=1"},
+        "Root=1-67891233-abcdef01",
+    ),
+    "the trace's before one that is too long": (
+        {"x-request-id": "a" * 129, "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"},
+        TRACE,
+    ),
+    "a new one before one that is written for a log": ({"x-request-id": 'a" b'}, ""),
+    "a new one before one that is no ASCII": ({"x-request-id": "ä"}, ""),
+    "a new one before no trace": ({"traceparent": "00-zz-b7ad6b7169203331-01"}, ""),
+    "a new one": ({}, ""),
+}
+
+
+@pytest.mark.parametrize(("headers", "wanted"), IDS.values(), ids=IDS.keys())
+def test_a_request_goes_by_its_senders_id(service: Running, headers: dict[str, str], wanted: str) -> None:
+    sent = {name: value.encode("latin-1") for name, value in headers.items()}
+    for path in ("/health", "/nothing"):
+        [given] = service.client.get(path, headers=sent).headers.get_list("x-request-id")
+        assert given == wanted or (not wanted and re.fullmatch("[0-9a-f]{32}", given))
+
+
+def test_the_log_tells_who_asked_what_route_and_neither_question_nor_key(
+    index_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hashes = json.dumps({"app": hash_of("a-secret-key")})
+    asked = tiny_settings(index_uri, auth="keys", api_key_hashes=hashes, access_log=True)
+    key = {"authorization": "Bearer a-secret-key"}
+    with running(asked) as service:
+        service.client.post("/search", json={"query": QUESTION}, headers={**key, "x-request-id": "one"})
+        service.client.post(
+            "/search", json={"query": QUESTION}, headers={"authorization": "Bearer wrong-key"}
+        )
+        service.client.get("/a-path?a-parameter", headers=key)
+        service.client.post("/search", content=b"x" * 70_000, headers=key)
+        service.client.get("/health")
+    said = capsys.readouterr().out
+    lines = lines_of(said, "route")
+    assert [(line["client"], line["method"], line["route"], line["status"]) for line in lines] == [
+        ("app", "POST", "/search", 200),
+        (None, "POST", "other", 401),
+        ("app", "GET", "other", 404),
+        (None, "POST", "other", 413),
+    ]
+    assert lines[0]["request_id"] == "one"
+    assert all(0 <= line["seconds"] < 60 and line["time"].endswith("+00:00") for line in lines)
+    assert not [word for word in (QUESTION, "a-secret-key", "wrong-key", "a-path", "a-param") if word in said]
+
+
+def test_no_log_where_none_is_wanted(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Settings().access_log
+    with running(settings) as service:
+        service.client.post("/search", json={"query": QUESTION}).raise_for_status()
+    assert not lines_of(capsys.readouterr().out, "route")
+
+
+def test_a_trace_has_the_steps_of_a_request_and_links_its_batches(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spans: list[Span] = []
+    names: set[str] = set()
+    received: list[bytes] = []
+
+    def collect(path: str, body: bytes) -> bytes:
+        assert path == "/v1/traces"
+        received.append(body)
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            names.update(
+                a.value.string_value for a in resource.resource.attributes if a.key == "service.name"
+            )
+            for scope in resource.scope_spans:
+                spans.extend(scope.spans)
+        return b""
+
+    with http_server(collect) as collector, stand_in() as generator:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
+        update = {"openai_base_url": generator.url, "service_name": "ki-rag-api", "access_log": True}
+        changed = settings.model_copy(update=update)
+        with running(changed) as service:
+            sent = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+            for body in ({"question": QUESTION}, {"question": QUESTION, "stream": True}):
+                service.client.post("/ask", json=body, headers=sent).raise_for_status()
+            service.client.post("/search", json={"query": ""})
+    by_name: dict[str, list[Span]] = {}
+    for span in spans:
+        by_name.setdefault(span.name, []).append(span)
+    assert names == {"ki-rag-api"}
+    assert by_name.keys() == {
+        *("POST /ask", "POST /search", "retrieval", "rerank", "generation", "batch search", "batch rerank")
+    }
+    asks = by_name["POST /ask"]
+    assert {(span.trace_id.hex(), span.parent_span_id.hex()) for span in asks} == {
+        (TRACE, "b7ad6b7169203331")
+    }
+    for step in ("retrieval", "rerank", "generation"):
+        assert [span.parent_span_id for span in by_name[step]] == [span.span_id for span in asks], step
+    for batch, step in (("batch search", "retrieval"), ("batch rerank", "rerank")):
+        linked = [link.span_id for span in by_name[batch] for link in span.links]
+        assert linked == [span.span_id for span in by_name[step]], batch
+        assert all(span.trace_id.hex() != TRACE and not span.parent_span_id for span in by_name[batch])
+    [refused] = by_name["POST /search"]
+    assert refused.trace_id.hex() != TRACE
+    assert refused.status.code == Status.STATUS_CODE_UNSET, "a client's error is none of the service's"
+    assert {a.key: a.value.int_value for a in refused.attributes}["http.response.status_code"] == 422
+    assert QUESTION.encode() not in b"".join(received)
+    logged = lines_of(capsys.readouterr().out, "route")
+    assert [line["trace_id"] for line in logged][:2] == [TRACE, TRACE]
+
+
+def test_a_collector_that_is_not_there_costs_nobody_an_answer(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    with running(settings) as service:
+        assert service.client.post("/search", json={"query": QUESTION}).status_code == 200
+
+
+def test_without_an_endpoint_opentelemetrys_sdk_is_not_imported() -> None:
+    """It would cost every start a quarter of a second; the API alone is imported by a library."""
+    script = (
+        "import sys; from rag_service.api import create_app; from rag_service.settings import Settings; "
+        "create_app(Settings(auth='off')); print({'requests', 'opentelemetry.sdk'} & sys.modules.keys())"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=process_environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

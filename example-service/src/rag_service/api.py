@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from rag_service import __version__, ask
 from rag_service.access import RateLimit
 from rag_service.doorman import OPEN, Authority, Doorman, authority_of, security_scheme
-from rag_service.intake import HUNG_UP, Intake
+from rag_service.intake import HUNG_UP, REQUEST_ID, Intake
 from rag_service.models import load_embedder
 from rag_service.page import CONTENT_SECURITY_POLICY, PAGE
 from rag_service.problems import (
@@ -232,8 +232,10 @@ def _add_error_handlers(app: FastAPI) -> None:
         return response(problem_details(422, f"{place}: {first['msg']}.", slug=InvalidRequest.slug))
 
     @app.exception_handler(Exception)
-    async def bug(_request: Request, _error: Exception) -> JSONResponse:
-        return response(problem_details(500, "The service has a bug; its log holds the traceback."))
+    async def bug(request: Request, _error: Exception) -> JSONResponse:
+        # Sent from outside of the intake, which names every other answer.
+        named = {"x-request-id": str(request.scope.get(REQUEST_ID, ""))}
+        return response(problem_details(500, "The service has a bug; its log holds the traceback."), named)
 
 
 def _document(app: FastAPI, authority: Authority | None) -> None:

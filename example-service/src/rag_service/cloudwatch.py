@@ -8,14 +8,13 @@ request counts from its headers to the end of its answer, however long that is s
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rag_service.lines import write_line
 from rag_service.settings import Settings
 
 NAMESPACE = "RagService"
@@ -63,21 +62,19 @@ def home_of(cluster: str, service: str, task: Mapping[str, Any]) -> Home | None:
     return Home(cluster=cluster, service=service) if cluster and service else None
 
 
-def metric_line(home: Home, mean: float, *, at: float) -> str:
+def metric_of(home: Home, mean: float, *, at: float) -> dict[str, Any]:
     """Write the metric; `at` in seconds since 1970."""
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [["ClusterName", "ServiceName"]],
         "Metrics": [{"Name": METRIC, "Unit": "Count"}],
     }
-    return json.dumps(
-        {
-            "_aws": {"Timestamp": int(at * 1000), "CloudWatchMetrics": [directive]},
-            "ClusterName": home.cluster,
-            "ServiceName": home.service,
-            METRIC: round(mean, 3),
-        }
-    )
+    return {
+        "_aws": {"Timestamp": int(at * 1000), "CloudWatchMetrics": [directive]},
+        "ClusterName": home.cluster,
+        "ServiceName": home.service,
+        METRIC: round(mean, 3),
+    }
 
 
 async def find_home(settings: Settings) -> Home | None:
@@ -105,5 +102,4 @@ async def publish(settings: Settings, in_flight: InFlight) -> None:
         home = home or await find_home(settings)
         mean = in_flight.take_mean(time.monotonic())
         if home is not None:
-            sys.stdout.write(f"{metric_line(home, mean, at=time.time())}\n")
-            sys.stdout.flush()
+            write_line(metric_of(home, mean, at=time.time()))

@@ -7,6 +7,7 @@ import time
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rag_service.access import AccessUnusable, ApiKeys, RateLimit, read_hashes
+from rag_service.intake import CLIENT
 from rag_service.oidc import Oidc
 from rag_service.problems import Problem, RateLimited, Unauthorized, refuse
 from rag_service.settings import Settings
@@ -55,6 +56,7 @@ class Doorman:
         if scope["type"] == "http" and scope["path"] not in OPEN:
             try:
                 client = await self._client(scope)
+                scope[CLIENT] = client
                 wait = self._limit.seconds_to_wait(client, time.monotonic())
                 if wait:
                     why = f"More requests than RATE_LIMIT_PER_MINUTE allows. Retry in {wait} s."

@@ -12,6 +12,7 @@ import httpx
 
 from rag_service.metrics import Metrics
 from rag_service.settings import Settings
+from rag_service.tracing import Tracing
 
 
 class GeneratorFailed(Exception):
@@ -21,12 +22,13 @@ class GeneratorFailed(Exception):
 class Generator:
     """Talk to one endpoint over kept connections; no retries, for the passages are an answer too."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, tracing: Tracing) -> None:
         key = settings.openai_api_key
         self._url = f"{settings.generator_url}/chat/completions"
         self._model = settings.generator_model
         self._timeout = settings.generator_timeout_seconds
         self._metrics = metrics
+        self._tracing = tracing
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key is not None else {},
             timeout=httpx.Timeout(self._timeout, connect=5),
@@ -81,8 +83,9 @@ class Generator:
     async def _guarded(self) -> AsyncIterator[None]:
         """Hold the whole exchange to the time limit; httpx alone limits only the gaps between bytes."""
         try:
-            async with asyncio.timeout(self._timeout) as limit:
-                yield
+            with self._tracing.span("generation"):
+                async with asyncio.timeout(self._timeout) as limit:
+                    yield
         except GeneratorFailed:
             self._metrics.generations.labels("failed").inc()
             raise

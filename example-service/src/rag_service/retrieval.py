@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag_service.batching import Batcher
 from rag_service.live_index import IndexVersion, LiveIndex
 from rag_service.models import Embedder, Reranker
 from rag_service.problems import IndexEmpty
 from rag_service.store import Hit, embedded_text
+from rag_service.tracing import Tracing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,16 @@ class Query:
 
     text: str
     k: int
+    asker: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Ask how well a text answers a question."""
+
+    question: str
+    text: str
+    asker: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +78,19 @@ class DeviceSearch:
         ]
 
 
+class DeviceRerank:
+    """Score a batch of pairs on the device thread."""
+
+    def __init__(self, reranker: Reranker) -> None:
+        self._reranker = reranker
+
+    def __call__(self, pairs: Sequence[Pair]) -> list[float]:
+        """Score the batch."""
+        return [
+            float(score) for score in self._reranker.score([(pair.question, pair.text) for pair in pairs])
+        ]
+
+
 EMPTY = (
     "The index is empty: run python -m rag_service.ingest SOURCE with the same INDEX_URI and EMBEDDING_MODEL."
 )
@@ -80,11 +104,13 @@ class Retriever:
         index: LiveIndex,
         searches: Batcher[Query, Found],
         reranker: Reranker | None,
-        pairs: Batcher[tuple[str, str], float] | None,
+        pairs: Batcher[Pair, float] | None,
+        tracing: Tracing,
     ) -> None:
         self._index = index
         self._searches = searches
         self._pairs = pairs
+        self._tracing = tracing
         self.reranker_name = reranker.name if reranker is not None else None
 
     async def retrieve(self, question: str, *, k: int, rerank: bool) -> Retrieved:
@@ -93,11 +119,15 @@ class Retriever:
             raise IndexEmpty(EMPTY)
         reranks = rerank and self._pairs is not None
         wanted = max(k, min(k * CANDIDATES_PER_RESULT, MOST_CANDIDATES)) if reranks else k
-        [found] = await self._searches.submit([Query(text=question, k=wanted)])
-        hits = found.hits if found.hits is not None else await found.index.search(found.vector, wanted)
+        with self._tracing.span("retrieval") as span:
+            [found] = await self._searches.submit([Query(text=question, k=wanted, asker=span)])
+            hits = found.hits if found.hits is not None else await found.index.search(found.vector, wanted)
         if reranks and self._pairs is not None and hits:
             texts = [embedded_text(hit.passage.section, hit.passage.text) for hit in hits]
-            scores = await self._pairs.submit([(question, text) for text in texts])
-            scored = [replace(hit, score=float(score)) for hit, score in zip(hits, scores, strict=True)]
+            with self._tracing.span("rerank") as span:
+                scores = await self._pairs.submit(
+                    [Pair(question=question, text=text, asker=span) for text in texts]
+                )
+            scored = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
             hits = sorted(scored, key=lambda hit: hit.score, reverse=True)
         return Retrieved(hits=tuple(hits[:k]), index_version=found.index.version, reranked=reranks)

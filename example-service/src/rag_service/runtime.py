@@ -26,8 +26,9 @@ from rag_service.metrics import Metrics
 from rag_service.models import Embedder, Reranker, import_libraries, load_embedder, load_reranker, warm_up
 from rag_service.problems import NotReady
 from rag_service.readiness import Health, Observation, Step, health_of, is_alive, progress_of
-from rag_service.retrieval import CANDIDATES_PER_RESULT, DeviceSearch, Retriever
+from rag_service.retrieval import CANDIDATES_PER_RESULT, DeviceRerank, DeviceSearch, Retriever
 from rag_service.settings import Settings
+from rag_service.tracing import tracing_of
 
 log = logging.getLogger("rag_service")
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Runtime:
         self.settings = settings
         self._loader = loader
         self.metrics = Metrics()
+        self.tracing = tracing_of(settings.service_name)
         self.metrics.on_device_lost(self._lose_device)
         self.metrics.watch(self._gauges, self._depths)
         self.draining = False
@@ -62,7 +64,7 @@ class Runtime:
         self._index: LiveIndex | None = None
         self._background: asyncio.Task[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
-        self.generator = Generator(settings, self.metrics) if settings.has_generator else None
+        self.generator = Generator(settings, self.metrics, self.tracing) if settings.has_generator else None
 
     async def start(self) -> None:
         """Begin to load; returns at once."""
@@ -79,6 +81,7 @@ class Runtime:
             await batcher.close()
         if self.generator is not None:
             await self.generator.close()
+        await asyncio.to_thread(self.tracing.close)
         if self._index is not None:
             self._index.close()
         if not await asyncio.to_thread(self._device.close, timeout=1.0):
@@ -232,14 +235,16 @@ class Runtime:
         if reranker is not None:
             # A request of the default size brings this many pairs: who was let in is not refused half-way.
             pairs_per_request = 5 * CANDIDATES_PER_RESULT
-            pairs = self._batcher("rerank", reranker.score, self.settings.max_queue * pairs_per_request)
-        return Retriever(index, searches, reranker, pairs)
+            pairs = self._batcher(
+                "rerank", DeviceRerank(reranker), self.settings.max_queue * pairs_per_request
+            )
+        return Retriever(index, searches, reranker, pairs, self.tracing)
 
     def _batcher(self, name: str, compute: Callable[..., object], max_queue: int) -> Batcher:  # type: ignore[type-arg]
         settings = self.settings
         batcher: Batcher = Batcher(  # type: ignore[type-arg]
             name,
-            compute,  # type: ignore[arg-type]
+            self.tracing.batches(name, compute),  # type: ignore[arg-type]
             device=self._device,
             observer=self.metrics,
             max_batch=settings.max_batch,

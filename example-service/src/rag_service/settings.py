@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     cluster_name: str = ""
     service_name: str = ""
     """The ECS service whose metric in CloudWatch this task adds to; empty: as ECS's task metadata says."""
+    access_log: bool = True
+    """A line of JSON on stdout for each request, without its question and its key."""
     metric_seconds: Annotated[float, Field(ge=10, le=60)] = 30
 
     auth: Literal["keys", "oidc", "off"] | None = None

@@ -272,6 +272,7 @@ class Misbehaving(TinyEmbedder):
         self.gate.set()
         self.computing = threading.Event()
         self.seen: list[str] = []
+        self.lost = False
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.computing.set()
@@ -279,6 +280,8 @@ class Misbehaving(TinyEmbedder):
         self.seen.extend(texts)
         if any("too large" in text for text in texts):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.50 GiB.")
+        if self.lost:
+            raise RuntimeError("CUDA error: the GPU has fallen off the bus")
         if any("illegal access" in text for text in texts):
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         return super().encode(texts)
@@ -310,6 +313,26 @@ def test_a_sticky_cuda_error_ends_readiness_and_liveness(settings: Settings, mod
     assert (live.status_code, live.json()) == (503, {"alive": False})
     assert health.status_code == 503
     assert "illegal memory access" in health.json()["reasons"][0]
+
+
+@pytest.mark.parametrize("how", ["it raises", "it hangs"])
+def test_a_gpu_that_is_lost_is_found_without_traffic(
+    settings: Settings, model: Misbehaving, how: str
+) -> None:
+    update = {"device_check_seconds": 0.05, "request_timeout_seconds": 0.5}
+    with running(settings.model_copy(update=update), loader=lambda *_: model) as service:
+        wait_until(lambda: "Is the device there?" in model.seen)
+        assert service.client.get("/health").status_code == 200
+        if how == "it raises":
+            model.lost = True
+        else:
+            model.gate.clear()
+        wait_until(lambda: service.client.get("/health").status_code == 503)
+        health, live = service.client.get("/health").json(), service.client.get("/live")
+        model.gate.set()
+    assert live.status_code == 503, "only a new process can help"
+    words = "fallen off the bus" if how == "it raises" else "It has computed nothing for 0.5 s"
+    assert words in health["reasons"][0]
 
 
 def test_a_full_queue_is_429_with_retry_after(settings: Settings, model: Misbehaving) -> None:

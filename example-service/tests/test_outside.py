@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,7 +21,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from conftest import tiny_settings
+from conftest import tiny_settings, unless_it_can_be_had
 from generator_stand_in import stand_in
 from rag_service.access import hash_of
 from rag_service.cloudwatch import InFlight, home_of
@@ -199,6 +201,61 @@ def test_the_mean_counts_what_came_and_went_between_two_looks() -> None:
     load.change(1, 120.0)
     assert load.take_mean(120.0) == 1
     assert load.take_mean(125.0) == 1
+
+
+NVML = r"""
+typedef unsigned int u; typedef unsigned long long ull;
+static u one; static const u gone = 15, unsupported = 3;
+int nvmlInitWithFlags(u flags) { return 0; }
+int nvmlShutdown(void) { return 0; }
+const char *nvmlErrorString(int code) { return "error"; }
+int nvmlDeviceGetCount_v2(u *count) { *count = 2; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(u index, void **gpu) { *gpu = (char *)&one + index; return 0; }
+static int lost(void *gpu) { return gpu != (void *)&one; }
+int nvmlDeviceGetUUID(void *gpu, char *uuid, u length) {
+  uuid[0] = 'G'; uuid[1] = lost(gpu) ? '1' : '0'; uuid[2] = 0; return 0; }
+int nvmlDeviceGetUtilizationRates(void *gpu, u *rates) {
+  rates[0] = 25; rates[1] = 7; return lost(gpu) ? gone : 0; }
+int nvmlDeviceGetMemoryInfo(void *gpu, ull *memory) {
+  memory[0] = 24000000000ull; memory[1] = 21000000000ull; memory[2] = 3000000000ull;
+  return lost(gpu) ? gone : 0; }
+int nvmlDeviceGetTemperature(void *gpu, int sensor, u *celsius) {
+  *celsius = 61; return lost(gpu) ? gone : 0; }
+int nvmlDeviceGetPowerUsage(void *gpu, u *milliwatts) { *milliwatts = 0; return unsupported; }
+"""
+"""The driver's library with two GPUs: one that tells no power, and one that fell off the bus."""
+SCRAPE = (
+    "from prometheus_client import generate_latest; from rag_service.metrics import Metrics; "
+    "print(generate_latest(Metrics().registry).decode())"
+)
+
+
+@pytest.mark.parametrize("driver", ["there", "not there"])
+def test_gpus_are_read_from_the_driver_and_what_it_does_not_tell_is_absent(
+    tmp_path: Path, driver: str
+) -> None:
+    unless_it_can_be_had(None if shutil.which("cc") else "cc, for a driver's library without a GPU")
+    if driver == "there":
+        library = str(tmp_path / "libnvidia-ml.so.1")
+        command = ["cc", "-shared", "-fPIC", "-nostdlib", "-w", "-x", "c", "-", "-o", library]
+        subprocess.run(command, input=NVML, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRAPE],
+        env=process_environment(LD_LIBRARY_PATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    values = dict(re.findall(r"^(rag_gpu_\w+)\{(?:gpu=.+)\} (.+)$", done.stdout, re.MULTILINE))
+    told = {
+        "rag_gpu_busy_ratio": "0.25",
+        "rag_gpu_memory_used_bytes": "3e+09",
+        "rag_gpu_memory_total_bytes": "2.4e+10",
+        "rag_gpu_temperature_celsius": "61.0",
+    }
+    assert values == (told if driver == "there" else {})
+    assert "G1" not in done.stdout, "of a GPU that is gone nothing is told"
+    assert "rag_gpu_power_watts" not in done.stdout
 
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

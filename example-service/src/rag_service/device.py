@@ -6,6 +6,7 @@ event loop beside it stays free to answer /health.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import queue
@@ -101,6 +102,23 @@ class DeviceThread:
                 future.set_result(result)
             # A traceback kept here would keep the batch's tensors on the GPU until the next job.
             del entry, future, job
+
+
+async def touch(
+    device: DeviceThread, compute: Callable[[], object], *, patience: float
+) -> BaseException | None:
+    """Compute once; give what shows that the device is lost to this process, None where it answers.
+
+    A GPU that fell off the bus raises, one that hangs says nothing: then the thread that owns it gives no
+    answer within `patience` seconds. Memory that is full for the moment is no loss.
+    """
+    computing = asyncio.wrap_future(device.submit(compute))
+    done, _ = await asyncio.wait({computing}, timeout=patience)
+    if not done:
+        computing.cancel()
+        return TimeoutError(f"It has computed nothing for {patience:g} s.")
+    error = computing.exception()
+    return error if error is not None and fault_of(error) is Fault.STICKY else None
 
 
 def choose_device(wanted: Literal["auto", "cuda", "cpu"], *, allow_cpu: bool) -> Kind | None:

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from rag_service.cloudwatch import METRIC, InFlight
 from rag_service.device import gpu_memory
+from rag_service.gpu import Gpus
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -28,6 +29,7 @@ class Metrics:
             buckets=_FAST,
             registry=self.registry,
         )
+        self.registry.register(Gpus())
         self.in_flight = InFlight(time.monotonic())
         Gauge(METRIC, "Requests being answered, health checks left out", registry=self.registry).set_function(
             lambda: self.in_flight.count

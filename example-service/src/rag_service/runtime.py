@@ -19,6 +19,7 @@ from rag_service.device import (
     gpu_memory,
     prepare_cpu,
     step_behind_the_event_loop,
+    touch,
 )
 from rag_service.generator import Generator
 from rag_service.live_index import IndexVersion, LiveIndex
@@ -63,7 +64,7 @@ class Runtime:
         self._retriever: Retriever | None = None
         self._index: LiveIndex | None = None
         self._background: asyncio.Task[None] | None = None
-        self._publishing: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
         self.generator = Generator(settings, self.metrics, self.tracing) if settings.has_generator else None
 
     async def start(self) -> None:
@@ -73,10 +74,12 @@ class Runtime:
 
     async def close(self) -> None:
         """Stop the queues, the generator's connections and the device thread."""
-        for task in (self._background, self._publishing):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        # The first begins the others: only when it has ended are they all there.
+        for tasks in ([self._background], self._beside):
+            for task in tasks:
+                if task is not None:
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
         for batcher in self._batchers:
             await batcher.close()
         if self.generator is not None:
@@ -183,10 +186,26 @@ class Runtime:
         self.metrics.load_seconds.set(seconds)
         log.info("models loaded in %.1f s, ready", seconds)
         # Not before: a task that loads answers nothing, and its zeros would halve what the others have to do.
-        self._publishing = asyncio.create_task(publish(settings, self.metrics.in_flight), name="publish")
+        self._beside = [
+            asyncio.create_task(publish(settings, self.metrics.in_flight), name="publish"),
+            asyncio.create_task(self._touch_device(embedder), name="touch"),
+        ]
         while True:
             await asyncio.sleep(settings.index_poll_seconds)
             await self._follow_once(self._index)
+
+    async def _touch_device(self, embedder: Embedder) -> None:
+        """Find a lost GPU without traffic; requests would fail on it, and nobody else would see it."""
+        while self._device_error is None:
+            await asyncio.sleep(self.settings.device_check_seconds)
+            error = await touch(
+                self._device,
+                lambda: embedder.encode(["Is the device there?"]),
+                # Longer than that no request waits.
+                patience=self.settings.request_timeout_seconds,
+            )
+            if error is not None and self._device_error is None:
+                self._lose_device(error)
 
     def _import_all(self) -> None:
         import_libraries(self.settings.embedding_model, self.settings.reranker_model)

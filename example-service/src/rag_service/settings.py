@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     device: Literal["auto", "cuda", "cpu"] = "auto"
     allow_cpu: bool = False
     """Without it a machine that shows no GPU never becomes ready."""
+    device_check_seconds: Seconds = 10
+    """How often one text is computed to see that the device is there, with or without traffic."""
     torch_threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads of one operation; 0 takes every core, behind the event loop."""
 

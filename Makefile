@@ -82,6 +82,11 @@ pictures: $(DEV)
 	@npm --prefix tools/pictures ci --silent --no-audit --no-fund --ignore-scripts
 	@PYTHONPATH=tests $(DEV) -m tools.draw_pictures
 
+# The outputs in docs/plan.md, as the program prints them on the local AWS; a test holds them.
+.PHONY: plan-page
+plan-page: $(DEV)
+	@PYTHONPATH=tests $(DEV) -m tools.plan_page
+
 .PHONY: reliability
 reliability: $(DEV)
 	PYTHONPATH=tests:tests/scripted $(DEV) -m tools.reliability $(if $(ONLY),"$(ONLY)")

@@ -113,7 +113,8 @@ WHOLE: dict[str, Callable[[], str]] = {
 }
 
 
-def _with_part(text: str, name: str, body: str) -> str:
+def with_part(text: str, name: str, body: str) -> str:
+    """Return a page with *body* between its `begin: NAME` and `end: NAME`."""
     pattern = re.compile(
         rf"(^[^\n]*begin: {re.escape(name)}\b[^\n]*\n).*?(^[^\n]*end: {re.escape(name)}\b)", re.M | re.S
     )
@@ -128,7 +129,7 @@ def generated() -> dict[Path, str]:
     for name, parts in PARTS.items():
         text = (ROOT / name).read_text(encoding="utf-8")
         for part, make in parts.items():
-            text = _with_part(text, part, make())
+            text = with_part(text, part, make())
         files[ROOT / name] = text
     return files
 

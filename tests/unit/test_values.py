@@ -59,6 +59,8 @@ BESIDE = {
     "security-groups": {"subnets": "subnet-1"},
     "wait": {"service": "s"},
     "wait-until": {"service": "s"},
+    "check-secret-keys": {"preflight": "warn"},
+    "rules": {"preflight": "warn"},
     "role-external-id": {"role-chain": "arn:aws:iam::123456789012:role/first"},
 }
 """What else is given with an option, so that it means something."""
@@ -90,6 +92,7 @@ TEXTS = {
 }
 APPSPEC = '{"Resources": [{"T": {"Type": "AWS::ECS::Service", "Properties": {}}}]}'
 OWN_TEXTS = {
+    "rules": "rules.yml",
     "bake-time": "7m",
     "step-bake-time": "7m",
     "alarm-action": "rollback",
@@ -117,6 +120,9 @@ OWN_TEXTS = {
     "platforms": "linux/arm64",
 }
 LANDS_IN = {
+    "check-secret-keys": {"reads_secrets"},
+    "preflight": {"mode"},
+    "rules": {"rules", "text", "name"},
     "all": {"limit"},
     "allowed-account-ids": {"allowed_accounts"},
     "breaker-threshold": {"breaker_threshold", "type", "value"},
@@ -185,6 +191,7 @@ def _files(tmp_path, monkeypatch):
     for name in ("Dockerfile", "folder/Dockerfile", "other"):
         (tmp_path / name).touch()
     (tmp_path / "appspec.json").write_text(APPSPEC)
+    (tmp_path / "rules.yml").write_text("rules: []")
     monkeypatch.chdir(tmp_path)
 
 

@@ -180,9 +180,12 @@ def _known_as(arn: str) -> str:
     return short + arn[len(bare) :]
 
 
-def nearest(wrong: str, known: Iterable[str]) -> str:
-    """Return the one of the *known* names that somebody probably meant, "" where none is near."""
-    found = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.5)
+def nearest(wrong: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return the one of the *known* names that somebody probably meant, "" where none is near.
+
+    *cutoff* is how alike they have to be, from 0 to 1: less where there are few, or one has to be meant.
+    """
+    found = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=cutoff)
     return found[0] if found else ""
 
 

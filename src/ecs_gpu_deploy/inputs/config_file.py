@@ -87,7 +87,7 @@ def _check_keys(options: Mapping[str, Any], text: str, name: str) -> None:
 def _meant(wrong: str, known: Iterable[str], what: str) -> str:
     if wrong in _ELSEWHERE and what == "key":
         return f"Leave it out: {wrong} is said where the program is called, not in the file."
-    if meant := nearest(wrong, known):
+    if meant := nearest(wrong, known, cutoff=0.5):
         return f"Did you mean {meant}?"
     if what == "profile":
         names = sorted(known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import shlex
@@ -17,6 +16,7 @@ from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.deployment_settings import Threshold
 from ecs_gpu_deploy.core.judge.phases import PhaseName
+from ecs_gpu_deploy.core.text import nearest
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.options import Option
 
@@ -35,8 +35,8 @@ def _meant(option: Option, text: str) -> str:
     if option.kind != "choice":
         return _WRITTEN[option.kind].format(name=option.name)
     choices = {each.lower(): each for each in option.choices}
-    near = difflib.get_close_matches(text.strip().lower(), choices, n=1)
-    return f"Did you mean {choices[near[0]]}?" if near else f"Write {' or '.join(option.choices)}."
+    near = nearest(text.strip().lower(), choices)
+    return f"Did you mean {choices[near]}?" if near else f"Write {' or '.join(option.choices)}."
 
 
 _WRITTEN: Final[Mapping[str, str]] = {

@@ -106,7 +106,7 @@ _INSTEAD: Mapping[tuple[str, str], str] = {
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
     """Return the error for an option nobody knows, naming the nearest known one."""
     bare = name.lstrip("-").partition("=")[0]
-    if meant := nearest(bare, known):
+    if meant := nearest(bare, known, cutoff=0.5):
         dashes = "--" if name.startswith("-") else ""
         return InvalidInput(f"Unknown {what} {name!r}.", hint=f"Did you mean {dashes}{meant}?")
     return InvalidInput(

@@ -1,4 +1,4 @@
-"""`sandbox demo`: a good deployment and a broken one on the local AWS, told so that a person can follow.
+"""`sandbox demo`: a plan, a good deployment and a broken one, told so that a person can follow.
 
 Nothing is staged: the sandbox runs as its own process, and every command shown is run as it stands there.
 """
@@ -24,6 +24,7 @@ from ecs_gpu_deploy.edges.machine.reporter import emit
 from ecs_gpu_deploy.model import short_id
 
 CLUSTER, SERVICE = "ki-cluster", "ki-rag-api"
+WHERE = ("--cluster", CLUSTER, "--service", SERVICE)
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 BOLD, DIM, GREEN, RED, OFF = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
@@ -57,7 +58,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Tell the story; return 0 when both deployments ended as they should, 1 otherwise."""
+    """Tell the story; return 0 when the plan and both deployments ended as they should, 1 otherwise."""
     chosen = parsed(arguments)
     with serving("--speed", chosen.speed) as sandbox:
         if "exit_code" in sandbox:
@@ -124,25 +125,36 @@ def _story(sandbox: Mapping[str, Any], output: Path, speed: str) -> int:
   room     two GPUs are free: enough for a rollout beside the two tasks that run
 """
     )
+    good_one = ("--image", f"{REGISTRY}/{SERVICE}:good")
+    ahead = run(
+        sandbox,
+        output,
+        ["plan", *WHERE, *good_one],
+        tag="plan",
+        title="1. What would come",
+        text="Does it fit, how long does it take, what is wrong with it? Nothing is changed.",
+    )
     good = deploy(
         sandbox,
         output,
         tag="good",
-        title="1. A good version",
-        text="It needs 95 s to load. Deployed means: every task runs this image, and answers.",
+        title="2. A good version",
+        text="It needs 95 s to load. Deployed means: every task runs this image, and answers. The preflight "
+        "looks ahead once more: what was foreseen stands beside what came, at the end.",
+        image=(*good_one, "--preflight", "warn"),
     )
     bad = deploy(
         sandbox,
         output,
         tag="bad",
-        title="2. A broken version",
+        title="3. A broken version",
         text="Its new model does not fit into the GPU's memory. Only the container's log says so.",
     )
     if bad == "rolled_back":
         say(_what_the_waiter_says(sandbox["environment"]))
     files = "\n".join(f"  {path}" for path in sorted(output.glob("*-*.*")))
     say(f"{BOLD}What is left{OFF}: results as JSON, job summaries as GitHub shows them\n{files}\n")
-    return 0 if (good, bad) == ("succeeded", "rolled_back") else 1
+    return 0 if (ahead, good, bad) == ("succeeded", "succeeded", "rolled_back") else 1
 
 
 def deploy(
@@ -160,7 +172,7 @@ def deploy(
     """
     command = [
         "deploy",
-        *("--cluster", CLUSTER, "--service", SERVICE),
+        *WHERE,
         *(image or ("--image", f"{REGISTRY}/{SERVICE}:{tag}")),
     ]
     return run(sandbox, output, command, tag=tag, title=title, text=text)
@@ -198,7 +210,8 @@ def run(
 
 def _cause(document: Mapping[str, Any]) -> str:
     if document["outcome"] == "succeeded":
-        return "Every task runs the image that was deployed."
+        is_plan = document["command"] == "plan"
+        return "Nothing was changed." if is_plan else "Every task runs the image that was deployed."
     if not document["diagnoses"]:
         return ""
     return f"The cause: {document['diagnoses'][0]['code']}; its log line stands above, as the proof."

@@ -5,13 +5,13 @@ The members are those of the API Reference, "ContainerOverride", and no others: 
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from ecs_gpu_deploy.core.capacity.gpus import GpuRequest
+from ecs_gpu_deploy.core.text import nearest
 from ecs_gpu_deploy.errors import InvalidInput
 
 _HINT: Final = "Write CONTAINER: {command: […], environment: {NAME: VALUE}}, in YAML or JSON."
@@ -56,8 +56,8 @@ class ContainerOverride:
             raise InvalidInput(f"{option} has nothing to replace in {container[:60]!r}.", hint=_HINT)
         for name in given:
             if name not in _SETTINGS:
-                near = difflib.get_close_matches(str(name), _SETTINGS, n=1)
-                meant = f" Is {near[0]!r} meant?" if near else ""
+                near = nearest(str(name), _SETTINGS)
+                meant = f" Is {near!r} meant?" if near else ""
                 raise InvalidInput(
                     f"{option} has {str(name)[:60]!r} in {container[:60]!r}; RunTask replaces "
                     f"{', '.join(_SETTINGS)}.{meant}",

@@ -7,12 +7,12 @@ They stay what `json.loads` gives, end to end, so that a member that no SDK know
 from __future__ import annotations
 
 import copy
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ecs_gpu_deploy.core.document import document
+from ecs_gpu_deploy.core.text import nearest
 from ecs_gpu_deploy.errors import InvalidInput
 
 READ_ONLY: Final = frozenset(
@@ -126,8 +126,8 @@ def container_named(task_definition: Mapping[str, Any], name: str = "") -> str:
     if not names:
         raise InvalidInput(f"The task definition {family!r} has no containers.")
     if name:
-        near = difflib.get_close_matches(name, names, n=1)
-        meant = f" Is {near[0]!r} meant?" if near else ""
+        near = nearest(name, names)
+        meant = f" Is {near!r} meant?" if near else ""
         raise InvalidInput(
             f"The task definition {family!r} has no container {name!r}; it has {known}.{meant}"
         )

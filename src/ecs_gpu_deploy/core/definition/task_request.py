@@ -100,7 +100,7 @@ def volume_problem(settings: Mapping[str, object], *, of_service: bool) -> str:
     for name, value in settings.items():
         if name not in known:
             what = "only a task's volume takes" if name in _OF_TASKS_ALONE else "ECS does not know"
-            meant = "" if name in _OF_TASKS_ALONE else nearest(name, known)
+            meant = "" if name in _OF_TASKS_ALONE else nearest(name, known, cutoff=0.5)
             return f"has {name[:60]!r}, which {what}." + (f" Did you mean {meant}?" if meant else "")
         kind = known[name]
         is_number = isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -5,7 +5,6 @@ Source: the reference of `docker buildx build` in github.com/docker/buildx, Podm
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ecs_gpu_deploy.core.definition.secret_text import hidden
-from ecs_gpu_deploy.core.text import plain
+from ecs_gpu_deploy.core.text import nearest, plain
 from ecs_gpu_deploy.errors import InvalidInput
 
 SET_UP_BUILDX: Final = "Set up buildx (docker/setup-buildx-action)"
@@ -198,5 +197,5 @@ def _unknown(builder: Builder, name: str) -> InvalidInput:
         return InvalidInput(f"{what}.", hint=f"{_NEWER}.")
     if name in _OF_OTHERS:
         return InvalidInput(f"{what}: other builders have it.", hint="Leave it out.")
-    near = difflib.get_close_matches(name, sorted(builder.known - _OURS.keys() - _NEVER.keys()), n=1)
-    return InvalidInput(f"{what}.", hint=f"Did you mean --{near[0]}?" if near else _HINT)
+    near = nearest(name, builder.known - _OURS.keys() - _NEVER.keys())
+    return InvalidInput(f"{what}.", hint=f"Did you mean --{near}?" if near else _HINT)

@@ -5,7 +5,6 @@ Each of ours takes null for what is not known and answers null, which no rule ta
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -16,7 +15,7 @@ import jmespath.exceptions
 import jmespath.functions
 
 from ecs_gpu_deploy.core.rules.command_line import option_value
-from ecs_gpu_deploy.core.text import span
+from ecs_gpu_deploy.core.text import nearest, span
 
 _MethodT = TypeVar("_MethodT", bound=Callable[..., object])
 
@@ -99,10 +98,8 @@ def _compiled(expression: str) -> Any:
         raise BrokenExpression(_reason(error)) from None
     for name in _functions_in(parsed.parsed):
         if name not in _KNOWN:
-            near = difflib.get_close_matches(name, _KNOWN, n=1)
-            raise BrokenExpression(
-                f"there is no function {name}()" + (f"; {near[0]}() is near" if near else "")
-            )
+            near = nearest(name, _KNOWN)
+            raise BrokenExpression(f"there is no function {name}()" + (f"; {near}() is near" if near else ""))
     return parsed
 
 

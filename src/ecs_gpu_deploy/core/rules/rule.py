@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Final, Self
 from ecs_gpu_deploy.core.document import document
 from ecs_gpu_deploy.core.rules.document import MEMBERS
 from ecs_gpu_deploy.core.rules.expressions import BrokenExpression, check_expression
+from ecs_gpu_deploy.core.text import nearest
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.result import Severity
 
@@ -147,8 +147,8 @@ def _checked(entry: object, *, where: str, places: _Places) -> Rule:
 
 def _nearest(wrong: str, known: Iterable[str]) -> str:
     names = tuple(known)
-    near = difflib.get_close_matches(wrong.lower(), names, n=1, cutoff=0.4)
-    return f"Did you mean {near[0]}?" if near else f"One of {', '.join(names)} is meant."
+    near = nearest(wrong.lower(), names, cutoff=0.4)
+    return f"Did you mean {near}?" if near else f"One of {', '.join(names)} is meant."
 
 
 class _Places:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import socket
 import time
@@ -23,7 +22,7 @@ import botocore.session
 import tenacity
 
 from ecs_gpu_deploy import __version__
-from ecs_gpu_deploy.core.text import span
+from ecs_gpu_deploy.core.text import nearest, span
 from ecs_gpu_deploy.edges.aws.answer_shape import check_answer
 from ecs_gpu_deploy.edges.aws.answers import (
     AwsError,
@@ -140,12 +139,10 @@ class Aws:
         try:
             resolve(host, 443)
         except (OSError, UnicodeError) as error:
-            near = difflib.get_close_matches(self.region, known, n=1)
+            near = nearest(self.region, known)
             raise InvalidInput(
                 f"There is no AWS Region {self.region!r}.",
-                hint=f"Did you mean region: {near[0]}?"
-                if near
-                else "Check region; it is such as eu-central-1.",
+                hint=f"Did you mean region: {near}?" if near else "Check region; it is such as eu-central-1.",
             ) from error
 
     def client(self, service: str, *, region: str | None = None) -> Any:
@@ -441,11 +438,11 @@ class Aws:
 def _no_profile(core: botocore.session.Session, error: botocore.exceptions.ProfileNotFound) -> InvalidInput:
     wanted = str(error.kwargs.get("profile", ""))
     known = sorted(core.full_config.get("profiles", {}))
-    near = difflib.get_close_matches(wanted, known, n=1)
+    near = nearest(wanted, known)
     there = f"there are {', '.join(known[:10])}" if known else "there are none"
     return InvalidInput(
         f"The AWS configuration has no profile {wanted[:100]!r}; {there}.",
-        hint=f"Did you mean {near[0]}?" if near else "Check aws-profile, AWS_PROFILE and AWS_CONFIG_FILE.",
+        hint=f"Did you mean {near}?" if near else "Check aws-profile, AWS_PROFILE and AWS_CONFIG_FILE.",
     )
 
 

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
 import yaml
 
+from ecs_gpu_deploy.core.text import nearest
 from ecs_gpu_deploy.errors import InvalidInput
 
 DOCUMENTATION = "See docs/sandbox.md for the members of a world file."
@@ -154,8 +154,8 @@ def _sentence(error: Any) -> str:
         case "additionalProperties" | "unevaluatedProperties":
             known = sorted(set(_known_members(error.schema)))
             member = min(set(error.instance) - set(known), default="?")
-            near = get_close_matches(member, known, n=1)
-            meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+            near = nearest(member, known)
+            meant = f"did you mean {near!r}?" if near else f"known are {', '.join(known)}."
             return f"{where}unknown member {member!r}; {meant}"
         case "required":
             missing = next(name for name in error.validator_value if name not in error.instance)

@@ -35,6 +35,10 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "task-definition": "The file with the task definition that render wrote.",
     "status": "What the service is and does now, as a JSON object; empty for other commands than status.",
     "plan": "What plan foresees, as JSON {steps, changes, capacity, predicted, checks}; empty otherwise.",
+    "predicted": "What was foreseen of the rollout beside what came, as JSON {ends, ended, as_foreseen, "
+    "within_interval, values}; empty where nothing was foreseen.",
+    "track-record": "How good predictions were, as JSON {rollouts, as_foreseen, error, within, told}; of "
+    "history with predicted.",
     "registry": "The registry that login logged in to; several, one a line.",
     "console-url": "Page of the AWS console: the service's deployments, the task, or the cluster's tasks.",
     "service-url": "Address under which the service answers, as its load balancer says: protocol, host of "

@@ -182,7 +182,11 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "logs:FilterLogEvents": _grant(LOG_GROUP, "follow the log of a batch task", "no log lines are shown"),
     "logs:DescribeLogGroups": _grant(ALL, "check that the log group exists"),
     "logs:DescribeLogStreams": _grant(LOG_GROUP, "find the log of a task"),
-    "ecs:ListClusters": _grant(ALL, "see who else uses a revision (keep-revisions)", "none is deregistered"),
+    "ecs:ListClusters": _grant(
+        ALL,
+        "see who else uses a revision (keep-revisions), who else rolls out (calibrate)",
+        "none is deregistered; other clusters do not count",
+    ),
     "events:ListEventBuses": _grant(
         ALL, "see which rules run a revision (keep-revisions)", "none is deregistered"
     ),
@@ -204,7 +208,11 @@ GRANTS: Final[Mapping[str, Grant]] = {
     "states:DescribeStateMachine": _grant(
         ALL, "see which state machines run a revision (keep-revisions)", "none is deregistered"
     ),
-    "tag:GetResources": _grant(ALL, "find a revision by its commit", "revisions are read one by one"),
+    "tag:GetResources": _grant(
+        ALL,
+        "find a revision by its commit, and how long earlier rollouts took",
+        "revisions are read one by one; plan knows the running revision's rollout alone",
+    ),
     "iam:GetRole": _grant("arn:aws:iam::ACCOUNT:role/TASK_ROLE", "check that the roles exist", "not checked"),
     "secretsmanager:DescribeSecret": _grant(
         "arn:aws:secretsmanager:REGION:ACCOUNT:secret:SECRET-*", "check that the secrets exist", "not checked"

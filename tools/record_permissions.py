@@ -102,7 +102,7 @@ def deployments(recorder: Recorder) -> None:
         recorder.run(sandbox, "history")
         recorder.run(sandbox, "status")
         recorder.run(sandbox, "plan", "--image", image("v1"))
-        recorder.run(sandbox, "plan", "--to", "previous")
+        recorder.run(sandbox, "plan", "--to", "previous", "--calibrate")
         elsewhere = ("--task-role-arn", "arn:aws:iam::123456789012:role/other", "--log-options")
         recorder.run(sandbox, "plan", *elsewhere, "awslogs-group=/ecs/other")
         for command in ("deploy", "plan", "render", "register", "rollback", "status", "history", "watch"):

@@ -16,8 +16,9 @@ from ecs_gpu_deploy.core.judge.verdict import Verdict
 from ecs_gpu_deploy.core.show.console import TaskPages
 from ecs_gpu_deploy.core.show.progress import TaskGpus
 from ecs_gpu_deploy.errors import DeployError
-from ecs_gpu_deploy.model import LogTail, Service, short_id
+from ecs_gpu_deploy.model import LogTail, Service, ServiceDeployment, short_id
 from ecs_gpu_deploy.result import (
+    Compared,
     Diagnosis,
     Finding,
     PastDeployment,
@@ -26,6 +27,7 @@ from ecs_gpu_deploy.result import (
     ServiceEnd,
     ServiceStatus,
     TaskEnd,
+    TrackRecord,
 )
 
 
@@ -97,7 +99,8 @@ class Ending:
 
     `service` is the service as it was last seen, `service_deployment_arn` "" while it is unknown. `error` is
     what took our sight of a rollout that goes on in AWS. `codedeploy_deployment_id` is that of a service
-    which CodeDeploy deploys, and has no service deployment.
+    which CodeDeploy deploys, and has no service deployment. `deployment` is the service deployment as it was
+    last seen.
     """
 
     verdict: Verdict
@@ -111,6 +114,7 @@ class Ending:
     gpus: tuple[TaskGpus, ...] = ()
     error: DeployError | None = None
     codedeploy_deployment_id: str = ""
+    deployment: ServiceDeployment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +150,10 @@ class BatchEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRead:
-    """The deployments of the past."""
+    """The deployments of the past, and how good the predictions of them were."""
 
     deployments: Sequence[PastDeployment]
+    record: TrackRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +198,13 @@ class PlanMade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """What was foreseen of the rollout, beside what came."""
+
+    compared: Compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn:
     """The registries (hosts) that Docker is logged in to."""
 
@@ -217,6 +229,7 @@ Fact = (
     | DefinitionWritten
     | StatusRead
     | PlanMade
+    | Foretold
     | LoggedIn
     | RecordBegun
     | AddressSeen
@@ -247,6 +260,8 @@ class Known:
     status: ServiceStatus | None = None
     registry: str = ""
     plan: Plan | None = None
+    predicted: Compared | None = None
+    track_record: TrackRecord | None = None
     service_url: str = ""
     recorded: RecordBegun | None = None
     findings: Sequence[Finding] = ()
@@ -299,13 +314,15 @@ def _with(known: Known, fact: Fact) -> Known:
         case BatchEnded():
             return replace(known, batch=fact)
         case HistoryRead():
-            return replace(known, history=fact.deployments)
+            return replace(known, history=fact.deployments, track_record=fact.record)
         case DefinitionWritten():
             return replace(known, task_definition=fact.file)
         case StatusRead():
             return replace(known, status=fact.status)
         case PlanMade():
             return replace(known, plan=fact.plan)
+        case Foretold():
+            return replace(known, predicted=fact.compared)
         case LoggedIn():
             return replace(known, registry="\n".join(fact.registries))
         case RecordBegun():

@@ -494,6 +494,7 @@ class ServiceDeployment:
     finished_at: float | None = None
     lifecycle_stage: str = ""
     rollback_reason: str = ""
+    rollback_started_at: float | None = None
     breaker_status: str = ""
     breaker_failures: int = 0
     breaker_threshold: int = 0
@@ -512,25 +513,23 @@ class ServiceDeployment:
         target = api.get("targetServiceRevision") or {}
         rollback = api.get("rollback") or {}
         breaker = api.get("deploymentCircuitBreaker") or {}
+        sources = api.get("sourceServiceRevisions") or ()
         return cls(
             arn=text_in(api, "serviceDeploymentArn"),
             status=ServiceDeploymentStatus(text_in(api, "status")),
             status_reason=text_in(api, "statusReason"),
             target_revision_arn=target.get("arn") or text_in(api, "targetServiceRevisionArn"),
-            source_revision_arns=tuple(
-                r["arn"] for r in api.get("sourceServiceRevisions") or () if r.get("arn")
-            ),
+            source_revision_arns=tuple(each["arn"] for each in sources if each.get("arn")),
             requested_tasks=number_in(target, "requestedTaskCount"),
             running_tasks=number_in(target, "runningTaskCount"),
             pending_tasks=number_in(target, "pendingTaskCount"),
-            source_requested_tasks=sum(
-                number_in(r, "requestedTaskCount") for r in api.get("sourceServiceRevisions") or ()
-            ),
+            source_requested_tasks=sum(number_in(each, "requestedTaskCount") for each in sources),
             created_at=epoch(api.get("createdAt")) or 0.0,
             started_at=epoch(api.get("startedAt")),
             finished_at=epoch(api.get("finishedAt")),
             lifecycle_stage=text_in(api, "lifecycleStage"),
             rollback_reason=text_in(rollback, "reason"),
+            rollback_started_at=epoch(rollback.get("startedAt")),
             breaker_status=text_in(breaker, "status"),
             breaker_failures=number_in(breaker, "failureCount"),
             breaker_threshold=number_in(breaker, "threshold"),

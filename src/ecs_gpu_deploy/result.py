@@ -168,13 +168,27 @@ class InEcr(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PastPrediction:
+    """What was foreseen of a past deployment (`ends`, `seconds`), and what came (`ended`, `actual_seconds`).
+
+    `within_interval` is None where no interval was told before it.
+    """
+
+    ends: str
+    ended: str
+    seconds: float
+    actual_seconds: float
+    within_interval: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PastDeployment:
     """A deployment of the past, as history shows it.
 
     `role` is current, previous (what ran before it) or ""; `kind` is deploy, redeploy (of what ran already)
     or rollback (to what ran before). `by` and `run_url` are of this deployment, "not recorded" and "" where
     nothing tells; `why` is what a person gave as reason, or who stopped it; `created_at` is in epoch seconds,
-    `seconds` None while it goes on or where nothing tells.
+    `seconds` None while it goes on or where nothing tells. `predicted` is what was foreseen of it and came.
     """
 
     task_definition_arn: str
@@ -192,6 +206,7 @@ class PastDeployment:
     run_url: str = ""
     why: str = ""
     in_ecr: InEcr = InEcr.UNKNOWN
+    predicted: PastPrediction | None = None
 
 
 class Judgement(StrEnum):
@@ -384,6 +399,23 @@ class PlannedDuration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PredictedInterval:
+    """The seconds between which the rollout is to last, by the errors of earlier predictions or rollouts.
+
+    `middle` is the prediction corrected by their median error, `level` how often such a rollout lies within,
+    `within` of `rollouts` lay within what the others say of them, `source` says whose they are.
+    """
+
+    low: float
+    high: float
+    middle: float
+    level: float
+    within: int
+    rollouts: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
     """What the rollout is foreseen to do: `ends` is succeeds, rolls back, fails or stands still.
 
@@ -406,6 +438,50 @@ class Predicted:
     timeout: int | None
     grace_period: int
     start_period: int
+    new_gpu_minutes: float = 0.0
+    interval: PredictedInterval | None = None
+    calibration: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedValue:
+    """Something foreseen beside what was seen of it: None is never, `seen` is False where it was not seen.
+
+    `gpu-minutes` are minutes, all others seconds from the update.
+    """
+
+    name: str
+    predicted: float | None
+    actual: float | None
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What was foreseen of a rollout beside what came: how it was to end, and ended ("not seen" for unseen).
+
+    `as_foreseen` is None where its end was not seen, `within_interval` where no interval was told before it.
+    """
+
+    ends: str
+    ended: str
+    as_foreseen: bool | None
+    within_interval: bool | None
+    values: Sequence[ComparedValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackRecord:
+    """How good predictions were: of `rollouts` `as_foreseen` ended so, `error` is their median relative one.
+
+    `within` of `told` lay within the interval that was told before them; `error` is None without any.
+    """
+
+    rollouts: int
+    as_foreseen: int
+    error: float | None
+    within: int
+    told: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,6 +527,8 @@ class Result:
     status: ServiceStatus | None = None
     registry: str = ""
     plan: Plan | None = None
+    predicted: Compared | None = None
+    track_record: TrackRecord | None = None
     console_url: str = ""
     service_url: str = ""
     schema: int = 1

@@ -297,6 +297,8 @@ def _result(options: RunOptions, known: Known, verdict: Verdict) -> Result:
         status=known.status,
         registry=known.registry,
         plan=known.plan,
+        predicted=known.predicted,
+        track_record=known.track_record,
         service_url=known.service_url,
     )
 

@@ -31,6 +31,7 @@ WANTED = [
     "a command",
     "the pace",
     "what plan foresees",
+    "what earlier rollouts say of the next",
     "a deployment controller",
 ]
 

@@ -172,7 +172,7 @@ def test_durations_come_from_tags_then_timestamps_then_defaults() -> None:
     # Without the end of its deployment in sight, what leaves may be a scale-in days later.
     assert durations_of(_service((left,)), (task,), {}).load.source == NOT_SEEN
     told = durations_of(_service((left,)), (task,), measured_tag({"load": 130.04, "pull": 0.0}))
-    assert (told.load.seconds, told.load.source) == (130.0, "measured by the deployment of rag:2")
+    assert (told.load.seconds, told.load.source) == (130.0, "measured on the rollout of rag:2")
     assert told.pull.seconds == 40.0
 
 

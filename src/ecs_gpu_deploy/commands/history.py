@@ -15,6 +15,8 @@ from ecs_gpu_deploy.core.past.past_deployments import (
     previous_good,
 )
 from ecs_gpu_deploy.core.past.revisions import Revision, named_images, revision_told
+from ecs_gpu_deploy.core.past.scores import record_of
+from ecs_gpu_deploy.core.show.predicted_view import predicted_markdown, predicted_table, record_sentence
 from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.edges.aws.codedeploy import DeploymentGroup
 from ecs_gpu_deploy.edges.aws.ecr import find_images
@@ -37,12 +39,16 @@ def run(context: Context, request: HistoryRequest) -> Verdict:
     is_codedeploy = service.deployment_controller == "CODE_DEPLOY"
     group = group_of(context, request.codedeploy, service) if is_codedeploy else None
     rows = _rows(context, request, service.task_definition, group)
-    context.record(HistoryRead(deployments=rows))
+    record = (
+        record_of(row.predicted for row in rows if row.predicted is not None) if request.predicted else None
+    )
+    context.record(HistoryRead(deployments=rows, record=record))
     before = next((row for row in rows if row.role == "previous"), None)
     previous = previous_good(rows)
     context.record(PreviousRevision(arn=previous.task_definition_arn if previous else ""))
-    context.record(Section(title="History", text=history_markdown(rows)))
-    context.reporter.show(history_table(rows))
+    shown = predicted_markdown(rows, record) if record is not None else history_markdown(rows)
+    context.record(Section(title="History", text=shown))
+    context.reporter.show(predicted_table(rows, record) if record is not None else history_table(rows))
     back = f"; the previous good one is {short_id(previous.task_definition_arn)}" if previous else ""
     if before is not None and before is not previous:
         gone = f"; an image of {short_id(before.task_definition_arn)}, which ran before, is {before.in_ecr}"
@@ -52,7 +58,7 @@ def run(context: Context, request: HistoryRequest) -> Verdict:
     return Verdict(
         outcome=Outcome.SUCCEEDED,
         reason=f"{service.name} {runs} {short_id(service.task_definition)}{back}; "
-        f"{count(len(rows), 'deployment')} shown.",
+        f"{count(len(rows), 'deployment')} shown.{f' {record_sentence(record)}' if record else ''}",
     )
 
 

@@ -65,7 +65,7 @@ class Prediction:
 
     `breaker_at` is when the circuit breaker acts, None where it does not, after `failures` failed tasks.
     `gpu_seconds` are held by all its tasks until the end, `double_gpu_seconds` are those beside the desired
-    number. `launched` instances run for `launched_seconds` together.
+    number, `new_gpu_seconds` those of the new ones. `launched` instances run for `launched_seconds` together.
     """
 
     ends: Ends
@@ -76,6 +76,7 @@ class Prediction:
     failures: int
     gpu_seconds: float
     double_gpu_seconds: float
+    new_gpu_seconds: float
     launched: int
     launched_seconds: float
 
@@ -110,7 +111,8 @@ def predict(scene: Scene, *, now: float) -> Prediction:
     rows = tuple(_rows(old, new, healthy, now))
     arrived = [each for arn, each in scheduler.instances.items() if arn not in before]
     gpus = {True: gpus_of(scene.new_definition), False: gpus_of(scene.old_definition)}
-    held, double = _held(rows, gpus, seconds, scene.situation.limits.desired)
+    desired = scene.situation.limits.desired
+    held, double = _held(rows, gpus, seconds, desired)
     return Prediction(
         ends=_ends(record),
         seconds=seconds,
@@ -120,6 +122,7 @@ def predict(scene: Scene, *, now: float) -> Prediction:
         failures=record.failure_count,
         gpu_seconds=held,
         double_gpu_seconds=double,
+        new_gpu_seconds=_held([row for row in rows if row.is_new], gpus, seconds, desired)[0],
         launched=len(arrived),
         launched_seconds=sum(max(0.0, now + seconds - each.registered_at) for each in arrived),
     )

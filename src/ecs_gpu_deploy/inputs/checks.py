@@ -319,6 +319,7 @@ def check_history(settings: Settings) -> HistoryRequest:
         service=one_service(values, command=settings.command),
         cluster=checked_cluster(values),
         limit=_ALL_DEPLOYMENTS if values.all else values.limit,
+        predicted=values.predicted,
         codedeploy=_codedeploy(values),
     )
 
@@ -355,6 +356,7 @@ def _foresight(values: Values) -> Foresight:
         gpu_hourly_cost=values.gpu_hourly_cost,
         reads_secrets=values.check_secret_keys,
         session_ends=credentials_end(os.environ, role=values.role_to_assume, profile=values.aws_profile),
+        calibrate=values.calibrate,
     )
 
 

@@ -543,6 +543,14 @@ OPTIONS: tuple[Option, ...] = (
         commands=ROLLOUT,
     ),
     _option(
+        "calibrate",
+        "Have plan and preflight read the last 90 days of the account's service deployments, fit the model "
+        "to them and tell between which times the rollout ends (docs/plan.md).",
+        kind="boolean",
+        default="false",
+        commands=LOOK_AHEAD,
+    ),
+    _option(
         "reason",
         "Why, in a few words: for the tags of the revision and the summary.",
         commands=("rollback", "reject"),
@@ -586,6 +594,13 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "all",
         "Show every deployment that AWS keeps (90 days).",
+        kind="boolean",
+        default="false",
+        commands=("history",),
+    ),
+    _option(
+        "predicted",
+        "Show what was foreseen of each deployment beside what came, and how good that was.",
         kind="boolean",
         default="false",
         commands=("history",),
@@ -1148,12 +1163,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "fail-on",
         "rules",
         "check-secret-keys",
+        "calibrate",
         "reason",
         "force",
         "service-deployment",
         "hook",
         "limit",
         "all",
+        "predicted",
     ),
     "Batch tasks": (
         "container-overrides",

@@ -143,13 +143,14 @@ class Foresight:
 
     With `reads_secrets` the value of a secret is read for whether it has the JSON key that is wanted of it.
     `session_ends` is when the credentials end, in epoch seconds: None where nobody knows, infinite for those
-    that renew themselves.
+    that renew themselves. With `calibrate` the last 90 days are read for how long it takes.
     """
 
     rules: OwnRules | None = None
     gpu_hourly_cost: float | None = None
     reads_secrets: bool = False
     session_ends: float | None = None
+    calibrate: bool = False
 
     def session_seconds(self, now: float) -> float | None:
         """Return for how long the credentials last from *now* on."""
@@ -321,9 +322,10 @@ class PlanRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRequest:
-    """Show up to `limit` deployments of `service`."""
+    """Show up to `limit` deployments of `service`; `predicted`: what was foreseen of them, and came."""
 
     cluster: str
     service: str
     limit: int
+    predicted: bool = False
     codedeploy: CodeDeployWish = CodeDeployWish()

@@ -91,6 +91,7 @@ class Values:
     keep_revisions: int | None
     to: str
     fail_on: Literal["error", "warning", "never"]
+    calibrate: bool
     rules: str
     check_secret_keys: bool
     preflight: Literal["off", "warn", "error"]
@@ -101,6 +102,7 @@ class Values:
     task: tuple[str, ...]
     limit: int
     all: bool
+    predicted: bool
     container_overrides: tuple[ContainerOverride, ...]
     before_task: tuple[ContainerOverride, ...]
     count: int

@@ -48,6 +48,7 @@ from ecs_gpu_deploy.steps.end_wait import (
     still_running,
 )
 from ecs_gpu_deploy.steps.register_revision import recorded, succeeded_tag
+from ecs_gpu_deploy.steps.score_rollout import measured_by_rollout, scored
 from ecs_gpu_deploy.steps.start_codedeploy import BlueGreen, create_deployment
 from ecs_gpu_deploy.steps.start_deployment import nothing_started, start_deployment
 from ecs_gpu_deploy.steps.take_turns import Wait, waited
@@ -260,20 +261,24 @@ def _begin_blue_green(
 
 
 def mark_revision(context: Context, plan: Plan, rollout: Begun, ending: Ending) -> None:
-    """Mark the revision of *plan* where it is good to go back to, and with who did this deployment of it."""
+    """Mark the revision of *plan* with who did this deployment of it, and with what it has shown.
+
+    Where it ended well, with that it is good to go back to and how long its tasks took; where it was
+    foreseen, with what was foreseen of it and came, which is recorded.
+    """
     verdict, about = ending.verdict, {}
+    watched = rollout.watch.watched
+    number = watched.codedeploy_id or short_id(watched.deployment_id)
     seconds = CANCEL_FIND_SECONDS if verdict.outcome == Outcome.CANCELLED else None
     with suppress(CutShort), at_most(seconds) if seconds else nullcontext():
         if plan.record is not None:
-            about = recorded(
-                context,
-                plan.arn,
-                rollout.watch.watched.codedeploy_id or short_id(rollout.watch.watched.deployment_id),
-                plan.record.kind,
-                reason=plan.record.reason,
-            )
+            about = recorded(context, plan.arn, number, plan.record.kind, reason=plan.record.reason)
         if verdict.outcome == Outcome.SUCCEEDED and verdict.stable and plan.service.desired_count:
             about |= succeeded_tag(context, service=plan.service.name)
+            about |= measured_by_rollout(ending)
+        if plan.predicted is not None:
+            before = [rollout.previous] if plan.record is None else [plan.arn, rollout.previous]
+            about |= scored(context, plan.predicted, ending, number=number, before=before)
         if about:
             tag_revision(context.aws, plan.arn, about)
 

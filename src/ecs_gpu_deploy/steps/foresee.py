@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any, TypeVar
 
 from ecs_gpu_deploy.context import Context
@@ -23,15 +24,26 @@ from ecs_gpu_deploy.core.capacity.remedies import Remedy, remedies_of
 from ecs_gpu_deploy.core.capacity.seen_room import GroupSeen, situation_seen, supplies_of
 from ecs_gpu_deploy.core.capacity.situation import Situation, Supply
 from ecs_gpu_deploy.core.definition.provenance import told_by
-from ecs_gpu_deploy.core.past.durations import durations_of
+from ecs_gpu_deploy.core.past.calibration import (
+    Calibration,
+    calibrated,
+    calibration_told,
+    errors_of,
+    fitted_source,
+    to_fit,
+)
+from ecs_gpu_deploy.core.past.durations import Durations, durations_of, lacks_any
+from ecs_gpu_deploy.core.past.scores import interval_of, scores_of
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.capacity import fetch_default_strategy, fetch_groups, fetch_providers
 from ecs_gpu_deploy.edges.aws.ecs import MOST_TASKS, RawTaskDefinition
+from ecs_gpu_deploy.edges.aws.revisions import fetch_tags
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.forecast.begin import CannotBegin, Scene
-from ecs_gpu_deploy.forecast.prediction import Prediction, predict
-from ecs_gpu_deploy.model import Service, TargetGroup, Task
-from ecs_gpu_deploy.result import Finding, Severity
+from ecs_gpu_deploy.forecast.calibration import fitted
+from ecs_gpu_deploy.forecast.prediction import Ends, Prediction, predict
+from ecs_gpu_deploy.model import Service, TargetGroup, Task, short_id
+from ecs_gpu_deploy.result import Finding, PredictedInterval, Severity
 from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups
 
 T = TypeVar("T")
@@ -41,7 +53,8 @@ T = TypeVar("T")
 class Foreseen:
     """What is foreseen. `prediction` is None where what decides cannot be seen, `remedies` have one each.
 
-    `holders` maps who holds GPUs of the cluster to how many.
+    `holders` maps who holds GPUs of the cluster to how many. `interval` is None where too little is known of
+    earlier rollouts; `calibration` says what the past gave, "" where it was not asked for.
     """
 
     service: Service
@@ -51,6 +64,8 @@ class Foreseen:
     remedies: tuple[tuple[Remedy, Prediction], ...]
     holders: Mapping[str, int]
     price: Price
+    interval: PredictedInterval | None = None
+    calibration: str = ""
 
 
 def foresee(
@@ -61,10 +76,12 @@ def foresee(
     desired: int,
     current: RawTaskDefinition | None = None,
     gpu_hourly_cost: float | None = None,
+    calibration: Calibration | None = None,
 ) -> Foreseen:
     """Return what is foreseen of *definition* (raw) on *service*; changes nothing.
 
-    What AWS does not show is recorded. *current* is the revision that runs, where it was fetched already.
+    What AWS does not show is recorded. *current* is the revision that runs, where it was fetched already;
+    *calibration* is what the past tells, where somebody asked for that.
     """
     current = current or context.ecs.fetch_task_definition(service.task_definition)
     narrowed = [definition, current.body]
@@ -97,7 +114,8 @@ def foresee(
     tasks = tuple(seen_tasks or ())
     everyone = everyone or tasks
     groups = fetch_target_groups(context.aws, service)
-    durations = durations_of(service, tasks, told_by(current.tags))
+    told = told_by(current.tags)
+    durations = _durations(context, service, tasks, told, calibration)
     instances: tuple[ContainerInstance, ...] | None = ()
     supplies: tuple[Supply, ...] = ()
     if compute.kind is ComputeKind.INSTANCES:
@@ -145,9 +163,12 @@ def foresee(
     capacity = _capacity(situation, compute, is_seen=is_seen, unread=unread)
     now = context.clock.now()
     is_refused = compute.kind is ComputeKind.FARGATE and capacity.fit is Fit.NEVER
-    prediction = None
+    prediction, fitted = None, ""
     if capacity.fit is not Fit.UNKNOWN and not is_refused:
+        if calibration is not None:
+            scene, fitted = _fitted(scene, calibration, now)
         prediction = _predicted(context, scene, now)
+    interval = _interval(service, prediction, capacity, told, calibration)
     helps = capacity.fit in {Fit.NEVER, Fit.CRAWLS} and prediction is not None
     remedies = remedies_of(situation) if helps else ()
     return Foreseen(
@@ -160,6 +181,73 @@ def foresee(
         ),
         holders=gpus_held(everyone, {each.arn for each in instances or ()}),
         price=_price(context, situation, gpu_hourly_cost),
+        interval=interval,
+        calibration=""
+        if calibration is None
+        else calibration_told(
+            calibration, fitted=fitted, name=service.name, has_interval=interval is not None
+        ),
+    )
+
+
+def _durations(
+    context: Context,
+    service: Service,
+    tasks: Sequence[Task],
+    told: Mapping[str, str],
+    calibration: Calibration | None,
+) -> Durations:
+    """Return how long things take: what the revision that runs does not tell, earlier ones may."""
+    found = durations_of(service, tasks, told)
+    if calibration is not None:
+        return calibrated(found, calibration)
+    if not lacks_any(found) or not told:
+        return found
+    family = short_id(service.task_definition).rpartition(":")[0]
+    with suppress(AwsError, DeployError):
+        tags = fetch_tags(context.aws) or {}
+        own = {arn: about for arn, about in tags.items() if short_id(arn).rpartition(":")[0] == family}
+        newest = sorted(own, key=lambda arn: (len(arn), arn), reverse=True)
+        return durations_of(service, tasks, told, {arn: own[arn] for arn in newest})
+    return found
+
+
+def _fitted(scene: Scene, calibration: Calibration, now: float) -> tuple[Scene, str]:
+    """Return the scene with what whole durations of the past tell, and what that is, "" for nothing."""
+    name = to_fit(scene.durations, calibration)
+    if not name:
+        return scene, ""
+    lasted, source = median(calibration.lasted), fitted_source(calibration)
+    with suppress(CannotBegin):
+        found = fitted(scene, name, lasted=lasted, source=source, now=now)
+        return (scene, "") if found is None else (found, name)
+    return scene, ""
+
+
+def _interval(
+    service: Service,
+    prediction: Prediction | None,
+    capacity: Capacity,
+    told: Mapping[str, str],
+    calibration: Calibration | None,
+) -> PredictedInterval | None:
+    """Return the interval by what the past tells: without calibration, by what the running revision keeps."""
+    if prediction is None or prediction.ends is not Ends.WELL:
+        return None
+    known = calibration or Calibration(scores=scores_of(told))
+    fits = capacity.fit is Fit.FITS
+    errors = errors_of(known, prediction.seconds, fits=fits, name=service.name)
+    found = interval_of(prediction.seconds, errors.ratios) if errors is not None else None
+    if found is None or errors is None:
+        return None
+    return PredictedInterval(
+        low=round(found.low, 1),
+        high=round(found.high, 1),
+        middle=round(found.middle, 1),
+        level=round(found.level, 3),
+        within=found.within,
+        rollouts=found.rollouts,
+        source=errors.source,
     )
 
 

@@ -15,6 +15,7 @@ from ecs_gpu_deploy.core.text import count
 from ecs_gpu_deploy.inputs.requests import Foresight
 from ecs_gpu_deploy.model import Service
 from ecs_gpu_deploy.result import Finding, Outcome, Plan, Severity
+from ecs_gpu_deploy.steps.calibrate import calibrate
 from ecs_gpu_deploy.steps.foresee import foresee
 from ecs_gpu_deploy.steps.render_revision import Rendering
 from ecs_gpu_deploy.steps.write_plan import findings_of, plan_of
@@ -60,6 +61,7 @@ def look_ahead(
         desired=seen.desired_count if update.desired_count is None else update.desired_count,
         current=rendering.current,
         gpu_hourly_cost=foresight.gpu_hourly_cost,
+        calibration=calibrate(context, seen) if foresight.calibrate else None,
     )
     load, runs = foreseen.scene.durations.load, rendering.current
     is_up = seen.running_count >= seen.desired_count > 0

@@ -291,6 +291,7 @@ class Watcher:
             history=history,
             log_tails=seen.last.log_tails,
             gpus=self._gpus(),
+            deployment=seen.last.deployment,
         )
 
     def _gpus(self) -> tuple[TaskGpus, ...]:

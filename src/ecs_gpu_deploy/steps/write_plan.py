@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ecs_gpu_deploy.core.capacity.answer import Fit, Lack
-from ecs_gpu_deploy.core.capacity.price import Price
 from ecs_gpu_deploy.core.definition.diff import diff_text
 from ecs_gpu_deploy.core.definition.service_update import ServiceUpdate
 from ecs_gpu_deploy.core.past.durations import Durations
 from ecs_gpu_deploy.core.text import count, span
-from ecs_gpu_deploy.forecast.begin import Scene
 from ecs_gpu_deploy.forecast.prediction import Ends, Prediction, advice_of
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import (
@@ -44,7 +42,7 @@ def plan_of(
         steps=tuple(_steps(rendering, foreseen.service, update, cluster=cluster, wait=wait)),
         changes=diff_text(rendering.changes) if rendering.changes else "",
         capacity=_capacity(foreseen),
-        predicted=_predicted(foreseen.scene, prediction, foreseen.price) if prediction is not None else None,
+        predicted=_predicted(foreseen, prediction) if prediction is not None else None,
     )
 
 
@@ -139,7 +137,8 @@ def _instance(lack: Lack) -> PlannedInstance:
     )
 
 
-def _predicted(scene: Scene, prediction: Prediction, price: Price) -> Predicted:
+def _predicted(foreseen: Foreseen, prediction: Prediction) -> Predicted:
+    scene, price = foreseen.scene, foreseen.price
     advice = advice_of(scene, prediction)
     cost = price.of_gpu_seconds(prediction.double_gpu_seconds)
     return Predicted(
@@ -160,6 +159,9 @@ def _predicted(scene: Scene, prediction: Prediction, price: Price) -> Predicted:
         timeout=advice.timeout + round(scene.service.pause_seconds) if prediction.ends is Ends.WELL else None,
         grace_period=advice.grace_period,
         start_period=advice.start_period,
+        new_gpu_minutes=round(prediction.new_gpu_seconds / 60, 1),
+        interval=foreseen.interval,
+        calibration=foreseen.calibration,
     )
 
 

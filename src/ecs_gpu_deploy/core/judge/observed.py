@@ -114,7 +114,8 @@ class Snapshot:
 class History:
     """What was seen since the deployment began; `observed` adds a snapshot to it. Bounded in size.
 
-    `live` and `others` are our own and the service's other tasks that run or begin, `stopped` our ended ones;
+    `live` and `others` are our own and the service's other tasks that run or begin, `stopped` our ended ones,
+    `gone` those of others that AWS has shown as ended;
     `running_since` and `leaving_since` tell when a task (by ARN) was first seen running, or on its way out.
     `since_healthy` are the failed tasks of ours since one was last seen healthy. `unplaced_since` tells since
     when nothing of ours found a place, `placement_from` from when that is counted: since then nothing else
@@ -131,6 +132,7 @@ class History:
     live: tuple[Task, ...] = ()
     others: tuple[Task, ...] = ()
     stopped: tuple[Task, ...] = ()
+    gone: tuple[Task, ...] = ()
     since_healthy: tuple[Task, ...] = ()
     healthy: int = 0
     events: tuple[Event, ...] = ()
@@ -265,6 +267,7 @@ def _fresh_events(watched: Watched, history: History, service: Service | None) -
 
 def _with_tasks(watched: Watched, history: History, tasks: Sequence[Task], at: float) -> History:
     mine = [task for task in tasks if task.started_by == watched.deployment_id]
+    own = {task.arn for task in mine}
     known = {task.arn for task in history.stopped}
     ended = sorted(
         (task for task in mine if task.last_status == "STOPPED" and task.arn not in known),
@@ -277,11 +280,14 @@ def _with_tasks(watched: Watched, history: History, tasks: Sequence[Task], at: f
     running = {
         task.arn: history.running_since.get(task.arn, at) for task in live if task.last_status == "RUNNING"
     }
+    gone = {task.arn: task for task in history.gone}
+    gone |= {task.arn: task for task in tasks if task.arn not in own and task.last_status == "STOPPED"}
     history = replace(
         history,
         live=live,
         others=others,
         stopped=(*history.stopped, *ended)[-_KEPT_TASKS:],
+        gone=tuple(gone.values())[-_KEPT_TASKS:],
         running_since=running,
         leaving_since={
             task.arn: history.leaving_since.get(task.arn, at) for task in others if is_leaving(task)

@@ -63,14 +63,53 @@ class Durations:
         }
 
 
-def durations_of(service: Service, tasks: Sequence[Task], told: Mapping[str, str]) -> Durations:
+def durations_of(
+    service: Service,
+    tasks: Sequence[Task],
+    told: Mapping[str, str],
+    earlier: Mapping[str, Mapping[str, str]] | None = None,
+) -> Durations:
     """Return the durations of *service* as far as its *tasks* (running and lately stopped) tell.
 
-    *told* are the provenance tags of the revision that it runs, which hold what a deployment of ours saw.
+    *told* are the provenance tags of the revision that it runs, which hold what a rollout of ours saw;
+    *earlier* are those of earlier revisions by their ARN, newest first, for what neither shows.
     """
+    seen = dict(_from_tag(told, short_id(service.task_definition)))
+    for name, duration in _measured_on(service, tasks).items():
+        seen.setdefault(name, duration)
+    for arn, about in (earlier or {}).items():
+        for name, duration in _from_tag(about, short_id(arn)):
+            seen.setdefault(name, duration)
+    return Durations(
+        **{
+            name: seen.get(name) or Duration(seconds=default, source=NOT_SEEN)
+            for name, default in _DEFAULTS.items()
+        }
+    )
+
+
+def lacks_any(durations: Durations) -> bool:
+    """Say whether something was not seen that any rollout tells; not every one waits for an instance."""
+    return not all(each.is_seen for name, each in durations.named.items() if name != "launch")
+
+
+def measured_after(service: Service, tasks: Sequence[Task]) -> dict[str, float]:
+    """Return what a rollout that ended well has shown, in seconds by name; *service* as it is after it.
+
+    *tasks* are those of the new revision, and the old ones that left.
+    """
+    return {name: each.seconds for name, each in _measured_on(service, tasks).items()}
+
+
+def measured_by(about: Mapping[str, str]) -> dict[str, float]:
+    """Return the seconds by name that the tags of a revision (short key → value) keep of its rollout."""
+    return {name: float(seconds) for name, seconds in _TOLD.findall(about.get(_TAG, ""))}
+
+
+def _measured_on(service: Service, tasks: Sequence[Task]) -> dict[str, Duration]:
+    """Return what the timestamps of *tasks* and the events of *service* tell."""
     runs = [task for task in tasks if task.task_definition_arn == service.task_definition]
     revision = short_id(service.task_definition)
-    seen = dict(_from_tag(told.get(_TAG, ""), revision))
     waited = [
         task.pull_started_at - task.created_at
         for task in tasks
@@ -84,27 +123,18 @@ def durations_of(service: Service, tasks: Sequence[Task], told: Mapping[str, str
         # The metric that scaling follows comes once a minute (docs/aws-facts.md#provisioning).
         "launch": _measured((wait - 60 for wait in waited), "that waited for an instance"),
     }
-    for name, duration in measured.items():
-        if duration is not None:
-            seen.setdefault(name, duration)
-    return Durations(
-        **{
-            name: seen.get(name) or Duration(seconds=default, source=NOT_SEEN)
-            for name, default in _DEFAULTS.items()
-        }
-    )
+    return {name: duration for name, duration in measured.items() if duration is not None}
 
 
 def measured_tag(seconds: Mapping[str, float]) -> dict[str, str]:
-    """Return the tag (short key → value) that keeps what a deployment of ours saw: seconds by name."""
-    parts = [f"{name}={round(seconds[name], 1):g}" for name in _DEFAULTS if seconds.get(name)]
+    """Return the tag (short key → value) that keeps what a rollout of ours saw: seconds by name."""
+    parts = [f"{name}={tenth:g}" for name in _DEFAULTS if (tenth := round(seconds.get(name, 0.0), 1))]
     return {_TAG: " ".join(parts)} if parts else {}
 
 
-def _from_tag(text: str, revision: str) -> Iterable[tuple[str, Duration]]:
-    source = f"measured by the deployment of {revision}"
-    for name, seconds in _TOLD.findall(text):
-        yield name, Duration(seconds=float(seconds), source=source)
+def _from_tag(about: Mapping[str, str], revision: str) -> Iterable[tuple[str, Duration]]:
+    for name, seconds in measured_by(about).items():
+        yield name, Duration(seconds=seconds, source=f"measured on the rollout of {revision}")
 
 
 def _between(began: float | None, ended: float | None) -> float | None:

@@ -10,9 +10,10 @@ from typing import Final
 from ecs_gpu_deploy.core.image.stored_image import StoredImage, whether_in_ecr
 from ecs_gpu_deploy.core.past.records import NOT_RECORDED
 from ecs_gpu_deploy.core.past.revisions import Revision, Rollout, commit_of_image, lineage_of
+from ecs_gpu_deploy.core.past.scores import Score, number_kept
 from ecs_gpu_deploy.core.text import markdown, plain, span, table_code
 from ecs_gpu_deploy.model import ServiceDeploymentStatus, short_id
-from ecs_gpu_deploy.result import InEcr, PastDeployment
+from ecs_gpu_deploy.result import InEcr, PastDeployment, PastPrediction
 
 IN_PROGRESS: Final = "in progress"
 _OUTCOMES: Final[Mapping[ServiceDeploymentStatus, str]] = {
@@ -47,6 +48,7 @@ def past_deployments(
     before it and was not left again.
     """
     now = revisions.get(task_definition)
+    scores = {score.number: score for revision in revisions.values() for score in revision.scores}
     lineage = lineage_of(rollouts, task_definition, told_from=now.rolled_back_from if now else "")
     roles = {id(lineage.current): "current", id(lineage.previous): "previous"}
     rows = []
@@ -69,6 +71,7 @@ def past_deployments(
                 seconds=rollout.finished_at - rollout.created_at if rollout.finished_at else None,
                 in_ecr=_in_ecr(rollout, stored, digest, image),
                 reason=rollout.status_reason,
+                score=scores.get(number_kept(rollout.number)),
             )
         )
     return tuple(rows)
@@ -205,6 +208,7 @@ def _row(
     seconds: float | None,
     in_ecr: InEcr,
     reason: str,
+    score: Score | None = None,
 ) -> PastDeployment:
     commit = (revision.commit if revision else "") or commit_of_image(image)
     return PastDeployment(
@@ -223,6 +227,17 @@ def _row(
         run_url=told.run_url,
         why=told.why,
         in_ecr=in_ecr,
+        predicted=_past_prediction(score) if score else None,
+    )
+
+
+def _past_prediction(score: Score) -> PastPrediction:
+    return PastPrediction(
+        ends=score.foreseen,
+        ended=score.ended,
+        seconds=score.predicted,
+        actual_seconds=score.actual,
+        within_interval=score.lay_within,
     )
 
 

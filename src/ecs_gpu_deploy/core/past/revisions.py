@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from ecs_gpu_deploy.core.past.records import DeploymentRecord, records_of
+from ecs_gpu_deploy.core.past.scores import Score, scores_of
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.model import ServiceDeployment, ServiceDeploymentStatus, epoch, short_id
 
@@ -49,6 +50,7 @@ class Revision:
     rolled_back_from: str = ""
     rolled_back_by: str = ""
     records: tuple[DeploymentRecord, ...] = ()
+    scores: tuple[Score, ...] = ()
     registered_at: float | None = None
     registered_by: str = ""
 
@@ -444,6 +446,7 @@ def revision_told(arn: str, about: Mapping[str, str]) -> Revision:
         rolled_back_from=about.get("rolled-back-from", ""),
         rolled_back_by=about.get("rolled-back-by", ""),
         records=records_of(about),
+        scores=scores_of(about),
     )
 
 

@@ -30,7 +30,18 @@ def plan_sentence(plan: Plan, *, service: str) -> str:
         return f"{answer}: {capacity.why}"
     if predicted.ends != "succeeds":
         return f"{answer}, and {predicted.ends}{_after(predicted)}."
-    return f"{answer} and takes about {span(predicted.seconds)}."
+    return f"{answer} and takes about {_about(predicted)}."
+
+
+def _about(predicted: Predicted) -> str:
+    """Return how long it takes, with the interval where earlier rollouts give one."""
+    interval = predicted.interval
+    if interval is None:
+        return span(predicted.seconds)
+    return (
+        f"{span(interval.middle)} ({span(interval.low)} to {span(interval.high)}, {interval.within} of "
+        f"{interval.rollouts} earlier rollouts lay within such a one)"
+    )
 
 
 def _after(predicted: Predicted) -> str:
@@ -96,6 +107,13 @@ def _predicted_lines(predicted: Predicted) -> Iterator[str]:
             f"    GPU-minutes: {predicted.gpu_minutes:.0f} in all, {predicted.double_gpu_minutes:.0f} held "
             f"twice{cost} ({predicted.price_source})"
         )
+    if (interval := predicted.interval) is not None:
+        yield (
+            f"by earlier rollouts: {span(interval.low)} to {span(interval.high)}, about "
+            f"{span(interval.middle)}; {interval.level:.0%} lie within such an interval ({interval.source})"
+        )
+    if predicted.calibration:
+        yield f"calibrated: {predicted.calibration}"
     told = ", ".join(
         f"{name} {span(each.seconds)} ({each.source})" for name, each in predicted.durations.items()
     )

@@ -11,6 +11,7 @@ from typing import Any
 from ecs_gpu_deploy.core.definition.diff import Change
 from ecs_gpu_deploy.core.definition.provenance import Provenance
 from ecs_gpu_deploy.core.judge.stays import Stay
+from ecs_gpu_deploy.core.show.compared_view import compared_line
 from ecs_gpu_deploy.core.show.console import TaskPages
 from ecs_gpu_deploy.core.show.gpu_minutes import GpuMinutes, gpu_minutes, gpu_sentence
 from ecs_gpu_deploy.core.show.progress import TaskGpus
@@ -149,6 +150,8 @@ def text_view(result: Result, details: Details | None = None) -> str:
     for whose, phases, gpu_time in _times(result, details):
         lines += [f"phases{whose}: {phases}"] if phases else []
         lines += [f"GPU time{whose}: {gpu_time}"] if gpu_time else []
+    if result.predicted is not None:
+        lines.append(f"foreseen → seen: {compared_line(result.predicted)}")
     if details.next_command and not any(tells(f, details.next_command) for f in result.findings):
         lines.append(f"next: {log_line(details.next_command)}")
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ecs_gpu_deploy.core.definition.diff import Change, diff_markdown
 from ecs_gpu_deploy.core.definition.provenance import Provenance
 from ecs_gpu_deploy.core.judge.stays import Stay
+from ecs_gpu_deploy.core.show.compared_view import compared_markdown
 from ecs_gpu_deploy.core.show.report import (
     Details,
     gpu_time,
@@ -60,6 +61,8 @@ def markdown_view(result: Result, details: Details) -> str:
         parts += [f"### {name}", body]
     severe, other = _seen(result, details, now)
     parts += ["### Also seen", severe] if severe else []
+    foretold = compared_markdown(result.predicted) if result.predicted is not None else ""
+    parts += [f"### Predicted beside actual\n\n{foretold}"] if foretold else []
     parts += [_timeline(result, details), other, _way_on(result, details), _links(details)]
     parts += [_tail(tail) for tail in shown_tails(details)]
     if details.changes:

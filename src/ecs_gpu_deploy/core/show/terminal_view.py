@@ -16,7 +16,7 @@ _HEADS = (
     (re.compile(r"  \| "), _QUIET),
     (re.compile(r"  → "), _ASIDE),
     (re.compile(r"(?:warning|error|next):"), _STRONG),
-    (re.compile(r"(?:info|phases[^:]*|GPU time[^:]*):"), _QUIET),
+    (re.compile(r"(?:info|phases[^:]*|GPU time[^:]*|foreseen → seen):"), _QUIET),
 )
 """What a line of the text view begins with, and how that is shown (ECMA-48, "Select Graphic Rendition")."""
 

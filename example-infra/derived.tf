@@ -9,6 +9,7 @@ locals {
   managed_instances        = var.capacity == "managed-instances"
   requires_compatibilities = local.managed_instances ? null : ["EC2"]
 
+  region    = data.aws_region.current.name
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
   dns       = data.aws_partition.current.dns_suffix

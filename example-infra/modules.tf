@@ -22,7 +22,6 @@ module "cluster" {
   spot               = var.spot
   warm_pool_size     = var.warm_pool_size
   container_insights = var.container_insights
-  tags               = var.tags
 }
 
 module "service" {
@@ -42,7 +41,7 @@ module "service" {
   certificate_arn               = var.certificate_arn
   http_only                     = var.http_only
   image                         = "${aws_ecr_repository.service.repository_url}:${var.image_tag}"
-  environment                   = concat(local.container_environment, local.auth_environment)
+  environment                   = concat(local.container_environment, local.auth_environment, local.answer_environment)
   secrets                       = concat(local.openai_secret, local.auth_secret)
   execution_role_arn            = local.execution_role_arn
   task_role_arn                 = aws_iam_role.task.arn
@@ -116,7 +115,7 @@ module "roles" {
   log_group_arns           = [module.service.log_group_arn, module.batch.log_group_arn]
   service_role_arns        = [aws_iam_role.execution.arn, aws_iam_role.task.arn]
   task_role_arns           = [aws_iam_role.batch_task.arn]
-  secret_arns              = concat([aws_secretsmanager_secret.openai.arn], aws_secretsmanager_secret.api_keys[*].arn)
+  secret_arns              = local.secret_arns
   session_seconds          = module.service.timing.session_seconds
   deregister_revisions     = var.deregister_revisions
 }

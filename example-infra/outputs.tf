@@ -1,7 +1,7 @@
 locals {
   # The action's inputs, by their names.
   inputs = {
-    region          = var.region
+    region          = local.region
     cluster         = module.cluster.name
     service         = module.service.name
     container       = module.service.container_name
@@ -49,8 +49,8 @@ output "policies" {
 }
 
 output "secret_arn" {
-  description = "Secret whose value is set by hand."
-  value       = aws_secretsmanager_secret.openai.arn
+  description = "Secret of the language model's key, set by hand; null where generator needs none."
+  value       = one(aws_secretsmanager_secret.openai[*].arn)
 }
 
 output "api_keys_secret_arn" {

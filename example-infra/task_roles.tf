@@ -10,7 +10,7 @@ locals {
       Action    = "sts:AssumeRole"
       Condition = {
         StringEquals = { "aws:SourceAccount" = local.account }
-        ArnLike      = { "aws:SourceArn" = "${local.arn}:ecs:${var.region}:${local.account}:*" }
+        ArnLike      = { "aws:SourceArn" = "${local.arn}:ecs:${local.region}:${local.account}:*" }
       }
     }]
   })
@@ -30,7 +30,7 @@ locals {
       Effect    = "Allow"
       Action    = actions
       Resource  = key
-      Condition = { StringEquals = { "kms:ViaService" = "${service}.${var.region}.${local.dns}" } }
+      Condition = { StringEquals = { "kms:ViaService" = "${service}.${local.region}.${local.dns}" } }
     }]
   }
 }
@@ -66,14 +66,15 @@ resource "aws_iam_role_policy" "execution" {
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
           Resource = ["${module.service.log_group_arn}:*", "${module.batch.log_group_arn}:*"]
         },
-        {
-          Sid      = "ReadSecret"
-          Effect   = "Allow"
-          Action   = ["secretsmanager:GetSecretValue"]
-          Resource = concat([aws_secretsmanager_secret.openai.arn], aws_secretsmanager_secret.api_keys[*].arn)
-        },
       ],
-      local.use_key_through.secretsmanager,
+      # Known before the secrets are: whether there is one.
+      [for arns in [local.secret_arns] : {
+        Sid      = "ReadSecret"
+        Effect   = "Allow"
+        Action   = ["secretsmanager:GetSecretValue"]
+        Resource = arns
+      } if length(arns) > 0],
+      [for statement in local.use_key_through.secretsmanager : statement if length(local.secret_arns) > 0],
     )
   })
 }

@@ -10,18 +10,6 @@ variable "cluster_name" {
   default     = "ki-cluster"
 }
 
-variable "region" {
-  description = "AWS Region."
-  type        = string
-  default     = "eu-central-1"
-}
-
-variable "tags" {
-  description = "Tags of every resource."
-  type        = map(string)
-  default     = {}
-}
-
 # GitHub
 
 variable "github_repository" {
@@ -140,6 +128,16 @@ variable "nat_gateway" {
   description = "Add a NAT gateway, for a service that calls the internet (a hosted language model). AWS itself is reached through endpoints."
   type        = bool
   default     = false
+
+  validation {
+    condition     = !(var.nat_gateway && var.vpc_id != null)
+    error_message = "nat_gateway goes with a VPC of the stack's own: with vpc_id your routes decide what the private subnets reach. Leave nat_gateway out."
+  }
+
+  validation {
+    condition     = var.nat_gateway || var.vpc_id != null || length(local.on_the_internet) == 0
+    error_message = "Without nat_gateway the VPC has no way to the internet, but the service needs it for ${join(", ", local.on_the_internet)}. Set nat_gateway = true, or name something inside the VPC or the image."
+  }
 }
 
 variable "ingress_cidrs" {
@@ -216,6 +214,11 @@ variable "http_only" {
   description = "Serve plain HTTP, without a certificate: for a trial."
   type        = bool
   default     = false
+
+  validation {
+    condition     = !(var.http_only && anytrue([for cidr in var.ingress_cidrs : endswith(cidr, "/0")]))
+    error_message = "http_only and the whole internet in ingress_cidrs contradict each other: questions and keys of everybody would cross it in clear text. Give certificate_arn, or name the networks of your trial."
+  }
 }
 
 # Capacity
@@ -388,6 +391,56 @@ variable "task_memory" {
   description = "Memory of a task in MiB."
   type        = number
   default     = 8192
+}
+
+# Models
+
+variable "embedding_model" {
+  description = "Model that turns documents and questions into vectors, of the service and of the ingest: `minilm`, a folder of the image, or a hub id, which is fetched at each start. Default: what the image says. Another one needs another index."
+  type        = string
+  default     = null
+}
+
+variable "reranker_model" {
+  description = "Cross-encoder that orders what was found: a folder of the image or a hub id. Default: what the image says."
+  type        = string
+  default     = null
+}
+
+variable "generator" {
+  description = "Language model that writes answers, behind an endpoint that speaks OpenAI's API; with key its API key is a secret whose value you set. null: answers quote the sources, and there is no secret."
+  type = object({
+    url   = optional(string, "https://api.openai.com/v1")
+    model = optional(string, "gpt-4o-mini")
+    key   = optional(bool, true)
+  })
+  default = null
+
+  validation {
+    condition     = var.generator == null ? true : can(regex("^https?://[^/@]+", var.generator.url))
+    error_message = "generator.url must be the base URL of an OpenAI-compatible endpoint, such as https://api.openai.com/v1, without a name or password in it."
+  }
+
+  validation {
+    condition     = var.generator == null ? true : !(var.generator.key && startswith(var.generator.url, "http://") && !can(regex(local.inside, var.generator.url)))
+    error_message = "generator.url is plain HTTP on the internet: the key would cross it in clear text. Use https://."
+  }
+}
+
+variable "environment" {
+  description = "Further environment variables of the service and of the ingest (example-service/README.md, \"Settings\"), by their names. Not for secrets: revisions and Terraform's state show them."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.environment) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name))])
+    error_message = "environment must have names of environment variables as keys, such as MAX_BATCH."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.environment), local.own_names)) == 0
+    error_message = "environment sets ${join(", ", setintersection(keys(var.environment), local.own_names))}, which the stack sets itself: use the variable for it."
+  }
 }
 
 # Images

@@ -4,22 +4,16 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.100"
+      version = ">= 5.100, < 6.0"
     }
-  }
-}
-
-provider "aws" {
-  region = var.region
-
-  default_tags {
-    tags = merge({ Application = var.name, ManagedBy = "terraform" }, var.tags)
   }
 }
 
 data "aws_partition" "current" {}
 
 data "aws_caller_identity" "current" {}
+
+data "aws_region" "current" {}
 
 data "aws_availability_zones" "available" {
   # checkov:skip=CKV_AWS_394: the subnets take the first two zones, however many there are

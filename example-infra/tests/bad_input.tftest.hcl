@@ -76,3 +76,75 @@ run "words_that_nobody_knows" {
     alert_emails         = ["the team"]
   }
 }
+
+run "a_hosted_model_and_no_way_out" {
+  command         = plan
+  expect_failures = [var.nat_gateway]
+  variables { generator = {} }
+}
+
+run "a_model_from_the_hub_and_no_way_out" {
+  command         = plan
+  expect_failures = [var.nat_gateway]
+  variables { reranker_model = "cross-encoder/ms-marco-MiniLM-L6-v2" }
+}
+
+run "keys_of_an_issuer_and_no_way_out" {
+  command         = plan
+  expect_failures = [var.nat_gateway]
+  variables {
+    service_auth = "oidc"
+    service_oidc = { issuer = "https://id.example.com", audience = "rag" }
+  }
+}
+
+run "a_nat_gateway_in_somebody_elses_vpc" {
+  command         = plan
+  expect_failures = [var.nat_gateway]
+  variables {
+    vpc_id             = "vpc-1"
+    public_subnet_ids  = ["subnet-1", "subnet-2"]
+    private_subnet_ids = ["subnet-3"]
+    nat_gateway        = true
+  }
+}
+
+run "a_key_in_clear_text" {
+  command         = plan
+  expect_failures = [var.generator]
+  variables {
+    generator   = { url = "http://api.example.com/v1" }
+    nat_gateway = true
+  }
+}
+
+run "a_generator_without_a_scheme" {
+  command         = plan
+  expect_failures = [var.generator]
+  variables {
+    generator   = { url = "api.example.com/v1" }
+    nat_gateway = true
+  }
+}
+
+run "variables_that_the_stack_sets_itself" {
+  command         = plan
+  expect_failures = [var.environment]
+  variables { environment = { AUTH = "off" } }
+}
+
+run "variables_that_no_shell_knows" {
+  command         = plan
+  expect_failures = [var.environment]
+  variables { environment = { "MAX-BATCH" = "64" } }
+}
+
+run "the_whole_internet_in_clear_text" {
+  command         = plan
+  expect_failures = [var.http_only]
+  variables {
+    certificate_arn = null
+    http_only       = true
+    ingress_cidrs   = ["0.0.0.0/0"]
+  }
+}

@@ -37,7 +37,10 @@ run "an_existing_vpc" {
 
 run "a_key_of_ones_own" {
   command = plan
-  variables { kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+    generator   = { url = "https://llm.example.internal/v1" }
+  }
 
   assert {
     condition = alltrue([
@@ -47,7 +50,7 @@ run "a_key_of_ones_own" {
   }
 
   assert {
-    condition     = aws_ecr_repository.service.encryption_configuration[0].encryption_type == "KMS" && aws_secretsmanager_secret.openai.kms_key_id == var.kms_key_arn
+    condition     = aws_ecr_repository.service.encryption_configuration[0].encryption_type == "KMS" && aws_secretsmanager_secret.openai[0].kms_key_id == var.kms_key_arn
     error_message = "Images, logs and the secret are encrypted with it."
   }
 }
@@ -82,6 +85,7 @@ run "people_are_told_and_nobody_needs_a_key" {
 run "tokens_of_an_issuer" {
   command = plan
   variables {
+    nat_gateway  = true
     service_auth = "oidc"
     service_oidc = { issuer = "https://id.example.com", audience = "rag" }
   }
@@ -89,5 +93,53 @@ run "tokens_of_an_issuer" {
   assert {
     condition     = contains(local.auth_environment, { name = "OIDC_AUDIENCE", value = "rag" })
     error_message = "The service knows whose tokens it takes."
+  }
+}
+
+run "answers_that_quote_need_no_key" {
+  command = plan
+  variables { service_auth = "off" }
+
+  assert {
+    condition     = length(local.secret_arns) == 0 && length(local.openai_secret) == 0 && output.secret_arn == null && !contains([for entry in local.answer_environment : entry.name], "OPENAI_BASE_URL")
+    error_message = "No generator, no secret."
+  }
+}
+
+run "a_hosted_model_has_a_key_and_a_way_out" {
+  command = plan
+  variables {
+    generator       = { model = "gpt-4.1" }
+    nat_gateway     = true
+    embedding_model = "intfloat/multilingual-e5-small"
+    environment     = { MAX_BATCH = "64" }
+  }
+
+  assert {
+    condition     = length(aws_secretsmanager_secret.openai) == 1 && [for entry in local.openai_secret : entry.name] == ["OPENAI_API_KEY"] && length(aws_nat_gateway.this) == 1
+    error_message = "A secret for the key, and a NAT gateway."
+  }
+
+  assert {
+    condition     = contains(local.answer_environment, { name = "GENERATOR_MODEL", value = "gpt-4.1" }) && contains(local.answer_environment, { name = "OPENAI_BASE_URL", value = "https://api.openai.com/v1" })
+    error_message = "The service knows the endpoint and the model."
+  }
+
+  assert {
+    condition     = [for entry in local.container_environment : entry.name] == ["INDEX_URI", "EMBEDDING_MODEL", "MAX_BATCH"] && local.batch_container.environment == local.container_environment
+    error_message = "Service and ingest embed with the same model."
+  }
+}
+
+run "a_model_of_ones_own_needs_neither" {
+  command = plan
+  variables {
+    generator       = { url = "http://10.42.4.7:9000/v1", model = "qwen", key = false }
+    embedding_model = "/models/e5"
+  }
+
+  assert {
+    condition     = length(aws_secretsmanager_secret.openai) == 0 && length(local.openai_secret) == 0 && length(aws_nat_gateway.this) == 0
+    error_message = "Inside the VPC, without a key."
   }
 }

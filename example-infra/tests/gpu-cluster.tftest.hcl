@@ -249,3 +249,18 @@ run "no_gpu" {
   expect_failures = [var.gpus_per_task]
   variables { gpus_per_task = 0 }
 }
+
+run "no_spare_to_keep_and_no_image_to_choose" {
+  command = plan
+
+  module {
+    source = "./modules/gpu-cluster"
+  }
+
+  expect_failures = [var.keep_spare_warm, var.ami_id]
+  variables {
+    capacity        = "managed-instances"
+    keep_spare_warm = true
+    ami_id          = "ami-0123456789abcdef0"
+  }
+}

@@ -7,12 +7,25 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "example-infra"
+LOCAL_STATE = """
+terraform {
+  backend "local" {}
+}
+"""
+IN_FRANKFURT = """provider "aws" {
+  region = "eu-central-1"
+
+  default_tags {
+    tags = { Application = "ki-rag-api", ManagedBy = "terraform" }
+  }
+"""
+"""What whoever uses the module brings."""
 SANDBOX_PROVIDER = """
 provider "aws" {
   access_key                  = "sandbox"
@@ -40,30 +53,44 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """A copy of the module with its own state; `environment` is Terraform's."""
+    """A copy of the module, or of an example of its use, with its own state; `environment` is Terraform's."""
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def copied(cls, folder: Path, *, endpoint: str = "", **variables: str) -> Workspace:
-        """Copy the module, point its provider at `endpoint` where one is given, and initialise it."""
-        shutil.copytree(INFRA, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".terraform*"))
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_"))},
+    def copied(cls, folder: Path, *, endpoint: str, example: str = "", **variables: str) -> Workspace:
+        """Copy the module, bring a provider that talks to `endpoint`, and initialise it, or its example."""
+        shutil.copytree(INFRA, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".terraform"))
+        workspace = cls.bare(
+            folder, endpoint=endpoint, **{f"TF_VAR_{name}": value for name, value in variables.items()}
+        )
+        if example:
+            folder = folder / "examples" / example
+            (folder / "sandbox_override.tf").write_text(LOCAL_STATE + SANDBOX_PROVIDER, encoding="utf-8")
+        else:
+            ours = SANDBOX_PROVIDER.replace('provider "aws" {\n', IN_FRANKFURT, 1)
+            (folder / "provider.tf").write_text(ours, encoding="utf-8")
+        workspace = replace(workspace, folder=folder)
+        plugins = plugin_folder()
+        locked = ["-lockfile=readonly"] if example else []
+        ran = workspace.run("init", "-input=false", *locked, *([f"-plugin-dir={plugins}"] if plugins else []))
+        assert ran.exit_code == 0, ran.shown
+        return workspace
+
+    @classmethod
+    def bare(cls, folder: Path, *, endpoint: str, **environment: str) -> Workspace:
+        """Return the folder as it is, with an environment that has no AWS but the one at `endpoint`."""
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_"))
+        }
+        own = {
             "AWS_EC2_METADATA_DISABLED": "true",
             "TF_IN_AUTOMATION": "1",
             "TF_CLI_CONFIG_FILE": os.devnull,
-            **{f"TF_VAR_{name}": value for name, value in variables.items()},
+            "AWS_ENDPOINT_URL": endpoint,
         }
-        if endpoint:
-            (folder / "sandbox_override.tf").write_text(SANDBOX_PROVIDER, encoding="utf-8")
-            environment["AWS_ENDPOINT_URL"] = endpoint
-        workspace = cls(folder=folder, environment=environment)
-        plugins = plugin_folder()
-        ran = workspace.run("init", "-input=false", *([f"-plugin-dir={plugins}"] if plugins else []))
-        assert ran.exit_code == 0, ran.shown
-        return workspace
+        return cls(folder=folder, environment=inherited | own | environment)
 
     def run(self, *arguments: str, timeout: float = 400) -> Ran:
         """Run one command."""

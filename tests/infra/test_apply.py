@@ -105,6 +105,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             ingress_cidrs=json.dumps(["203.0.113.0/24"]),
             http_only="true",
             alert_emails=json.dumps(["team@example.com"]),
+            generator=json.dumps({"url": "https://llm.example.internal/v1"}),
             deletion_protection="false",
         )
         began = time.monotonic()

@@ -153,8 +153,6 @@ def _infrastructure(telling: Telling, stage: Stage) -> None:
         stage.outputs.update(stage.workspace.outputs())
         listed = stage.workspace.run("state", "list").shown.splitlines()
         resources = [one for one in listed if not one.startswith("data.")]
-        with stage.sandbox.client("secretsmanager") as secrets:
-            secrets.put_secret_value(SecretId=stage.outputs["secret_arn"], SecretString="sk-of-the-model")
         stage.add_instances()
         act.did.append(
             f"{len(resources)} resources: network, load balancer, cluster with capacity provider, service, "

@@ -9,6 +9,9 @@ resource "aws_ecs_cluster" "this" {
 
 data "aws_partition" "current" {}
 
+# The provider puts its tags on what it makes itself; instances and volumes are made by EC2.
+data "aws_default_tags" "current" {}
+
 locals {
   arn               = "arn:${data.aws_partition.current.partition}"
   dns               = data.aws_partition.current.dns_suffix
@@ -113,7 +116,7 @@ resource "aws_launch_template" "gpu" {
 
     content {
       resource_type = tag_specifications.value
-      tags          = merge({ Name = "${var.name}-gpu" }, var.tags)
+      tags          = merge({ Name = "${var.name}-gpu" }, data.aws_default_tags.current.tags)
     }
   }
 }

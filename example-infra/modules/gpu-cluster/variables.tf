@@ -61,6 +61,11 @@ variable "ami_id" {
   description = "AMI of the instances. Default: the newest ECS-optimized GPU AMI of Amazon Linux 2023."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.ami_id == null || var.capacity == "ec2"
+    error_message = "ami_id goes with capacity = \"ec2\": ECS chooses the image of managed-instances itself."
+  }
 }
 
 variable "image_gb" {
@@ -110,6 +115,11 @@ variable "keep_spare_warm" {
   description = "Keep the instances of spare_tasks running between rollouts. false: each rollout first waits some minutes for its instance."
   type        = bool
   default     = false
+
+  validation {
+    condition     = !(var.keep_spare_warm && (var.spare_tasks == 0 || var.capacity != "ec2"))
+    error_message = "keep_spare_warm needs a spare and instances of one's own: without spare_gpus there is nothing to keep, and managed-instances keep none."
+  }
 }
 
 variable "spot" {
@@ -138,10 +148,4 @@ variable "container_insights" {
     condition     = contains(["enhanced", "enabled", "disabled"], var.container_insights)
     error_message = "container_insights must be enhanced, enabled or disabled."
   }
-}
-
-variable "tags" {
-  description = "Tags of every resource."
-  type        = map(string)
-  default     = {}
 }

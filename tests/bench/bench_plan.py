@@ -1,7 +1,7 @@
 """Time plan: `python tests/bench/bench_plan.py`.
 
-Prints the API calls (bound: 25) and CPU seconds (bound: 2) of `plan` on 100 instances and 30 services,
-and the milliseconds of a prediction of 100 tasks (bound: 200).
+Prints the API calls (bound: 25) and CPU seconds (bound: 2) of `plan` on 100 instances and 30 services, the
+calls that a preflight adds to a deploy, and the milliseconds of a prediction of 100 tasks (bound: 200).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rollout_worlds import PLAIN, begun, scene_of  # noqa: E402
 
 from ecs_gpu_deploy.forecast.prediction import predict  # noqa: E402
 from ecs_gpu_deploy.sandbox.world.world import World  # noqa: E402
+from program import run  # noqa: E402
 from sandbox_process import clean_environment, sandbox_thread  # noqa: E402
 from scenario_run import REGISTRY, world_of  # noqa: E402
 
@@ -78,7 +79,20 @@ def plan_on_a_large_cluster() -> tuple[int, float]:
         return calls, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def calls_of_a_preflight() -> int:
+    """Return the calls to AWS of a deploy with a preflight less those of one without."""
+    flags = ("--cluster", "ki-cluster", "--service", "ki-rag-api", "--image", f"{REGISTRY}:good")
+    calls = {}
+    for mode in ("off", "warn"):
+        with sandbox_thread() as sandbox, tempfile.TemporaryDirectory() as folder:
+            ran = run(sandbox, Path(folder), "deploy", *flags, "--preflight", mode, "--wait", "false")
+            assert ran.exit_code == 0, ran.shown
+            calls[mode] = sum(ran.result["api_calls"].values())
+    return calls["warn"] - calls["off"]
+
+
 if __name__ == "__main__":
     calls, cpu = plan_on_a_large_cluster()
     print(f"plan on 100 instances and 30 services: {calls} calls, {cpu:.2f} s of CPU")
+    print(f"a preflight of a deploy: {calls_of_a_preflight()} calls more")
     print(f"prediction of 100 tasks: {prediction_of_100_tasks():.0f} ms")

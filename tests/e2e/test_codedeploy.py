@@ -32,8 +32,11 @@ def _runs(sandbox: RunningSandbox) -> str:
 
 def test_a_good_version_goes_through_its_stages_and_back_again(tmp_path: Any) -> None:
     with _sandbox() as sandbox:
-        deployed = run(sandbox, tmp_path, "deploy", *SERVICE, "--image", image("good"))
+        ahead = ("--preflight", "error")
+        deployed = run(sandbox, tmp_path, "deploy", *SERVICE, "--image", image("good"), *ahead)
         assert deployed.exit_code == 0, deployed.shown
+        assert "preflight: The rollout of ki-rag-api fits now" in deployed.shown
+        assert deployed.result["plan"]["steps"][1]["operation"] == "codedeploy:CreateDeployment"
         assert deployed.result["service_deployment_arn"] == ""
         assert deployed.result["codedeploy_deployment_id"].startswith("d-")
         assert "stage Install" in deployed.shown

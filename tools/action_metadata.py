@@ -34,7 +34,8 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "history": "The deployments that history found, as a JSON list.",
     "task-definition": "The file with the task definition that render wrote.",
     "status": "What the service is and does now, as a JSON object; empty for other commands than status.",
-    "plan": "What plan foresees, as JSON {steps, changes, capacity, predicted, checks}; empty otherwise.",
+    "plan": "What plan or a preflight foresees, as JSON {steps, changes, capacity, predicted, checks}; empty "
+    "otherwise.",
     "predicted": "What was foreseen of the rollout beside what came, as JSON {ends, ended, as_foreseen, "
     "within_interval, values}; empty where nothing was foreseen.",
     "track-record": "How good predictions were, as JSON {rollouts, as_foreseen, error, within, told}; of "

@@ -110,8 +110,10 @@ def run(context: Context, request: DeployRequest) -> Verdict:
         blue_green=blue_green,
         service_settings=request.service_settings,
     )
-    changed = "The image was pushed, nothing else was changed." if image.built else ""
-    ahead = preflight(context, request.preflight, plan, seen, rendering, command="deploy", changed=changed)
+    untouched = "Nothing was changed." if image.built is None else "The service was not changed."
+    ahead = preflight(
+        context, request.preflight, plan, seen, rendering, command="deploy", untouched=untouched
+    )
     if isinstance(ahead, Verdict):
         return ahead
     before = plan_before(context, request, service, rendering.definition)

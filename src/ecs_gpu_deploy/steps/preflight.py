@@ -31,12 +31,12 @@ def preflight(
     rendering: Rendering,
     *,
     command: Literal["deploy", "rollback"],
-    changed: str = "",
+    untouched: str = "Nothing was changed.",
 ) -> LookedAhead | Verdict | None:
     """Return what is foreseen of *plan*, for the service as it was *seen*; a verdict where that ends the run.
 
     None where it is off, where nothing would roll out, and, with a warning, where it could not be done.
-    *changed* is what was changed in AWS before, as a sentence; "" for nothing.
+    *untouched* is how that verdict ends: what is as it was before.
     """
     if wish.mode == "off" or not _rolls_out(plan, rendering):
         return None
@@ -62,10 +62,10 @@ def preflight(
     except Exception as error:  # noqa: BLE001 - a bug in what foresees must not stop what it is about
         not_looked_ahead(context, str(InternalError.of(error, version=__version__)))
         return None
-    return _judged(context, wish, ahead, changed)
+    return _judged(context, wish, ahead, untouched)
 
 
-def _judged(context: Context, wish: Preflight, ahead: LookedAhead, changed: str) -> LookedAhead | Verdict:
+def _judged(context: Context, wish: Preflight, ahead: LookedAhead, untouched: str) -> LookedAhead | Verdict:
     """Record what was foreseen; return it, or the verdict where the wish is that an error ends the run."""
     context.record(PlanMade(plan=ahead.plan))
     outcome = ahead.outcome("error")
@@ -81,7 +81,7 @@ def _judged(context: Context, wish: Preflight, ahead: LookedAhead, changed: str)
     context.record(Section(title="Preflight", text=plan_markdown(ahead.plan)))
     for finding in ahead.findings:
         context.record(finding)
-    return Verdict(outcome=outcome, reason=f"{ahead.sentence} {changed or 'Nothing was changed.'}")
+    return Verdict(outcome=outcome, reason=f"{ahead.sentence} {untouched}")
 
 
 def not_looked_ahead(context: Context, why: str) -> None:

@@ -1,4 +1,4 @@
-# make demo · make demo-docker · make test · make e2e · make check · make coverage · make bench · make mutants · make docs · make pictures · make plan-page · make permissions · make reliability · make lock · make bundle · make release-rehearsal
+# make demo · make demo-docker · make eval · make test · make e2e · make check · make coverage · make bench · make mutants · make docs · make pictures · make plan-page · make permissions · make reliability · make lock · make bundle · make release-rehearsal
 # make program-test · make example-test · make infra-test · make e2e: the four parts of make test
 # Each target sets up what it needs. PYTHON names another interpreter (3.11 or newer).
 SHELL := /bin/bash
@@ -9,6 +9,9 @@ export PYTHONDONTWRITEBYTECODE :=
 DEV := .venv/bin/python
 DEMO := .venv-demo/bin/python
 NODE_TESTS := tests/contract/foreign tests/contract/action
+
+.PHONY: eval
+eval: example-eval
 
 .PHONY: help demo test program-test coverage check bench mutants docs lock clean bundle
 

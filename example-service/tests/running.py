@@ -30,6 +30,8 @@ from rag_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ROOT / "documents"
+PASSAGES = 40
+"""What the sample documents are cut into."""
 
 
 def ingest_folder(folder: Path | str, index_uri: str, *, model: str = "tiny", **plan: Any) -> Summary:

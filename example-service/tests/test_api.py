@@ -20,7 +20,7 @@ from generator_stand_in import stand_in
 from rag_service.models import warm_up
 from rag_service.settings import Settings
 from rag_service.tiny_model import TinyEmbedder, TinyReranker
-from running import DOCUMENTS, Running, ingest_folder, running, wait_until
+from running import DOCUMENTS, PASSAGES, Running, ingest_folder, running, wait_until
 
 QUESTION = "When does the circuit breaker roll back?"
 
@@ -72,7 +72,7 @@ def test_the_reranker_sees_more_passages_than_are_asked_for(tmp_path: Path) -> N
 
 def test_more_passages_than_there_are_is_all_of_them(service: Running) -> None:
     answer = service.client.post("/search", json={"query": QUESTION, "k": 50}).raise_for_status().json()
-    assert len(answer["passages"]) == 10
+    assert len(answer["passages"]) == PASSAGES
 
 
 def test_an_answer_without_generator_is_labelled_extractive_and_cites(service: Running) -> None:
@@ -481,7 +481,7 @@ def test_metrics_tell_latency_queue_batches_and_index(service: Running) -> None:
         'rag_queue_wait_seconds_bucket{le="+Inf",queue="search"}',
         'rag_queue_depth{queue="search"} 0.0',
         "rag_ready 1.0",
-        "rag_index_passages 10.0",
+        f"rag_index_passages {PASSAGES}.0",
         "# TYPE rag_gpu_memory_bytes gauge",
     ):
         assert line in text

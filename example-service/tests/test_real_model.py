@@ -18,12 +18,12 @@ from rag_service.ingest.chunking import chunks_of
 from rag_service.ingest.extraction import Extracted, Section
 from rag_service.models import identity_of, load_embedder, load_reranker
 from rag_service.store import embedded_text
-from running import DOCUMENTS, ingest_folder, process_environment, running
+from running import DOCUMENTS, PASSAGES, ingest_folder, process_environment, running
 
 
 def test_minilm_finds_by_meaning_where_no_word_is_shared(tmp_path: Path) -> None:
     summary = ingest_folder(DOCUMENTS, str(tmp_path), model="minilm")
-    assert summary.passages_total == 10
+    assert summary.passages_total == PASSAGES
     with running(tiny_settings(tmp_path, embedding_model="minilm", reranker_model="")) as service:
         body = {"query": "Why did my deployment go back to the old release?", "k": 3}
         passages = service.client.post("/search", json=body).raise_for_status().json()["passages"]

@@ -50,7 +50,7 @@ def s3() -> Iterator[str]:
 
 def test_documents_and_index_on_s3_are_served_and_followed(s3: str, tmp_path: Path) -> None:
     summary = ingest_folder("s3://bucket/docs", "s3://bucket/index")
-    assert (summary.documents, summary.written, summary.failed) == (4, 4, {})
+    assert (summary.documents, summary.written, summary.failed) == (10, 10, {})
     assert ingest_folder("s3://bucket/docs", "s3://bucket/index").passages_embedded == 0
     settings = tiny_settings("s3://bucket/index")
     with running(settings) as one, running(settings) as two:

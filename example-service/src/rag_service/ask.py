@@ -16,7 +16,7 @@ from rag_service.schemas import Answer, CitedSource, Source
 NO_GENERATOR = (
     "No generator is configured (OPENAI_API_KEY or OPENAI_BASE_URL): sentences quoted from the sources."
 )
-NOTHING_FOUND = "No passage was found."
+UNKNOWN = "I don't know: no passage of the documents fits this question."
 INSTEAD = "Sentences quoted from the sources instead."
 _CITATION = re.compile(r"\[(\d{1,3})\]")
 
@@ -49,8 +49,10 @@ async def answer(
 ) -> Answer:
     """Answer at once. A generator that fails costs the answer's wording, not the answer."""
     found = await retriever.retrieve(question, k=k, rerank=rerank)
-    if generator is None or not found.hits:
-        return _extractive(question, found, notice=NO_GENERATOR if found.hits else NOTHING_FOUND)
+    if not found.fits:
+        return _refused(found)
+    if generator is None:
+        return _extractive(question, found, notice=NO_GENERATOR)
     try:
         text = await generator.answer(messages_for(question, found.hits))
     except GeneratorFailed as failure:
@@ -63,14 +65,18 @@ async def events(
 ) -> AsyncIterator[Event]:
     """Answer piece by piece: `sources`, any number of `token`, then `done` with the whole answer.
 
+    Where nothing fits `done` comes alone.
     A generator that breaks off is followed by `done` with the extractive answer; clients show what `done`
     holds. Raises what retrieving raises; the status of the response is out by then, see streaming.py.
     """
     found = await retriever.retrieve(question, k=k, rerank=rerank)
+    if not found.fits:
+        yield Event(name="done", data=_refused(found).model_dump())
+        return
     yield Event(name="sources", data={"sources": [source.model_dump() for source in sources_of(found)]})
     pieces: list[str] = []
-    notice = NO_GENERATOR if found.hits else NOTHING_FOUND
-    if generator is not None and found.hits:
+    notice = NO_GENERATOR
+    if generator is not None:
         notice = f"The generator sent an empty answer. {INSTEAD}"
         try:
             async for piece in generator.tokens(messages_for(question, found.hits)):
@@ -87,11 +93,27 @@ async def events(
     yield Event(name="done", data=result.model_dump())
 
 
+def _refused(found: Retrieved) -> Answer:
+    """Say that nothing fits, instead of quoting or paying for what has nothing to do with the question."""
+    return Answer(
+        answer=UNKNOWN,
+        refused=True,
+        mode="refused",
+        notice=f"The nearest passage has a similarity of {found.similarity:.2f}, below {found.floor:g} "
+        "(RELEVANCE_FLOOR).",
+        sources=[],
+        model=None,
+        index_version=found.index_version,
+        reranked=found.reranked,
+    )
+
+
 def _generated(text: str, found: Retrieved, *, model: str) -> Answer:
     # Half a surrogate pair can come as JSON but cannot leave as UTF-8.
     text = text.encode("utf-8", "replace").decode("utf-8")
     return Answer(
         answer=text,
+        refused=False,
         mode="generated",
         notice=None,
         sources=_cited(text, found),
@@ -105,6 +127,7 @@ def _extractive(question: str, found: Retrieved, *, notice: str) -> Answer:
     text = extractive_answer(question, found.hits)
     return Answer(
         answer=text,
+        refused=False,
         mode="extractive",
         notice=notice,
         sources=_cited(text, found),

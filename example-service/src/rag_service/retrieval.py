@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 CANDIDATES_PER_RESULT = 4
 MOST_CANDIDATES = 100
+NOTHING_ALIKE = -1.0
+MEASURED_FLOORS = {"all-minilm-l6-v2": 0.3}
+"""By the name of the embedding model: what parts the golden questions best (README, "Measured answers")."""
+
+
+def floor_of(model: str, wanted: float | None) -> float:
+    """Choose the similarity below which nothing fits: the operator's, else the measured one, else none."""
+    return MEASURED_FLOORS.get(model, NOTHING_ALIKE) if wanted is None else wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +58,21 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieved:
-    """Hold the passages for a question, best first, all from one version of the index."""
+    """Hold the passages for a question, best first, all from one version of the index.
+
+    `similarity` is the best passage's cosine similarity, whatever a reranker made of it.
+    """
 
     hits: tuple[Hit, ...]
     index_version: int
     reranked: bool
+    similarity: float
+    floor: float
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether the best passage is near enough to have to do with the question."""
+        return self.similarity >= self.floor
 
 
 class DeviceSearch:
@@ -106,11 +124,14 @@ class Retriever:
         reranker: Reranker | None,
         pairs: Batcher[Pair, float] | None,
         tracing: Tracing,
+        *,
+        floor: float,
     ) -> None:
         self._index = index
         self._searches = searches
         self._pairs = pairs
         self._tracing = tracing
+        self._floor = floor
         self.reranker_name = reranker.name if reranker is not None else None
 
     async def retrieve(self, question: str, *, k: int, rerank: bool) -> Retrieved:
@@ -122,6 +143,7 @@ class Retriever:
         with self._tracing.span("retrieval") as span:
             [found] = await self._searches.submit([Query(text=question, k=wanted, asker=span)])
             hits = found.hits if found.hits is not None else await found.index.search(found.vector, wanted)
+        similarity = max((hit.score for hit in hits), default=NOTHING_ALIKE)
         if reranks and self._pairs is not None and hits:
             texts = [embedded_text(hit.passage.section, hit.passage.text) for hit in hits]
             with self._tracing.span("rerank") as span:
@@ -130,4 +152,10 @@ class Retriever:
                 )
             scored = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
             hits = sorted(scored, key=lambda hit: hit.score, reverse=True)
-        return Retrieved(hits=tuple(hits[:k]), index_version=found.index.version, reranked=reranks)
+        return Retrieved(
+            hits=tuple(hits[:k]),
+            index_version=found.index.version,
+            reranked=reranks,
+            similarity=similarity,
+            floor=self._floor,
+        )

@@ -27,7 +27,7 @@ from rag_service.metrics import Metrics
 from rag_service.models import Embedder, Reranker, import_libraries, load_embedder, load_reranker, warm_up
 from rag_service.problems import NotReady
 from rag_service.readiness import Health, Observation, Step, health_of, is_alive, progress_of
-from rag_service.retrieval import CANDIDATES_PER_RESULT, DeviceRerank, DeviceSearch, Retriever
+from rag_service.retrieval import CANDIDATES_PER_RESULT, DeviceRerank, DeviceSearch, Retriever, floor_of
 from rag_service.settings import Settings
 from rag_service.tracing import tracing_of
 
@@ -257,7 +257,8 @@ class Runtime:
             pairs = self._batcher(
                 "rerank", DeviceRerank(reranker), self.settings.max_queue * pairs_per_request
             )
-        return Retriever(index, searches, reranker, pairs, self.tracing)
+        floor = floor_of(embedder.name, self.settings.relevance_floor)
+        return Retriever(index, searches, reranker, pairs, self.tracing, floor=floor)
 
     def _batcher(self, name: str, compute: Callable[..., object], max_queue: int) -> Batcher:  # type: ignore[type-arg]
         settings = self.settings

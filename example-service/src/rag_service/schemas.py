@@ -85,10 +85,11 @@ class Answer(BaseModel):
     """Answer a question from passages."""
 
     answer: str
-    mode: Literal["generated", "extractive"] = Field(
+    refused: bool = Field(description="Nothing in the documents is near enough: `answer` says so, no sources")
+    mode: Literal["generated", "extractive", "refused"] = Field(
         description="extractive: sentences quoted from the sources, no model has written them"
     )
-    notice: str | None = Field(description="Why the answer is extractive")
+    notice: str | None = Field(description="Why the answer is extractive or refused")
     sources: list[CitedSource]
     model: str | None = Field(description="The generator's model, null for an extractive answer")
     index_version: int

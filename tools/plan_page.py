@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -87,13 +88,15 @@ def _printed(sandbox: RunningSandbox, folder: Path, output: Output) -> str:
 
 def texts() -> dict[str, str]:
     """Return each part of the page: its name → a block with the command line and what it prints."""
-    written = {}
-    with tempfile.TemporaryDirectory() as folder:
+    written, started = {}, {}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as sandboxes:
         for name, outputs in OUTPUTS.items():
             parts = []
             for output in outputs:
-                with sandbox_thread(json.dumps({**default_world(), **output.changes})) as sandbox:
-                    parts.append(_printed(sandbox, Path(folder), output))
+                world = json.dumps({**default_world(), **output.changes})
+                if world not in started:
+                    started[world] = sandboxes.enter_context(sandbox_thread(world))
+                parts.append(_printed(started[world], Path(folder), output))
             written[name] = "\n".join(["```console", "\n\n".join(parts), "```"])
     return written
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -26,6 +26,8 @@ _OTHERS: Final = 25
 """Other services that are looked at: each is a call."""
 _CLUSTERS: Final = 5
 _OF_ANOTHER: Final = 20
+_UNSEEN: Final = 3
+"""Services that CodeDeploy deploys have none, and a role may be for one service alone."""
 
 
 def calibrate(context: Context, service: Service) -> Calibration:
@@ -35,18 +37,33 @@ def calibrate(context: Context, service: Service) -> Calibration:
     the client; where it does so to the end, what is known by then is all.
     """
     since = context.clock.now() - DAYS * 86_400.0
-    own = _seen(context, "the service's deployments", lambda: _own(context, service, since)) or ()
-    others: dict[str, tuple[PastRollout, ...]] = {}
-    with suppress(AwsError, DeployError):
-        for cluster, arn in _neighbours(context, service):
-            others[arn] = fetch_successes(context.aws, cluster, arn, since=since, most=_OF_ANOTHER)
+    own: tuple[PastRollout, ...] = ()
+    if service.deployment_controller == "ECS":
+        own = _seen(context, "the service's deployments", lambda: _own(context, service, since)) or ()
     tags = _seen(context, "the tags of the revisions", lambda: fetch_tags(context.aws))
-    return calibration_of(service, own, others, tags or {})
+    return calibration_of(service, own, _of_others(context, service, since), tags or {})
 
 
 def _own(context: Context, service: Service, since: float) -> tuple[PastRollout, ...]:
     briefs = fetch_successes(context.aws, context.ecs.cluster, service.name, since=since)
     return with_settings(context.aws, briefs)
+
+
+def _of_others(context: Context, service: Service, since: float) -> Mapping[str, tuple[PastRollout, ...]]:
+    """Return the rollouts of other services by their ARN; after a few that AWS does not show no more."""
+    found: dict[str, tuple[PastRollout, ...]] = {}
+    unseen = 0
+    with suppress(AwsError, DeployError):
+        for cluster, arn in _neighbours(context, service):
+            try:
+                listed = fetch_successes(context.aws, cluster, arn, since=since, most=_OF_ANOTHER)
+                # The oldest may be its first, of which a brief does not say that no old task is in it.
+                found[arn] = listed if len(listed) == _OF_ANOTHER else listed[:-1]
+            except (AwsError, DeployError):
+                unseen += 1
+            if unseen >= _UNSEEN:
+                break
+    return found
 
 
 def _neighbours(context: Context, service: Service) -> Iterator[tuple[str, str]]:

@@ -99,7 +99,7 @@ def test_a_command_line_is_one_that_is_taken(line):
         if command in OTHER_COMMANDS:
             return
         assert command in ROLLOUT_COMMANDS
-        named = [flags[at : at + 2] for at, word in enumerate(flags) if word.startswith("--")]
+        named = [[*flags[at : at + 2], "true"][:2] for at, word in enumerate(flags) if word.startswith("--")]
         settings_from(command, argv={flag[2:]: [value] for flag, value in named})
     else:
         assert program in {"pip", "aws", "terraform", "curl"}, line

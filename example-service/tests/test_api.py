@@ -243,6 +243,19 @@ def test_a_body_without_length_is_limited_too(service: Running) -> None:
     assert (response.status_code, response.json()["type"]) == (413, "urn:rag-service:too-large")
 
 
+def test_two_gigabytes_are_refused_before_they_are_sent(service: Running) -> None:
+    """By their length where it is announced, after 64 KiB where it is not."""
+    address = httpx.URL(service.url)
+    head = b"POST /ask HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    for announced, sent in (
+        (b"content-length: 2147483648\r\n\r\n", b"{"),
+        (b"transfer-encoding: chunked\r\n\r\n", b"20000\r\n" + b" " * 0x20000),
+    ):
+        with socket.create_connection((address.host, address.port), timeout=20) as raw:
+            raw.sendall(head + announced + sent)
+            assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/ask", 405), ("DELETE", "/health", 405)]
 )

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
+import httpx
 import lancedb
 import pytest
 from moto.server import ThreadedMotoServer
 
 from conftest import tiny_settings
 from rag_service.ingest.__main__ import arguments_parser
+from rag_service.ingest.__main__ import main as ingest_main
 from rag_service.ingest.__main__ import run as ingest_job
 from rag_service.ingest.documents import DocumentSource, SourceUnusable
 from rag_service.ingest.index_writer import IndexWriter
@@ -72,6 +78,106 @@ def test_ingests_at_once_take_turns_on_s3(s3: str) -> None:
         summaries = list(pool.map(lambda _: ingest_job(options, settings), range(3)))
     assert sorted(summary.written for summary in summaries)[:2] == [0, 0]
     assert {summary.passages_total for summary in summaries} == {summaries[0].passages_total}
+
+
+@dataclass
+class Door:
+    """What stands before S3: it lets so many requests of a kind pass, then denies them as S3 does."""
+
+    url: str = ""
+    denies: tuple[str, str] = ("", "")
+    after: int = 0
+    passed: int = 0
+
+    def denied(self, method: str, path: str) -> bool:
+        kind, part = self.denies
+        if not kind or method != kind or part not in path:
+            return False
+        self.passed += 1
+        return self.passed > self.after
+
+
+DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+
+
+@pytest.fixture
+def door(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    door, client = Door(), httpx.Client(base_url=s3, timeout=30)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"] or 0))
+            denied = door.denied(self.command, self.path)
+            if denied:
+                status, headers, content = 403, [("content-type", "application/xml")], DENIED
+            else:
+                sent = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+                passed = client.request(self.command, self.path, content=body, headers=sent)
+                status, headers, content = passed.status_code, list(passed.headers.items()), passed.content
+            self.send_response(status)
+            for name, value in headers:
+                if name.lower() not in (
+                    "content-length",
+                    "transfer-encoding",
+                    "connection",
+                    "date",
+                    "server",
+                ):
+                    self.send_header(name, value)
+            length = dict(headers).get("content-length", "0") if self.command == "HEAD" else len(content)
+            self.send_header("content-length", str(length))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    door.url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", door.url)
+    yield door
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    client.close()
+
+
+def test_s3_that_denies_in_the_middle_fails_in_a_sentence_and_the_next_run_goes_on(
+    door: Door, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "EMBEDDING_MODEL": "tiny",
+        "ALLOW_CPU": "1",
+        "INDEX_URI": "s3://bucket/denied",
+    }.items():
+        monkeypatch.setenv(name, value)
+    door.denies, door.after = ("GET", "/docs/"), 5
+    assert ingest_main(["s3://bucket/docs"]) == 1, "some documents could be read, the rest is named"
+    said = capfd.readouterr()
+    failed = json.loads(said.out)["failed"]
+    assert 0 < len(failed) < 10
+    assert all("It cannot be read" in why for why in failed.values())
+    door.denies, door.after, door.passed = ("PUT", "/denied/"), 2, 0
+    assert ingest_main(["s3://bucket/docs"]) == 2, "nothing could be written"
+    said = capfd.readouterr()
+    assert said.err.startswith("ERROR: s3://bucket/denied: ")
+    assert "403 Forbidden" in said.err
+    assert "Traceback" not in said.err
+    door.denies = ("", "")
+    assert ingest_main(["s3://bucket/docs"]) == 0
+    with running(tiny_settings("s3://bucket/denied")) as service:
+        door.denies, door.after, door.passed = ("GET", "/denied"), 0, 0
+        wait_until(lambda: door.passed > 2)
+        assert service.client.post("/search", json={"query": "circuit breaker"}).status_code == 200
+        assert service.client.get("/health").status_code == 200
 
 
 def test_a_bucket_that_is_not_there_is_said(s3: str) -> None:

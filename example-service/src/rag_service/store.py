@@ -9,6 +9,7 @@ the new one, never half of an ingest.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,15 @@ def passage_of(row: dict[str, Any]) -> Passage:
 def is_missing_table(error: BaseException) -> bool:
     """Tell LanceDB's "Table 'x' was not found" from an index that cannot be read."""
     return "was not found" in str(error) or "NotFound" in type(error).__name__
+
+
+def storage_failure(error: BaseException) -> str:
+    """Give what the index's storage refused, in one line; empty for an error of another kind."""
+    said = (str(error).splitlines() or [""])[0]
+    if "LanceError(IO)" not in said:
+        return ""
+    # Behind it stands the line of Rust that noticed it.
+    return re.sub(r", \S+\.rs:[\d:]+$", "", said.partition("LanceError(IO): ")[2])[:400]
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from rag_service.ingest.progress import Progress
 from rag_service.ingest.queue import Consumer, Pace, Queue, Stopped
 from rag_service.models import Embedder, import_libraries, load_embedder
 from rag_service.settings import Settings
-from rag_service.store import table_name
+from rag_service.store import storage_failure, table_name
 
 DONE, DOCUMENTS_FAILED, UNUSABLE = 0, 1, 2
 REFUSALS = (SourceUnusable, LeaseTaken, LeaseLost)
@@ -37,8 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not 0 <= options.overlap < options.characters // 2:
         parser.error("--overlap must be below half of --characters.")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    index = ""
     try:
         settings = Settings()
+        index = settings.index_uri
         if options.queue:
             return consume(options, settings)
         summary = run(options, settings)
@@ -47,6 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(f"{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
     except REFUSALS as error:
         return _refuse(str(error))
+    except RuntimeError as error:
+        if not (refused := storage_failure(error)):
+            raise
+        return _refuse(f"{index}: {refused}")
     report(summary, options)
     return DOCUMENTS_FAILED if summary.failed else DONE
 

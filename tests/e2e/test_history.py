@@ -61,3 +61,19 @@ def test_an_image_that_expired_is_gone(tmp_path):
         ("current", "yes"),
         ("previous", "gone"),
     ]
+
+
+def test_of_more_tags_than_a_revision_takes_the_last_are_left_out(tmp_path):
+    arn = "arn:aws:ecs:eu-central-1:123456789012:task-definition/ki-rag-api:1"
+    with sandbox_thread() as sandbox, sandbox.client() as ecs:
+        there = len(ecs.list_tags_for_resource(resourceArn=arn)["tags"])
+        own = [{"key": f"own-{number}", "value": "1"} for number in range(48 - there)]
+        ecs.tag_resource(resourceArn=arn, tags=own)
+        run = run_program(sandbox, tmp_path, ["deploy", *SERVICE, "--task-definition", "ki-rag-api:1"])
+        keys = {tag["key"] for tag in ecs.list_tags_for_resource(resourceArn=arn)["tags"]}
+    assert run.exit_code == 0, run.shown
+    assert {key for key in keys if key.startswith("ecs-gpu-deploy:")} == {
+        "ecs-gpu-deploy:deployment-0",
+        "ecs-gpu-deploy:succeeded",
+    }
+    assert len(keys) == 50

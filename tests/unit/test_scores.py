@@ -19,8 +19,8 @@ from ecs_gpu_deploy.core.past.scores import (
     scored_tag,
     scores_of,
 )
-from ecs_gpu_deploy.core.show.predicted_view import record_sentence
-from ecs_gpu_deploy.result import PastPrediction
+from ecs_gpu_deploy.core.show.predicted_view import predicted_markdown, predicted_table, record_sentence
+from ecs_gpu_deploy.result import PastDeployment, PastPrediction
 
 
 def test_fewer_than_five_rollouts_give_no_interval() -> None:
@@ -135,3 +135,21 @@ def test_the_record_tells_the_median_error_and_how_many_lay_within() -> None:
     )
     assert record_of(()).error is None
     assert record_sentence(record_of(())) == "Nothing was foreseen of the deployments shown here."
+
+
+def test_the_table_holds_what_is_foreign_and_what_was_not_foreseen() -> None:
+    told = PastPrediction(
+        ends="succeeds", ended="rolls back", seconds=100.0, actual_seconds=250.0, within_interval=None
+    )
+    rows = [
+        PastDeployment(task_definition_arn="a/rag|\x1b[31m:2", created_at=1.0, predicted=told),
+        PastDeployment(task_definition_arn="a/rag:1", outcome="succeeded", seconds=90.0),
+    ]
+    record = record_of([told])
+    lines = predicted_table(rows, record).splitlines()
+    assert lines[1].split("  ")[-1].strip() == "rolls back (foreseen: succeeds)"
+    assert "\x1b" not in lines[1]
+    assert lines[2].split() == ["rag:1", "not", "foreseen", "1m30s", "succeeded"]
+    assert lines[-1] == "1 deployment foreseen: 0 ended as foreseen."
+    shown = predicted_markdown(rows, record).splitlines()
+    assert shown[2].startswith("| `rag\\|:2` | 1970-01-01 00:00 | 1m40s | 4m10s |  |")

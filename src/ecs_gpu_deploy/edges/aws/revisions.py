@@ -21,7 +21,7 @@ from ecs_gpu_deploy.core.past.revisions import (
     revision_from_api,
     rollouts_of,
 )
-from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, HalfAnswer, needed_to, reading
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Closed, HalfAnswer, Rejected, needed_to, reading
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.edges.aws.ecs import Ecs, RawTaskDefinition
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
@@ -119,16 +119,22 @@ def fetch_tags(aws: Aws, *, most: int = 500) -> Mapping[str, Mapping[str, str]] 
 
 
 def tag_revision(aws: Aws, arn: str, about: Mapping[str, str]) -> bool:
-    """Add tags (short key → value) to a revision; False where AWS does not let us within seconds."""
+    """Add tags (short key → value) to a revision; False where AWS does not let us within seconds.
+
+    Of more than a resource takes (50) the last are left out, one after the other.
+    """
     tags = [{"key": f"{PREFIX}{name}", "value": value} for name, value in about.items() if value]
-    if not tags:
-        return False
-    try:
-        with aws.bounded(TAG_SECONDS):
-            aws.change("ecs", "tag_resource", {"resourceArn": arn, "tags": tags}, repeatable=True)
-    except (AwsError, DeployError):
-        return False
-    return True
+    with aws.bounded(TAG_SECONDS):
+        while tags:
+            try:
+                aws.change("ecs", "tag_resource", {"resourceArn": arn, "tags": tags}, repeatable=True)
+            except Rejected:
+                del tags[-1]
+            except (AwsError, DeployError):
+                return False
+            else:
+                return True
+    return False
 
 
 def deregister(aws: Aws, arn: str) -> None:

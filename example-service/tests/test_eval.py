@@ -19,6 +19,7 @@ from running import DOCUMENTS, ROOT, Running, ingest_folder, process_environment
 GOLDEN = str(ROOT / "golden.json")
 
 
+@pytest.mark.timeout(300)
 def test_minilm_keeps_the_limits_and_does_not_ask_the_generator_what_it_cannot_know(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +56,7 @@ def test_the_golden_questions_are_enough_and_their_answers_are_in_the_documents(
     }, "no document without a question"
 
 
+@pytest.mark.timeout(300)
 def test_the_command_ingests_and_serves_for_itself() -> None:
     """With the tiny model, which hashes words: its scores are its own."""
     none = [*("--recall", "0"), *("--mrr", "0"), *("--refused", "0"), *("--wrongly-refused", "1")]

@@ -232,7 +232,7 @@ def test_the_job_reports_as_json_and_ends_with_1_when_a_document_failed(
 
 def test_the_job_ends_with_0_when_all_is_well(index: str) -> None:
     done = job(str(DOCUMENTS), INDEX_URI=index)
-    assert (done.returncode, json.loads(done.stdout)["documents"]) == (0, 4), done.stderr
+    assert (done.returncode, json.loads(done.stdout)["documents"]) == (0, 10), done.stderr
 
 
 REFUSED: dict[str, tuple[list[str], dict[str, str], str]] = {

@@ -585,6 +585,7 @@ class Task:
     pull_stopped_at: float | None = None
     started_at: float | None = None
     stopping_at: float | None = None
+    execution_stopped_at: float | None = None
     stopped_at: float | None = None
     container_instance_arn: str = ""
     launch_type: str = ""
@@ -616,6 +617,7 @@ class Task:
             pull_stopped_at=epoch(api.get("pullStoppedAt")),
             started_at=epoch(api.get("startedAt")),
             stopping_at=epoch(api.get("stoppingAt")),
+            execution_stopped_at=epoch(api.get("executionStoppedAt")),
             stopped_at=epoch(api.get("stoppedAt")),
             container_instance_arn=text_in(api, "containerInstanceArn"),
             launch_type=text_in(api, "launchType"),

@@ -14,6 +14,7 @@ from ecs_gpu_deploy.core.capacity.percents import limits_for
 from ecs_gpu_deploy.core.capacity.situation import OldTask, Place, Situation, Supply
 from ecs_gpu_deploy.core.past.durations import Duration, Durations
 from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
+from ecs_gpu_deploy.ecs_model.health import healthy_after, target_rule
 from ecs_gpu_deploy.ecs_model.scaling import room_of_template
 from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Service
 from ecs_gpu_deploy.forecast.begin import Scene
@@ -215,7 +216,7 @@ def scene_of(case: Case, scheduler: Scheduler, service: Service) -> Scene:
         durations=Durations(
             pull=Duration(seconds=10.0, source="known"),
             start=Duration(seconds=3.0, source="known"),
-            load=Duration(seconds=case.load, source="known"),
+            load=Duration(seconds=healthy_after([target_rule(tagged.group)], case.load), source="known"),
             stop=Duration(seconds=1.0, source="known"),
             launch=Duration(seconds=180.0, source="known"),
         ),

@@ -151,6 +151,7 @@ def _service(events: tuple[Event, ...] = ()) -> Service:
 def test_durations_come_from_tags_then_timestamps_then_defaults() -> None:
     task = Task(
         arn="t",
+        started_by="d",
         task_definition_arn="arn/rag:2",
         created_at=1001.0,
         pull_started_at=1002.0,
@@ -169,6 +170,12 @@ def test_durations_come_from_tags_then_timestamps_then_defaults() -> None:
     # At 0 percent old ones leave before a new one is healthy, and the end may wait for them alone.
     half = replace(_service((ended, left)), minimum_healthy_percent=0)
     assert durations_of(half, (task,), {}).load.source == NOT_SEEN
+    # Once they are gone, its end is that of the load: with those that stopped in sight.
+    old = replace(task, arn="old", started_by="d0", created_at=8.0, started_at=9.0, stopped_at=1200.0)
+    first = durations_of(half, (task, old), {}).load
+    assert (first.seconds, first.source) == (255.0, "read off the completion of the deployment of rag:2")
+    last = durations_of(half, (task, replace(old, stopped_at=1299.0)), {}).load
+    assert last.source == NOT_SEEN
     # Without the end of its deployment in sight, what leaves may be a scale-in days later.
     assert durations_of(_service((left,)), (task,), {}).load.source == NOT_SEEN
     told = durations_of(_service((left,)), (task,), measured_tag({"load": 130.04, "pull": 0.0}))

@@ -9,7 +9,10 @@ from hypothesis import assume, event, given, settings
 from rollout_worlds import CASES, PLAIN, Case, begun, rolled_out, scene_of
 
 from ecs_gpu_deploy.core.past.durations import Duration
+from ecs_gpu_deploy.ecs_model.health import container_rule, healthy_after, target_rule
+from ecs_gpu_deploy.forecast.begin import load_behind
 from ecs_gpu_deploy.forecast.prediction import Ends, advice_of, predict
+from ecs_gpu_deploy.model import TargetGroup
 
 
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
@@ -55,7 +58,7 @@ def test_one_spare_gpu_goes_one_by_one_and_holds_it_twice() -> None:
     assert found.gpu_seconds == pytest.approx(2 * found.seconds + found.double_gpu_seconds, abs=5)
     advice = advice_of(scene, found)
     assert advice.timeout == 600
-    assert (advice.grace_period, advice.start_period, advice.start_period_is_capped) == (143, 95, False)
+    assert (advice.grace_period, advice.start_period, advice.start_period_is_capped) == (180, 120, False)
 
 
 def test_a_grace_period_shorter_than_the_load_ends_at_the_breaker() -> None:
@@ -71,6 +74,15 @@ def test_instances_that_come_are_counted_with_their_time() -> None:
     assert found.ends is Ends.WELL
     assert found.launched == 2
     assert 0 < found.launched_seconds < 2 * found.seconds
+
+
+@pytest.mark.parametrize("seen", [21.0, 93.0, 122.0, 128.0, 360.0])
+def test_probes_between_load_and_healthy_are_counted_once(seen: float) -> None:
+    group = TargetGroup(arn="t", interval=15, healthy_threshold=2, unhealthy_threshold=3)
+    rules = [target_rule(group), container_rule({"interval": 10, "startPeriod": 60})]
+    load = load_behind(rules, seen)
+    assert seen - 30 < healthy_after(rules, load) <= seen + 3
+    assert load_behind([], seen) == seen
 
 
 def test_no_room_stands_still_for_as_long_as_is_looked_ahead() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ecs_gpu_deploy.ecs_model.health import Probing, container_rule
+from ecs_gpu_deploy.ecs_model.scripts import UNREADY_TIMEOUT
 from ecs_gpu_deploy.ecs_model.state import Container
 
 FAILED = (
@@ -81,7 +82,8 @@ def _resolved_after(container: Container, condition: str) -> float | None:
         case _:
             if not container.has_health_check or not script.container_check_works:
                 return None
-            rule = container_rule(container)
+            timed_out = container.script.unhealthy_status == UNREADY_TIMEOUT
+            rule = container_rule(container.definition.get("healthCheck") or {}, timed_out=timed_out)
             probing = Probing(rule=rule, next_probe=rule.interval)
             while (at := probing.next_verdict(script.answers, script.settled_after)) is not None:
                 if probing.verdict:

@@ -9,8 +9,9 @@ Sources: AWS pages "HealthCheck", "Health checks for Application Load Balancer t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ecs_gpu_deploy.core.defaults import UNCHECKED_SECONDS, health_check_number
 from ecs_gpu_deploy.ecs_model import breaker, events
@@ -76,7 +77,7 @@ def begin(model: Model, task: Task) -> None:
         if check and container.last_status == "RUNNING":
             checked = checked or container.essential
             if not task.reported:
-                rule = container_rule(container)
+                rule = container_rule(check, timed_out=_times_out(container))
                 _probe_container(model, task, container, Probing(rule=rule, next_probe=0.0))
     for name_and_port in task.target_groups:
         checked = True
@@ -87,10 +88,11 @@ def begin(model: Model, task: Task) -> None:
         evaluate(model, task)  # a container that another one waited for was healthy before
 
 
-def container_rule(container: Container) -> ProbeRule:
-    """Read a container's healthCheck with AWS's defaults (page "HealthCheck")."""
-    check = container.definition.get("healthCheck") or {}
-    timed_out = container.script.unhealthy_status == UNREADY_TIMEOUT
+def container_rule(check: Mapping[str, Any], *, timed_out: bool = False) -> ProbeRule:
+    """Read a raw healthCheck with AWS's defaults (page "HealthCheck").
+
+    *timed_out*: a failure is no answer.
+    """
     return ProbeRule(
         interval=health_check_number(check, "interval"),
         failure_seconds=health_check_number(check, "timeout") if timed_out else 0.0,
@@ -102,19 +104,33 @@ def container_rule(container: Container) -> ProbeRule:
     )
 
 
-def target_rule(group: TargetGroup, container: Container) -> ProbeRule:
+def target_rule(group: TargetGroup, *, timed_out: bool = False) -> ProbeRule:
     """Read a target group's check; a newly registered target needs one success only.
 
-    Source: docs/aws-facts.md#target-health-check.
+    *timed_out*: a failure is no answer. Source: docs/aws-facts.md#target-health-check.
     """
     return ProbeRule(
         interval=group.interval,
-        failure_seconds=group.timeout if container.script.unhealthy_status == UNREADY_TIMEOUT else 0.0,
+        failure_seconds=group.timeout if timed_out else 0.0,
         waits_for_answer=False,
         first_successes=1,
         successes=group.healthy_threshold,
         failures=group.unhealthy_threshold,
     )
+
+
+def healthy_after(rules: Sequence[ProbeRule], load: float) -> float:
+    """Return how long after its start a task that loads for *load* seconds is healthy by all of *rules*.
+
+    Source: docs/aws-facts.md#container-health-check and #target-health-check.
+    """
+    found = 0.0
+    for rule in rules:
+        probing, at = Probing(rule=rule, next_probe=rule.interval), None
+        while not probing.verdict:
+            at = probing.next_verdict(lambda age: age >= load, load)
+        found = max(found, at or 0.0)
+    return found
 
 
 def evaluate(model: Model, task: Task) -> None:
@@ -272,7 +288,7 @@ def _register(model: Model, task: Task, group_arn: str, container_name: str, por
         model.touch(service)
     if task.reported:
         return
-    rule = target_rule(group, container)
+    rule = target_rule(group, timed_out=_times_out(container))
     _probe_target(model, task, container, target, Probing(rule=rule, next_probe=rule.interval))
 
 
@@ -286,6 +302,10 @@ def _address(
     if instance is None:
         return "", host_port
     return (instance.private_ip if group.target_type == "ip" else instance.ec2_instance_id), host_port
+
+
+def _times_out(container: Container) -> bool:
+    return container.script.unhealthy_status == UNREADY_TIMEOUT
 
 
 def _probe_target(model: Model, task: Task, container: Container, target: Target, probing: Probing) -> None:

@@ -5,19 +5,24 @@ Source: docs/aws-facts.md#task-timeline; what the model knows of AWS has its sou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ecs_gpu_deploy.core.capacity.fit import Room, release, requirement_of
 from ecs_gpu_deploy.core.capacity.situation import Situation, Supply, copy_of
 from ecs_gpu_deploy.core.past.durations import Durations
+from ecs_gpu_deploy.core.past.pulls import Pulls
 from ecs_gpu_deploy.ecs_model import ContainerScript, Scheduler
+from ecs_gpu_deploy.ecs_model.health import ProbeRule, container_rule, healthy_after, target_rule
 from ecs_gpu_deploy.ecs_model.state import CapacityProvider, InstanceTemplate
 from ecs_gpu_deploy.model import Service, TargetGroup
 
 BEFORE_SECONDS: Final = 1000.0
 """So long before the update the old tasks begin in the model: each is healthy by then."""
+_TOLD_AFTER_SECONDS: Final = 3.0
+"""So long after a task was healthy ECS may have acted on it and told."""
 _LEAVING: Final = "leaving"
 """The service, in the model, of the tasks that were told to stop before the update."""
 _NEW: Final = "new"
@@ -28,7 +33,11 @@ _FARGATE_BYTES_A_SECOND: Final = 100_000_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What is run ahead: a service, what it runs and is to run (raw), the room, how long things take."""
+    """What is run ahead: a service, what it runs and is to run (raw), the room, how long things take.
+
+    `pulls` tells what each instance has to pull; None where the manifests could not be read: then every pull
+    takes as long as those before.
+    """
 
     service: Service
     old_definition: Mapping[str, Any]
@@ -36,6 +45,7 @@ class Scene:
     situation: Situation
     groups: tuple[TargetGroup, ...]
     durations: Durations
+    pulls: Pulls | None = None
     on_fargate: bool = False
 
 
@@ -49,6 +59,7 @@ class _Around:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._groups = {group.arn: group for group in scene.groups}
+        self._load_seconds = load_behind(_old_rules(scene), scene.durations.load.seconds)
 
     def task_definition(self, arn: str) -> Mapping[str, Any]:
         """Give the definition that runs, or the one that is to."""
@@ -62,21 +73,54 @@ class _Around:
         self,
         task_definition: Mapping[str, Any],
         container_name: str,  # noqa: ARG002
-        image: str,  # noqa: ARG002
+        image: str,
         attempt: int,  # noqa: ARG002
     ) -> ContainerScript:
         """Give how a container behaves: as its forerunners did; one that runs already begins at once."""
         durations = self._scene.durations
         if task_definition is not self._scene.new_definition:
             return ContainerScript(start_seconds=0.0, stop_seconds=durations.stop.seconds)
-        speed = _FARGATE_BYTES_A_SECOND if self._scene.on_fargate else _BYTES_A_SECOND
         return ContainerScript(
-            layers=(("image", round(durations.pull.seconds * speed)),),
+            layers=self._layers(image),
             start_seconds=durations.start.seconds,
-            # A second less: who was healthy with some probe is so with the same one.
-            load_seconds=max(0.0, durations.load.seconds - 1.0),
+            load_seconds=self._load_seconds,
             stop_seconds=durations.stop.seconds,
         )
+
+    def _layers(self, image: str) -> tuple[tuple[str, int], ...]:
+        """Give the layers of a new image, in the bytes of the model; none where they are not known."""
+        seconds, pulls = self._scene.durations.pull.seconds, self._scene.pulls
+        if pulls is None or self._scene.on_fargate:
+            speed = _FARGATE_BYTES_A_SECOND if self._scene.on_fargate else _BYTES_A_SECOND
+            return (("image", round(seconds * speed)),)
+        return tuple(
+            (each.digest, round(each.size / pulls.speed * _BYTES_A_SECOND))
+            for each in pulls.images.get(image, ())
+        )
+
+
+def load_behind(rules: Sequence[ProbeRule], seen: float) -> float:
+    """Return the longest load with which checks of these *rules* find a task healthy by *seen* seconds.
+
+    The model waits for the probes again; without a check it is what was seen.
+    """
+    if not rules:
+        return seen
+    probes = {each.interval * number for each in rules for number in range(int(seen // each.interval) + 1)}
+    loads = sorted(probes)
+    number = bisect_right(loads, seen + _TOLD_AFTER_SECONDS, key=lambda load: healthy_after(rules, load))
+    return loads[number - 1] if number else 0.0
+
+
+def _old_rules(scene: Scene) -> list[ProbeRule]:
+    """Return by which checks an old task was healthy: those of its containers and of its target groups."""
+    checks = [
+        each["healthCheck"]
+        for each in scene.old_definition.get("containerDefinitions") or ()
+        if each.get("healthCheck") and each.get("essential", True)
+    ]
+    found = [*map(container_rule, checks), *map(target_rule, scene.groups)]
+    return [each for each in found if each.interval > 0]
 
 
 def begin(scene: Scene, *, now: float) -> Scheduler:
@@ -113,6 +157,8 @@ def begin(scene: Scene, *, now: float) -> Scheduler:
         instance.room.active = instance.room.agent_connected = True
         instance.room.attributes = dict(place.room.attributes)
         instance.attributes = {**instance.attributes, **place.room.attributes}
+        if scene.pulls is not None:
+            instance.cached_layers.update(dict.fromkeys(scene.pulls.there.get(place.arn, ()), began))
         arns[place.arn] = instance.arn
     config = _config(scene)
     scheduler.create_service(config, began)
@@ -169,7 +215,8 @@ def _config(scene: Scene) -> dict[str, Any]:
         configuration["strategy"] = strategy if strategy in {"LINEAR", "CANARY"} else "BLUE_GREEN"
     else:
         configuration["strategy"] = "ROLLING"
-    constraints = [{"type": "distinctInstance"}] if situation.distinct else []
+    is_daemon = service.scheduling_strategy == "DAEMON"
+    constraints = [{"type": "distinctInstance"}] if situation.distinct and not is_daemon else []
     config: dict[str, Any] = {
         "serviceName": service.name,
         "taskDefinition": _OLD,
@@ -180,6 +227,8 @@ def _config(scene: Scene) -> dict[str, Any]:
         "placementStrategy": list(situation.placement),
         "loadBalancers": _balancers(scene),
     }
+    if is_daemon:
+        config["schedulingStrategy"] = "DAEMON"
     known = [each for each in situation.supplies if each.fresh is not None]
     if scene.on_fargate:
         config["launchType"] = "FARGATE"

@@ -33,7 +33,9 @@ from ecs_gpu_deploy.core.past.calibration import (
     to_fit,
 )
 from ecs_gpu_deploy.core.past.durations import Durations, durations_of, lacks_any
+from ecs_gpu_deploy.core.past.pulls import Pulls
 from ecs_gpu_deploy.core.past.scores import interval_of, scores_of
+from ecs_gpu_deploy.core.rules.checks import platform_word
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.capacity import fetch_default_strategy, fetch_groups, fetch_providers
 from ecs_gpu_deploy.edges.aws.ecs import MOST_TASKS, RawTaskDefinition
@@ -45,6 +47,7 @@ from ecs_gpu_deploy.forecast.prediction import Ends, Prediction, predict
 from ecs_gpu_deploy.model import Service, TargetGroup, Task, short_id
 from ecs_gpu_deploy.result import Finding, PredictedInterval, Severity
 from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups
+from ecs_gpu_deploy.steps.see_pulls import see_pulls
 
 T = TypeVar("T")
 
@@ -115,7 +118,6 @@ def foresee(
     everyone = everyone or tasks
     groups = fetch_target_groups(context.aws, service)
     told = told_by(current.tags)
-    durations = _durations(context, service, tasks, told, calibration)
     instances: tuple[ContainerInstance, ...] | None = ()
     supplies: tuple[Supply, ...] = ()
     if compute.kind is ComputeKind.INSTANCES:
@@ -125,31 +127,37 @@ def foresee(
             context.ecs.observe_instances,
         )
         supplies = _supplies(context, service, look, instances or (), desired)
-    others = [task for task in everyone if task.group != mine]
-
-    def situated(tasks: Sequence[Task]) -> Situation:
-        return situation_seen(
-            service,
-            requirement,
-            desired=desired,
-            instances=instances or (),
-            tasks=tasks,
-            old_requirements=_old_requirements(context, service, tasks, {service.task_definition: body}),
-            others=others,
-            supplies=supplies,
-            ready_seconds=durations.pull.seconds + durations.start.seconds + durations.load.seconds,
-            drain_seconds=durations.stop.seconds + _draining(groups),
-            launch_seconds=durations.launch.seconds,
-        )
-
-    situation = situated(tasks)
-    if instances and capacity_of(situation).walk.lacked_room:
-        # Those on their way out are listed among the stopped ones, and their room comes by itself.
-        late = look.at(
-            "the service's stopping tasks", "ecs:ListTasks", _tasks(context, service, stopped=True)
+    late: Sequence[Task] = ()
+    if seen_tasks is not None:
+        stopped = look.at(
+            "the service's stopped tasks",
+            "ecs:ListTasks and ecs:DescribeTasks",
+            lambda: context.ecs.observe_stopped_tasks(service.name),
         )
         known = {task.arn for task in tasks}
-        situation = situated((*tasks, *(task for task in late or () if task.arn not in known)))
+        late = [task for task in stopped or () if task.arn not in known]
+    durations = _durations(context, service, (*tasks, *late), told, calibration)
+    pulls = None
+    if compute.kind is ComputeKind.INSTANCES:
+        pulls = see_pulls(context, definition, (*tasks, *late), platform=_platform(instances or ()))
+        durations = _with_pulls(context, durations, pulls, instances or ())
+    others = [task for task in everyone if task.group != mine]
+
+    # Those on their way out are listed among the stopped ones, and their room comes by itself.
+    held = [*tasks, *(task for task in late if task.last_status != "STOPPED")]
+    situation = situation_seen(
+        service,
+        requirement,
+        desired=desired,
+        instances=instances or (),
+        tasks=held,
+        old_requirements=_old_requirements(context, service, held, {service.task_definition: body}),
+        others=others,
+        supplies=supplies,
+        ready_seconds=durations.pull.seconds + durations.start.seconds + durations.load.seconds,
+        drain_seconds=durations.stop.seconds + _draining(groups),
+        launch_seconds=durations.launch.seconds,
+    )
     scene = Scene(
         service=service,
         old_definition=body,
@@ -157,6 +165,7 @@ def foresee(
         situation=situation,
         groups=groups,
         durations=durations,
+        pulls=pulls,
         on_fargate=compute.kind is ComputeKind.FARGATE,
     )
     is_seen = seen_tasks is not None and instances is not None
@@ -290,8 +299,33 @@ class _Look:
             return None
 
 
-def _tasks(context: Context, service: Service, *, stopped: bool = False) -> Callable[[], tuple[Task, ...]]:
-    return lambda: context.ecs.observe_tasks(service.name, with_stopped=stopped).tasks
+def _tasks(context: Context, service: Service) -> Callable[[], tuple[Task, ...]]:
+    return lambda: context.ecs.observe_tasks(service.name, with_stopped=False).tasks
+
+
+def _with_pulls(
+    context: Context, durations: Durations, pulls: Pulls | None, instances: Sequence[ContainerInstance]
+) -> Durations:
+    """Return the durations with the pull that the images' layers tell; where they cannot be read, say so."""
+    if pulls is not None:
+        usable = [each.arn for each in instances if each.status in {"ACTIVE", ""}]
+        return replace(durations, pull=pulls.duration(usable))
+    context.record(
+        Finding(
+            code="not-checked",
+            severity=Severity.INFO,
+            message="Not checked: which layers of the image the instances have already. Each pull is taken "
+            "to last as long as those before.",
+            hint="Allow ecr:BatchGetImage on the repository; of images outside Amazon ECR it is not known.",
+        )
+    )
+    return durations
+
+
+def _platform(instances: Sequence[ContainerInstance]) -> str:
+    """Return the platform of the first instance that names one; what most run where there is none."""
+    told = (each.room.attributes.get("ecs.cpu-architecture") for each in instances)
+    return f"linux/{platform_word(next((each for each in told if each), 'x86_64'))}"
 
 
 def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement:

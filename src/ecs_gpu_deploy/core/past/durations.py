@@ -7,14 +7,16 @@ docs/aws-facts.md#task-timeline, #stopped-tasks and #service-events.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from ecs_gpu_deploy.core.judge.phases import bake_of
 from ecs_gpu_deploy.core.text import count
-from ecs_gpu_deploy.model import Event, RolloutState, Service, Task, short_id
+from ecs_gpu_deploy.model import Deployment, Event, RolloutState, Service, Task, short_id
 
 NOT_SEEN: Final = "not seen: default"
 _TAG: Final = "measured"
@@ -24,6 +26,9 @@ _LEAVES: Final = (
     re.compile(r"has stopped (\d+) running tasks"),
 )
 _COMPLETED: Final = re.compile(r"\(deployment (\S+)\) deployment completed")
+_SOON_SECONDS: Final = 3.0
+_STAGES_SECONDS: Final = 25.0
+"""What the stages between the last healthy task and the bake take together where they only shift traffic."""
 _DEFAULTS: Final = {"pull": 120.0, "start": 10.0, "load": 180.0, "stop": 10.0, "launch": 180.0}
 """What is reckoned with where nothing was seen, in seconds: guesses of ours, and said to be."""
 
@@ -118,8 +123,12 @@ def _measured_on(service: Service, tasks: Sequence[Task]) -> dict[str, Duration]
     measured = {
         "pull": _measured((_between(t.pull_started_at, t.pull_stopped_at) for t in runs), f"of {revision}"),
         "start": _measured((_between(t.pull_stopped_at, t.started_at) for t in runs), f"of {revision}"),
-        "load": _load(service, runs),
-        "stop": _measured((_between(t.stopping_at, t.stopped_at) for t in tasks), "that stopped"),
+        "load": _load(service, runs, tasks),
+        # To the end of its containers: a network interface is detached after that.
+        "stop": _measured(
+            (_between(t.stopping_at, t.execution_stopped_at or t.stopped_at) for t in tasks if t.started_at),
+            "that stopped",
+        ),
         # The metric that scaling follows comes once a minute (docs/aws-facts.md#provisioning).
         "launch": _measured((wait - 60 for wait in waited), "that waited for an instance"),
     }
@@ -148,15 +157,15 @@ def _measured(seconds: Iterable[float | None], what: str) -> Duration | None:
     return Duration(seconds=median(known), source=f"measured on {count(len(known), 'task')} {what}")
 
 
-def _load(service: Service, tasks: Sequence[Task]) -> Duration | None:
-    """Return how long the running deployment's first task loaded, by the first old one that then left."""
+def _load(service: Service, runs: Sequence[Task], tasks: Sequence[Task]) -> Duration | None:
+    """Return how long the running deployment's tasks loaded, by the first old one that only then may leave.
+
+    Where old ones might go first, it is by the completion: once the old ones of *tasks* are gone, that is
+    when the last of *runs* became healthy. Stages shift and bake before old ones leave.
+    """
     primary = service.primary
     if primary is None:
         return None
-    began = [t.started_at for t in tasks if t.started_at and (t.created_at or 0.0) >= primary.created_at - 1]
-    if not began:
-        return None
-    first = min(began)
     completed = next(
         (
             event.created_at
@@ -168,18 +177,44 @@ def _load(service: Service, tasks: Sequence[Task]) -> Duration | None:
     if completed is None and primary.rollout_state != RolloutState.IN_PROGRESS:
         # AWS shows the newest hundred events: what left since then need not have made room for a new task.
         return None
-    since = [event for event in service.events if event.created_at >= primary.created_at]
-    unhealthy_may_go = service.desired_count * (100 - service.minimum_healthy_percent) // 100
-    left = _first_that_left(since, first, before=unhealthy_may_go)
-    if left is None and unhealthy_may_go:
-        return None  # completed it is when the old tasks have drained, too: that may be long after the load
-    ended = min((each for each in (left, completed) if each is not None), default=None)
-    if ended is None or ended <= first:
+    began = [t.started_at for t in runs if t.started_at and (t.created_at or 0.0) >= primary.created_at - 1]
+    began = [each for each in began if completed is None or each < completed]
+    if not began:
         return None
-    return Duration(
-        seconds=ended - first,
-        source=f"read off the events of the deployment of {short_id(primary.task_definition)}",
-    )
+    revision = short_id(primary.task_definition)
+    since = [event for event in service.events if event.created_at >= primary.created_at]
+    is_staged = service.strategy not in {"", "ROLLING"}
+    desired = max(service.desired_count, service.running_count)
+    may_go_first = 0 if is_staged else desired * (100 - service.minimum_healthy_percent) // 100
+    left = _first_that_left(since, min(began), before=may_go_first)
+    if left is not None and is_staged:
+        seconds = left - max(began) - bake_of(service) - _STAGES_SECONDS
+        source = f"at most, read off the events of the deployment of {revision}"
+        return Duration(seconds=max(0.0, seconds), source=source)
+    if left is not None and (completed is None or left < completed):
+        return Duration(
+            seconds=left - min(began), source=f"read off the events of the deployment of {revision}"
+        )
+    if completed is None:
+        return None
+    seconds = completed - max(began)
+    if _last_gone(since, tasks, primary) < completed - _SOON_SECONDS:
+        return Duration(seconds=seconds, source=f"read off the completion of the deployment of {revision}")
+    if seconds >= _DEFAULTS["load"]:
+        return None
+    return Duration(seconds=seconds, source=f"at most, by the completion of the deployment of {revision}")
+
+
+def _last_gone(events: Sequence[Event], tasks: Sequence[Task], primary: Deployment) -> float:
+    """Return when the last old task was gone; before all time where none left, never where that is unseen."""
+    if not any(pattern.search(event.message) for event in events for pattern in _LEAVES):
+        return -math.inf
+    ends = [
+        task.stopped_at or math.inf
+        for task in tasks
+        if task.started_by != primary.id and (task.stopped_at or math.inf) >= primary.created_at
+    ]
+    return max(ends, default=math.inf)
 
 
 def _first_that_left(events: Sequence[Event], after: float, *, before: int) -> float | None:

@@ -411,6 +411,10 @@ class Ecs:
         arns = list(islice(self._aws.pages("ecs", "list_tasks", params, "taskArns", once=True), MOST_TASKS))
         return self._tasks(arns)
 
+    def observe_stopped_tasks(self, service: str) -> tuple[Task, ...]:
+        """Return the service's tasks that lately stopped or are to, up to `MOST_TASKS`; raises AwsError."""
+        return self._tasks(islice(self._task_arns(service, "STOPPED"), MOST_TASKS))
+
     def _task_arns(self, service: str, status: str) -> Iterator[str]:
         params = {"cluster": self.cluster, "serviceName": short_id(service), "desiredStatus": status}
         return self._aws.pages("ecs", "list_tasks", params, "taskArns", once=True)

@@ -61,5 +61,10 @@ def test_speed(tasks: list[Task], speed: float, says: str) -> None:
     assert says in found.source
 
 
+def test_where_whoever_came_found_the_layers_there_other_instances_have_them_too() -> None:
+    assert pulls(task("a", seconds=1), task("b", seconds=0)).missing("c") == 2e6
+    assert pulls(task("a", seconds=1), task("b", seconds=40)).missing("c") == 4.002e9
+
+
 def test_without_a_manifest_nothing_is_known() -> None:
     assert pulls_of({}, [task("a")], MANIFESTS) is None

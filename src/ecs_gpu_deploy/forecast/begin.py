@@ -21,8 +21,6 @@ from ecs_gpu_deploy.model import Service, TargetGroup
 
 BEFORE_SECONDS: Final = 1000.0
 """So long before the update the old tasks begin in the model: each is healthy by then."""
-_TOLD_AFTER_SECONDS: Final = 3.0
-"""So long after a task was healthy ECS may have acted on it and told."""
 _LEAVING: Final = "leaving"
 """The service, in the model, of the tasks that were told to stop before the update."""
 _NEW: Final = "new"
@@ -59,7 +57,9 @@ class _Around:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._groups = {group.arn: group for group in scene.groups}
-        self._load_seconds = load_behind(_old_rules(scene), scene.durations.load.seconds)
+        load = scene.durations.load
+        # A guess is one of the load alone: probes come on top.
+        self._load_seconds = load_behind(_old_rules(scene), load.seconds) if load.is_seen else load.seconds
 
     def task_definition(self, arn: str) -> Mapping[str, Any]:
         """Give the definition that runs, or the one that is to."""
@@ -100,16 +100,18 @@ class _Around:
 
 
 def load_behind(rules: Sequence[ProbeRule], seen: float) -> float:
-    """Return the longest load with which checks of these *rules* find a task healthy by *seen* seconds.
+    """Return the load with which checks of these *rules* find a task healthy after about *seen* seconds.
 
     The model waits for the probes again; without a check it is what was seen.
     """
     if not rules:
         return seen
-    probes = {each.interval * number for each in rules for number in range(int(seen // each.interval) + 1)}
+    probes = {each.interval * number for each in rules for number in range(int(seen // each.interval) + 2)}
     loads = sorted(probes)
-    number = bisect_right(loads, seen + _TOLD_AFTER_SECONDS, key=lambda load: healthy_after(rules, load))
-    return loads[number - 1] if number else 0.0
+    number = bisect_right(loads, seen, key=lambda load: healthy_after(rules, load))
+    return min(
+        loads[max(0, number - 1) : number + 1], key=lambda load: abs(healthy_after(rules, load) - seen)
+    )
 
 
 def _old_rules(scene: Scene) -> list[ProbeRule]:
@@ -158,7 +160,7 @@ def begin(scene: Scene, *, now: float) -> Scheduler:
         instance.room.attributes = dict(place.room.attributes)
         instance.attributes = {**instance.attributes, **place.room.attributes}
         if scene.pulls is not None:
-            instance.cached_layers.update(dict.fromkeys(scene.pulls.there.get(place.arn, ()), began))
+            instance.cached_layers.update(dict.fromkeys(scene.pulls.on(place.arn), began))
         arns[place.arn] = instance.arn
     config = _config(scene)
     scheduler.create_service(config, began)

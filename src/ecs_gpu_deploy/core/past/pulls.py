@@ -31,28 +31,35 @@ Layers = tuple[Layer, ...]
 class Pulls:
     """`images` are the layers of each new image (as the definition names it) that could be read.
 
-    `there` are the digests of layers on each container instance (ARN) where tasks were seen, `speed` is in
-    bytes a second and `source` where it comes from.
+    `there` are the digests of layers on each container instance (ARN) where tasks were seen, `elsewhere`
+    those that the other instances of the cluster are taken to have: whoever came to one found them there.
+    `speed` is in bytes a second and `source` where it comes from.
     """
 
     images: Mapping[str, Layers]
     there: Mapping[str, frozenset[str]]
+    elsewhere: frozenset[str] = frozenset()
     speed: float
     source: str
 
     def missing(self, instance_arn: str) -> int:
-        """Return the bytes that an instance has to pull; of one where no task was seen, all."""
-        there = self.there.get(instance_arn, frozenset())
+        """Return the bytes that an instance of the cluster has to pull."""
+        there = self.on(instance_arn)
         return sum(each.size for each in self._layers() if each.digest not in there)
+
+    def on(self, instance_arn: str) -> frozenset[str]:
+        """Return the digests of layers that an instance of the cluster has."""
+        return self.there.get(instance_arn, self.elsewhere)
 
     def duration(self, instance_arns: Sequence[str]) -> Duration:
         """Return how long the longest pull on these instances takes, and what it rests on.
 
         Without an instance that is one of the whole.
         """
-        whole = size_text(sum(each.size for each in self._layers()))
+        total = sum(each.size for each in self._layers())
+        whole = size_text(total)
         bytes_of = [self.missing(arn) for arn in instance_arns]
-        most, least = max(bytes_of, default=self.missing("")), min(bytes_of, default=0)
+        most, least = max(bytes_of, default=total), min(bytes_of, default=0)
         what = f"{size_text(most)} of {whole}"
         if bytes_of and least < most:
             with_most = bytes_of.count(most)
@@ -78,6 +85,7 @@ def pulls_of(
     there: dict[str, set[str]] = {}
     exact: list[float] = []
     whole: list[float] = []
+    found: list[set[str]] = []
     for task in sorted(tasks, key=lambda each: each.pull_started_at or 0.0):
         layers = [each for name in images_of(task) for each in manifests.get(name, ())]
         began, ended = task.pull_started_at, task.pull_stopped_at
@@ -86,12 +94,15 @@ def pulls_of(
         seen_before = task.container_instance_arn in there
         on_disk = there.setdefault(task.container_instance_arn, set())
         pulled = sum({each.digest: each.size for each in layers if each.digest not in on_disk}.values())
+        if not seen_before and pulled and pulled > FASTEST_SPEED * (ended - began):
+            found.append({each.digest for each in layers})
         if pulled >= _TELLING_BYTES and ended - began >= _TELLING_SECONDS:
             (exact if seen_before else whole).append(pulled / (ended - began))
         on_disk |= {each.digest for each in layers}
     speed, source = _speed(exact, whole)
     return Pulls(
         images=images,
+        elsewhere=frozenset(set.union(*found)) if len(found) == len(there) > 0 else frozenset(),
         there={arn: frozenset(digests) for arn, digests in there.items()},
         speed=speed,
         source=source,

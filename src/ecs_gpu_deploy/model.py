@@ -629,9 +629,8 @@ class Task:
                 if any(value for key, value in override.items() if key != "name")
             ),
             containers=tuple(Container.from_api(c) for c in api.get("containers") or ()),
-            has_interface=any(
-                each.get("type") == "ElasticNetworkInterface" for each in api.get("attachments") or ()
-            ),
+            has_interface="ElasticNetworkInterface"
+            in {each.get("type") for each in api.get("attachments") or ()},
         )
 
 

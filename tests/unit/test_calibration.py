@@ -27,6 +27,7 @@ from ecs_gpu_deploy.core.past.durations import (
     measured_tag,
 )
 from ecs_gpu_deploy.core.past.scores import Score, interval_of, scored_tag
+from ecs_gpu_deploy.ecs_model.health import healthy_after, target_rule
 from ecs_gpu_deploy.forecast.calibration import fitted
 from ecs_gpu_deploy.forecast.prediction import Ends, predict
 from ecs_gpu_deploy.model import Service, Task
@@ -153,7 +154,8 @@ def test_the_load_that_was_is_found_again_from_how_long_rollouts_lasted(load: fl
     found = fitted(scene, "load", lasted=lasted, source="fitted", now=now)
     assert found is not None
     # Probes and the scheduler's rounds come every 5 to 30 seconds: no total tells more.
-    assert found.durations.load.seconds == pytest.approx(load, abs=20.0)
+    healthy = healthy_after([target_rule(group) for group in scene.groups], load)
+    assert found.durations.load.seconds == pytest.approx(healthy, abs=20.0)
     assert found.durations.load.source == "fitted"
     again = predict(found, now=now)
     assert again.ends is Ends.WELL

@@ -126,7 +126,7 @@ def _measured_on(service: Service, tasks: Sequence[Task]) -> dict[str, Duration]
         "load": _load(service, runs, tasks),
         # To the end of its containers: a network interface is detached after that.
         "stop": _measured(
-            (_between(t.stopping_at, t.execution_stopped_at or t.stopped_at) for t in tasks if t.started_at),
+            (_between(t.stopping_at, t.execution_stopped_at or t.stopped_at) for t in tasks),
             "that stopped",
         ),
         # The metric that scaling follows comes once a minute (docs/aws-facts.md#provisioning).

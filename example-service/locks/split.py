@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 LOCKS = Path(__file__).parent
-ORDER = ("torch-cuda", "runtime", "model", "dev")
+ORDER = ("torch-cuda", "runtime", "model", "dev", "ray")
+BESIDE = ("bench-infinity", "bench-litserve")
+"""Environments of their own, which share nothing with the service's but torch."""
 CPU_TORCH = """torch==2.13.0+cpu \\
     --hash=sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
 """
@@ -35,10 +37,10 @@ def write_cpu_lock() -> None:
     write("torch-cpu", [*plain.values(), CPU_TORCH])
 
 
-def remove_what_lies_below() -> None:
+def remove_what_lies_below(order: tuple[str, ...]) -> None:
     """Take out of each lock what an earlier one installs."""
     below: set[str] = set()
-    for name in ORDER:
+    for name in order:
         own = entries(name)
         write(name, [text for line, text in own.items() if line.split(" ")[0] not in below])
         below |= {line.split(" ")[0] for line in own}
@@ -48,4 +50,6 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["cpu"]:
         write_cpu_lock()
     else:
-        remove_what_lies_below()
+        remove_what_lies_below(ORDER)
+        for beside in BESIDE:
+            remove_what_lies_below(("torch-cuda", beside))

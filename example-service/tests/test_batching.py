@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from rag_service.batching import Batcher
+from rag_service.batching import Batcher, chosen
 from rag_service.device import DeviceThread, Fault, fault_of
 from rag_service.problems import ComputeFailed, NotReady, OutOfMemory, QueueFull
 
@@ -66,6 +66,43 @@ def test_concurrent_requests_share_batches_and_get_their_own_results() -> None:
         assert results == [[n * 2, n * 2 + 200] for n in range(20)]
         assert max(watch.sizes) == 8
         assert len(watch.sizes) == 5
+
+    asyncio.run(scenario())
+
+
+CHOICES = {
+    "all of like length, up to the number": ([5] * 6, 4, 1000, [0, 1, 2, 3]),
+    "padded to the longest it would be over the budget": ([10, 11, 12, 10], 8, 33, [0, 1, 3]),
+    "what is longer than the budget computes alone": ([900, 10, 10], 8, 512, [0]),
+    "the oldest and those nearest to it": ([10, 200, 11, 190, 10], 8, 1000, [0, 2, 4]),
+    "and the long ones when their turn has come": ([200, 11, 190, 10], 8, 1000, [0, 2]),
+    "a little padding is fine": ([10, 25, 15, 20], 8, 1000, [0, 1, 2, 3]),
+    "nearer ones before older ones": ([10, 30, 29, 12, 11], 3, 1000, [0, 3, 4]),
+}
+
+
+@pytest.mark.parametrize(("tokens", "most", "budget", "places"), CHOICES.values(), ids=CHOICES.keys())
+def test_who_computes_together(tokens: list[int], most: int, budget: int, places: list[int]) -> None:
+    assert chosen(tokens, most=most, budget=budget) == places
+
+
+def test_texts_of_like_length_share_a_batch_and_nobody_is_passed_over() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batches: list[list[int]] = []
+
+        def compute(items: Sequence[int]) -> list[int]:
+            batches.append(list(items))
+            return gate(items)
+
+        async with batcher(compute, tokens=lambda item: item, max_tokens=500, max_wait=0) as queue:
+            first = asyncio.create_task(queue.submit([1]))
+            await asyncio.to_thread(gate.entered.wait)
+            rest = asyncio.create_task(queue.submit([8, 200, 9, 210, 8, 220, 7]))
+            await asyncio.sleep(0)
+            gate.open.set()
+            assert await asyncio.gather(first, rest) == [[1], [8, 200, 9, 210, 8, 220, 7]]
+        assert batches == [[1], [8, 9, 8, 7], [200, 210], [220]]
 
     asyncio.run(scenario())
 

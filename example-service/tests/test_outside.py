@@ -361,7 +361,8 @@ def test_a_trace_has_the_steps_of_a_request_and_links_its_batches(
         assert [span.parent_span_id for span in by_name[step]] == [span.span_id for span in asks], step
     for batch, step in (("batch search", "retrieval"), ("batch rerank", "rerank")):
         linked = [link.span_id for span in by_name[batch] for link in span.links]
-        assert linked == [span.span_id for span in by_name[step]], batch
+        # The pairs of a request are of several lengths, and so perhaps in several batches.
+        assert list(dict.fromkeys(linked)) == [span.span_id for span in by_name[step]], batch
         assert all(span.trace_id.hex() != TRACE and not span.parent_span_id for span in by_name[batch])
     [refused] = by_name["POST /search"]
     assert refused.trace_id.hex() != TRACE

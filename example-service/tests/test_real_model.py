@@ -39,7 +39,18 @@ def test_a_batch_gives_the_same_vectors_as_one_by_one() -> None:
     apart = np.concatenate([model.encode([text]) for text in texts])
     assert together.shape == (5, 384)
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
-    assert np.allclose(together, apart, atol=1e-5)
+    # On a CPU that multiplies in bfloat16 the last digits depend on the shape of the batch.
+    assert np.allclose((together * apart).sum(axis=1), 1, atol=2e-4)
+
+
+def test_lower_precision_finds_the_same_passages() -> None:
+    """fp32 as the library computes it, beside ours: bfloat16 where the CPU has matrix units for it."""
+    texts = [line for line in (DOCUMENTS / "circuit-breaker.md").read_text().splitlines() if len(line) > 20]
+    ours = load_embedder("minilm", "cpu").encode_documents(texts)
+    plain = SentenceTransformer(str(get_model_path()), device="cpu").encode(texts, normalize_embeddings=True)
+    assert (ours * plain).sum(axis=1).min() > 0.9998
+    near, near_plain = (np.sort(np.argsort(-(x @ x.T), axis=1)[:, :3], axis=1) for x in (ours, plain))
+    assert (near == near_plain).mean() > 0.95
 
 
 MEMORY = """
@@ -95,16 +106,16 @@ def test_a_cross_encoder_from_a_folder_reranks(cross_encoder: Path, index_uri: s
     assert answer["reranked"] is True
     scores = [passage["score"] for passage in answer["passages"]]
     assert scores == sorted(scores, reverse=True)
-    assert scores == pytest.approx(model.score(pairs), abs=1e-5)  # type: ignore[arg-type]
+    assert scores == pytest.approx(model.score(pairs), abs=1e-2)  # type: ignore[arg-type]
 
 
 def test_a_long_text_in_a_batch_changes_no_short_one() -> None:
-    """Texts are computed by length in passes of 16 on a CPU, and come back in the order they came in."""
+    """Texts are computed by length in several passes on a CPU, and come back in the order they came in."""
     model = load_embedder("minilm", "cpu")
     texts = [f"question {n} " + "with more words " * (n * 7 % 40) for n in range(37)]
     together = model.encode(texts)
     apart = np.concatenate([model.encode([text]) for text in texts])
-    assert np.allclose(together, apart, atol=1e-5)
+    assert np.allclose((together * apart).sum(axis=1), 1, atol=2e-4)
 
 
 SPEECH = {

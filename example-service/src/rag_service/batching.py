@@ -1,18 +1,20 @@
 """Gather single requests into batches for the device: bounded, cancellable, and safe from one bad input.
 
-A GPU needs about the same time for one text as for thirty-two. Whoever waits is served in order of arrival;
-a batch leaves when it is full or when its oldest text has waited `max_wait` seconds, and while one batch
-computes the next one gathers.
+A GPU needs about the same time for one text as for thirty-two. A batch leaves when it is full or when its
+oldest text has waited `max_wait` seconds, and while one batch computes the next one gathers. Every text of a
+batch is padded to the longest one and computed at that length, so texts of like length share a batch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 from rag_service.device import DeviceThread, Fault, fault_of, free_cached_memory
@@ -22,6 +24,29 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _DELIVERED_AT_ONCE = 4
+STRETCH, SHORT = 2, 16
+"""No text is padded to more than twice its tokens; texts of up to 16 cost alike."""
+LOOK_AHEAD = 8
+"""Batches' worth of waiting texts among which the next batch is chosen."""
+
+
+def chosen(tokens: Sequence[int], *, most: int, budget: int) -> list[int]:
+    """Choose, by place in the queue, who computes together: the oldest, and those nearest to it in length.
+
+    A batch costs its longest text times their number; `most` texts and `budget` padded tokens are its limits.
+    The oldest is always in it, so nobody is passed over for ever.
+    """
+    taken: list[int] = []
+    shortest = longest = tokens[0]
+    for place in sorted(range(len(tokens)), key=lambda place: abs(tokens[place] - tokens[0])):
+        least, largest = min(shortest, tokens[place]), max(longest, tokens[place])
+        fits = largest * (len(taken) + 1) <= budget and largest <= STRETCH * max(least, SHORT)
+        if fits or not taken:
+            taken.append(place)
+            shortest, longest = least, largest
+        if len(taken) == most:
+            break
+    return sorted(taken)
 
 
 class Observer(Protocol):
@@ -40,6 +65,7 @@ class Observer(Protocol):
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[T, R]):
     item: T
+    tokens: int
     arrived: float
     future: asyncio.Future[R]
 
@@ -47,8 +73,8 @@ class _Entry(Generic[T, R]):
 class Batcher(Generic[T, R]):
     """Hand items to `compute` in batches on the device thread.
 
-    `compute` takes a sequence and returns as many results in the same order. A batch that does not fit the
-    memory is halved until it does; an item that fails alone fails alone.
+    `compute` takes a sequence and returns as many results in the same order; `tokens` says how long an item
+    is. A batch that does not fit the memory is halved until it does; an item that fails alone fails alone.
     """
 
     def __init__(
@@ -61,6 +87,8 @@ class Batcher(Generic[T, R]):
         max_batch: int,
         max_wait: float,
         max_queue: int,
+        max_tokens: int = sys.maxsize,
+        tokens: Callable[[T], int] = lambda _item: 1,
     ) -> None:
         self.name = name
         self._compute = compute
@@ -69,6 +97,8 @@ class Batcher(Generic[T, R]):
         self._max_batch = max_batch
         self._max_wait = max_wait
         self._max_queue = max_queue
+        self._max_tokens = max_tokens
+        self._tokens = tokens
         self._waiting: deque[_Entry[T, R]] = deque()
         self._computing = 0
         self._seconds_per_item = 0.0
@@ -111,7 +141,7 @@ class Batcher(Generic[T, R]):
             )
         loop = asyncio.get_running_loop()
         now = loop.time()
-        entries = [_Entry[T, R](item, now, loop.create_future()) for item in items]
+        entries = [_Entry[T, R](item, self._tokens(item), now, loop.create_future()) for item in items]
         self._waiting.extend(entries)
         self._arrival.set()
         try:
@@ -168,9 +198,17 @@ class Batcher(Generic[T, R]):
             if not self._waiting:
                 await self._arrival.wait()
                 continue
-            left = self._waiting[0].arrived + self._max_wait - loop.time()
-            if len(self._waiting) >= self._max_batch or left <= 0:
-                return [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
+            candidates = list(islice(self._waiting, LOOK_AHEAD * self._max_batch))
+            places = chosen(
+                [entry.tokens for entry in candidates], most=self._max_batch, budget=self._max_tokens
+            )
+            full = len(places) == self._max_batch or len(places) < len(candidates)
+            left = candidates[0].arrived + self._max_wait - loop.time()
+            if full or left <= 0:
+                batch = [candidates[place] for place in places]
+                for entry in batch:
+                    self._waiting.remove(entry)
+                return batch
             timer = loop.call_later(left, self._arrival.set)
             await self._arrival.wait()
             timer.cancel()

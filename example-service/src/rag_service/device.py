@@ -145,6 +145,13 @@ def prepare_cpu(threads: int) -> None:
             mallopt(parameter, size)
 
 
+def multiplies_bf16() -> bool:
+    """Tell whether the CPU has matrix units for bfloat16 (Intel AMX); elsewhere bfloat16 is slower."""
+    import torch
+
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
 def step_behind_the_event_loop() -> None:
     """Give the calling thread, and those that torch starts from it, a lower priority than the event loop.
 

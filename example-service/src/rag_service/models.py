@@ -6,16 +6,21 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from rag_service.device import multiplies_bf16
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-_MOST_ROWS = {"cuda": 4096, "cpu": 16}
+MOST_ROWS = {"cuda": 4096, "cpu": 16}
+"""Texts of one forward pass: a CPU's caches are full with 16."""
+MOST_ROWS_BF16 = 32
+"""The same on a CPU with matrix units, which want more to multiply."""
 
 
 class Embedder(Protocol):
@@ -50,32 +55,30 @@ class Reranker(Protocol):
     def name(self) -> str:
         """Name the model."""
 
+    def count(self, pair: tuple[str, str]) -> int:
+        """Count the tokens that the model reads of a pair."""
+
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Score (question, passage) pairs; higher is better."""
 
 
 class SentenceEmbedder:
-    """Embed with a sentence-transformers bi-encoder: fp16 on a GPU, no autograd."""
+    """Embed with a sentence-transformers bi-encoder, without autograd, as precisely as the device is fast."""
 
     def __init__(self, source: str, device: str) -> None:
         from sentence_transformers import SentenceTransformer
-        from tokenizers import Tokenizer
 
         self._model = SentenceTransformer(source, device=device)
         self._model.eval()
-        self._rows = _MOST_ROWS[device]
-        if device == "cuda":
-            self._model.half()
+        self._bf16 = _lower_precision(self._model, device)
+        self._rows = MOST_ROWS_BF16 if self._bf16 else MOST_ROWS[device]
         prompts = {kind: prompt for kind, prompt in self._model.prompts.items() if prompt}
         config = getattr(self._model[0].auto_model, "config", None)
         self.name = identity_of(source, revision=getattr(config, "_commit_hash", None), prompts=prompts)
         self.dimension = int(self._model.get_embedding_dimension())
         self.window = int(self._model.get_max_seq_length() or 512)
         self._prompt = prompts.get("document") or prompts.get("passage") or prompts.get("corpus") or ""
-        # A copy: the model's own is told to cut at the window, on another thread.
-        self._tokenizer = Tokenizer.from_str(self._model.tokenizer.backend_tokenizer.to_str())
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = _counting(self._model.tokenizer)
 
     def count(self, text: str) -> int:
         """Count tokens, with the prompt for documents and the marks at both ends."""
@@ -90,20 +93,15 @@ class SentenceEmbedder:
         return self._encoded(self._model.encode_document, texts)
 
     def _encoded(self, encode: Any, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed in one forward pass on a GPU, by length in passes of 16 on a CPU.
-
-        A CPU's caches are full with that, and the short texts are not padded to the longest.
-        """
-        import torch
-
-        with torch.inference_mode():
+        """Embed in one forward pass on a GPU, by length in several on a CPU."""
+        with _computing(bf16=self._bf16):
             vectors: Any = encode(
                 list(texts),
                 batch_size=min(len(texts), self._rows),
                 normalize_embeddings=True,
                 show_progress_bar=False,
             )
-        # fp16 leaves a length of 0.9995 or so; the index compares inner products.
+        # Half precision leaves a length of 0.9995 or so; the index compares inner products.
         return vectors.astype("float32")  # type: ignore[no-any-return]
 
 
@@ -114,17 +112,57 @@ class PairReranker:
         from sentence_transformers import CrossEncoder
 
         self._model = CrossEncoder(source, device=device)
-        if device == "cuda":
-            self._model.model.half()
+        self._bf16 = _lower_precision(self._model.model, device)
+        self._tokenizer = _counting(self._model.tokenizer)
+        self._window = int(self._model.tokenizer.model_max_length)
         self.name = name_of(source)
+
+    def count(self, pair: tuple[str, str]) -> int:
+        """Count the tokens of both texts with the marks around them, up to the window."""
+        return min(self._window, len(self._tokenizer.encode(*pair).ids))
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Score pairs in one forward pass."""
-        import torch
-
-        with torch.inference_mode():
+        with _computing(bf16=self._bf16):
             scores: Any = self._model.predict(list(pairs), batch_size=len(pairs), show_progress_bar=False)
         return scores.astype("float32")  # type: ignore[no-any-return]
+
+
+def _lower_precision(model: Any, device: str) -> bool:
+    """Compute in 16 bits where the device has units for it; tell whether that is bfloat16 on a CPU.
+
+    On a GPU all is fp16. On a CPU with matrix units the layers multiply in bfloat16, three times as fast, and
+    what lies between them stays as precise as it was: vectors differ by 1e-5 to 1e-4 (cosine).
+    """
+    import torch
+
+    if device == "cuda":
+        model.half()
+        return False
+    if not multiplies_bf16():
+        return False
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.bfloat16()
+    return True
+
+
+@contextmanager
+def _computing(*, bf16: bool) -> Iterator[None]:
+    import torch
+
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        yield
+
+
+def _counting(tokenizer: Any) -> Any:
+    """Copy a tokenizer to count with: the model's own is told to cut at the window, on another thread."""
+    from tokenizers import Tokenizer
+
+    copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy
 
 
 def name_of(source: str) -> str:

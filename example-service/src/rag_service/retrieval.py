@@ -82,6 +82,10 @@ class DeviceSearch:
         self._embedder = embedder
         self._index = index
 
+    def tokens(self, query: Query) -> int:
+        """Count what the model reads of a query."""
+        return min(self._embedder.window, self._embedder.count(query.text))
+
     def __call__(self, queries: Sequence[Query]) -> list[Found]:
         """Embed the batch and search it in the version that is current now."""
         index = self._index.current
@@ -101,6 +105,10 @@ class DeviceRerank:
 
     def __init__(self, reranker: Reranker) -> None:
         self._reranker = reranker
+
+    def tokens(self, pair: Pair) -> int:
+        """Count what the model reads of a pair."""
+        return self._reranker.count((pair.question, pair.text))
 
     def __call__(self, pairs: Sequence[Pair]) -> list[float]:
         """Score the batch."""

@@ -260,16 +260,18 @@ class Runtime:
         floor = floor_of(embedder.name, self.settings.relevance_floor)
         return Retriever(index, searches, reranker, pairs, self.tracing, floor=floor)
 
-    def _batcher(self, name: str, compute: Callable[..., object], max_queue: int) -> Batcher:  # type: ignore[type-arg]
+    def _batcher(self, name: str, job: DeviceSearch | DeviceRerank, max_queue: int) -> Batcher:  # type: ignore[type-arg]
         settings = self.settings
         batcher: Batcher = Batcher(  # type: ignore[type-arg]
             name,
-            self.tracing.batches(name, compute),  # type: ignore[arg-type]
+            self.tracing.batches(name, job),
             device=self._device,
             observer=self.metrics,
             max_batch=settings.max_batch,
             max_wait=settings.max_wait_ms / 1000,
             max_queue=max_queue,
+            max_tokens=settings.max_batch_tokens,
+            tokens=job.tokens,
         )
         batcher.start()
         self._batchers.append(batcher)

@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     generator_timeout_seconds: Seconds = 40
 
     max_batch: Annotated[int, Field(ge=1, le=4096)] = 32
+    max_batch_tokens: Annotated[int, Field(ge=1)] = 16_384
+    """Tokens of a batch, each text counted as long as the longest: what bounds the memory of one pass."""
     max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 5
     max_queue: Annotated[int, Field(ge=1)] = 512
     """Texts waiting for the device before new requests are answered 429."""

@@ -64,6 +64,10 @@ class TinyReranker:
     def __init__(self, device: str) -> None:
         self._device = device
 
+    def count(self, pair: tuple[str, str]) -> int:
+        """Count words."""
+        return sum(len(_WORD.findall(text)) for text in pair)
+
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Score (question, passage) pairs."""
         shares = []

@@ -21,8 +21,9 @@ import uvicorn
 
 from rag_service.api import create_app
 from rag_service.ingest.documents import DocumentSource
+from rag_service.ingest.engine import Plan
 from rag_service.ingest.index_writer import IndexWriter
-from rag_service.ingest.pipeline import Plan, Summary, ingest
+from rag_service.ingest.pipeline import Summary, ingest
 from rag_service.models import load_embedder
 from rag_service.runtime import Runtime
 from rag_service.serving import DrainingServer, metrics_served
@@ -139,9 +140,9 @@ class ServiceProcess:
         wait_until(listening)
         return found[0]
 
-    def wait_ready(self) -> str:
+    def wait_ready(self, *, seconds: float = 40) -> str:
         url = self.url
-        wait_until(lambda: httpx.get(f"{url}/health").status_code == 200, every=0.1)
+        wait_until(lambda: httpx.get(f"{url}/health").status_code == 200, seconds=seconds, every=0.1)
         return url
 
     def terminate(self) -> None:

@@ -26,9 +26,10 @@ from pdf_document import pdf
 from rag_service.ingest.__main__ import arguments_parser, main
 from rag_service.ingest.__main__ import run as ingest_job
 from rag_service.ingest.documents import DocumentSource
+from rag_service.ingest.engine import Plan
 from rag_service.ingest.index_writer import EmbeddedDocument, IndexWriter
 from rag_service.ingest.lease import Lease, LeaseLost, LeaseTaken
-from rag_service.ingest.pipeline import Plan, Summary, ingest, settle
+from rag_service.ingest.pipeline import Summary, ingest, settle
 from rag_service.ingest.progress import Progress
 from rag_service.tiny_model import TinyEmbedder
 from running import DOCUMENTS, ingest_folder, process_environment, running, wait_until

@@ -23,8 +23,9 @@ from rag_service.ingest.__main__ import arguments_parser
 from rag_service.ingest.__main__ import main as ingest_main
 from rag_service.ingest.__main__ import run as ingest_job
 from rag_service.ingest.documents import DocumentSource, SourceUnusable
+from rag_service.ingest.engine import Plan
 from rag_service.ingest.index_writer import IndexWriter
-from rag_service.ingest.pipeline import Plan, Summary, ingest
+from rag_service.ingest.pipeline import Summary, ingest
 from rag_service.live_index import LiveIndex
 from rag_service.tiny_model import TinyEmbedder
 from running import DOCUMENTS, ingest_folder, running, wait_until

@@ -12,9 +12,10 @@ from bench_process import verdict
 
 from rag_service.ingest.chunking import chunks_of
 from rag_service.ingest.documents import DocumentSource
+from rag_service.ingest.engine import Plan
 from rag_service.ingest.extraction import extract
 from rag_service.ingest.index_writer import IndexWriter
-from rag_service.ingest.pipeline import Plan, ingest
+from rag_service.ingest.pipeline import ingest
 from rag_service.models import load_embedder, warm_up
 
 DOCUMENTS, PARAGRAPHS = 120, 6

@@ -17,7 +17,7 @@ from running import ServiceProcess
 def service(**environment: str) -> Iterator[tuple[str, ServiceProcess]]:
     task = ServiceProcess.start(**{"DRAIN_SECONDS": "0", **environment})
     try:
-        yield task.wait_ready(), task
+        yield task.wait_ready(seconds=120), task
     finally:
         task.terminate()
         task.end()

@@ -17,9 +17,10 @@ from pydantic import ValidationError
 
 from rag_service.device import choose_device, prepare_cpu
 from rag_service.ingest.documents import DocumentRef, DocumentSource, SourceUnusable
+from rag_service.ingest.engine import Engine, Plan
 from rag_service.ingest.index_writer import IndexWriter
 from rag_service.ingest.lease import Lease, LeaseLost, LeaseTaken
-from rag_service.ingest.pipeline import Plan, Summary, settle
+from rag_service.ingest.pipeline import Summary, settle
 from rag_service.ingest.progress import Progress
 from rag_service.ingest.queue import Consumer, Pace, Queue, Stopped
 from rag_service.models import Embedder, import_libraries, load_embedder
@@ -36,6 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not 0 <= options.overlap < options.characters // 2:
         parser.error("--overlap must be below half of --characters.")
+    if options.workers is not None and (options.workers < 1 or options.engine != "ray"):
+        parser.error("--workers is a number of processes, 1 or more, for --engine ray.")
+    if options.queue and options.engine == "ray":
+        parser.error("--queue ingests in its own process; --engine ray is for single runs.")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     index = ""
     try:
@@ -114,7 +119,26 @@ def prepared_embedder(settings: Settings) -> Embedder:
 def run(options: argparse.Namespace, settings: Settings) -> Summary:
     """Ingest as told, alone on the index. Raises SourceUnusable, LeaseTaken, LeaseLost."""
     _documents_of(DocumentSource(options.source), options)
-    return ingest_once(options, settings, prepared_embedder(settings))
+    if options.engine == "process":
+        return ingest_once(options, settings, prepared_embedder(settings))
+    from rag_service.ingest.on_ray import Job, OnRay, cluster
+
+    with cluster(options.workers, allow_cpu=settings.allow_cpu) as (kind, workers, cutters):
+        # The driver embeds nothing: the model says which table is meant.
+        import_libraries(settings.embedding_model)
+        embedder = load_embedder(settings.embedding_model, "cpu")
+        job = Job(
+            source=options.source,
+            index_uri=settings.index_uri,
+            model=settings.embedding_model,
+            kind=kind,
+            plan=_plan(options, settings),
+        )
+        return ingest_once(options, settings, embedder, engine=OnRay(job, workers=workers, cutters=cutters))
+
+
+def _plan(options: argparse.Namespace, settings: Settings) -> Plan:
+    return Plan(characters=options.characters, overlap=options.overlap, batch=settings.max_batch)
 
 
 def ingest_once(
@@ -122,6 +146,7 @@ def ingest_once(
     settings: Settings,
     embedder: Embedder,
     *,
+    engine: Engine | None = None,
     go_on: Callable[[float], None] = time.sleep,
 ) -> Summary:
     """Ingest alone on the index; `go_on` waits some seconds, also 0, and may raise to end between steps."""
@@ -155,9 +180,10 @@ def ingest_once(
             source,
             writer,
             embedder,
-            plan=Plan(characters=options.characters, overlap=options.overlap, batch=settings.max_batch),
+            plan=_plan(options, settings),
             on_progress=on_progress,
             documents=documents,
+            engine=engine,
         )
     progress.finish(summary.documents, summary.passages_embedded + summary.passages_reused)
     return summary
@@ -203,6 +229,18 @@ def arguments_parser() -> argparse.ArgumentParser:
         "--queue",
         metavar="URL",
         help="ingest whenever this SQS queue asks, once for all that it holds, until SIGTERM",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("process", "ray"),
+        default="process",
+        help="ray: on the cluster of RAY_ADDRESS, or on one that is started here for the run (extra ray)",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="processes that embed, for --engine ray (default: one for each GPU, or for two CPUs)",
     )
     return parser
 

@@ -111,13 +111,7 @@ class IndexWriter:
 
     def vectors_of(self, text_hashes: Iterable[str]) -> dict[str, NDArray[np.float32]]:
         """Look up vectors of texts that were embedded before, in this document or another."""
-        wanted = sorted(set(text_hashes))
-        if not wanted or self._table.count_rows() == 0:
-            return {}
-        condition = f"text_hash IN ({', '.join(map(_quoted, wanted))})"
-        rows = self._table.search().where(condition).select(["text_hash", "vector"]).limit(None).to_arrow()
-        vectors = np.asarray(rows["vector"].combine_chunks().flatten()).reshape(-1, self._dimension)
-        return dict(zip(rows["text_hash"].to_pylist(), vectors, strict=True))
+        return stored_vectors(self._table, text_hashes)
 
     def replace(self, documents: Sequence[EmbeddedDocument]) -> None:
         """Put documents in the place of what the table held of them, in one commit."""
@@ -203,6 +197,18 @@ class IndexWriter:
             },
             schema=self._schema,
         )
+
+
+def stored_vectors(table: Any, text_hashes: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+    """Look up vectors in an open table."""
+    wanted = sorted(set(text_hashes))
+    if not wanted or table.count_rows() == 0:
+        return {}
+    condition = f"text_hash IN ({', '.join(map(_quoted, wanted))})"
+    rows = table.search().where(condition).select(["text_hash", "vector"]).limit(None).to_arrow()
+    dimension = table.schema.field("vector").type.list_size
+    vectors = np.asarray(rows["vector"].combine_chunks().flatten()).reshape(-1, dimension)
+    return dict(zip(rows["text_hash"].to_pylist(), vectors, strict=True))
 
 
 def _quoted(text: str) -> str:

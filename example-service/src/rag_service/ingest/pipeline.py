@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rag_service.device import Fault, fault_of, free_cached_memory
-from rag_service.ingest.chunking import CHUNKING, Chunk, Measure, chunks_of
 from rag_service.ingest.documents import DocumentRef, DocumentSource
-from rag_service.ingest.extraction import ExtractionFailed, extract
+from rag_service.ingest.engine import Embedded, Engine, InProcess, Plan, is_full
 from rag_service.ingest.index_writer import EmbeddedDocument, IndexWriter
 from rag_service.models import Embedder
 
-READ_AHEAD = 16
-COMMIT_PASSAGES = 512
-COMMIT_DOCUMENTS = 256
 MOST_ROUNDS = 20
 """How often a source that changes while it is read is gone through again before the run ends."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Hold how to cut and embed; sizes in characters and bytes."""
-
-    characters: int = 900
-    overlap: int = 120
-    batch: int = 32
-    most_bytes: int = 64 * 1024 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,16 +38,6 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    name: str
-    document_hash: str = ""
-    title: str = ""
-    chunks: tuple[Chunk, ...] = ()
-    unchanged: bool = False
-    failure: str | None = None
-
-
 def ingest(
     source: DocumentSource,
     writer: IndexWriter,
@@ -75,6 +46,7 @@ def ingest(
     plan: Plan,
     on_progress: Callable[[int, int], None],
     documents: Sequence[DocumentRef],
+    engine: Engine | None = None,
 ) -> Summary:
     """Embed what is new or changed, delete what vanished, publish; a failed document keeps its old passages.
 
@@ -84,30 +56,20 @@ def ingest(
     began = time.monotonic()
     summary = Summary(source=source.location, documents=len(documents))
     known = writer.known_documents()
-    embedding = _Embedding(embedder, writer, plan, summary)
+    engine = engine or InProcess(source, embedder, plan, writer.vectors_of)
     done = 0
-    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as committer:
+    with ThreadPoolExecutor(1, "write") as committer:
         pending: Future[None] | None = None
-        group: list[_Prepared] = []
-        for prepared in _read_ahead(
-            reader, documents, lambda ref: _prepare(source, ref, known, plan, embedder)
-        ):
-            done += 1
-            if prepared.failure is not None:
-                summary.failed[prepared.name] = prepared.failure
-            elif prepared.unchanged:
-                summary.unchanged += 1
-            elif not prepared.chunks and prepared.name not in known:
-                summary.empty += 1  # nothing to write and nothing to remove: no commit
-            else:
-                group.append(prepared)
-            passages = sum(len(entry.chunks) for entry in group)
-            if passages >= COMMIT_PASSAGES or len(group) >= COMMIT_DOCUMENTS:
-                pending = _commit(committer, pending, writer, embedding.embed(group))
+        group: list[EmbeddedDocument] = []
+        for embedded in engine.embed(documents, known):
+            done += _count(summary, embedded)
+            group += embedded.documents
+            if is_full(group):
+                pending = _commit(committer, pending, writer, group)
                 group = []
             on_progress(done, summary.passages_embedded + summary.passages_reused)
         if group:
-            pending = _commit(committer, pending, writer, embedding.embed(group))
+            pending = _commit(committer, pending, writer, group)
         if pending is not None:
             pending.result()
     vanished = sorted(set(known) - {document.name for document in documents})
@@ -128,18 +90,18 @@ def settle(
     plan: Plan,
     on_progress: Callable[[int, int], None],
     documents: Sequence[DocumentRef],
+    engine: Engine | None = None,
 ) -> Summary:
     """Ingest until the source is as it was listed: what came meanwhile must not wait for another run.
 
     A source that is empty all of a sudden is left to the next run, which refuses it or is told to accept it.
     """
     repaired = writer.repair()
-    parts = [ingest(source, writer, embedder, plan=plan, on_progress=on_progress, documents=documents)]
+    once = partial(ingest, source, writer, embedder, plan=plan, on_progress=on_progress, engine=engine)
+    parts = [once(documents=documents)]
     while len(parts) < MOST_ROUNDS and (listed := source.list()) and listed != list(documents):
         documents = listed
-        parts.append(
-            ingest(source, writer, embedder, plan=plan, on_progress=on_progress, documents=documents)
-        )
+        parts.append(once(documents=documents))
     return replace(
         parts[-1],
         repaired=repaired,
@@ -153,36 +115,22 @@ _SUMMED = ("written", "deleted", "passages_embedded", "passages_reused")
 _SECONDS = ("seconds", "embedding_seconds")
 
 
-def _prepare(
-    source: DocumentSource, ref: DocumentRef, known: dict[str, str], plan: Plan, measure: Measure
-) -> _Prepared:
-    if ref.size > plan.most_bytes:
-        return _Prepared(name=ref.name, failure=f"It has {ref.size} bytes, the limit is {plan.most_bytes}.")
-    try:
-        content = source.read(ref)
-        cut = f"{CHUNKING} {plan.characters} {plan.overlap} {ref.name}\n".encode("utf-8", "surrogateescape")
-        document_hash = hashlib.sha256(cut + content).hexdigest()
-        if known.get(ref.name) == document_hash:
-            return _Prepared(name=ref.name, unchanged=True)
-        extracted = extract(ref.name, content)
-    except ExtractionFailed as failure:
-        return _Prepared(name=ref.name, failure=str(failure))
-    except OSError as error:
-        return _Prepared(name=ref.name, failure=f"It cannot be read: {error}")
-    chunks = chunks_of(extracted, characters=plan.characters, overlap=plan.overlap, measure=measure)
-    return _Prepared(name=ref.name, document_hash=document_hash, title=extracted.title, chunks=tuple(chunks))
-
-
-def _read_ahead(
-    pool: ThreadPoolExecutor, refs: Sequence[DocumentRef], prepare: Callable[[DocumentRef], _Prepared]
-) -> Iterator[_Prepared]:
-    """Prepare documents in order on the pool, a few ahead of the one that is asked for."""
-    rest = iter(refs)
-    ahead = [pool.submit(prepare, ref) for ref in islice(rest, READ_AHEAD)]
-    while ahead:
-        prepared = ahead.pop(0).result()
-        ahead.extend(pool.submit(prepare, ref) for ref in islice(rest, 1))
-        yield prepared
+def _count(summary: Summary, embedded: Embedded) -> int:
+    """Count into the summary what became of some documents; return how many."""
+    passages = sum(len(document.chunks) for document in embedded.documents)
+    summary.embedding_seconds += embedded.seconds
+    summary.passages_embedded += embedded.passages
+    summary.passages_reused += passages - embedded.passages
+    summary.written += sum(1 for document in embedded.documents if document.chunks)
+    summary.empty += sum(1 for document in embedded.documents if not document.chunks)
+    for prepared in embedded.untouched:
+        if prepared.failure is not None:
+            summary.failed[prepared.name] = prepared.failure
+        elif prepared.unchanged:
+            summary.unchanged += 1
+        else:
+            summary.empty += 1
+    return len(embedded.documents) + len(embedded.untouched)
 
 
 def _commit(
@@ -195,51 +143,3 @@ def _commit(
     if before is not None:
         before.result()
     return pool.submit(writer.replace, documents) if documents else None
-
-
-class _Embedding:
-    def __init__(self, embedder: Embedder, writer: IndexWriter, plan: Plan, summary: Summary) -> None:
-        self._embedder = embedder
-        self._writer = writer
-        self._plan = plan
-        self._summary = summary
-
-    def embed(self, group: Sequence[_Prepared]) -> list[EmbeddedDocument]:
-        """Embed the chunks of several documents together; a text that has a vector already keeps it."""
-        texts = {chunk.text_hash: chunk.embedded for entry in group for chunk in entry.chunks}
-        vectors = self._writer.vectors_of(texts)
-        # Texts of like length share a batch: padding is computed as if it were text.
-        fresh = sorted((key for key in texts if key not in vectors), key=lambda key: len(texts[key]))
-        began = time.monotonic()
-        for start in range(0, len(fresh), self._plan.batch):
-            keys = fresh[start : start + self._plan.batch]
-            for key, vector in zip(keys, self._encode([texts[key] for key in keys]), strict=True):
-                vectors[key] = vector
-        summary = self._summary
-        summary.embedding_seconds += time.monotonic() - began
-        summary.passages_embedded += len(fresh)
-        summary.passages_reused += sum(len(entry.chunks) for entry in group) - len(fresh)
-        summary.written += sum(1 for entry in group if entry.chunks)
-        summary.empty += sum(1 for entry in group if not entry.chunks)
-        return [
-            EmbeddedDocument(
-                name=entry.name,
-                document_hash=entry.document_hash,
-                title=entry.title,
-                chunks=entry.chunks,
-                vectors=np.stack([vectors[chunk.text_hash] for chunk in entry.chunks])
-                if entry.chunks
-                else np.empty((0, self._embedder.dimension), dtype="float32"),
-            )
-            for entry in group
-        ]
-
-    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        try:
-            return self._embedder.encode_documents(texts)
-        except Exception as error:
-            if fault_of(error) is not Fault.OUT_OF_MEMORY or len(texts) == 1:
-                raise
-        free_cached_memory()
-        half = len(texts) // 2
-        return np.concatenate([self._encode(texts[:half]), self._encode(texts[half:])])

@@ -18,7 +18,7 @@ import pytest
 
 from rag_service.ingest.__main__ import main
 from rag_service.store import table_name
-from running import ingest_folder, process_environment
+from running import ingest_folder, process_environment, wait_until
 
 DOCUMENTS = 300
 
@@ -104,7 +104,7 @@ def test_two_workers_make_the_index_that_one_process_makes(tmp_path: Path, short
 
     assert seen
     assert seen <= {"0100007F", "0000000000000000FFFF00000100007F"}, "listens beyond loopback"
-    assert not processes_with(mark), "processes of the cluster are left"
+    wait_until(lambda: not processes_with(mark), seconds=60, every=0.2)
     assert not list(Path(short_folder).iterdir()), "files of the cluster are left"
 
 

@@ -132,7 +132,9 @@ def cluster(workers: int | None, *, allow_cpu: bool) -> Iterator[tuple[Kind, int
     reports to Ray's makers how it is used.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if not os.environ.get("RAY_ADDRESS"):
+        # Named for where it is the default. An address would not do: Ray makes the machine's of 127.0.0.1.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
     except ImportError as error:
@@ -169,7 +171,6 @@ def _join(ray: Any, workers: int | None, folder: str) -> None:
             num_cpus=2 * (workers or max(1, here // 2)) + SPARE_CPUS,
             object_store_memory=_LOCAL_STORE_BYTES,
             include_dashboard=False,
-            _node_ip_address="127.0.0.1",
             _temp_dir=folder,
             **quiet,
         )

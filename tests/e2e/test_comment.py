@@ -48,7 +48,16 @@ def sandbox():
 
 
 def _deployed(
-    sandbox, folder, conversation, *, event="", tag="v1", token=TOKEN, command="deploy", **environment
+    sandbox,
+    folder,
+    conversation,
+    *,
+    event="",
+    tag="v1",
+    token=TOKEN,
+    command="deploy",
+    flags=(),
+    **environment,
 ):
     """Return how a deploy ended whose job is about a pull request, and what GitHub was asked."""
     file = folder / "event.json"
@@ -62,6 +71,7 @@ def _deployed(
             "--image",
             image(tag),
             "--comment=true",
+            *flags,
             GITHUB_ACTIONS="true",
             GITHUB_REPOSITORY="acme/rag",
             GITHUB_SHA=SHA,
@@ -87,8 +97,11 @@ def test_it_is_made_once_and_then_written_anew(sandbox, tmp_path):
     assert "torch.OutOfMemoryError: CUDA out of memory" in written
     assert TOKEN not in re.sub("::add-mask::.*", "", ended.shown)
 
-    ended, asked = _deployed(sandbox, tmp_path, conversation, event=event, tag="good")
+    ahead = ("--preflight", "warn")
+    ended, asked = _deployed(sandbox, tmp_path, conversation, event=event, tag="good", flags=ahead)
     assert ended.exit_code == 0
+    assert ended.result["plan"]["steps"]
+    assert "1. Register" not in conversation.comments[2]["body"], "what came counts, not what was to be done"
     assert asked == ["GET /issues/7/comments", "PATCH /issues/comments/99"]
     assert len(conversation.comments) == 3
     assert conversation.comments[2]["body"].startswith(f"{MARK}\n## ✅ Deployed: ki-rag-api\n")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ecs_gpu_deploy.core.show.plan_view import plan_markdown
 from ecs_gpu_deploy.core.show.report import Details, subject_of
 from ecs_gpu_deploy.core.show.summary import summary_head
 from ecs_gpu_deploy.model import short_id
@@ -17,6 +16,9 @@ _LONGEST = 60_000
 _ARN_COLONS = 5
 """arn:partition:service:region:account:resource."""
 _OWN_ASSOCIATIONS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+
+
+_LOOKS_AHEAD = frozenset({"Plan", "Preflight"})
 
 
 def comment_mark(result: Result, *, region: str = "", role_arn: str = "") -> str:
@@ -35,10 +37,12 @@ def comment_mark(result: Result, *, region: str = "", role_arn: str = "") -> str
 
 
 def comment_text(result: Result, details: Details, *, mark: str) -> str:
-    """Return the comment: its *mark*, and the head of the summary, cut at the end of a line."""
-    head = summary_head(result, details)
-    if result.plan is not None:
-        head = f"{head}\n\n{plan_markdown(result.plan)}"
+    """Return the comment: its *mark*, and the head of the summary, cut at the end of a line.
+
+    With it what plan foresees, or a preflight that ended the run; of any other only its rollout counts.
+    """
+    ahead = [text for title, text in details.sections.items() if title in _LOOKS_AHEAD]
+    head = "\n\n".join([summary_head(result, details), *ahead])
     if len(head) > _LONGEST:
         head = (
             whole_blocks(head[:_LONGEST].rpartition("\n")[0]) + "\n\n… cut; the job summary has everything."

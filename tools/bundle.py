@@ -92,8 +92,12 @@ ClientMethodDocstring = PaginatorDocstring = WaiterDocstring = _None
     "urllib3.http2.probe": "def acquire_and_get(host, port): return False\ndef set_and_release(*_): pass\n",
 }
 """What botocore and boto3 import and no client of ours uses, as little as their imports need of it."""
-TABLES: Final = ("ecs_gpu_deploy/core/diagnose/diagnoses.yml", "ecs_gpu_deploy/core/rules/rules.yml")
-"""What stands in YAML and is a module of the bundle: `TABLE`, in a hundredth of the time."""
+TABLES: Final = (
+    "ecs_gpu_deploy/core/capacity/gpu_prices.json",
+    "ecs_gpu_deploy/core/diagnose/diagnoses.yml",
+    "ecs_gpu_deploy/core/rules/rules.yml",
+)
+"""What stands in YAML or JSON and is a module of the bundle: `TABLE`, in a hundredth of the time."""
 COMPILED: Final = ""
 """The member of a pack that says whether it holds code or sources; bootstrap.py reads it."""
 COMPILED_WITH: Final = {

@@ -117,7 +117,9 @@ def test_a_price_is_given_listed_or_not_known() -> None:
     listed = price_for("g5.12xlarge", "us-east-1", 4, given=None)
     assert listed.gpu_hour == pytest.approx(1.418)
     assert "on demand, USD, 2026-07-20" in listed.source
-    unknown = price_for("g5.xlarge", "eu-central-1", 1, given=None)
+    elsewhere = price_for("g5.xlarge", "eu-central-1", 1, given=None)
+    assert (elsewhere.gpu_hour, elsewhere.source[-10:]) == (1.258, "2026-01-21")
+    unknown = price_for("g5.xlarge", "mx-central-1", 1, given=None)
     assert unknown.of_gpu_seconds(60) is None
     assert "not known" in unknown.source
 

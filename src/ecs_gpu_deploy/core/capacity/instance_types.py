@@ -1,8 +1,8 @@
-"""What EC2 instance types bring to a cluster, how many network interfaces they take, what they cost.
+"""What EC2 instance types bring to a cluster, and how many network interfaces they take.
 
 CPU units are 1024 a vCPU. Memory is a little under the type's: the kernel and the agent keep some (Amazon ECS
 Developer Guide, "Reserving Amazon ECS Linux container instance memory"). Sizes: EC2 User Guide, "Accelerated
-computing"; prices and network interfaces: price_list.py.
+computing"; network interfaces: price_list.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ecs_gpu_deploy.core.capacity.fit import Room
-from ecs_gpu_deploy.core.capacity.price_list import DATE, NETWORK_INTERFACES, USD_AN_HOUR
+from ecs_gpu_deploy.core.capacity.price_list import NETWORK_INTERFACES
 
 KEPT_BY_THE_HOST: Final = 0.04
 _TRUNK: Final = "ecs.awsvpc-trunk-id"
@@ -71,16 +71,3 @@ def interfaces_for_tasks(instance_type: str, attributes: Mapping[str, str | None
     """
     limit = NETWORK_INTERFACES.get(instance_type)
     return 1000 if limit is None or attributes.get(_TRUNK) else limit - 1
-
-
-def price_of(instance_type: str, region: str) -> float | None:
-    """Return what an on-demand Linux instance costs, in USD an hour; None where the list lacks it.
-
-    Numbers of AWS's Price List (price_list.py).
-    """
-    return USD_AN_HOUR.get(region, {}).get(instance_type)
-
-
-def price_date() -> str:
-    """Return the date of the price list, ISO 8601."""
-    return DATE

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ecs_gpu_deploy.core.capacity.instance_types import price_date, price_of
+from ecs_gpu_deploy.core.capacity.price_list import price_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,5 +30,5 @@ def price_for(instance_type: str, region: str, gpus: float, *, given: float | No
     if known is None or gpus <= 0:
         what = f"of {instance_type} in {region}" if instance_type else "of these instances"
         return Price(gpu_hour=None, source=f"price {what} not known: set gpu-hourly-cost")
-    source = f"{instance_type} in {region}, on demand, USD, {price_date()}"
-    return Price(gpu_hour=known / gpus, source=source)
+    usd, date = known
+    return Price(gpu_hour=usd / gpus, source=f"{instance_type} in {region}, on demand, USD, {date}")

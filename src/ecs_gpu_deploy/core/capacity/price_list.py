@@ -1,138 +1,45 @@
-"""What EC2's GPU instance types cost and how many network interfaces they take, by a dated public list.
+"""What EC2's GPU instance types cost and how many network interfaces they take, by dated public lists.
 
-Prices are on demand, Linux, in USD an hour; a Region that is not here has no known price. Source:
-github.com/aws/karpenter-provider-aws at 1d927085, pkg/providers/pricing (AWS's Price List) and
-pkg/providers/instancetype (DescribeInstanceTypes).
+Prices are on demand, Linux, in USD an hour (gpu_prices.json, written by tools/gpu_prices.py); a Region that
+is not there has no known price. Sources: github.com/aws/karpenter-provider-aws at 1d927085,
+pkg/providers/pricing (AWS's Price List; us-east-1 and us-gov) and pkg/providers/instancetype
+(DescribeInstanceTypes); github.com/tsaol/aws-gpu at 77fcd9fe, data/all_gpu_instances.js (AWS's Price List by
+way of instances.vantage.sh; all other Regions).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-DATE: Final = "2026-07-20"
-"""When the prices were read from AWS."""
 
-USD_AN_HOUR: Final[Mapping[str, Mapping[str, float]]] = {
-    "us-east-1": {
-        "g4dn.12xlarge": 3.912,
-        "g4dn.16xlarge": 4.352,
-        "g4dn.2xlarge": 0.752,
-        "g4dn.4xlarge": 1.204,
-        "g4dn.8xlarge": 2.176,
-        "g4dn.metal": 7.824,
-        "g4dn.xlarge": 0.526,
-        "g5.12xlarge": 5.672,
-        "g5.16xlarge": 4.096,
-        "g5.24xlarge": 8.144,
-        "g5.2xlarge": 1.212,
-        "g5.48xlarge": 16.288,
-        "g5.4xlarge": 1.624,
-        "g5.8xlarge": 2.448,
-        "g5.xlarge": 1.006,
-        "g5g.16xlarge": 2.744,
-        "g5g.2xlarge": 0.556,
-        "g5g.4xlarge": 0.828,
-        "g5g.8xlarge": 1.372,
-        "g5g.metal": 2.744,
-        "g5g.xlarge": 0.42,
-        "g6.12xlarge": 4.6016,
-        "g6.16xlarge": 3.3968,
-        "g6.24xlarge": 6.6752,
-        "g6.2xlarge": 0.9776,
-        "g6.48xlarge": 13.3504,
-        "g6.4xlarge": 1.3232,
-        "g6.8xlarge": 2.0144,
-        "g6.xlarge": 0.8048,
-        "g6e.12xlarge": 10.4926,
-        "g6e.16xlarge": 7.5772,
-        "g6e.24xlarge": 15.0656,
-        "g6e.2xlarge": 2.2421,
-        "g6e.48xlarge": 30.1312,
-        "g6e.4xlarge": 3.0042,
-        "g6e.8xlarge": 4.5286,
-        "g6e.xlarge": 1.861,
-        "g6f.2xlarge": 0.475,
-        "g6f.4xlarge": 0.95,
-        "g6f.large": 0.202,
-        "g6f.xlarge": 0.2375,
-        "g7.12xlarge": 7.1283,
-        "g7.24xlarge": 14.2566,
-        "g7.2xlarge": 2.52,
-        "g7.48xlarge": 28.5133,
-        "g7.4xlarge": 3.0421,
-        "g7.8xlarge": 4.0862,
-        "g7e.12xlarge": 8.2861,
-        "g7e.24xlarge": 16.5722,
-        "g7e.2xlarge": 3.3631,
-        "g7e.48xlarge": 33.1443,
-        "g7e.4xlarge": 3.9982,
-        "g7e.8xlarge": 5.2682,
-        "gr6.4xlarge": 1.5392,
-        "gr6.8xlarge": 2.4464,
-        "gr6f.4xlarge": 1.066,
-        "p3.16xlarge": 24.48,
-        "p3.2xlarge": 3.06,
-        "p3.8xlarge": 12.24,
-        "p3dn.24xlarge": 31.212,
-        "p4d.24xlarge": 21.9576,
-        "p4de.24xlarge": 27.4471,
-        "p5.48xlarge": 55.04,
-        "p5.4xlarge": 6.88,
-        "p5en.48xlarge": 63.296,
-        "p6-b200.48xlarge": 113.9328,
-        "p6-b300.48xlarge": 142.416,
-    },
-    "us-gov-east-1": {
-        "g4dn.12xlarge": 4.931,
-        "g4dn.16xlarge": 5.486,
-        "g4dn.2xlarge": 0.948,
-        "g4dn.4xlarge": 1.518,
-        "g4dn.8xlarge": 2.743,
-        "g4dn.xlarge": 0.663,
-        "g6.12xlarge": 5.8,
-        "g6.16xlarge": 4.2815,
-        "g6.24xlarge": 8.4137,
-        "g6.2xlarge": 1.2322,
-        "g6.48xlarge": 16.8273,
-        "g6.4xlarge": 1.6678,
-        "g6.8xlarge": 2.539,
-        "g6.xlarge": 1.0144,
-        "gr6.4xlarge": 1.9401,
-        "gr6.8xlarge": 3.0836,
-        "p3dn.24xlarge": 37.454,
-        "p6-b200.48xlarge": 136.7194,
-        "p6-b300.48xlarge": 170.9,
-    },
-    "us-gov-west-1": {
-        "g4dn.12xlarge": 4.931,
-        "g4dn.16xlarge": 5.486,
-        "g4dn.2xlarge": 0.948,
-        "g4dn.4xlarge": 1.518,
-        "g4dn.8xlarge": 2.743,
-        "g4dn.metal": 9.862,
-        "g4dn.xlarge": 0.663,
-        "g6.12xlarge": 5.8,
-        "g6.16xlarge": 4.2815,
-        "g6.24xlarge": 8.4137,
-        "g6.2xlarge": 1.2322,
-        "g6.48xlarge": 16.8273,
-        "g6.4xlarge": 1.6678,
-        "g6.8xlarge": 2.539,
-        "g6.xlarge": 1.0144,
-        "gr6.4xlarge": 1.9401,
-        "gr6.8xlarge": 3.0836,
-        "p3.16xlarge": 29.376,
-        "p3.2xlarge": 3.672,
-        "p3.8xlarge": 14.688,
-        "p3dn.24xlarge": 37.454,
-        "p4d.24xlarge": 26.3511,
-        "p5.48xlarge": 66.048,
-        "p5.4xlarge": 8.256,
-        "p5en.48xlarge": 75.9552,
-        "p6-b200.48xlarge": 136.7194,
-    },
-}
+@cache
+def _regions() -> Mapping[str, Mapping[str, Any]]:
+    """Read the prices; a release has them as a module (tools/bundle.py)."""
+    table: Mapping[str, Mapping[str, Any]]
+    try:
+        from ecs_gpu_deploy.core.capacity.gpu_prices import TABLE  # type: ignore[import-not-found]  # noqa: PLC0415
+    except ImportError:
+        from importlib.resources import files  # noqa: PLC0415
+
+        text = files("ecs_gpu_deploy.core.capacity").joinpath("gpu_prices.json").read_text(encoding="utf-8")
+        table = json.loads(text)
+    else:
+        table = TABLE
+    return table
+
+
+def price_of(instance_type: str, region: str) -> tuple[float, str] | None:
+    """Return what an instance costs, in USD an hour, and when AWS said so; None where the list lacks it.
+
+    The date is in ISO 8601. Source: AWS's Price List, as the module's docstring has it.
+    """
+    prices = _regions().get(region, {})
+    known = prices.get("usd", {}).get(instance_type)
+    return None if known is None else (float(known), str(prices["date"]))
+
 
 NETWORK_INTERFACES: Final[Mapping[str, int]] = {
     "g4dn.12xlarge": 8,

@@ -90,8 +90,8 @@ EXAMPLE = Project(
     packages={
         "access": ("access.py", "doorman.py", "keys.py", "oidc.py"),
         "answers": ("extractive.py", "generator.py", "prompt.py", "streaming.py"),
-        "service": ("problems.py", "readiness.py", "settings.py", "store.py"),
-        "ingest": ("ingest/chunking.py", "ingest/documents.py", "ingest/extraction.py", "ingest/progress.py"),
+        "service": ("problems.py", "readiness.py", "store.py"),
+        "ingest": ("ingest/chunking.py", "ingest/extraction.py", "ingest/progress.py"),
     },
     tests="tests",
     needed=("documents", "tests/*.py"),

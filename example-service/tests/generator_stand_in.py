@@ -52,6 +52,8 @@ def stand_in(**options: Any) -> Iterator[StandIn]:
 
         def _send(self, status: int, body: bytes) -> None:
             self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("location", "/elsewhere")
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
             self.end_headers()

@@ -25,6 +25,10 @@ NEEDED = {"docker": "docker.io", "dockerd": "docker.io", "debootstrap": "deboots
 SUITE = "bookworm"
 DEBIAN = "debian-python:1"
 STORE = "DOCKER_STORE"
+PLUGINS = ("/usr/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins")
+COMPOSE = "DOCKER_COMPOSE"
+"""Names the plugin's binary; .ci/run takes it out of a package of Debian's."""
+NO_COMPOSE = f"missing: the plugin compose ({COMPOSE} names its binary)"
 PROJECT = Path(__file__).resolve().parent.parent
 NO_INDEX = "[global]\nno-index = true\n"
 """The pip.conf of a build that takes every wheel from the folder beside it."""
@@ -44,6 +48,12 @@ def succeeded(
     done = subprocess.run(command, env=dict(env), capture_output=True, text=True, **options)
     assert not check or done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done
+
+
+def compose_plugin() -> str | None:
+    """Give the binary of Docker Compose, which runs as a plugin and alone; None where there is none."""
+    places = [os.environ.get(COMPOSE, ""), *(f"{folder}/docker-compose" for folder in PLUGINS)]
+    return next((place for place in places if place and os.access(place, os.X_OK)), None)
 
 
 def place(folder: Path) -> Path:

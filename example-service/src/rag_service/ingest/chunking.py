@@ -53,13 +53,23 @@ def chunks_of(document: Extracted, *, characters: int, overlap: int, measure: Me
     chunks: list[Chunk] = []
     for section in document.sections:
         heading = _fitting(section.heading, measure)
+        spent = measure.count(embedded_text(heading, ""))
+        room = max(1, measure.window - spent)
+        # No unit is less than a byte: a text of fewer bytes than `capacity` the splitter takes unmeasured.
+        capacity = min(room, characters)
 
-        def size(text: str, heading: str = heading) -> int:
-            tokens = measure.count(embedded_text(heading, text))
-            return max(len(text), math.ceil(tokens * characters / measure.window))
+        def size(
+            text: str, heading: str = heading, spent: int = spent, room: int = room, capacity: int = capacity
+        ) -> int:
+            tokens = measure.count(embedded_text(heading, text)) - spent
+            return math.ceil(max(tokens / room, len(text) / characters) * capacity)
 
         pieces = pieces_of(
-            section.text, characters=characters, overlap=overlap, size=size, markdown=document.markdown
+            section.text,
+            capacity=capacity,
+            overlap=overlap * capacity // characters,
+            size=size,
+            markdown=document.markdown,
         )
         for text in pieces:
             chunks.append(Chunk(section=heading, position=len(chunks), text=text))
@@ -67,17 +77,17 @@ def chunks_of(document: Extracted, *, characters: int, overlap: int, measure: Me
 
 
 def pieces_of(
-    text: str, *, characters: int, overlap: int, size: Callable[[str], int] = len, markdown: bool = False
+    text: str, *, capacity: int, overlap: int, size: Callable[[str], int] = len, markdown: bool = False
 ) -> list[str]:
     """Cut a text by its structure: Markdown's blocks, code and tables, else paragraphs, sentences, words.
 
-    `size` measures a piece in characters, or more where a model reads fewer of them.
+    `size` measures a piece, in units of a byte or more; `capacity` and `overlap` are in the same.
     """
     from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
     kind = MarkdownSplitter if markdown else TextSplitter
     return [
-        piece for piece in kind.from_callback(size, characters, overlap=overlap).chunks(text) if piece.strip()
+        piece for piece in kind.from_callback(size, capacity, overlap=overlap).chunks(text) if piece.strip()
     ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from itertools import pairwise
 
+import pypdf
 import pytest
 
 from docx_document import archive, docx
@@ -106,6 +108,49 @@ def test_what_cannot_be_read_says_so(name: str, content: bytes, words: str) -> N
     with pytest.raises(ExtractionFailed) as failure:
         extract(name, content)
     assert words in str(failure.value)
+
+
+def written(*, title: str = "", password: str | None = None) -> bytes:
+    """One page that says "hello", with a title, locked with a password (empty: nobody is asked for it)."""
+    writer = pypdf.PdfWriter(io.BytesIO(pdf("hello")))
+    if title:
+        writer.add_metadata({"/Title": title})
+    if password is not None:
+        writer.encrypt(password, algorithm="AES-256")
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def test_a_pdf_has_its_own_title_and_is_read_unless_it_asks_for_a_password() -> None:
+    for content, title in (
+        (written(title=" Whales "), "Whales"),
+        (written(), "a"),
+        (written(title="Whales", password=""), "Whales"),
+    ):
+        extracted = extract("x/y/a.pdf", content)
+        assert (extracted.title, [section.text for section in extracted.sections]) == (title, ["hello"])
+    with pytest.raises(ExtractionFailed) as failure:
+        extract("a.pdf", written(password="secret"))
+    assert str(failure.value) == "The PDF is encrypted: store it without a password."
+
+
+SENTENCES = {
+    "binary data": ("a.txt", b"a\x00b", "It holds binary data."),
+    "a scan": ("a.pdf", pdf("", ""), "The PDF has no text on any page: run OCR over a scan first."),
+    "HTML that is deep": ("a.html", b"<div>" * 5000, "The HTML is nested too deep."),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "said"), SENTENCES.values(), ids=SENTENCES.keys())
+def test_the_reason_is_one_sentence(name: str, content: bytes, said: str) -> None:
+    with pytest.raises(ExtractionFailed) as failure:
+        extract(name, content)
+    assert str(failure.value) == said
+
+
+def test_only_markdown_is_cut_as_markdown() -> None:
+    assert [extract(name, b"one").markdown for name in ("a.md", "a.txt", "a.html")] == [True, False, False]
 
 
 def test_a_document_in_ten_languages_is_kept_whole() -> None:

@@ -174,7 +174,8 @@ def test_batch_and_service_run_without_root_on_a_read_only_file_system(
         wait_until(lambda: answers(port), seconds=60, every=0.2)
         wait_until(lambda: answers(port) == 200, seconds=120, every=0.5)
         found = httpx.post(
-            f"http://127.0.0.1:{port}/search", json={"query": "Why was it rolled back?", "k": 1}
+            f"http://127.0.0.1:{port}/search",
+            json={"query": "When does the circuit breaker roll back?", "k": 1},
         )
         assert found.json()["passages"][0]["document"] == "circuit-breaker.md"
         wait_until(lambda: health_of(docker, name) == "healthy", seconds=60, every=0.2)
@@ -232,7 +233,8 @@ def test_compose_ingests_and_serves(docker: Docker, tmp_path: Path) -> None:
 def passages(port: int) -> int:
     try:
         found = httpx.post(
-            f"http://127.0.0.1:{port}/search", json={"query": "Why was it rolled back?", "k": 1}
+            f"http://127.0.0.1:{port}/search",
+            json={"query": "When does the circuit breaker roll back?", "k": 1},
         )
     except httpx.HTTPError:
         return 0

@@ -2,7 +2,8 @@
 
 What builds the image is not run to its end but as far as that goes without a network, for its base comes
 from Docker Hub: test_image.py builds it on a base made here, and starts it with compose. What `make` sets up
-first is linked from the environment of these tests, which the same target made.
+first is linked from the environment of these tests, which the same target made; `make eval` would ask what
+test_eval.py asks already.
 """
 
 from __future__ import annotations
@@ -143,6 +144,8 @@ def test_every_block_does_what_the_readme_says(reader: Reader) -> None:
                 if IMAGE.match(command):
                     shown = reader.run(f"{command.replace('…', 'debian')} --dry-run", folder=folder).stdout
                     assert ("docker build --platform linux/amd64 " in shown) == ("example-image" in command)
+                elif command == "make eval":
+                    assert "rag_service.eval" in reader.run("make eval --dry-run", folder=folder).stdout
                 elif COMPOSE.match(command):
                     said |= compose_reads(reader, command, folder)
                 elif SERVES.match(command):

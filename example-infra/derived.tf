@@ -2,8 +2,8 @@
 # rollouts in modules/service/derived.tf, instances in modules/gpu-cluster/derived.tf.
 
 locals {
-  batch_tasks = 1 # the nightly ingest must not take the GPU that a rollout counts on
-  batch_name  = "${var.name}-batch"
+  ingest_tasks = 1 # one at a time, whatever is uploaded; it must not take the GPU that a rollout counts on
+  batch_name   = "${var.name}-batch"
 
   awsvpc                   = var.network_mode == "awsvpc"
   managed_instances        = var.capacity == "managed-instances"

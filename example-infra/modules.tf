@@ -15,9 +15,9 @@ module "cluster" {
   task_cpu           = var.task_cpu
   task_memory        = var.task_memory
   tasks              = var.desired_count
-  most_tasks         = var.max_count
+  most_tasks         = module.service.timing.most_tasks
   spare_tasks        = module.service.timing.spare_tasks
-  other_tasks        = local.batch_tasks
+  other_tasks        = local.ingest_tasks
   keep_spare_warm    = var.keep_spare_warm
   spot               = var.spot
   warm_pool_size     = var.warm_pool_size
@@ -110,6 +110,7 @@ module "roles" {
   service_name             = module.service.name
   service_family           = module.service.family
   task_families            = [module.batch.family]
+  background_services      = [module.batch.service]
   repository_arn           = aws_ecr_repository.service.arn
   cache_repository_arns    = [aws_ecr_repository.cache.arn]
   log_group_arns           = [module.service.log_group_arn, module.batch.log_group_arn]

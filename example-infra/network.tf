@@ -7,7 +7,7 @@ locals {
   private_subnet_ids = local.own_vpc ? aws_subnet.private[*].id : var.private_subnet_ids
 
   # What an ECS instance and its tasks call. S3 holds the layers of ECR's images and goes through a gateway.
-  interface_endpoints = toset(local.own_vpc ? ["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs", "secretsmanager"] : [])
+  interface_endpoints = toset(local.own_vpc ? ["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs", "secretsmanager", "sqs"] : [])
 }
 
 resource "aws_vpc" "this" {

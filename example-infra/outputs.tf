@@ -30,6 +30,7 @@ output "workflow" {
     pushing     = ["region", "repository", "cache-image", "role-to-assume", "role-duration"]
     roles       = module.roles.role_arns
     batch       = module.batch.family
+    ingest      = module.batch.service
   })
 }
 
@@ -69,8 +70,13 @@ output "documents_bucket" {
 }
 
 output "batch_family" {
-  description = "Task definition family of the ingest task."
+  description = "Task definition family of the ingest task that runs once (`run-task`)."
   value       = module.batch.family
+}
+
+output "queue_url" {
+  description = "Queue that asks for an ingest: uploads and the schedule send to it, and so may you."
+  value       = module.batch.queue_url
 }
 
 output "alerts_topic_arn" {

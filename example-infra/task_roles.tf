@@ -23,6 +23,7 @@ locals {
   key_actions = {
     s3             = ["kms:Decrypt", "kms:GenerateDataKey"]
     secretsmanager = ["kms:Decrypt"]
+    sqs            = ["kms:Decrypt"]
   }
   use_key_through = {
     for service, actions in local.key_actions : service => [for key in local.customer_key : {
@@ -117,7 +118,7 @@ resource "aws_iam_role_policy" "batch_task" {
   role = aws_iam_role.batch_task.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = concat(local.use_key_through.s3, [
+    Statement = concat(local.use_key_through.s3, local.use_key_through.sqs, [
       {
         Sid      = "List"
         Effect   = "Allow"
@@ -135,6 +136,20 @@ resource "aws_iam_role_policy" "batch_task" {
         Effect   = "Allow"
         Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
         Resource = "${aws_s3_bucket.documents.arn}/index/*"
+      },
+      {
+        Sid      = "EmptyQueue"
+        Effect   = "Allow"
+        Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"]
+        Resource = module.batch.queue_arn
+      },
+      {
+        # An ingest protects its own task from scale-in while it works.
+        Sid       = "ProtectTask"
+        Effect    = "Allow"
+        Action    = ["ecs:UpdateTaskProtection"]
+        Resource  = "${local.arn}:ecs:${local.region}:${local.account}:task/${var.cluster_name}/*"
+        Condition = { ArnEquals = { "ecs:cluster" = module.cluster.arn } }
       },
     ])
   })

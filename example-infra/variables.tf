@@ -487,7 +487,7 @@ variable "keep_live_images" {
 # Batch
 
 variable "batch_schedule" {
-  description = "When the ingest task runs, as an EventBridge Scheduler expression."
+  description = "When an ingest is asked for without an upload, as an EventBridge Scheduler expression."
   type        = string
   default     = "cron(0 2 * * ? *)"
 }
@@ -499,7 +499,7 @@ variable "batch_schedule_timezone" {
 }
 
 variable "batch_command" {
-  description = "Command of the ingest task; the documents' URI is put behind it."
+  description = "Command of the ingest; the documents' URI is put behind it, and `--queue URL` in the service that uploads start."
   type        = list(string)
   default     = ["python", "-m", "rag_service.ingest"]
 }

@@ -27,6 +27,39 @@ run "every_night" {
   }
 }
 
+run "one_consumer_at_most" {
+  command = plan
+
+  module {
+    source = "./modules/batch"
+  }
+
+  assert {
+    condition     = aws_appautoscaling_target.queue.min_capacity == 0 && aws_appautoscaling_target.queue.max_capacity == 1 && aws_ecs_service.queue.deployment_minimum_healthy_percent == 0 && aws_ecs_service.queue.deployment_maximum_percent == 100
+    error_message = "None without work, one with it, and never two: a deployment stops the old one first."
+  }
+
+  assert {
+    condition     = aws_appautoscaling_policy.queue["start"].step_scaling_policy_configuration[0].adjustment_type == "ExactCapacity" && one(aws_appautoscaling_policy.queue["start"].step_scaling_policy_configuration[0].step_adjustment).scaling_adjustment == 1 && one(aws_appautoscaling_policy.queue["end"].step_scaling_policy_configuration[0].step_adjustment).scaling_adjustment == 0
+    error_message = "However many messages wait, one task."
+  }
+
+  assert {
+    condition     = aws_sqs_queue.work.message_retention_seconds < aws_sqs_queue.failures.message_retention_seconds && aws_sqs_queue.work.sqs_managed_sse_enabled && aws_sqs_queue.failures.sqs_managed_sse_enabled
+    error_message = "What is put aside keeps its age, and must not be gone before somebody has looked."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.drained.evaluation_periods * 60 > aws_sqs_queue.work.visibility_timeout_seconds
+    error_message = "A message that is tried again is still waited for."
+  }
+
+  assert {
+    condition     = jsondecode(aws_scheduler_schedule.batch.target[0].input) == { ingest = "schedule" } && toset(jsondecode(aws_cloudwatch_event_rule.document.event_pattern)["detail-type"]) == toset(["Object Created", "Object Deleted"])
+    error_message = "The schedule and the uploads come through the same door."
+  }
+}
+
 run "a_schedule_that_is_none" {
   command = plan
 
@@ -34,8 +67,9 @@ run "a_schedule_that_is_none" {
     source = "./modules/batch"
   }
 
-  expect_failures = [var.schedule, var.log_retention_days]
+  expect_failures = [var.schedule, var.log_retention_days, var.idle_minutes]
   variables {
+    idle_minutes       = 2
     schedule           = "0 2 * * *"
     log_retention_days = 31
   }

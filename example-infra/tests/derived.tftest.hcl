@@ -11,13 +11,13 @@ run "the_whole" {
   command = plan
 
   assert {
-    condition     = length(aws_nat_gateway.this) == 0 && length(aws_vpc_endpoint.interface) == 7
+    condition     = length(aws_nat_gateway.this) == 0 && length(aws_vpc_endpoint.interface) == 8
     error_message = "Endpoints instead of NAT."
   }
 
   assert {
-    condition     = output.timing.most_instances == 6 && output.timing.session_seconds == 7200 && output.timing.grace_period_seconds == 220
-    error_message = "The parts get each other's numbers: six instances, two hours, and the health checks' own."
+    condition     = output.timing.most_instances == 7 && output.timing.session_seconds == 7200 && output.timing.grace_period_seconds == 220
+    error_message = "The parts get each other's numbers: seven instances, two hours, and the health checks' own."
   }
 }
 

@@ -178,6 +178,49 @@ run "awsvpc" {
   }
 }
 
+run "scaled_on_requests_in_flight" {
+  command = plan
+
+  module {
+    source = "./modules/service"
+  }
+
+  assert {
+    condition = one(aws_appautoscaling_policy.in_flight.target_tracking_scaling_policy_configuration[0].customized_metric_specification).metric_name == "rag_requests_in_flight" && {
+      for one in one(aws_appautoscaling_policy.in_flight.target_tracking_scaling_policy_configuration[0].customized_metric_specification).dimensions : one.name => one.value
+    } == { ClusterName = "ki-cluster", ServiceName = "ki-rag-api" }
+    error_message = "The service's own count, streamed answers included, of this service alone."
+  }
+
+  assert {
+    condition     = one(aws_appautoscaling_policy.in_flight.target_tracking_scaling_policy_configuration[0].customized_metric_specification).statistic == "Average" && aws_appautoscaling_policy.in_flight.target_tracking_scaling_policy_configuration[0].target_value == 4
+    error_message = "The average over the tasks is what one of them has, and that is what is aimed at."
+  }
+
+  assert {
+    condition     = local.most_tasks == 6
+    error_message = "A rollout at max_count, 4, with 150 % runs 6."
+  }
+}
+
+run "no_rollout_beside_the_tasks" {
+  command = plan
+
+  module {
+    source = "./modules/service"
+  }
+
+  variables {
+    spare_gpus = 0
+    max_count  = 5
+  }
+
+  assert {
+    condition     = local.most_tasks == 5
+    error_message = "Without a spare GPU a rollout takes none."
+  }
+}
+
 run "blue_green" {
   command = plan
 
@@ -191,13 +234,13 @@ run "blue_green" {
   }
 
   assert {
-    condition     = length(aws_lb_target_group.service) == 2 && length(aws_lb_listener_rule.production) == 1 && length(terraform_data.deployment_configuration) == 1
-    error_message = "Two target groups, a rule whose weights move, and the strategy."
+    condition     = length(aws_lb_target_group.service) == 2 && length(aws_lb_listener_rule.production) == 1 && length(terraform_data.deployment_configuration) == 1 && local.most_tasks == 2 * var.max_count
+    error_message = "Two target groups, a rule whose weights move, the strategy, and room for both versions in full."
   }
 
   assert {
-    condition     = local.in_flight_expression == "FILL(requests_blue, 0) / 60 * FILL(seconds_blue, 0) + FILL(requests_green, 0) / 60 * FILL(seconds_green, 0)" && tolist(keys(aws_cloudwatch_metric_alarm.server_errors.dimensions)) == tolist(["LoadBalancer"])
-    error_message = "Autoscaling and the alarm see both target groups: either may be the one that serves."
+    condition     = tolist(keys(aws_cloudwatch_metric_alarm.server_errors.dimensions)) == tolist(["LoadBalancer"])
+    error_message = "The alarm sees both target groups: either may be the one that serves."
   }
 }
 

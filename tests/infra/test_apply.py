@@ -140,6 +140,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             outputs["workflow"], "Give the ingest task the same image", image=f"{REPOSITORY}:{INGEST}"
         )
         results["register"] = run(sandbox, folder, **ingest)
+        consumer = printed_step(
+            outputs["workflow"], "Give the ingest service the same image", image=f"{REPOSITORY}:{SECOND}"
+        )
+        results["ingest service"] = run(sandbox, folder, **consumer)
         there = {key: inputs[key] for key in ("region", "cluster", "service")}
         slow = {key: inputs[key] for key in ("role-duration", "timeout")}
         rolling_back = there | slow | {"role-to-assume": roles["rollback"]}
@@ -269,7 +273,7 @@ def test_the_secret_has_a_value_and_the_state_does_not_know_it(stack: Stack) -> 
     assert SECRET not in state
 
 
-@pytest.mark.parametrize("name", ["push", "register", "watch", "history", "watch as plan"])
+@pytest.mark.parametrize("name", ["push", "register", "ingest service", "watch", "history", "watch as plan"])
 def test_the_other_commands_do_their_work_with_their_roles(stack: Stack, name: str) -> None:
     assert stack.results[name]["exit_code"] == 0, stack.results[name]["shown"]
 
@@ -397,22 +401,18 @@ def test_the_plan_role_changes_nothing(stack: Stack) -> None:
 
 RUN = (("ecs:cluster", f"arn:aws:ecs:eu-central-1:{ACCOUNT}:cluster/ki-cluster"),)
 PASS = (("iam:PassedToService", TASK_SERVICE),)
-BATCH = f"arn:aws:ecs:eu-central-1:{ACCOUNT}:task-definition/ki-rag-api-batch:7"
-SERVICE = f"arn:aws:ecs:eu-central-1:{ACCOUNT}:task-definition/ki-rag-api:7"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ki-rag-api"
-QUEUE = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:ki-rag-api-batch-failures"
+QUEUE = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:ki-rag-api-batch-queue"
+FAILURES = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:ki-rag-api-batch-failures"
+TASK = f"arn:aws:ecs:eu-central-1:{ACCOUNT}:task/ki-cluster/0123456789abcdef"
+OTHER_RUN = (("ecs:cluster", f"arn:aws:ecs:eu-central-1:{ACCOUNT}:cluster/other"),)
 BUCKET = f"arn:aws:s3:::ki-rag-api-documents-{ACCOUNT}"
 GROUP = f"arn:aws:logs:eu-central-1:{ACCOUNT}:log-group:/ecs/ki-rag-api"
 MAY = [
-    ("batch-schedule", "ecs:RunTask", BATCH, RUN, True),
-    ("batch-schedule", "ecs:RunTask", SERVICE, RUN, False),
-    ("batch-schedule", "iam:PassRole", f"{ROLE}-batch-task", PASS, True),
-    ("batch-schedule", "iam:PassRole", f"{ROLE}-task", PASS, False),
     ("batch-schedule", "sqs:SendMessage", QUEUE, (), True),
-    ("batch-upload", "ecs:RunTask", BATCH, RUN, True),
-    ("batch-upload", "iam:PassRole", f"{ROLE}-execution", PASS, True),
-    ("batch-upload", "iam:PassRole", f"{ROLE}-deploy", PASS, False),
-    ("batch-upload", "sqs:SendMessage", QUEUE, (), False),  # EventBridge itself may: the queue's policy
+    ("batch-schedule", "sqs:SendMessage", FAILURES, (), True),
+    ("batch-schedule", "sqs:SendMessage", f"{QUEUE}-other", (), False),
+    ("batch-schedule", "sqs:ReceiveMessage", QUEUE, (), False),
     ("execution", "logs:PutLogEvents", f"{GROUP}:log-stream:ecs/a/b", (), True),
     ("execution", "logs:PutLogEvents", f"{GROUP}-other:log-stream:ecs/a/b", (), False),
     ("execution", "ecr:BatchGetImage", f"arn:aws:ecr:eu-central-1:{ACCOUNT}:repository/ki-rag-api", (), True),
@@ -423,6 +423,13 @@ MAY = [
     ("batch-task", "s3:GetObject", f"{BUCKET}/documents/a.pdf", (), True),
     ("batch-task", "s3:PutObject", f"{BUCKET}/index/part", (), True),
     ("batch-task", "s3:PutObject", f"{BUCKET}/documents/a.pdf", (), False),
+    ("batch-task", "sqs:ReceiveMessage", QUEUE, (), True),
+    ("batch-task", "sqs:DeleteMessage", QUEUE, (), True),
+    ("batch-task", "sqs:ChangeMessageVisibility", QUEUE, (), True),
+    ("batch-task", "sqs:SendMessage", QUEUE, (), False),
+    ("batch-task", "sqs:ReceiveMessage", FAILURES, (), False),
+    ("batch-task", "ecs:UpdateTaskProtection", TASK, RUN, True),
+    ("batch-task", "ecs:UpdateTaskProtection", TASK.replace("ki-cluster", "other"), OTHER_RUN, False),
 ]
 
 
@@ -506,7 +513,7 @@ def test_the_printed_workflow_names_inputs_that_the_action_has(stack: Stack) -> 
     uses = [step for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
     steps = [step for step in uses if "ecs-gpu-deploy" in step["uses"]]
     assert {name for step in steps for name in step["with"]} <= known
-    assert [step["with"]["command"] for step in steps] == ["push", "deploy", "register", "rollback"]
+    assert [step["with"]["command"] for step in steps] == ["push", "deploy", "register", "deploy", "rollback"]
     assert "curl" not in stack.outputs["workflow"]
     assert "jq" not in stack.outputs["workflow"]
 
@@ -523,9 +530,10 @@ def test_people_are_told(stack: Stack) -> None:
             for rule in events.list_rules(NamePrefix="ki-rag-api-")["Rules"]
         }
     told = {name.removeprefix("ki-rag-api-") for name, one in alarms.items() if topic in one["AlarmActions"]}
-    assert told == {"server-errors", "load-balancer-errors", "batch-dead-letters"}
+    assert told == {"server-errors", "load-balancer-errors", "batch-dead-letters", "batch-errors"}
     assert {name for name, arns in targets.items() if arns == {topic}} == {
         "batch-failed",
+        "batch-rolled-back",
         "batch-stopped",
         "deployment-failed",
     }
@@ -535,6 +543,52 @@ def test_people_are_told(stack: Stack) -> None:
     [statement] = json.loads(attributes["Policy"])["Statement"]
     assert statement["Principal"]["Service"] == ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
     assert [one["Endpoint"] for one in subscribed] == ["team@example.com"]
+
+
+def test_many_uploads_are_one_task_and_what_means_nothing_is_told(stack: Stack) -> None:
+    """The way of an upload in model time, with Terraform's own queues, rule, alarms and policies.
+
+    The task is one of the model; what it does with messages, the service's own tests show.
+    """
+    sandbox, url = stack.sandbox, stack.outputs["queue_url"]
+    with sandbox.client("ecs") as ecs, sandbox.client("sqs") as sqs, sandbox.client("cloudwatch") as alarms:
+
+        def tasks() -> tuple[int, int]:
+            names = ["ki-rag-api-batch-queue"]
+            [service] = ecs.describe_services(cluster="ki-cluster", services=names)["services"]
+            return service["desiredCount"], service["runningCount"] + service["pendingCount"]
+
+        def received() -> list[Mapping[str, Any]]:
+            answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
+            messages: list[Mapping[str, Any]] = answer.get("Messages", [])
+            return messages
+
+        assert tasks() == (0, 0)
+        with sandbox.client("s3", s3={"addressing_style": "path"}) as s3:
+            bucket = stack.outputs["documents_bucket"]
+            for number in range(120):
+                s3.put_object(Bucket=bucket, Key=f"documents/{number}.txt", Body=b"-")
+            s3.put_object(Bucket=bucket, Key="index/part", Body=b"-")
+        most = [(sandbox.advance(60), tasks())[1] for _ in range(20)]
+        assert max(most) == (1, 1), "120 documents wait for one task"
+        held: list[Mapping[str, Any]] = []
+        while messages := received():
+            held += messages
+        assert len(held) == 120
+        sandbox.advance(1800)
+        assert tasks() == (1, 1), "held messages keep their task"
+        for message in held:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        sandbox.advance(1200)
+        assert tasks() == (0, 0)
+        sqs.send_message(QueueUrl=url, MessageBody="no JSON")
+        for _ in range(6):
+            sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)
+        sandbox.advance(120)
+        [alarm] = alarms.describe_alarms(AlarmNames=["ki-rag-api-batch-dead-letters"])["MetricAlarms"]
+        assert alarm["StateValue"] == "ALARM"
+        sandbox.advance(24 * 3600)
+        assert [json.loads(one["Body"]) for one in received()] == [{"ingest": "schedule"}]
 
 
 def test_actionlint_and_zizmor_find_nothing_in_the_printed_workflow(stack: Stack, tmp_path: Path) -> None:
@@ -554,7 +608,7 @@ def test_actionlint_and_zizmor_find_nothing_in_the_printed_workflow(stack: Stack
 def test_each_step_of_the_printed_workflow_gives_only_inputs_of_its_command(stack: Stack) -> None:
     jobs = yaml.safe_load(stack.outputs["workflow"])["jobs"].values()
     steps = [step["with"] for job in jobs for step in job["steps"] if "command" in step.get("with", {})]
-    assert [step["command"] for step in steps] == ["push", "deploy", "register", "rollback"]
+    assert [step["command"] for step in steps] == ["push", "deploy", "register", "deploy", "rollback"]
     for step in steps:
         given = {name: str(value) for name, value in step.items() if "${{" not in str(value)}
         settings_from(given.pop("command"), inputs=given)

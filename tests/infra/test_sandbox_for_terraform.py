@@ -77,6 +77,15 @@ def test_a_bucket_says_that_it_notifies_eventbridge(sandbox: RunningSandbox) -> 
     assert shown["EventBridgeConfiguration"] == {}
 
 
+def test_a_queue_shows_its_redrive_policy_as_it_was_sent(sandbox: RunningSandbox) -> None:
+    policy = '{"deadLetterTargetArn":"arn:aws:sqs:eu-central-1:123456789012:dead","maxReceiveCount":5}'
+    with sandbox.client("sqs") as sqs:
+        sqs.create_queue(QueueName="dead")
+        url = sqs.create_queue(QueueName="work", Attributes={"RedrivePolicy": policy})["QueueUrl"]
+        shown = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
+    assert shown == {"RedrivePolicy": policy}
+
+
 def test_what_moto_lacks_is_refused_once_and_not_repeated(sandbox: RunningSandbox) -> None:
     with sandbox.client("application-autoscaling", retries=3) as scaling:
         before = len(sandbox.calls())

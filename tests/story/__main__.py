@@ -31,8 +31,7 @@ NOTES = (
     "ends a deployment at its first failed task, and no alarm watches it for minutes more: all variables of "
     "`example-infra`.",
     "The layers of the image lie on this machine when a task starts, so a pull is short.",
-    "The ingest is started by `run-task` with what the target of the bucket's EventBridge rule names: moto "
-    "starts no task.",
+    "The ingest is started by `run-task`: the service that uploads start wants a GPU of its own.",
     "The language model is down (nobody listens at its address): answers are quoted from the documents.",
 )
 FOLDER = ROOT / "build" / "e2e"

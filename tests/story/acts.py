@@ -258,16 +258,15 @@ def _first_version(telling: Telling, stage: Stage, shas: dict[str, str]) -> None
 
 
 def _ingest(stage: Stage, act: Draft, shas: dict[str, str], name: str) -> dict[str, Any]:
-    """Run the ingest as the bucket's rule would: its target's own task definition and strategy."""
-    with stage.sandbox.client("events") as events:
-        [target] = events.list_targets_by_rule(Rule=f"{stage.outputs['batch_family']}-document")["Targets"]
-    parameters = target["EcsParameters"]
-    family = parameters["TaskDefinitionArn"].rpartition("/")[2]
+    """Run the ingest once, by hand, where the service that empties the queue would run it."""
+    family, cluster = stage.outputs["batch_family"], stage.outputs["inputs"]["cluster"]
+    with stage.sandbox.client("ecs") as ecs:
+        [service] = ecs.describe_services(cluster=cluster, services=[f"{family}-queue"])["services"]
     inputs = {
         "command": "run-task",
         **{key: stage.outputs["inputs"][key] for key in ("region", "cluster", "role-to-assume")},
         "task-definition": family,
-        "capacity-providers": parameters["CapacityProviderStrategy"][0]["capacityProvider"],
+        "capacity-providers": service["capacityProviderStrategy"][0]["capacityProvider"],
         "environment": "ALLOW_CPU=1\nTORCH_THREADS=1",
         "poll-interval": "1s",
         "client-token": name,
@@ -286,9 +285,13 @@ def _told(summary: Mapping[str, Any]) -> str:
 
 
 def _upload(stage: Stage, documents: Mapping[str, bytes]) -> None:
-    with stage.sandbox.client("s3") as s3:
+    """Put documents into the bucket, with the rule asleep: there is no GPU for the queue's own task."""
+    rule = f"{stage.outputs['batch_family']}-document"
+    with stage.sandbox.client("s3") as s3, stage.sandbox.client("events") as events:
+        events.disable_rule(Name=rule)
         for name, content in documents.items():
             s3.put_object(Bucket=stage.outputs["documents_bucket"], Key=f"documents/{name}", Body=content)
+        events.enable_rule(Name=rule)
 
 
 def _answers(stage: Stage, question: str, words: str, *, seconds: float = 30) -> str:

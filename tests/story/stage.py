@@ -56,6 +56,7 @@ VARIABLES = {
     "github_owner_id": "65",
     "github_repository_id": "74",
     "http_only": "true",
+    "batch_schedule": "at(2099-01-01T02:00:00)",
     "ingress_cidrs": '["127.0.0.0/8"]',
     "service_auth": "off",
     "deletion_protection": "false",

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the task, its family, its log group and its queue."
+  description = "Name of the task, its family and its log group; NAME-queue and NAME-failures are its queues."
   type        = string
 }
 
@@ -53,17 +53,17 @@ variable "container" {
 }
 
 variable "command" {
-  description = "Command of the container."
+  description = "Command of the container. The service puts `--queue URL` behind it."
   type        = list(string)
 }
 
 variable "bucket" {
-  description = "Bucket whose uploads start the task."
+  description = "Bucket whose changes ask for an ingest."
   type        = string
 }
 
 variable "prefix" {
-  description = "Keys whose uploads start the task."
+  description = "Keys whose changes ask for an ingest."
   type        = string
   default     = "documents/"
 }
@@ -83,6 +83,17 @@ variable "schedule_timezone" {
   description = "Time zone of schedule. In one with summer time, 02:00 does not exist in one night of the year, and that run is left out."
   type        = string
   default     = "UTC"
+}
+
+variable "idle_minutes" {
+  description = "Minutes without a message after which the service gives its GPU back."
+  type        = number
+  default     = 15
+
+  validation {
+    condition     = var.idle_minutes >= 5 && var.idle_minutes <= 1440 && floor(var.idle_minutes) == var.idle_minutes
+    error_message = "idle_minutes must be a whole number from 5 (a message that is tried again waits so long) to 1440, what an alarm looks back."
+  }
 }
 
 variable "alerts_topic_arn" {

@@ -5,7 +5,8 @@ locals {
   tasks_per_instance    = max(1, floor(local.gpus_per_instance / var.gpus_per_task))
   instances_for_desired = ceil(var.tasks / local.tasks_per_instance)
   instances_for_rollout = ceil((var.tasks + var.spare_tasks) / local.tasks_per_instance)
-  most_instances        = ceil((var.most_tasks + var.spare_tasks + var.other_tasks) / local.tasks_per_instance)
+  # The service at its most, its rollout included, and what else wants a GPU meanwhile: none of them waits for another.
+  most_instances = ceil((var.most_tasks + var.other_tasks) / local.tasks_per_instance)
 
   # targetCapacity under 100 % keeps instances beyond those in use. Rounded up: one percent less than the exact
   # share would launch one instance more.

@@ -95,7 +95,7 @@ variable "tasks" {
 }
 
 variable "most_tasks" {
-  description = "Tasks of the service, the most that autoscaling may run."
+  description = "Tasks of the service, the most that run at a time: a rollout while autoscaling runs the most."
   type        = number
 }
 

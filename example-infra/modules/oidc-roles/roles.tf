@@ -18,8 +18,13 @@ locals {
   service_arn    = "${local.ecs_arn}:service/${var.cluster_name}/${var.service_name}"
   service_family = "${local.ecs_arn}:task-definition/${var.service_family}:*"
   task_families  = [for family in var.task_families : "${local.ecs_arn}:task-definition/${family}:*"]
-  task_arns      = "${local.ecs_arn}:task/${var.cluster_name}/*"
-  this_cluster   = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
+  background = [for name in var.background_services : {
+    service = "${local.ecs_arn}:service/${var.cluster_name}/${name}"
+    family  = "${local.ecs_arn}:task-definition/${name}:*"
+    history = [for kind in ["deployment", "revision"] : "${local.ecs_arn}:service-${kind}/${var.cluster_name}/${name}/*"]
+  }]
+  task_arns    = "${local.ecs_arn}:task/${var.cluster_name}/*"
+  this_cluster = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
 
   reading = [
     {
@@ -209,7 +214,7 @@ locals {
       Sid      = "RegisterIngest"
       Effect   = "Allow"
       Action   = ["ecs:RegisterTaskDefinition", "ecs:TagResource"]
-      Resource = local.task_families
+      Resource = concat(local.task_families, local.background[*].family)
     },
     {
       Sid       = "PassIngestRole"
@@ -241,6 +246,24 @@ locals {
     },
   ]
 
+  in_background = [
+    for statement in [
+      {
+        Sid       = "DeployInBackground"
+        Effect    = "Allow"
+        Action    = ["ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:UpdateService"]
+        Resource  = local.background[*].service
+        Condition = local.this_cluster
+      },
+      {
+        Sid      = "ReadBackgroundDeployments"
+        Effect   = "Allow"
+        Action   = ["ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"]
+        Resource = flatten([for one in local.background : concat([one.service], one.history)])
+      },
+    ] : statement if length(var.background_services) > 0
+  ]
+
   # keep-revisions: deregister old revisions, but none that a service, schedule, rule or state machine still runs.
   cleaning_up = [
     for statement in [
@@ -268,7 +291,7 @@ locals {
     read   = local.reading
     plan   = local.planning
     update = local.updating
-    push   = concat(local.pushing_and_running, local.cleaning_up)
+    push   = concat(local.pushing_and_running, local.in_background, local.cleaning_up)
   }
   permissions_of = {
     plan     = ["read", "plan"]

@@ -90,6 +90,12 @@ variable "task_families" {
   default     = []
 }
 
+variable "background_services" {
+  description = "Services beside it that deploy, and no other role, gives the same image, such as one that empties a queue. Their families have their names."
+  type        = list(string)
+  default     = []
+}
+
 variable "repository_arn" {
   description = "ECR repository of the service's images."
   type        = string

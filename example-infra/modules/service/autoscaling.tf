@@ -1,11 +1,6 @@
-# Scaling on requests in flight: a GPU's queue, not its CPU, is what grows. A load balancer does not count them, but
-# by Little's law they are the requests per second times the seconds that one takes.
-
-locals {
-  in_flight_expression = join(" + ", [
-    for color, _ in aws_lb_target_group.service : "FILL(requests_${color}, 0) / 60 * FILL(seconds_${color}, 0)"
-  ])
-}
+# Scaling on requests in flight: a GPU's queue, not its CPU, is what grows. The service itself counts them, a streamed
+# answer until its last word; a load balancer sees the first byte only. Each task tells its own number as often as the
+# others, so the average over all of them is that of one task.
 
 resource "aws_appautoscaling_target" "service" {
   service_namespace  = "ecs"
@@ -28,64 +23,20 @@ resource "aws_appautoscaling_policy" "in_flight" {
     scale_out_cooldown = local.start_seconds + local.load_allowance_seconds
     scale_in_cooldown  = 2 * (local.start_seconds + local.load_allowance_seconds)
 
-    # With blue/green the service is now behind the one target group, now behind the other: both are counted.
     customized_metric_specification {
-      dynamic "metrics" {
-        for_each = aws_lb_target_group.service
+      namespace   = var.in_flight_metric.namespace
+      metric_name = var.in_flight_metric.name
+      statistic   = "Average"
+      unit        = "Count"
 
-        content {
-          id          = "requests_${metrics.key}"
-          return_data = false
-
-          metric_stat {
-            stat = "Sum"
-
-            metric {
-              namespace   = "AWS/ApplicationELB"
-              metric_name = "RequestCountPerTarget"
-
-              dimensions {
-                name  = "TargetGroup"
-                value = metrics.value.arn_suffix
-              }
-            }
-          }
-        }
+      dimensions {
+        name  = "ClusterName"
+        value = local.cluster
       }
 
-      dynamic "metrics" {
-        for_each = aws_lb_target_group.service
-
-        content {
-          id          = "seconds_${metrics.key}"
-          return_data = false
-
-          metric_stat {
-            stat = "Average"
-
-            metric {
-              namespace   = "AWS/ApplicationELB"
-              metric_name = "TargetResponseTime"
-
-              dimensions {
-                name  = "LoadBalancer"
-                value = aws_lb.this.arn_suffix
-              }
-
-              dimensions {
-                name  = "TargetGroup"
-                value = metrics.value.arn_suffix
-              }
-            }
-          }
-        }
-      }
-
-      metrics {
-        id          = "in_flight"
-        label       = "Requests in flight per task"
-        expression  = local.in_flight_expression
-        return_data = true
+      dimensions {
+        name  = "ServiceName"
+        value = aws_ecs_service.this.name
       }
     }
   }

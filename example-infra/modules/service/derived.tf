@@ -35,6 +35,9 @@ locals {
   most_tasks_during_rollout = floor(var.desired_count * local.maximum_percent / 100)
   least_tasks_in_rollout    = ceil(var.desired_count * local.minimum_healthy_percent / 100)
 
+  # A rollout while autoscaling runs the most tasks takes the same percentage of those.
+  most_tasks = max(var.max_count, floor(var.max_count * local.maximum_percent / 100))
+
   # One wave replaces this many tasks; a rollout takes as many waves as it needs.
   rollout_batch = max(1, local.most_tasks_during_rollout - local.least_tasks_in_rollout)
   rollout_waves = ceil(var.desired_count / local.rollout_batch)

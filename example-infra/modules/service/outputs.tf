@@ -45,6 +45,7 @@ output "timing" {
     minimum_healthy_percent  = local.minimum_healthy_percent
     maximum_percent          = local.maximum_percent
     spare_tasks              = local.spare_tasks
+    most_tasks               = local.most_tasks
     rollout_waves            = local.rollout_waves
     rollout_seconds          = local.rollout_seconds
     deploy_timeout_seconds   = local.deploy_timeout_seconds

@@ -306,6 +306,12 @@ variable "in_flight_per_task" {
   }
 }
 
+variable "in_flight_metric" {
+  description = "Metric in CloudWatch of the requests that a task answers, with the dimensions ClusterName and ServiceName: what autoscaling looks at."
+  type        = object({ namespace = string, name = string })
+  default     = { namespace = "RagService", name = "rag_requests_in_flight" }
+}
+
 variable "server_error_alarm_count" {
   description = "Answers 5xx a minute, twice in a row, at which a deployment is rolled back."
   type        = number

@@ -39,6 +39,10 @@ def correct(service: str) -> None:
             _scale_our_services()
         case "s3":
             _show_event_bridge()
+        case "events":
+            _let_disabled_rules_sleep()
+        case "sqs":
+            _write_redrive_policies_without_spaces()
         case _:
             pass
 
@@ -172,3 +176,33 @@ def _show_event_bridge() -> None:
         return status, headers, text
 
     module.S3Response.get_bucket_notification = get_bucket_notification
+
+
+def _let_disabled_rules_sleep() -> None:
+    """Send nothing for a rule that is disabled (DisableRule, EventBridge API)."""
+    from moto.events import models  # noqa: PLC0415
+
+    module: Any = models
+    original = module.Rule.send_to_targets
+
+    def send_to_targets(rule: Any, *arguments: Any, **named: Any) -> None:
+        if rule.state != "DISABLED":
+            original(rule, *arguments, **named)
+
+    module.Rule.send_to_targets = send_to_targets
+
+
+def _write_redrive_policies_without_spaces() -> None:
+    """Give a redrive policy back as Terraform sent it, which compares the text (GetQueueAttributes)."""
+    from moto.sqs import models  # noqa: PLC0415
+
+    module: Any = models
+    original = module.Queue.attributes.fget
+
+    def attributes(queue: Any) -> dict[str, Any]:
+        shown: dict[str, Any] = original(queue)
+        if queue.redrive_policy:
+            shown["RedrivePolicy"] = json.dumps(queue.redrive_policy, separators=(",", ":"))
+        return shown
+
+    module.Queue.attributes = property(attributes)

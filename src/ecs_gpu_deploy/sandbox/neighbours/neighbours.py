@@ -7,7 +7,7 @@ Until then nobody can have changed it, and the model's questions are answered fr
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.model import TargetGroup
@@ -24,6 +24,7 @@ from ecs_gpu_deploy.sandbox.neighbours.load_balancers import (
 from ecs_gpu_deploy.sandbox.neighbours.moto_corrections import correct, use
 from ecs_gpu_deploy.sandbox.neighbours.policy_simulator import simulation_xml
 from ecs_gpu_deploy.sandbox.neighbours.secret_values import parameter_names, parameter_value, secret_value
+from ecs_gpu_deploy.sandbox.neighbours.triggers import Scaling, Triggers
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Role
 from ecs_gpu_deploy.sandbox.protocol.query_xml import query_answer
 
@@ -51,6 +52,7 @@ class Neighbours:
         self._open: set[str] = set()
         self._application: WsgiApplication | None = None
         self._unread_lines: dict[LogStreamKey, list[dict[str, Any]]] = {}
+        self._triggers = Triggers(self._backend)
         use(partition)
         if "moto.backends" in sys.modules:
             seeds.reset_all()  # moto keeps its state per process, a sandbox keeps its own
@@ -229,6 +231,15 @@ class Neighbours:
     def simulation(self, parameters: Mapping[str, Any], *, is_denied: Callable[[str], bool]) -> str:
         """Write the answer to SimulatePrincipalPolicy; raise ApiError."""
         return simulation_xml(self._backend("iam"), parameters, is_denied=is_denied)
+
+    @property
+    def may_trigger(self) -> bool:
+        """Is there a queue that something may be sent to or look at?"""
+        return "sqs" in self._open
+
+    def pass_minute(self, at: float) -> Iterator[Scaling]:
+        """Let schedules and alarms happen that are due at this minute; yield what they scale."""
+        return self._triggers.pass_minute(at, self._open)
 
     # moto itself.
 

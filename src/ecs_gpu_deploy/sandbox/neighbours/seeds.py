@@ -15,7 +15,11 @@ from ecs_gpu_deploy.sandbox.neighbours.github_issuer import ISSUER_HOST
 from ecs_gpu_deploy.sandbox.neighbours.images import MANIFEST_MEDIA_TYPE, Images, Reference, sha256
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Role
 
-BACKEND_NAMES: Mapping[str, str] = {"elasticloadbalancing": "elbv2"}
+BACKEND_NAMES: Mapping[str, str] = {
+    "elasticloadbalancing": "elbv2",
+    "monitoring": "cloudwatch",
+    "application-autoscaling": "applicationautoscaling",
+}
 GLOBAL_SERVICES = frozenset({"iam", "sts"})
 TASK_TRUST: Mapping[str, Any] = {
     "Version": "2012-10-17",

@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.sandbox.ecs.operations import ecs_response
 from ecs_gpu_deploy.sandbox.ecs.region import EcsRegion
 from ecs_gpu_deploy.sandbox.neighbours.container_registry import ContainerRegistry
 from ecs_gpu_deploy.sandbox.neighbours.github_issuer import GithubIssuer
 from ecs_gpu_deploy.sandbox.neighbours.images import DOCKER, MODEL
 from ecs_gpu_deploy.sandbox.neighbours.neighbours import Neighbours
+from ecs_gpu_deploy.sandbox.neighbours.triggers import MINUTE, Scaling
 from ecs_gpu_deploy.sandbox.neighbours.web_identity import Session, session_of, session_of_role
 from ecs_gpu_deploy.sandbox.protocol.calls import CallLog
 from ecs_gpu_deploy.sandbox.protocol.faults import Faults, fault_from
@@ -54,6 +56,7 @@ class Sandbox:
         self._regions: dict[str, EcsRegion] = {}
         self._moments: list[tuple[float, Mapping[str, Any]]] = []
         start = clock.now()
+        self._minute = start // MINUTE * MINUTE
         home = self.region(world.region)
         home.now = start - world.history_seconds
         self._settlement = Settlement(home)
@@ -99,8 +102,22 @@ class Sandbox:
         return now
 
     def _advance(self, now: float) -> None:
+        while self.neighbours.may_trigger and self._minute + MINUTE <= now:
+            self._minute += MINUTE
+            self.home.advance(self._minute)
+            for wish in self.neighbours.pass_minute(self._minute):
+                self._scale(wish)
+        self._minute = max(self._minute, now // MINUTE * MINUTE)
         for region in self._regions.values():
             region.advance(now)
+
+    def _scale(self, wish: Scaling) -> None:
+        """Set a service's desired count as Application Auto Scaling does."""
+        cluster = self.home.clusters.get(wish.cluster)
+        service = cluster.scheduler.services.get(wish.service) if cluster else None
+        if service is not None and service.desired_count != wish.desired:
+            request = {"cluster": wish.cluster, "service": wish.service, "desiredCount": wish.desired}
+            ecs_response(self.home, "UpdateService", request)
 
     def step(self, seconds: float) -> float:
         """Move a stepped clock; raise `InvalidInput` where the clock moves by itself."""

@@ -35,7 +35,7 @@ def test_faults_of_every_protocol() -> None:
                 "status": 400,
             },
             {"operation": "ecr:DescribeImages", "error": "ImageNotFoundException", "message": "gone"},
-            {"operation": "monitoring:ListMetrics", "error": "InternalServiceFault", "status": 500},
+            {"operation": "cloudwatch:ListMetrics", "error": "InternalServiceFault", "status": 500},
             {"operation": "s3:*", "error": "SlowDown", "status": 503},
         ]
     }

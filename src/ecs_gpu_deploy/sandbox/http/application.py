@@ -108,7 +108,7 @@ class Application:
         ours = request.service == "codedeploy" and request.operation in CODEDEPLOY_OPERATIONS
         if ours or request.service == "ecs":
             return self._answer_ours(start_response, request, caller, body)
-        if request.action == "tagging:GetResources":
+        if request.action == "tag:GetResources":
             return self._answer_tagging(start_response, request, caller, body)
         if request.protocol == "json":
             try:

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs
 
 ECS_TARGET = "AmazonEC2ContainerServiceV20141113"
 KEPT_CALLS = 20_000
+ACTION_PREFIXES = {"monitoring": "cloudwatch", "tagging": "tag"}
+"""Services that IAM calls otherwise than they sign (Service Authorization Reference, "service prefix")."""
 UNSIGNED_SERVICES = {"AssumeRoleWithWebIdentity": "sts", "AssumeRoleWithSAML": "sts"}
 
 credential_pattern = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/,\s]+)/([^/,\s]+)/aws4_request")
@@ -22,7 +24,7 @@ credential_pattern = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/,\s]+)/([^/,\s
 class Request:
     """One API request, as far as its headers and body tell.
 
-    `service` is the signing name (as in IAM actions: `ecs`, `elasticloadbalancing`), `protocol` one of
+    `service` is the signing name (`ecs`, `elasticloadbalancing`), `protocol` one of
     json, query, cbor, rest: in it an error must be answered.
     """
 
@@ -36,7 +38,7 @@ class Request:
     @property
     def action(self) -> str:
         """The IAM action, e.g. `ecs:DescribeServices`."""
-        return f"{self.service}:{self.operation}"
+        return f"{ACTION_PREFIXES.get(self.service, self.service)}:{self.operation}"
 
 
 def request_of(environ: Mapping[str, Any], body: bytes, *, default_region: str) -> Request:

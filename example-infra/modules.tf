@@ -19,6 +19,9 @@ module "cluster" {
   spare_tasks        = module.service.timing.spare_tasks
   other_tasks        = local.ingest_tasks
   keep_spare_warm    = var.keep_spare_warm
+  ready_seconds      = module.service.timing.ready_seconds
+  refresh_alarms     = var.roll_back_on_alarm ? [module.service.alarm_name] : []
+  session_manager    = var.session_manager
   spot               = var.spot
   warm_pool_size     = var.warm_pool_size
   container_insights = var.container_insights

@@ -7,7 +7,10 @@ locals {
   private_subnet_ids = local.own_vpc ? aws_subnet.private[*].id : var.private_subnet_ids
 
   # What an ECS instance and its tasks call. S3 holds the layers of ECR's images and goes through a gateway.
-  interface_endpoints = toset(local.own_vpc ? ["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs", "secretsmanager", "sqs"] : [])
+  interface_endpoints = toset(local.own_vpc ? concat(
+    ["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs", "secretsmanager", "sqs"],
+    var.session_manager ? ["ssm", "ssmmessages"] : [],
+  ) : [])
 }
 
 resource "aws_vpc" "this" {
@@ -151,6 +154,7 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
 }
 
 resource "aws_security_group" "instances" {
+  # checkov:skip=CKV2_AWS_5: modules/gpu-cluster attaches it to the instances
   name        = "${var.name}-instances"
   description = "GPU instances"
   vpc_id      = local.vpc_id

@@ -40,7 +40,7 @@ output "url" {
 }
 
 output "role_arns" {
-  description = "Roles for GitHub's workflows: deploy, rollback and plan."
+  description = "Roles for GitHub's workflows: deploy, rollback, plan and pull-request."
   value       = module.roles.role_arns
 }
 
@@ -82,6 +82,11 @@ output "queue_url" {
 output "alerts_topic_arn" {
   description = "SNS topic of everything that somebody should hear of."
   value       = aws_sns_topic.alerts.arn
+}
+
+output "sessions_policy_arn" {
+  description = "Policy for whoever may open a shell on the instances; null without session_manager."
+  value       = module.cluster.sessions_policy_arn
 }
 
 output "timing" {

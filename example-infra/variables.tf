@@ -271,6 +271,12 @@ variable "keep_spare_warm" {
   default     = false
 }
 
+variable "session_manager" {
+  description = "Let people open a shell on the instances with Session Manager: no key, no open port. Who may is whom you give the policy sessions_policy_arn."
+  type        = bool
+  default     = false
+}
+
 variable "container_insights" {
   description = "Container Insights of the cluster: enhanced, enabled or disabled."
   type        = string

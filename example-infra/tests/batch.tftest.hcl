@@ -74,3 +74,39 @@ run "a_schedule_that_is_none" {
     log_retention_days = 31
   }
 }
+
+run "the_first_image_is_the_one_that_was_named" {
+  command = plan
+
+  module {
+    source = "./modules/batch"
+  }
+
+  assert {
+    condition     = local.image == var.container.image
+    error_message = "Before the deployer has registered a revision."
+  }
+}
+
+run "later_ones_are_the_deployers" {
+  command = plan
+
+  module {
+    source = "./modules/batch"
+  }
+
+  override_data {
+    target = data.aws_resourcegroupstaggingapi_resources.revisions
+    values = { resource_tag_mapping_list = [{ resource_arn = "arn:aws:ecs:eu-central-1:123456789012:task-definition/ki-rag-api-batch:7" }] }
+  }
+
+  override_data {
+    target = data.aws_ecs_task_definition.newest[0]
+    values = { container_definitions = "[{\"image\": \"registry/ki-rag-api:7\"}]" }
+  }
+
+  assert {
+    condition     = local.image == "registry/ki-rag-api:7"
+    error_message = "What is changed here becomes a revision with the image that was deployed."
+  }
+}

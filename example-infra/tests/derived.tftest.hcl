@@ -143,3 +143,16 @@ run "a_model_of_ones_own_needs_neither" {
     error_message = "Inside the VPC, without a key."
   }
 }
+
+run "a_shell_needs_its_endpoints" {
+  command = plan
+
+  variables {
+    session_manager = true
+  }
+
+  assert {
+    condition     = contains(keys(aws_vpc_endpoint.interface), "ssm") && contains(keys(aws_vpc_endpoint.interface), "ssmmessages")
+    error_message = "The agent reaches Systems Manager without the internet."
+  }
+}

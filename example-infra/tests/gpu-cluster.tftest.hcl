@@ -257,10 +257,91 @@ run "no_spare_to_keep_and_no_image_to_choose" {
     source = "./modules/gpu-cluster"
   }
 
-  expect_failures = [var.keep_spare_warm, var.ami_id]
+  expect_failures = [var.keep_spare_warm, var.ami_id, var.session_manager]
   variables {
     capacity        = "managed-instances"
     keep_spare_warm = true
     ami_id          = "ami-0123456789abcdef0"
+    session_manager = true
+  }
+}
+
+run "a_new_launch_template_rolls_as_a_rollout_does" {
+  command = plan
+
+  module {
+    source = "./modules/gpu-cluster"
+  }
+
+  variables {
+    ready_seconds  = 560
+    refresh_alarms = ["ki-rag-api-server-errors"]
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].min_healthy_percentage == 100 && aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].max_healthy_percentage == 150
+    error_message = "With a spare instance the new one comes first."
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].scale_in_protected_instances == "Refresh" && aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].skip_matching && aws_ecs_capacity_provider.gpu[0].auto_scaling_group_provider[0].managed_draining == "ENABLED"
+    error_message = "Instances with tasks are replaced too, after ECS has moved the tasks."
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].auto_rollback && aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].alarm_specification[0].alarms == tolist(["ki-rag-api-server-errors"]) && aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].instance_warmup == "560"
+    error_message = "It goes on when tasks answer, and the alarm undoes it."
+  }
+}
+
+run "a_new_launch_template_without_a_spare" {
+  command = plan
+
+  module {
+    source = "./modules/gpu-cluster"
+  }
+
+  variables {
+    spare_tasks = 0
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].min_healthy_percentage == 50 && aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].max_healthy_percentage == 100 && length(aws_autoscaling_group.gpu[0].instance_refresh[0].preferences[0].alarm_specification) == 0
+    error_message = "One of two instances makes room."
+  }
+}
+
+run "nobody_signs_in" {
+  command = plan
+
+  module {
+    source = "./modules/gpu-cluster"
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.sessions) == 0 && output.sessions_policy_arn == null && aws_launch_template.gpu[0].key_name == null
+    error_message = "No shell and no key unless asked for."
+  }
+}
+
+run "a_shell_without_ssh" {
+  command = plan
+
+  module {
+    source = "./modules/gpu-cluster"
+  }
+
+  variables {
+    session_manager = true
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.sessions[0].policy).Statement[0].Action == ["ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
+    error_message = "The agent may be reached, and read no parameter."
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_policy.sessions[0].policy).Statement[0].Condition.StringEquals == { "ssm:resourceTag/Name" = "ki-rag-api-gpu" }
+    error_message = "On these instances and no others."
   }
 }

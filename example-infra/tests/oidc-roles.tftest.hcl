@@ -72,8 +72,18 @@ run "roles_hold_no_more_than_their_commands_need" {
   }
 
   assert {
-    condition     = alltrue([for role, policies in local.permissions_of : !contains(policies, "push") || role == "deploy"]) && local.permissions_of.plan == ["read", "plan"]
+    condition     = alltrue([for role, policies in local.permissions_of : !contains(policies, "push") || role == "deploy"]) && local.permissions_of.plan == ["read", "plan", "logs"]
     error_message = "Only deploy pushes; plan only reads."
+  }
+
+  assert {
+    condition     = !contains(local.permissions_of["pull-request"], "logs") && !anytrue([for statement in concat(local.reading, local.planning) : anytrue([for action in statement.Action : contains(["logs:GetLogEvents", "logs:FilterLogEvents", "secretsmanager:GetSecretValue"], action)])])
+    error_message = "A pull request reads neither logs nor the values of secrets."
+  }
+
+  assert {
+    condition     = keys({ for role, subjects in local.subjects : role => subjects if anytrue([for subject in subjects : strcontains(subject, ":pull_request")]) }) == ["pull-request"]
+    error_message = "And takes no other role."
   }
 }
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from sandbox_process import RunningSandbox, clean_environment, sandbox_process, 
 pytestmark = needs_terraform
 
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/ki-rag-api"
+OTHER_AMI = "ami-0123456789abcdef0"
 FIRST, SECOND, BROKEN, INGEST = ("1" * 40, "2" * 40, "b" * 40, "3" * 40)
 TERRAFORMS_OWN = {"ecr:CreateRepository", "ecr:PutLifecyclePolicy"}
 """What the program does where there is no repository yet (create-repository): here Terraform made it."""
@@ -60,11 +62,12 @@ BESIDE_THE_RECORDING = {
     "logs:FilterLogEvents",  # watching a batch task
 }
 """What a role may do beyond the recorded calls of its commands, and why."""
-ROLES = ("deploy", "rollback", "plan")
+ROLES = ("deploy", "rollback", "plan", "pull-request")
 COMMANDS = {
     "deploy": ("deploy", "push", "register", "run-task", "rollback"),
     "rollback": ("rollback", "watch"),
     "plan": ("plan", "history", "watch"),
+    "pull-request": ("plan", "history"),
 }
 
 
@@ -152,6 +155,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         reading = there | {"role-to-assume": roles["plan"]}
         results["history"] = run(sandbox, folder, "history", reading)
         results["watch as plan"] = run(sandbox, folder, "watch", reading)
+        proposing = there | {"role-to-assume": roles["pull-request"]}
+        results["history of a pull request"] = run(sandbox, folder, "history", proposing)
+        results["plan of a pull request"] = run(
+            sandbox, folder, "plan", proposing, image=f"{REPOSITORY}:{SECOND}"
+        )
         batch = {key: inputs[key] for key in ("region", "cluster", "role-to-assume")} | slow
         results["batch"] = run(
             sandbox, folder, "run-task", batch, **{"task-definition": outputs["batch_family"]}
@@ -273,7 +281,19 @@ def test_the_secret_has_a_value_and_the_state_does_not_know_it(stack: Stack) -> 
     assert SECRET not in state
 
 
-@pytest.mark.parametrize("name", ["push", "register", "ingest service", "watch", "history", "watch as plan"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "push",
+        "register",
+        "ingest service",
+        "watch",
+        "history",
+        "watch as plan",
+        "history of a pull request",
+        "plan of a pull request",
+    ],
+)
 def test_the_other_commands_do_their_work_with_their_roles(stack: Stack, name: str) -> None:
     assert stack.results[name]["exit_code"] == 0, stack.results[name]["shown"]
 
@@ -332,12 +352,13 @@ def test_a_role_may_do_what_its_commands_call_and_no_more(stack: Stack, role: st
     recorded = json.loads((ROOT / "docs/permissions.json").read_text(encoding="utf-8"))
     called = {action for command in COMMANDS[role] for action in recorded[command]}
     assert called - granted(stack, role) <= TERRAFORMS_OWN | CLEANING_UP | WITHOUT_PERMISSION
-    below = granted(stack, "plan") if role != "plan" else set()
+    below = granted(stack, "plan") if role in ("deploy", "rollback") else set()
     assert granted(stack, role) - called - below <= BESIDE_THE_RECORDING
 
 
 def test_rollback_may_do_less_than_deploy_and_plan_less_than_rollback(stack: Stack) -> None:
-    assert granted(stack, "plan") < granted(stack, "rollback") < granted(stack, "deploy")
+    granted_to = [granted(stack, role) for role in ("pull-request", "plan", "rollback", "deploy")]
+    assert all(less < more for less, more in pairwise(granted_to))
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -399,6 +420,21 @@ def test_the_plan_role_changes_nothing(stack: Stack) -> None:
     assert set(judged(stack, "plan", changing).values()) == {"ImplicitlyDenied"}
 
 
+def test_a_pull_request_reads_neither_logs_nor_secrets(stack: Stack) -> None:
+    logs = {
+        request
+        for request in decisions(stack, "deploy") | decisions(stack, "rollback")
+        if request.action in ("logs:GetLogEvents", "logs:FilterLogEvents")
+    }
+    assert logs
+    assert set(judged(stack, "plan", logs).values()) == {"Allowed"}
+    names = ("secret_arn", "api_keys_secret_arn")
+    secrets = {
+        IamRequest(action="secretsmanager:GetSecretValue", resource=stack.outputs[name]) for name in names
+    }
+    assert set(judged(stack, "pull-request", logs | secrets).values()) == {"ImplicitlyDenied"}
+
+
 RUN = (("ecs:cluster", f"arn:aws:ecs:eu-central-1:{ACCOUNT}:cluster/ki-cluster"),)
 PASS = (("iam:PassedToService", TASK_SERVICE),)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ki-rag-api"
@@ -458,12 +494,13 @@ def test_the_execution_role_reads_its_own_secrets(stack: Stack) -> None:
     assert answers == {own: "Allowed", keys: "Allowed", other: "ImplicitlyDenied"}
 
 
+BRANCH = ("deploy", "rollback", "plan")
 MAIN = "repo:octo-org/octo-repo:ref:refs/heads/main"
 TOKENS = [
-    pytest.param({}, ROLES, id="the branch main of the repository"),
-    pytest.param({"sub": "repo:octo-org@65/octo-repo@74:ref:refs/heads/main"}, ROLES, id="immutable form"),
+    pytest.param({}, BRANCH, id="the branch main of the repository"),
+    pytest.param({"sub": "repo:octo-org@65/octo-repo@74:ref:refs/heads/main"}, BRANCH, id="immutable form"),
     pytest.param({"sub": "repo:octo-org@66/octo-repo@74:ref:refs/heads/main"}, (), id="another owner's id"),
-    pytest.param({"sub": "repo:octo-org/octo-repo:pull_request"}, ("plan",), id="a pull request"),
+    pytest.param({"sub": "repo:octo-org/octo-repo:pull_request"}, ("pull-request",), id="a pull request"),
     pytest.param({"sub": "repo:octo-org/octo-repo:ref:refs/heads/feature"}, (), id="another branch"),
     pytest.param({"sub": "repo:octo-org/octo-repo:ref:refs/tags/main"}, (), id="a tag of the branch's name"),
     pytest.param({"sub": "repo:octo-org/octo-repo:environment:prod"}, (), id="an environment"),
@@ -615,10 +652,15 @@ def test_each_step_of_the_printed_workflow_gives_only_inputs_of_its_command(stac
 
 
 def test_what_the_provider_lacks_is_set_with_the_aws_cli(stack: Stack) -> None:
-    """Blue/green and the breaker's threshold, by UpdateService; the plan after it is empty."""
+    """Blue/green and the breaker's threshold, by UpdateService; the plan after it is empty.
+
+    With it come another size, command and AMI: new revisions, the ingest's with the image that was deployed,
+    and new instances for old.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     wishes = {"deployment_strategy": "BLUE_GREEN", "spare_gpus": "2"}
-    wishes |= {"breaker_failures": "2", "deregister_revisions": "true"}
+    wishes |= {"breaker_failures": "2", "deregister_revisions": "true", "session_manager": "true"}
+    wishes |= {"task_memory": "7168", "ami_id": OTHER_AMI, "batch_command": '["python", "-m", "another"]'}
     asked = replace(
         stack.workspace,
         environment={
@@ -637,6 +679,19 @@ def test_what_the_provider_lacks_is_set_with_the_aws_cli(stack: Stack) -> None:
         "type": "COUNT",
         "value": 2,
     }
+    with stack.sandbox.client("ecs") as ecs:
+        serving, ingesting = (
+            ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["containerDefinitions"][0]
+            for family in ("ki-rag-api", stack.outputs["batch_family"])
+        )
+    assert (serving["memory"], ingesting["memory"]) == (7168, 7168)
+    assert ingesting["image"] == f"{REPOSITORY}:{INGEST}"
+    assert ingesting["command"][:3] == ["python", "-m", "another"]
+    assert service["taskDefinition"] == stack.results["rollback"]["task_definition_arn"]
+    with stack.sandbox.client("autoscaling") as scaling:
+        shown = scaling.describe_instance_refreshes(AutoScalingGroupName="ki-rag-api-gpu")
+    [refresh] = shown["InstanceRefreshes"]
+    assert refresh["Preferences"]["ScaleInProtectedInstances"] == "Refresh"
     plan = asked.plan()
     assert plan.exit_code == 0, plan.shown
     granted = json.dumps(asked.outputs()["policies"]["deploy"])

@@ -111,3 +111,23 @@ def test_a_capacity_provider_keeps_what_the_request_said(sandbox: RunningSandbox
     shown = made["capacityProvider"]["autoScalingGroupProvider"]
     assert shown["managedTerminationProtection"] == "ENABLED"
     assert shown["managedScaling"]["minimumScalingStepSize"] == 2
+
+
+def test_a_group_takes_an_instance_refresh_and_says_with_what(sandbox: RunningSandbox) -> None:
+    wishes = {"MinHealthyPercentage": 100, "ScaleInProtectedInstances": "Refresh", "SkipMatching": True}
+    with sandbox.client("ec2") as ec2, sandbox.client("autoscaling") as scaling:
+        data = {"InstanceType": "g5.xlarge", "ImageId": "ami-12c6146b"}
+        ec2.create_launch_template(LaunchTemplateName="hosts", LaunchTemplateData=data)
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName="hosts",
+            LaunchTemplate={"LaunchTemplateName": "hosts"},
+            MinSize=0,
+            MaxSize=1,
+            AvailabilityZones=["eu-central-1a"],
+        )
+        started = scaling.start_instance_refresh(AutoScalingGroupName="hosts", Preferences=wishes)
+        [shown] = scaling.describe_instance_refreshes(AutoScalingGroupName="hosts")["InstanceRefreshes"]
+        assert (shown["InstanceRefreshId"], shown["Status"]) == (started["InstanceRefreshId"], "Successful")
+        assert shown["Preferences"] == wishes
+        with pytest.raises(scaling.exceptions.ClientError, match="name not found"):
+            scaling.start_instance_refresh(AutoScalingGroupName="none")

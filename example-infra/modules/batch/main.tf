@@ -55,12 +55,15 @@ resource "aws_ecs_task_definition" "batch" {
   skip_destroy             = true
   track_latest             = true
 
-  container_definitions = jsonencode([merge(local.container, { name = var.name, command = var.command })])
+  container_definitions = jsonencode([merge(local.container, { name = var.name, command = var.command, image = local.image })])
 
-  # A run takes the family's newest revision, and the workflow registers one with each good image. Terraform follows
-  # it: a revision that it has to make itself, for another role say, keeps that image. The action's tags say
-  # where a revision comes from.
+
+  # How image.tf finds the family.
+  tags = { TaskFamily = var.name }
+
+  # The family's newest revision runs, and the workflow registers one with each good image: Terraform follows it. The
+  # action's tags say where a revision comes from.
   lifecycle {
-    ignore_changes = [container_definitions, tags, tags_all]
+    ignore_changes = [tags, tags_all]
   }
 }

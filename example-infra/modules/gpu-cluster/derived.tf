@@ -8,6 +8,12 @@ locals {
   # The service at its most, its rollout included, and what else wants a GPU meanwhile: none of them waits for another.
   most_instances = ceil((var.most_tasks + var.other_tasks) / local.tasks_per_instance)
 
+  # New instances replace old ones as new tasks do: where a rollout has spare instances they come first, otherwise one
+  # makes room.
+  spare_instances         = local.instances_for_rollout - local.instances_for_desired
+  refresh_minimum_percent = local.spare_instances > 0 ? 100 : floor(100 * (local.instances_for_desired - 1) / local.instances_for_desired)
+  refresh_maximum_percent = local.spare_instances > 0 ? min(200, ceil(100 * local.instances_for_rollout / local.instances_for_desired)) : 100
+
   # targetCapacity under 100 % keeps instances beyond those in use. Rounded up: one percent less than the exact
   # share would launch one instance more.
   target_capacity = var.keep_spare_warm ? ceil(100 * local.instances_for_desired / local.instances_for_rollout) : 100

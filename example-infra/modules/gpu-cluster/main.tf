@@ -1,4 +1,5 @@
 resource "aws_ecs_cluster" "this" {
+  # checkov:skip=CKV_AWS_65: on, enhanced, unless container_insights says otherwise
   name = var.cluster_name
 
   setting {
@@ -8,6 +9,10 @@ resource "aws_ecs_cluster" "this" {
 }
 
 data "aws_partition" "current" {}
+
+data "aws_caller_identity" "current" {}
+
+data "aws_region" "current" {}
 
 # The provider puts its tags on what it makes itself; instances and volumes are made by EC2.
 data "aws_default_tags" "current" {}
@@ -171,6 +176,30 @@ resource "aws_autoscaling_group" "gpu" {
 
       instance_reuse_policy {
         reuse_on_scale_in = false
+      }
+    }
+  }
+
+  # Another launch template (a new AMI, a larger disk) replaces the instances. ECS protects those that run tasks from
+  # scale-in; Refresh replaces them all the same, and before one ends, managed draining has ECS move its tasks by the
+  # service's own percentages and lets a batch task come to its end.
+  instance_refresh {
+    strategy = "Rolling"
+
+    preferences {
+      min_healthy_percentage       = local.refresh_minimum_percent
+      max_healthy_percentage       = local.refresh_maximum_percent
+      instance_warmup              = var.ready_seconds
+      scale_in_protected_instances = "Refresh"
+      skip_matching                = true
+      auto_rollback                = true
+
+      dynamic "alarm_specification" {
+        for_each = length(var.refresh_alarms) > 0 ? [var.refresh_alarms] : []
+
+        content {
+          alarms = alarm_specification.value
+        }
       }
     }
   }

@@ -26,3 +26,8 @@ output "sizes" {
     root_volume_gb        = local.root_volume_gb
   }
 }
+
+output "sessions_policy_arn" {
+  description = "Policy for whoever may open a shell on the instances; null without session_manager."
+  value       = one(aws_iam_policy.sessions[*].arn)
+}

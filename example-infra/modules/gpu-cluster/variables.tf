@@ -149,3 +149,26 @@ variable "container_insights" {
     error_message = "container_insights must be enhanced, enabled or disabled."
   }
 }
+
+variable "ready_seconds" {
+  description = "From the launch of an instance to a task on it that answers: how long a replacement of instances waits before it goes on."
+  type        = number
+  default     = 300
+}
+
+variable "refresh_alarms" {
+  description = "Alarms that end a replacement of instances and undo it."
+  type        = list(string)
+  default     = []
+}
+
+variable "session_manager" {
+  description = "Let people open a shell on the instances with Session Manager: no key, no open port. Who may is whom you give the policy sessions_policy_arn."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.session_manager || var.capacity == "ec2"
+    error_message = "session_manager goes with capacity = \"ec2\": nobody signs in to managed-instances."
+  }
+}

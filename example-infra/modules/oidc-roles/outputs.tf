@@ -1,5 +1,5 @@
 output "role_arns" {
-  description = "Roles for GitHub's workflows: deploy, rollback and plan."
+  description = "Roles for GitHub's workflows: deploy, rollback, plan and pull-request."
   value       = { for purpose, role in aws_iam_role.github : purpose => role.arn }
 }
 

@@ -1,5 +1,6 @@
-# Three roles, each with what its commands call (docs/permissions.md) and nothing else: deploy (with push and
-# run-task), rollback, plan (reads only: plan, watch and history; pull requests may assume it).
+# Four roles, each with what its commands call (docs/permissions.md) and nothing else: deploy (with push and
+# run-task), rollback, plan (reads only: plan, watch and history) and pull-request (plan and history, without the logs:
+# whoever may open a pull request writes the workflow that runs, and logs hold what users ask).
 # Which action takes which resource and which condition key: Service Authorization Reference. ecs:cluster does not
 # exist for RegisterTaskDefinition and DescribeTaskDefinition: a condition on it denies them always.
 
@@ -85,6 +86,9 @@ locals {
       Action   = ["ecr:DescribeImages"]
       Resource = var.repository_arn
     },
+  ]
+
+  logs = [
     {
       Sid      = "ReadLogStreams"
       Effect   = "Allow"
@@ -289,14 +293,16 @@ locals {
 
   permissions = {
     read   = local.reading
+    logs   = local.logs
     plan   = local.planning
     update = local.updating
     push   = concat(local.pushing_and_running, local.in_background, local.cleaning_up)
   }
   permissions_of = {
-    plan     = ["read", "plan"]
-    rollback = ["read", "plan", "update"]
-    deploy   = ["read", "plan", "update", "push"]
+    pull-request = ["read", "plan"]
+    plan         = ["read", "plan", "logs"]
+    rollback     = ["read", "plan", "logs", "update"]
+    deploy       = ["read", "plan", "logs", "update", "push"]
   }
 }
 
@@ -305,7 +311,7 @@ resource "aws_iam_role" "github" {
   name                 = "${var.name}-${each.key}"
   description          = "GitHub Actions: ${each.key} ${var.name}"
   assume_role_policy   = each.value
-  max_session_duration = each.key == "plan" ? 3600 : var.session_seconds
+  max_session_duration = contains(["plan", "pull-request"], each.key) ? 3600 : var.session_seconds
 }
 
 resource "aws_iam_policy" "github" {

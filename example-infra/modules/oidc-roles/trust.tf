@@ -18,7 +18,7 @@ locals {
   workflow       = var.github_reusable_workflow == null ? "" : ":job_workflow_ref:${var.github_reusable_workflow}"
 
   deploy_subjects = [for repository in local.repositories : "${repository}:${local.deploy_context}${local.workflow}"]
-  plan_subjects   = concat(local.deploy_subjects, [for repository in local.repositories : "${repository}:pull_request${local.workflow}"])
+  pull_subjects   = [for repository in local.repositories : "${repository}:pull_request${local.workflow}"]
 }
 
 resource "aws_iam_openid_connect_provider" "github" {
@@ -33,8 +33,9 @@ data "aws_iam_openid_connect_provider" "github" {
 }
 
 locals {
+  subjects = { deploy = local.deploy_subjects, rollback = local.deploy_subjects, plan = local.deploy_subjects, pull-request = local.pull_subjects }
   trust = {
-    for purpose, subjects in { deploy = local.deploy_subjects, rollback = local.deploy_subjects, plan = local.plan_subjects } :
+    for purpose, subjects in local.subjects :
     purpose => jsonencode({
       Version = "2012-10-17"
       Statement = [{

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "What the roles are named after: NAME-deploy, NAME-rollback and NAME-plan."
+  description = "What the roles are named after: NAME-deploy, NAME-rollback, NAME-plan and NAME-pull-request."
   type        = string
 }
 

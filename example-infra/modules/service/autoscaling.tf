@@ -20,8 +20,8 @@ resource "aws_appautoscaling_policy" "in_flight" {
   target_tracking_scaling_policy_configuration {
     target_value = var.in_flight_per_task
     # A new task is no help before its model is loaded; scaling in again costs the next one that load.
-    scale_out_cooldown = local.start_seconds + local.load_allowance_seconds
-    scale_in_cooldown  = 2 * (local.start_seconds + local.load_allowance_seconds)
+    scale_out_cooldown = local.ready_seconds
+    scale_in_cooldown  = 2 * local.ready_seconds
 
     customized_metric_specification {
       namespace   = var.in_flight_metric.namespace

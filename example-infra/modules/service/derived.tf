@@ -44,6 +44,7 @@ locals {
 
   # Instance launch 300 s, pull at 100 MB/s with a factor of 2 for unpacking.
   start_seconds   = (var.keep_spare_warm || local.spare_tasks == 0 ? 0 : 300) + ceil(20 * var.image_gb)
+  ready_seconds   = local.start_seconds + local.load_allowance_seconds
   rollout_seconds = local.rollout_waves * (local.start_seconds + local.grace_period_seconds + local.deregistration_delay + local.container_stop_timeout)
 
   # A failed rollout may use its breaker threshold up and then roll back: three times a good one. GitHub ends a

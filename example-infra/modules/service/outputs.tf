@@ -33,6 +33,11 @@ output "task_security_group_ids" {
   value       = aws_security_group.tasks[*].id
 }
 
+output "alarm_name" {
+  description = "Alarm on 5xx, which rolls deployments back."
+  value       = aws_cloudwatch_metric_alarm.server_errors.alarm_name
+}
+
 output "timing" {
   description = "The numbers that follow from model_load_seconds and spare_gpus."
   value = {
@@ -46,6 +51,7 @@ output "timing" {
     maximum_percent          = local.maximum_percent
     spare_tasks              = local.spare_tasks
     most_tasks               = local.most_tasks
+    ready_seconds            = local.ready_seconds
     rollout_waves            = local.rollout_waves
     rollout_seconds          = local.rollout_seconds
     deploy_timeout_seconds   = local.deploy_timeout_seconds

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import uuid
 from functools import cache
 from typing import Any
 
@@ -37,6 +38,8 @@ def correct(service: str) -> None:
             _describe_rules_between_groups()
         case "application-autoscaling":
             _scale_our_services()
+        case "autoscaling":
+            _take_instance_refreshes()
         case "s3":
             _show_event_bridge()
         case "events":
@@ -206,3 +209,40 @@ def _write_redrive_policies_without_spaces() -> None:
         return shown
 
     module.Queue.attributes = property(attributes)
+
+
+def _take_instance_refreshes() -> None:
+    """Note an instance refresh and call it done (StartInstanceRefresh): a world's hosts are of no group."""
+    from moto.autoscaling import exceptions, responses  # noqa: PLC0415
+    from moto.core.responses import ActionResult  # noqa: PLC0415
+
+    answers: Any = responses.AutoScalingResponse
+    errors: Any = exceptions
+
+    def refreshes_of(response: Any) -> list[dict[str, Any]]:
+        name = response._get_param("AutoScalingGroupName")
+        group = response.autoscaling_backend.autoscaling_groups.get(name)
+        if group is None:
+            missing = f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"
+            raise errors.ValidationError(missing)
+        refreshes: list[dict[str, Any]] = vars(group).setdefault("refreshes", [])
+        return refreshes
+
+    def start_instance_refresh(response: Any) -> Any:
+        refreshes = refreshes_of(response)
+        made = {
+            "InstanceRefreshId": str(uuid.uuid4()),
+            "AutoScalingGroupName": response._get_param("AutoScalingGroupName"),
+            "Status": "Successful",
+            "PercentageComplete": 100,
+            "InstancesToUpdate": 0,
+            "Preferences": response._get_param("Preferences") or {},
+        }
+        refreshes.insert(0, made)
+        return ActionResult({"InstanceRefreshId": made["InstanceRefreshId"]})
+
+    def describe_instance_refreshes(response: Any) -> Any:
+        return ActionResult({"InstanceRefreshes": refreshes_of(response)})
+
+    answers.start_instance_refresh = start_instance_refresh
+    answers.describe_instance_refreshes = describe_instance_refreshes

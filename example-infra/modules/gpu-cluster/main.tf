@@ -182,7 +182,7 @@ resource "aws_autoscaling_group" "gpu" {
 
   # Another launch template (a new AMI, a larger disk) replaces the instances. ECS protects those that run tasks from
   # scale-in; Refresh replaces them all the same, and before one ends, managed draining has ECS move its tasks by the
-  # service's own percentages and lets a batch task come to its end.
+  # service's own percentages and lets a task of no service come to its end.
   instance_refresh {
     strategy = "Rolling"
 

@@ -18,7 +18,7 @@ locals {
   workflow       = var.github_reusable_workflow == null ? "" : ":job_workflow_ref:${var.github_reusable_workflow}"
 
   deploy_subjects = [for repository in local.repositories : "${repository}:${local.deploy_context}${local.workflow}"]
-  pull_subjects   = [for repository in local.repositories : "${repository}:pull_request${local.workflow}"]
+  pull_subjects   = concat(local.deploy_subjects, [for repository in local.repositories : "${repository}:pull_request${local.workflow}"])
 }
 
 resource "aws_iam_openid_connect_provider" "github" {

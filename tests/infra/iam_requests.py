@@ -12,7 +12,14 @@ from typing import Any
 ACCOUNT = "123456789012"
 ECS = f"arn:aws:ecs:eu-central-1:{ACCOUNT}"
 WITHOUT_RESOURCE = frozenset(
-    {"ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecr:GetAuthorizationToken"}
+    {
+        "autoscaling:DescribeAutoScalingGroups",
+        "ec2:DescribeImages",
+        "ecr:GetAuthorizationToken",
+        "ecs:DescribeTaskDefinition",
+        "ecs:ListTaskDefinitions",
+        "logs:DescribeLogGroups",
+    }
 )
 WITHOUT_GRANT = frozenset({"sts:GetCallerIdentity", "sts:AssumeRoleWithWebIdentity", "github:GetToken"})
 TASK_SERVICE = "ecs-tasks.amazonaws.com"
@@ -74,7 +81,10 @@ def iam_requests(
         case "tag":
             yield IamRequest(action=action, resource="*")
         case "iam":
-            yield IamRequest(action=action, resource=f"arn:aws:iam::{ACCOUNT}:role/{parameters['RoleName']}")
+            role = (
+                parameters.get("PolicySourceArn") or f"arn:aws:iam::{ACCOUNT}:role/{parameters['RoleName']}"
+            )
+            yield IamRequest(action=action, resource=role)
         case "secretsmanager":
             yield IamRequest(action=action, resource=parameters["SecretId"])
         case _:
@@ -121,6 +131,11 @@ def _ecs(
             yield from _passed(roles_in(parameters))
         case "TagResource":
             yield IamRequest(action=action, resource=parameters["resourceArn"])
+        case "DescribeClusters":
+            for name in parameters["clusters"]:
+                yield IamRequest(action=action, resource=f"{ECS}:cluster/{name.rpartition('/')[2]}")
+        case "DescribeCapacityProviders":
+            yield IamRequest(action=action, resource=f"{ECS}:capacity-provider/any")
         case "ListTasks":
             anywhere = f"{ECS}:container-instance/{cluster}/any"
             yield IamRequest(action=action, resource=anywhere, context=in_cluster)

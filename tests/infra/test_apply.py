@@ -32,7 +32,11 @@ from sandbox_process import RunningSandbox, clean_environment, sandbox_process, 
 pytestmark = needs_terraform
 
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/ki-rag-api"
-OTHER_AMI = "ami-0123456789abcdef0"
+CHANGED = {
+    "task_memory": "7168",
+    "ami_id": "ami-0123456789abcdef0",
+    "batch_command": '["python", "-m", "another"]',
+}
 FIRST, SECOND, BROKEN, INGEST = ("1" * 40, "2" * 40, "b" * 40, "3" * 40)
 TERRAFORMS_OWN = {"ecr:CreateRepository", "ecr:PutLifecyclePolicy"}
 """What the program does where there is no repository yet (create-repository): here Terraform made it."""
@@ -408,7 +412,7 @@ def test_rollback_passes_no_role_to_the_ingest_task_and_pushes_nothing(stack: St
 
 
 def test_the_plan_role_changes_nothing(stack: Stack) -> None:
-    reading = ("Describe", "List", "Get", "BatchGet", "BatchCheck", "Filter")
+    reading = ("Describe", "List", "Get", "BatchGet", "BatchCheck", "Filter", "Simulate")
     changing = {
         request
         for request in decisions(stack, "deploy") | decisions(stack, "rollback")
@@ -650,25 +654,55 @@ def test_each_step_of_the_printed_workflow_gives_only_inputs_of_its_command(stac
         settings_from(given.pop("command"), inputs=given)
 
 
-def test_what_the_provider_lacks_is_set_with_the_aws_cli(stack: Stack) -> None:
-    """Blue/green and the breaker's threshold, by UpdateService; the plan after it is empty.
-
-    With it come another size, command and AMI: new revisions, the ingest's with the image that was deployed,
-    and new instances for old.
-    """
+def wishing(stack: Stack, **wishes: str) -> Workspace:
+    """Return the workspace with further variables, and with the AWS CLI beside it."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    wishes = {"deployment_strategy": "BLUE_GREEN", "spare_gpus": "2"}
-    wishes |= {"breaker_failures": "2", "deregister_revisions": "true", "session_manager": "true"}
-    wishes |= {"task_memory": "7168", "ami_id": OTHER_AMI, "batch_command": '["python", "-m", "another"]'}
-    asked = replace(
-        stack.workspace,
-        environment={
-            **clean_environment(stack.sandbox),
-            **stack.workspace.environment,
-            **{f"TF_VAR_{name}": value for name, value in wishes.items()},
-            "PATH": path,
-        },
-    )
+    variables = {f"TF_VAR_{name}": value for name, value in wishes.items()}
+    environment = {
+        **clean_environment(stack.sandbox),
+        **stack.workspace.environment,
+        **variables,
+        "PATH": path,
+    }
+    return replace(stack.workspace, environment=environment)
+
+
+def test_a_change_takes_effect_with_the_image_that_was_deployed(stack: Stack, tmp_path: Path) -> None:
+    """Another size, command and AMI: with the next deployment, the next run of the ingest, new instances."""
+    wishing(stack, **CHANGED).apply()
+    with stack.sandbox.client("ecs") as ecs:
+
+        def newest(family: str) -> Mapping[str, Any]:
+            shown = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
+            container: Mapping[str, Any] = shown["containerDefinitions"][0]
+            return container
+
+        ingesting = newest(stack.outputs["batch_family"])
+        assert (ingesting["memory"], ingesting["command"][:3]) == (7168, ["python", "-m", "another"])
+        assert ingesting["image"] == f"{REPOSITORY}:{INGEST}"
+        [service] = ecs.describe_services(cluster="ki-cluster", services=["ki-rag-api"])["services"]
+        assert service["taskDefinition"] == stack.results["rollback"]["task_definition_arn"]
+        deployment = run(
+            stack.sandbox,
+            tmp_path,
+            "deploy",
+            deployed(stack.outputs["inputs"]),
+            image=f"{REPOSITORY}:{SECOND}",
+        )
+        assert deployment["outcome"] == "succeeded", deployment["shown"]
+        [service] = ecs.describe_services(cluster="ki-cluster", services=["ki-rag-api"])["services"]
+        serving = newest(service["taskDefinition"])
+        assert (serving["memory"], serving["image"].partition("@")[0]) == (7168, f"{REPOSITORY}:{SECOND}")
+    with stack.sandbox.client("autoscaling") as scaling:
+        shown = scaling.describe_instance_refreshes(AutoScalingGroupName="ki-rag-api-gpu")
+    [refresh] = shown["InstanceRefreshes"]
+    assert refresh["Preferences"]["ScaleInProtectedInstances"] == "Refresh"
+
+
+def test_what_the_provider_lacks_is_set_with_the_aws_cli(stack: Stack) -> None:
+    """Blue/green and the breaker's threshold, by UpdateService; the plan after it is empty."""
+    lacking = {"deployment_strategy": "BLUE_GREEN", "spare_gpus": "2", "breaker_failures": "2"}
+    asked = wishing(stack, **CHANGED, **lacking, deregister_revisions="true", session_manager="true")
     asked.apply()
     with stack.sandbox.client("ecs") as ecs:
         service = ecs.describe_services(cluster="ki-cluster", services=["ki-rag-api"])["services"][0]
@@ -678,19 +712,6 @@ def test_what_the_provider_lacks_is_set_with_the_aws_cli(stack: Stack) -> None:
         "type": "COUNT",
         "value": 2,
     }
-    with stack.sandbox.client("ecs") as ecs:
-        serving, ingesting = (
-            ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["containerDefinitions"][0]
-            for family in ("ki-rag-api", stack.outputs["batch_family"])
-        )
-    assert (serving["memory"], ingesting["memory"]) == (7168, 7168)
-    assert ingesting["image"] == f"{REPOSITORY}:{INGEST}"
-    assert ingesting["command"][:3] == ["python", "-m", "another"]
-    assert service["taskDefinition"] == stack.results["rollback"]["task_definition_arn"]
-    with stack.sandbox.client("autoscaling") as scaling:
-        shown = scaling.describe_instance_refreshes(AutoScalingGroupName="ki-rag-api-gpu")
-    [refresh] = shown["InstanceRefreshes"]
-    assert refresh["Preferences"]["ScaleInProtectedInstances"] == "Refresh"
     plan = asked.plan()
     assert plan.exit_code == 0, plan.shown
     granted = json.dumps(asked.outputs()["policies"]["deploy"])

@@ -2,6 +2,7 @@
 # is in the AMI; it needs its two endpoints and these actions only (AWS's managed policy would read parameters too).
 
 resource "aws_iam_role_policy" "sessions" {
+  # checkov:skip=CKV_AWS_290: the agent's actions take no resource
   # checkov:skip=CKV_AWS_355: the agent's actions take no resource
   count = var.session_manager ? 1 : 0
   name  = "sessions"

@@ -45,6 +45,7 @@ module "rag" {
   nat_gateway                  = true # for the language model
 
   instance_type      = var.instance_type
+  session_manager    = true # for whom sessions_policy_arn is given
   model_load_seconds = var.model_load_seconds
   desired_count      = var.tasks
   max_count          = 2 * var.tasks

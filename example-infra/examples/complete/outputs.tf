@@ -27,3 +27,8 @@ output "url" {
   description = "Address of the service."
   value       = module.rag.url
 }
+
+output "sessions_policy_arn" {
+  description = "Policy for whoever may open a shell on the instances."
+  value       = module.rag.sessions_policy_arn
+}

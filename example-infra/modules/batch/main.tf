@@ -57,7 +57,6 @@ resource "aws_ecs_task_definition" "batch" {
 
   container_definitions = jsonencode([merge(local.container, { name = var.name, command = var.command, image = local.image })])
 
-
   # How image.tf finds the family.
   tags = { TaskFamily = var.name }
 

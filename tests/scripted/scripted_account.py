@@ -73,6 +73,17 @@ class Account:
             found.append({"Target": target, "HealthCheckPort": "8000", "TargetHealth": health})
         return {"TargetHealthDescriptions": found}
 
+    def ec2_describe_subnets(self, asked: Mapping[str, Any]) -> str:
+        """Answer with the subnets of the world, each with the letter of its zone; denied without any."""
+        if "subnets" not in self.world:
+            text = "You are not authorized to perform this operation."
+            raise Refusal("UnauthorizedOperation", text, 403)
+        items = "".join(
+            f"<item><subnetId>{name}</subnetId><availabilityZone>{REGION}{zone}</availabilityZone></item>"
+            for name, zone in self.world["subnets"].items()
+        )
+        return f"<DescribeSubnetsResponse><subnetSet>{items}</subnetSet></DescribeSubnetsResponse>"
+
     def elbv2_describe_target_groups(self, asked: Mapping[str, Any]) -> Any:
         """Answer with the one target group."""
         self._group_there(asked.get("TargetGroupArns.member.1", TARGET_GROUP))

@@ -41,6 +41,7 @@ KEYS = {
     *("instances", "old", "tasks", "phases", "failed", "events", "auto_events", "logs", "run_task", "stop"),
     "answer",
     *("other", "other_deployment", "services", "cluster", "providers", "groups", "activities", "alarms"),
+    "subnets",
     *(
         "faults",
         "patch",

@@ -198,6 +198,38 @@ def test_network_interfaces_count_where_they_are_known() -> None:
     assert found.why == "1 new task finds no place: 1 of 1 instance has no free network interface."
 
 
+def in_zone(number: int, zone: str, used: int = 0) -> Place:
+    at = {"ecs.availability-zone": zone}
+    whole = room(1, attributes=at)
+    return place(number, room=room(1, used, attributes=at), whole=whole, zone=zone, tasks=used)
+
+
+def test_room_in_a_zone_without_a_subnet_is_none() -> None:
+    places = [in_zone(0, "a", 1), in_zone(1, "a", 1), in_zone(2, "b"), in_zone(3, "b")]
+    given = situation(places, OLD, requirement=wants(zones=("a",)))
+    found = capacity_of(given)
+    assert found.fit is Fit.NEVER
+    assert "2 of 4 instances are in a zone where no subnet of the service is" in found.why
+    assert [each.change for each in remedies_of(given)][1:] == [
+        "Add 1 instance (g5.xlarge in a) for the rollout.",
+        "Give the service a subnet in b: instances with room are there, and its subnets lie in a.",
+    ]
+    assert capacity_of(replace(given, requirement=wants(zones=("a", "b")))).fit is Fit.FITS
+
+
+@pytest.mark.parametrize(
+    ("zones", "fit", "launched"),
+    [(("a",), Fit.SCALES, 2), (("a", "b"), Fit.SCALES, 5), (("b",), Fit.NEVER, 0), ((), Fit.SCALES, 2)],
+)
+def test_a_group_launches_until_instances_came_where_a_subnet_is(
+    zones: tuple[str, ...], fit: Fit, launched: int
+) -> None:
+    supply = Supply(name="gpu", managed=True, fresh=room(1), more=8, zones=zones)
+    places = [replace(in_zone(n, "a", 1), provider="gpu") for n in range(2)]
+    found = capacity_of(situation(places, OLD, requirement=wants(zones=("a",)), supplies=[supply]))
+    assert (found.fit, found.walk.launched.get("gpu", 0)) == (fit, launched)
+
+
 def test_an_old_task_of_a_silent_agent_never_leaves() -> None:
     given = situation([*FULL, place(2), place(3)], [old(0, 0), old(1, 1, can_stop=False)])
     found = capacity_of(given)

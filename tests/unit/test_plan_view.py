@@ -126,8 +126,11 @@ def test_a_price_is_given_listed_or_not_known() -> None:
 
 def test_network_interfaces_are_one_fewer_than_the_type_takes_unless_trunked() -> None:
     assert interfaces_for_tasks("g5.xlarge", {}) == 3
-    assert interfaces_for_tasks("g5.xlarge", {"ecs.awsvpc-trunk-id": "eni-1"}) == 1000
-    assert interfaces_for_tasks("unheard.of", {}) == 1000
+    trunk = {"ecs.awsvpc-trunk-id": "eni-1"}
+    # Developer Guide, "Supported instances for increased Amazon ECS container network interfaces".
+    assert interfaces_for_tasks("g5.xlarge", trunk) == 6
+    assert interfaces_for_tasks("g4dn.xlarge", trunk) == 40
+    assert interfaces_for_tasks("unheard.of", {}) == interfaces_for_tasks("unheard.of", trunk) == 1000
     room = fresh_room("g5.12xlarge")
     assert room is not None
     assert (len(room.free_gpus), room.cpu) == (4, 48 * 1024)

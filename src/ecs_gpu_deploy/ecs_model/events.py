@@ -23,6 +23,7 @@ _LACKS = {
     Shortfall.AGENT: 'encountered error "AGENT".',
     Shortfall.ATTRIBUTE: "is missing an attribute required by your task.",
     Shortfall.MEMBER_OF: 'encountered error "MemberOf placement constraint unsatisfied.".',
+    Shortfall.LOCATION: 'encountered error "LOCATION".',
     Shortfall.DISTINCT: 'encountered error "DistinctInstance placement constraint unsatisfied.".',
     Shortfall.GPU: "has insufficient GPU resource available.",
     Shortfall.MEMORY: "has insufficient memory available.",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ecs_gpu_deploy.core.capacity.fit import Requirement, Room, allocate, fits
+from ecs_gpu_deploy.core.capacity.fit import ZONE, Requirement, Room, allocate, fits
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Instance, InstanceTemplate, Task
 
@@ -153,13 +153,24 @@ def packed(template: InstanceTemplate, requirements: Sequence[Requirement]) -> i
     for requirement in requirements:
         room = next((each for each in rooms if fits(requirement, each)), None)
         if room is None:
-            room = room_of_template(template)
-            room.attributes = {"ecs.instance-type": template.instance_type, **template.attributes}
-            if not fits(requirement, room):
+            room = next((each for each in _fresh(template) if fits(requirement, each)), None)
+            if room is None:
                 return None
             rooms.append(room)
         allocate(requirement, room)
     return len(rooms)
+
+
+def _fresh(template: InstanceTemplate) -> Iterator[Room]:
+    """Give the room of a fresh instance in each of the zones that it may come in."""
+    for zone in template.availability_zones or ("a",):
+        room = room_of_template(template)
+        room.attributes = {
+            ZONE: zone,
+            "ecs.instance-type": template.instance_type,
+            **template.attributes,
+        }
+        yield room
 
 
 def put(model: Model, provider: CapacityProvider) -> CapacityProvider:
@@ -194,7 +205,19 @@ def _evaluate(model: Model, provider: CapacityProvider) -> None:
 def _arrive(model: Model, provider: CapacityProvider) -> None:
     provider.launching -= 1
     if model.capacity_providers.get(provider.name) is provider:
-        register(model, provider.template, capacity_provider=provider.name)
+        zone = _emptiest_zone(model, provider)
+        register(model, provider.template, availability_zone=zone, capacity_provider=provider.name)
+
+
+def _emptiest_zone(model: Model, provider: CapacityProvider) -> str:
+    """Give the zone with the fewest instances of the provider; of equals, the next in turn.
+
+    Source: EC2 Auto Scaling User Guide, "Auto Scaling benefits for application architecture".
+    """
+    zones = provider.template.availability_zones or ("a",)
+    turn = len(model.instances) % len(zones)
+    there = Counter(each.availability_zone for each in instances_of(model, provider))
+    return min((*zones[turn:], *zones[:turn]), key=lambda zone: there[model.zone(zone)])
 
 
 def _scale_in(model: Model, provider: CapacityProvider, instance: Instance, idle_since: float | None) -> None:

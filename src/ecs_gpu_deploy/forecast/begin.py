@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ecs_gpu_deploy.core.capacity.fit import Room, release, requirement_of
+from ecs_gpu_deploy.core.capacity.fit import ZONE, Room, release, requirement_of
 from ecs_gpu_deploy.core.capacity.situation import Situation, Supply, copy_of
 from ecs_gpu_deploy.core.past.durations import Durations
 from ecs_gpu_deploy.core.past.pulls import Pulls
@@ -219,6 +219,9 @@ def _config(scene: Scene) -> dict[str, Any]:
         configuration["strategy"] = "ROLLING"
     is_daemon = service.scheduling_strategy == "DAEMON"
     constraints = [{"type": "distinctInstance"}] if situation.distinct and not is_daemon else []
+    if zones := situation.requirement.zones:
+        reached = f"attribute:{ZONE} in [{', '.join(zones)}]"
+        constraints.append({"type": "memberOf", "expression": reached})
     config: dict[str, Any] = {
         "serviceName": service.name,
         "taskDefinition": _OLD,
@@ -264,7 +267,9 @@ def _provider(scene: Scene, supply: Supply) -> CapacityProvider:
     size = sum(place.provider == supply.name for place in scene.situation.places)
     return CapacityProvider(
         name=supply.name,
-        template=_template(supply.fresh) if supply.fresh is not None else InstanceTemplate(),
+        template=_template(supply.fresh_in(""), supply.zones)
+        if supply.fresh is not None
+        else InstanceTemplate(),
         managed_scaling=supply.managed,
         max_size=size + supply.more,
         launch_seconds=scene.durations.launch.seconds,
@@ -273,7 +278,7 @@ def _provider(scene: Scene, supply: Supply) -> CapacityProvider:
     )
 
 
-def _template(room: Room) -> InstanceTemplate:
+def _template(room: Room, zones: Sequence[str] = ()) -> InstanceTemplate:
     memory = next(iter(room.gpu_memory.values()), 0)
     return InstanceTemplate(
         cpu=room.cpu,
@@ -282,7 +287,7 @@ def _template(room: Room) -> InstanceTemplate:
         gpu_memory_mib=memory,
         gpu_fraction=min(room.gpu_capacity.values(), default=1.0),
         bandwidth=_BYTES_A_SECOND,
-        availability_zones=("a", "b"),
+        availability_zones=tuple(zones) or ("a", "b"),
         attributes=dict(room.attributes),
         network_interfaces=room.network_interfaces,
     )

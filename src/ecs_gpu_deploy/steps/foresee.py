@@ -19,9 +19,10 @@ from ecs_gpu_deploy.core.capacity.fit import (
     without_constraints,
 )
 from ecs_gpu_deploy.core.capacity.holders import gpus_held
+from ecs_gpu_deploy.core.capacity.instance_types import MANY_INTERFACES, interfaces_for_tasks
 from ecs_gpu_deploy.core.capacity.price import Price, price_for
 from ecs_gpu_deploy.core.capacity.remedies import Remedy, remedies_of
-from ecs_gpu_deploy.core.capacity.seen_room import GroupSeen, situation_seen, supplies_of
+from ecs_gpu_deploy.core.capacity.seen_room import GroupSeen, situation_seen, subnets_of, supplies_of
 from ecs_gpu_deploy.core.capacity.situation import Situation, Supply
 from ecs_gpu_deploy.core.definition.provenance import told_by
 from ecs_gpu_deploy.core.past.calibration import (
@@ -39,6 +40,8 @@ from ecs_gpu_deploy.core.rules.checks import platform_word
 from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.capacity import fetch_default_strategy, fetch_groups, fetch_providers
 from ecs_gpu_deploy.edges.aws.ecs import MOST_TASKS, RawTaskDefinition
+from ecs_gpu_deploy.edges.aws.raw_documents import fetch_raw_service
+from ecs_gpu_deploy.edges.aws.references import zones_of
 from ecs_gpu_deploy.edges.aws.revisions import fetch_tags
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.forecast.begin import CannotBegin, Scene
@@ -103,6 +106,8 @@ def foresee(
         compatibilities=definition.get("requiresCompatibilities") or (),
     )
     look = _Look(context)
+    if requirement.network_interfaces and compute.kind is ComputeKind.INSTANCES:
+        requirement = replace(requirement, zones=_zones(context, service, look))
     everyone: Sequence[Task] | None = None
     if compute.kind is ComputeKind.INSTANCES:
         everyone = look.at(
@@ -158,6 +163,7 @@ def foresee(
         drain_seconds=durations.stop.seconds + _draining(groups),
         launch_seconds=durations.launch.seconds,
     )
+    _say_unknown_interfaces(context, situation)
     scene = Scene(
         service=service,
         old_definition=body,
@@ -333,6 +339,43 @@ def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement
         return requirement_of(definition, constraints=service.placement_constraints)
     except ValueError as error:
         raise InvalidInput(str(error), hint="Correct the task definition.") from error
+
+
+def _zones(context: Context, service: Service, look: _Look) -> tuple[str, ...]:
+    """Return the Availability Zones in which tasks of the service may run; () where that is not known."""
+
+    def see() -> Mapping[str, str]:
+        raw = fetch_raw_service(context.aws, context.ecs.of(service.name).cluster, service.name)
+        subnets = subnets_of(raw or {})
+        return zones_of(context.aws, subnets) if subnets else {}
+
+    seen = look.at(
+        "in which Availability Zones the service's subnets lie, so each is taken for one of them",
+        "ec2:DescribeSubnets",
+        see,
+    )
+    return tuple(sorted(set(filter(None, (seen or {}).values()))))
+
+
+def _say_unknown_interfaces(context: Context, situation: Situation) -> None:
+    """Record for which instance types it is not known how many tasks may have a network interface."""
+    if not situation.requirement.network_interfaces:
+        return
+    kinds = {
+        place.instance_type or "an unnamed type"
+        for place in situation.pool
+        if interfaces_for_tasks(place.instance_type, place.room.attributes) == MANY_INTERFACES
+    }
+    if kinds:
+        context.record(
+            Finding(
+                code="not-checked",
+                severity=Severity.INFO,
+                message="Not checked: how many tasks of network mode awsvpc an instance takes by its network "
+                f"interfaces, for {', '.join(sorted(kinds))}. Room is counted as if there were enough.",
+                hint="See the limits of the type in the EC2 User Guide.",
+            )
+        )
 
 
 def _old_requirements(

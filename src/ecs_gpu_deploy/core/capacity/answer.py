@@ -55,6 +55,7 @@ _WORDS: Final = {
     Shortfall.AGENT: "have an agent that does not answer",
     Shortfall.ATTRIBUTE: "lack an attribute that the task definition requires",
     Shortfall.MEMBER_OF: "do not meet a placement constraint",
+    Shortfall.LOCATION: "are in a zone where no subnet of the service is",
     Shortfall.GPU: "have too few free GPUs",
     Shortfall.MEMORY: "have too little free memory",
     Shortfall.CPU: "have too few free CPU units",
@@ -168,6 +169,7 @@ def _singular(kind: Shortfall) -> str:
         ("have ", "has "),
         ("take ", "takes "),
         ("lack ", "lacks "),
+        ("are ", "is "),
         ("do not ", "does not "),
     ):
         if words.startswith(plural):

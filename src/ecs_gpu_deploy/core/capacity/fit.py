@@ -19,6 +19,8 @@ from ecs_gpu_deploy.core.definition.task_definition import network_mode
 
 # Attributes that describe what the agent can do: an instance of which none is known is taken to have all.
 CAPABILITY_PREFIXES = ("com.amazonaws.ecs.capability.", "ecs.capability.")
+ZONE = "ecs.availability-zone"
+"""The attribute in which an instance names its Availability Zone."""
 # GPU fractions are decimals such as 0.125; sums of them must not miss a fit by a rounding error.
 FRACTION_SLACK = 1e-9
 # The ephemeral range from which Docker takes dynamic host ports (AWS page "PortMapping").
@@ -37,7 +39,10 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """What one task needs of one instance: CPU units, MiB, GPUs per container, ports, attributes."""
+    """What one task needs of one instance: CPU units, MiB, GPUs per container, ports, attributes.
+
+    `zones` are the Availability Zones that its subnets lie in, empty where any will do.
+    """
 
     cpu: int = 0
     memory: int = 0
@@ -46,6 +51,7 @@ class Requirement:
     attributes: tuple[tuple[str, str | None], ...] = ()
     expressions: tuple[str, ...] = ()
     network_interfaces: int = 0
+    zones: tuple[str, ...] = ()
 
     @property
     def gpu_count(self) -> float:
@@ -69,6 +75,7 @@ class Shortfall(StrEnum):
     AGENT = "AGENT"
     ATTRIBUTE = "ATTRIBUTE"
     MEMBER_OF = "MemberOf placement constraint unsatisfied."
+    LOCATION = "LOCATION"
     DISTINCT = "DistinctInstance placement constraint unsatisfied."
     GPU = "RESOURCE:GPU"
     MEMORY = "RESOURCE:MEMORY"
@@ -258,6 +265,8 @@ def shortfalls(requirement: Requirement, room: Room) -> tuple[Shortfall, ...]:
         found.append(Shortfall.ATTRIBUTE)
     if not _satisfies(requirement, room):
         found.append(Shortfall.MEMBER_OF)
+    if not _is_reached(requirement, room):
+        found.append(Shortfall.LOCATION)
     if _gpu_assignment(requirement, room) is None:
         found.append(Shortfall.GPU)
     if requirement.memory > room.memory:
@@ -286,7 +295,11 @@ def fits(requirement: Requirement, room: Room) -> bool:
         return False
     if any(port.port and (port.port, port.protocol) in room.used_ports for port in requirement.ports):
         return False
-    return _has_attributes(requirement, room) and _satisfies(requirement, room)
+    return (
+        _is_reached(requirement, room)
+        and _has_attributes(requirement, room)
+        and _satisfies(requirement, room)
+    )
 
 
 def allocate(requirement: Requirement, room: Room) -> Allocation:
@@ -375,6 +388,15 @@ def _has_attribute(name: str, value: str | None, room: Room) -> bool:
 
 def _satisfies(requirement: Requirement, room: Room) -> bool:
     return all(_meets(expression, room) for expression in requirement.expressions)
+
+
+def _is_reached(requirement: Requirement, room: Room) -> bool:
+    """Say whether a subnet of the task lies where the instance is; one that names no zone is taken so.
+
+    Source: AWS page "Amazon ECS API failure reasons" (LOCATION).
+    """
+    zone = room.attributes.get(ZONE)
+    return not requirement.zones or not zone or zone in requirement.zones
 
 
 def _meets(expression: str, room: Room) -> bool:

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from ecs_gpu_deploy.core.capacity.fit import Room
-from ecs_gpu_deploy.core.capacity.price_list import NETWORK_INTERFACES
+from ecs_gpu_deploy.core.capacity.price_list import BRANCH_INTERFACES, NETWORK_INTERFACES
 
 KEPT_BY_THE_HOST: Final = 0.04
+MANY_INTERFACES: Final = 1000
+"""Stands for the number of a type that is not known."""
 _TRUNK: Final = "ecs.awsvpc-trunk-id"
 
 sizes: Final[Mapping[str, tuple[int, int, int, int]]] = {
@@ -66,8 +68,10 @@ def fresh_room(instance_type: str) -> Room | None:
 def interfaces_for_tasks(instance_type: str, attributes: Mapping[str, str | None]) -> int:
     """Return how many tasks may have a network interface of their own there; many where that is not known.
 
-    One is the instance's. With a trunk there are more than GPU tasks would need. Source: Developer Guide,
+    One is the instance's; a trunk takes another and brings many behind it. Source: Developer Guide,
     "Increasing Amazon ECS Linux container instance network interfaces".
     """
-    limit = NETWORK_INTERFACES.get(instance_type)
-    return 1000 if limit is None or attributes.get(_TRUNK) else limit - 1
+    limit, behind = NETWORK_INTERFACES.get(instance_type), BRANCH_INTERFACES.get(instance_type)
+    if not attributes.get(_TRUNK):
+        return MANY_INTERFACES if limit is None else limit - 1
+    return MANY_INTERFACES if limit is None or behind is None else limit - 2 + behind

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ecs_gpu_deploy.core.capacity.answer import Fit, fit_of, largest_gpus
-from ecs_gpu_deploy.core.capacity.fit import Requirement, fits
+from ecs_gpu_deploy.core.capacity.fit import ZONE, Requirement, Shortfall, fits, shortfalls
 from ecs_gpu_deploy.core.capacity.gpus import GpuKind, GpuRequest
 from ecs_gpu_deploy.core.capacity.percents import maximum_to_add, minimum_to_free
 from ecs_gpu_deploy.core.capacity.situation import Place, Situation, Supply
@@ -108,7 +108,8 @@ def _more(situation: Situation, *, until: Fit | None = None) -> Iterator[Remedy]
             yield remedy
             return
     kind = place.instance_type
-    of = f" ({kind})" if kind else ""
+    zone = f" in {place.zone}" if situation.requirement.zones and place.zone else ""
+    of = f" ({kind}{zone})" if kind else zone
     for number in range(1, situation.limits.desired + 1):
         if supply is not None and supply.managed and until is None:
             supplies = [
@@ -137,16 +138,18 @@ def _more(situation: Situation, *, until: Fit | None = None) -> Iterator[Remedy]
 
 def _model_of(situation: Situation, supply: Supply | None) -> Place | None:
     """Return an empty instance of the kind that would be added; None where none here takes such a task."""
-    if supply is not None and supply.fresh is not None and fits(situation.requirement, supply.fresh):
-        return Place(
-            arn="", room=supply.fresh, provider=supply.name, instance_type=supply.instance_type, zone=""
-        )
+    fresh = supply.fresh_for(situation.requirement) if supply is not None else None
+    if supply is not None and fresh is not None:
+        zone = fresh.attributes.get(ZONE) or ""
+        return Place(arn="", room=fresh, provider=supply.name, instance_type=supply.instance_type, zone=zone)
     for place in situation.pool:
         if place.whole is None:
             continue
-        room = replace(place.whole, active=True, agent_connected=True)
-        if fits(situation.requirement, room):
-            return replace(place, room=room)
+        for zone in dict.fromkeys((place.zone, *situation.requirement.zones)):
+            attributes = {**place.whole.attributes, ZONE: zone} if zone else place.whole.attributes
+            room = replace(place.whole, active=True, agent_connected=True, attributes=attributes)
+            if fits(situation.requirement, room):
+                return replace(place, room=room, zone=zone)
     return None
 
 
@@ -169,6 +172,14 @@ def _other(situation: Situation) -> Iterator[Remedy]:
                 old=[replace(task, can_stop=True) for task in situation.old],
             ),
         )
+    if zones := _unreached(situation):
+        one = len(zones) == 1
+        yield _tried(
+            "subnets",
+            f"Give the service {'a subnet' if one else 'subnets'} in {' and '.join(zones)}: instances with "
+            f"room are there, and its subnets lie in {' and '.join(situation.requirement.zones)}.",
+            replace(situation, requirement=replace(situation.requirement, zones=())),
+        )
     if situation.staged:
         yield _tried(
             "strategy",
@@ -182,6 +193,17 @@ def _other(situation: Situation) -> Iterator[Remedy]:
             f"Ask for {count(most, 'GPU')} a task: the largest instance here has no more.",
             replace(situation, requirement=_with_gpus(situation.requirement, most)),
         )
+
+
+def _unreached(situation: Situation) -> list[str]:
+    """Return the zones in which instances have room for a task and none of its subnets lies."""
+    return sorted(
+        {
+            place.zone
+            for place in situation.pool
+            if shortfalls(situation.requirement, place.room) == (Shortfall.LOCATION,)
+        }
+    )
 
 
 def _with_gpus(requirement: Requirement, number: int) -> Requirement:

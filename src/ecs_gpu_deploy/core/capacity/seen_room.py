@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
-from ecs_gpu_deploy.core.capacity.fit import Allocation, Requirement
+from ecs_gpu_deploy.core.capacity.fit import ZONE, Allocation, Requirement
 from ecs_gpu_deploy.core.capacity.instance_types import fresh_room, interfaces_for_tasks
 from ecs_gpu_deploy.core.capacity.percents import limits_for
 from ecs_gpu_deploy.core.capacity.situation import OldTask, Place, Situation, Supply
 from ecs_gpu_deploy.model import Service, Task, short_id
 
-_ZONE: Final = "ecs.availability-zone"
 _GONE: Final = frozenset({"STOPPING", "DEPROVISIONING", "STOPPED"})
 
 
@@ -51,7 +50,7 @@ class GroupSeen:
     """An Auto Scaling group: how many instances it has and may have, and of which type ("" where unsaid).
 
     `coming` are those of `size` that are launched already and not in service yet. `launches` is False where
-    its process Launch is suspended.
+    its process Launch is suspended. `zones` are those that it launches in.
     """
 
     name: str
@@ -60,6 +59,7 @@ class GroupSeen:
     instance_type: str = ""
     coming: int = 0
     launches: bool = True
+    zones: tuple[str, ...] = ()
 
     @property
     def more(self) -> int:
@@ -87,8 +87,22 @@ class GroupSeen:
             coming=pending + (max(0, desired - len(there)) if launches else 0),
             launches=launches,
             maximum=int(api.get("MaxSize") or 0),
+            zones=tuple(str(each) for each in api.get("AvailabilityZones") or ()),
             instance_type=next((each for each in types if each), ""),
         )
+
+
+def subnets_of(service: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the ids of the subnets in which a raw Service, or its primary task set, puts its tasks.
+
+    Source: API Reference, "AwsVpcConfiguration".
+    """
+    sets = [each for each in service.get("taskSets") or () if each.get("status") == "PRIMARY"]
+    for place in (*sets, service):
+        network = (place.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
+        if network.get("subnets"):
+            return tuple(str(each) for each in network["subnets"])
+    return ()
 
 
 def situation_seen(
@@ -169,7 +183,8 @@ def supplies_of(
             continue
         seen = (providers or {}).get(name) or ProviderSeen(name=name)
         group = (groups or {}).get(seen.group)
-        model = next((each for each in instances if each.capacity_provider == name), None)
+        mine = [each for each in instances if each.capacity_provider == name]
+        model = next(iter(mine), None)
         kind = model.instance_type if model else group.instance_type if group else ""
         fresh = None
         if model is not None:
@@ -177,6 +192,8 @@ def supplies_of(
             fresh = replace(whole, network_interfaces=interfaces_for_tasks(kind, whole.attributes))
         elif kind:
             fresh = fresh_room(kind)
+        there = (each.room.attributes.get(ZONE) for each in mine)
+        zones = group.zones if group is not None and group.zones else tuple(sorted(filter(None, set(there))))
         more = most if groups is None else group.more if group is not None else 0
         found.append(
             Supply(
@@ -188,6 +205,7 @@ def supplies_of(
                 more=more if seen.managed else 0,
                 instance_type=kind,
                 is_seen=providers is not None,
+                zones=zones,
                 suspended=0 if group is None or group.launches else max(0, group.maximum - group.size),
             )
         )
@@ -202,7 +220,7 @@ def _place(instance: ContainerInstance, *, tasks: int, interfaces: int) -> Place
         whole=replace(instance.whole, network_interfaces=free),
         name=instance.id,
         impaired=instance.impaired,
-        zone=instance.room.attributes.get(_ZONE) or "",
+        zone=instance.room.attributes.get(ZONE) or "",
         provider=instance.capacity_provider,
         instance_type=instance.instance_type,
         tasks=tasks,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from ecs_gpu_deploy.core.capacity.fit import Allocation, Requirement, Room
+from ecs_gpu_deploy.core.capacity.fit import ZONE, Allocation, Requirement, Room, fits
 from ecs_gpu_deploy.core.capacity.percents import Limits, limits_for
 
 
@@ -52,7 +52,8 @@ class Supply:
 
     `more` is how many its Auto Scaling group may still launch; 0 without managed scaling. `is_seen` is False
     where AWS did not show whether it scales. `suspended` are those that it would launch, were its process
-    Launch not suspended.
+    Launch not suspended. `zones` are the Availability Zones that it launches in, in turn; empty where they
+    are not known.
     """
 
     name: str
@@ -64,6 +65,22 @@ class Supply:
     instance_type: str = ""
     is_seen: bool = True
     suspended: int = 0
+    zones: tuple[str, ...] = ()
+
+    def fresh_in(self, zone: str) -> Room:
+        """Return what one more instance brings in *zone*, "" for one that is not known.
+
+        Raises ValueError where it is not known what an instance brings.
+        """
+        if self.fresh is None:
+            raise ValueError(f"It is not known what an instance of {self.name} brings.")
+        kept = {name: value for name, value in self.fresh.attributes.items() if name != ZONE}
+        return replace(self.fresh, attributes={**kept, ZONE: zone} if zone else kept)
+
+    def fresh_for(self, requirement: Requirement) -> Room | None:
+        """Return what an instance brings that takes such a task, in the first zone that lets it."""
+        rooms = [] if self.fresh is None else [self.fresh_in(zone) for zone in self.zones or ("",)]
+        return next((room for room in rooms if fits(requirement, room)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ecs_gpu_deploy.core.capacity.fit import Requirement, allocate, fits, release
-from ecs_gpu_deploy.core.capacity.situation import Board, OldTask, Place, Situation, Supply
+from ecs_gpu_deploy.core.capacity.fit import Requirement, Room, allocate, fits, release
+from ecs_gpu_deploy.core.capacity.situation import (
+    Board,
+    OldTask,
+    Place,
+    Situation,
+    Supply,
+    copy_of,
+)
 
 SCALING_LOOK_SECONDS: Final = 60.0
 """Managed scaling looks once a minute (docs/aws-facts.md#provisioning): room that comes sooner is taken."""
@@ -248,33 +255,35 @@ def supply_for(supplies: Sequence[Supply], chosen: Mapping[str, int]) -> Supply 
 
 
 def instances_for(requirement: Requirement, supply: Supply, tasks: int) -> int:
-    """Return how many fresh instances *tasks* need, the same on each; 0 where a task fits on none."""
-    if supply.fresh is None:
-        return 0
-    board = Board()
-    number = 0
+    """Return how many fresh instances *tasks* need, the same on each; 0 where a task fits on none.
+
+    Managed scaling reckons so whatever zone they then come in.
+    """
+    rooms: list[Room] = []
     for _ in range(tasks):
-        arn = next((arn for arn, room in board.rooms.items() if fits(requirement, room)), "")
-        if not arn:
-            number += 1
-            place = fresh_place(supply, number, ())
-            arn = place.arn
-            board.add(place)
-            if not fits(requirement, board.rooms[arn]):
+        room = next((each for each in rooms if fits(requirement, each)), None)
+        if room is None:
+            fresh = supply.fresh_for(requirement)
+            if fresh is None:
                 return 0
-        allocate(requirement, board.rooms[arn])
-    return number
+            room = copy_of(fresh)
+            rooms.append(room)
+        allocate(requirement, room)
+    return len(rooms)
 
 
 def fresh_place(supply: Supply, number: int, beside: Iterable[Place]) -> Place:
-    """Return one more instance of a capacity provider, in the zone that has the fewest *beside* it."""
-    if supply.fresh is None:
-        raise ValueError(f"It is not known what an instance of {supply.name} brings.")
-    zones = Counter(place.zone for place in beside)
+    """Return one more instance of a capacity provider, in the zone that has the fewest *beside* it.
+
+    Source: EC2 Auto Scaling User Guide, "Auto Scaling benefits for application architecture" (zones are kept
+    balanced).
+    """
+    zones = Counter(dict.fromkeys(supply.zones, 0))
+    zones.update(place.zone for place in beside if place.zone in zones or not supply.zones)
     zone = min(zones, key=lambda each: zones[each]) if zones else ""
     return Place(
         arn=f"new-{supply.name}-{number}",
-        room=supply.fresh,
+        room=supply.fresh_in(zone),
         zone=zone,
         provider=supply.name,
         instance_type=supply.instance_type,

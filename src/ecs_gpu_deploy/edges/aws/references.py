@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.core.rules.checks import SecretWanted
@@ -37,11 +37,16 @@ def log_group_is_there(aws: Aws, name: str, *, region: str) -> bool:
 
 def missing_subnets(aws: Aws, wanted: Sequence[str]) -> tuple[str, ...]:
     """Return those of the subnets *wanted* that are not there. Raises AwsError."""
+    there = zones_of(aws, wanted)
+    return tuple(each for each in wanted if each not in there)
+
+
+def zones_of(aws: Aws, wanted: Sequence[str]) -> Mapping[str, str]:
+    """Return the Availability Zone of each of the subnets *wanted* that is there. Raises AwsError."""
     params, member = _named("subnet-id", wanted), "Subnets"
     found = aws.pages("ec2", "describe_subnets", params, member, following="NextToken")
     with reading("ec2.DescribeSubnets"):
-        there = {str(each.get("SubnetId")) for each in found}
-    return tuple(each for each in wanted if each not in there)
+        return {str(each.get("SubnetId")): str(each.get("AvailabilityZone") or "") for each in found}
 
 
 def missing_security_groups(aws: Aws, wanted: Sequence[str]) -> tuple[str, ...]:

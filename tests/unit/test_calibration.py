@@ -24,6 +24,7 @@ from ecs_gpu_deploy.core.past.durations import (
     durations_of,
     lacks_any,
     measured_after,
+    measured_by,
     measured_tag,
 )
 from ecs_gpu_deploy.core.past.scores import Score, interval_of, scored_tag
@@ -211,5 +212,7 @@ def test_earlier_revisions_tell_what_the_running_one_does_not() -> None:
     assert (found.load.seconds, found.load.source) == (130.0, "measured on the rollout of rag:9")
     assert (found.stop.seconds, found.stop.source) == (12.0, "measured on the rollout of rag:8")
     assert lacks_any(found)
+    absurd = "load=999999999 pull=1e308 start=nan stop=-5 xlaunch=7 launch=60"
+    assert measured_by({"measured": absurd}) == {"launch": 60.0}
     whole = durations_of(SERVICE, (), measured_tag({"load": 1.0, "pull": 1.0, "start": 1.0, "stop": 1.0}))
     assert not lacks_any(whole)

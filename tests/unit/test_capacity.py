@@ -18,6 +18,7 @@ from ecs_gpu_deploy.core.capacity.fit import (
     requirement_of,
     room_of,
     shortfalls,
+    with_attributes,
 )
 from ecs_gpu_deploy.core.capacity.gpus import GpuKind, GpuRequest, gpu_request_of
 
@@ -124,6 +125,29 @@ def test_what_an_instance_lacks(
     requirement = requirement_of(definition)
     assert shortfalls(requirement, free) == lacking
     assert fits(requirement, free) is not bool(lacking)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_known"),
+    [
+        ({}, True),
+        ({"image": "1.dkr.ecr.eu-central-1.amazonaws.com/rag:v2", "command": ["other"], "cpu": 512}, True),
+        ({"image": "vllm/vllm-openai:v0.11.0"}, False),
+        ({"secrets": [{"name": "A", "valueFrom": "arn"}]}, False),
+        ({"healthCheck": {"command": ["CMD", "true"]}}, False),
+    ],
+)
+def test_a_new_revision_requires_what_the_running_one_does_where_it_asks_the_same(
+    change: dict[str, Any], is_known: bool
+) -> None:
+    attributes = [{"name": "ecs.capability.task-eni"}]
+    container = {"name": "rag", "image": "1.dkr.ecr.eu-central-1.amazonaws.com/rag:v1", "mountPoints": []}
+    running = {"containerDefinitions": [container], "volumes": [], "requiresAttributes": attributes}
+    new = {"containerDefinitions": [container | change]}
+    found = with_attributes(new, running)
+    assert found.get("requiresAttributes") == (attributes if is_known else None)
+    own = {**new, "requiresAttributes": [{"name": "own"}]}
+    assert with_attributes(own, running) is own
 
 
 def test_a_static_port_is_taken_once_and_a_dynamic_one_is_chosen() -> None:

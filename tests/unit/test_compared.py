@@ -162,6 +162,14 @@ def test_an_end_of_our_wait_is_none_of_the_rollout(
         assert score.ratio is None
 
 
+def test_what_stands_still_lasts_for_ever_not_for_as_long_as_was_looked_ahead() -> None:
+    compared = found(predicted=replace(PREDICTED, ends="stands still", seconds=13546.0, phases=[]))
+    assert compared_line(compared).startswith("stands still → succeeds · duration never → 7m52s · ")
+    finding = ended_otherwise(compared)
+    assert finding is not None
+    assert finding.message == "Foreseen was that the rollout stands still; it succeeded after 7m52s."
+
+
 def test_without_the_service_deployment_our_own_looks_tell() -> None:
     compared = found(deployment=None)
     assert compared.values[0].actual == 480.0

@@ -93,6 +93,13 @@ def test_a_rule_says_what_it_means_and_where_it_is_from(rule: Rule) -> None:
     assert all(need.split(".")[0].split("[")[0] in MEMBERS for need in rule.needs)
 
 
+@pytest.mark.parametrize(("running", "trips"), [(0, False), (1, True), (3, True)])
+def test_percentages_stop_nothing_where_no_old_task_runs(running: int, trips: bool) -> None:
+    case = TABLE["rules"]["percent-deadlock"]["trips"]
+    said = said_of(merged(case, {"service": {"runningCount": running}}))
+    assert ("percent-deadlock" in {each.code for each in said.findings}) is trips
+
+
 def test_what_was_not_seen_is_not_checked() -> None:
     """Hold that of a task definition alone nothing is said to be right that was not seen."""
     seen = Seen(task_definition=seen_of({}).task_definition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from statistics import mean
 
 import pytest
@@ -109,7 +110,9 @@ def test_the_tag_fits_and_lets_the_oldest_go() -> None:
     assert list(all_scores([about, {}])) == [each.number for each in scores_of(about)]
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "1:2", "1:a/b 3:4/5:6", "1:480/455:well/good"])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "1:2", "1:a/b 3:4/5:6", "1:480/455:well/good", "1:480/12345678"]
+)
 def test_what_is_no_score_is_left_out(text: str) -> None:
     assert scores_of({"predicted": text}) == ()
 
@@ -146,6 +149,8 @@ def test_the_table_holds_what_is_foreign_and_what_was_not_foreseen() -> None:
         PastDeployment(task_definition_arn="a/rag:1", outcome="succeeded", seconds=90.0),
     ]
     record = record_of([told])
+    never = replace(told, ends="stands still", seconds=13546.0)
+    assert "  never  " in predicted_table([replace(rows[0], predicted=never)], record)
     lines = predicted_table(rows, record).splitlines()
     assert lines[1].split("  ")[-1].strip() == "rolls back (foreseen: succeeds)"
     assert "\x1b" not in lines[1]

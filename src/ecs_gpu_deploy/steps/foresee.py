@@ -16,6 +16,7 @@ from ecs_gpu_deploy.core.capacity.fit import (
     Requirement,
     requirement_of,
     unreadable_of,
+    with_attributes,
     without_constraints,
 )
 from ecs_gpu_deploy.core.capacity.holders import gpus_held
@@ -90,6 +91,7 @@ def foresee(
     *calibration* is what the past tells, where somebody asked for that.
     """
     current = current or context.ecs.fetch_task_definition(service.task_definition)
+    definition = with_attributes(definition, current.body)
     narrowed = [definition, current.body]
     unread = [each for one in narrowed for each in unreadable_of(one, service.placement_constraints)]
     definition, body = (without_constraints(one, unread) for one in narrowed)
@@ -132,6 +134,9 @@ def foresee(
             context.ecs.observe_instances,
         )
         supplies = _supplies(context, service, look, instances or (), desired)
+        if any(each.is_managed_instances for each in supplies):
+            # A task definition need not name what it runs on (API Reference, RegisterTaskDefinition).
+            compute = replace(compute, kind=ComputeKind.MANAGED_INSTANCES)
     late: Sequence[Task] = ()
     if seen_tasks is not None:
         stopped = look.at(

@@ -35,6 +35,15 @@ class ContainerInstance:
         """Return what a person knows it by: the EC2 instance, else the container instance id."""
         return self.ec2_instance_id or short_id(self.arn)
 
+    @property
+    def is_external(self) -> bool:
+        """Say whether it is a machine of ours (ECS Anywhere), on which only the launch type EXTERNAL runs.
+
+        Source: API Reference, ContainerInstance (ec2InstanceId: for external instances the id that Systems
+        Manager gave) and CreateService (launchType).
+        """
+        return self.ec2_instance_id.startswith("mi-")
+
     @classmethod
     def from_api(cls, api: Mapping[str, Any]) -> Self:
         """Read ContainerInstance."""

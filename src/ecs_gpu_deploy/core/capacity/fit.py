@@ -21,6 +21,24 @@ from ecs_gpu_deploy.core.definition.task_definition import network_mode
 CAPABILITY_PREFIXES = ("com.amazonaws.ecs.capability.", "ecs.capability.")
 ZONE = "ecs.availability-zone"
 """The attribute in which an instance names its Availability Zone."""
+# What tells nothing of the agent: any agent runs a container with other values of these.
+_NOT_ASKED_OF_AGENT = frozenset(
+    {
+        *("command", "cpu", "dockerLabels", "entryPoint", "environment", "essential", "memory"),
+        *("memoryReservation", "name", "portMappings", "user", "workingDirectory"),
+    }
+)
+_ASKED_OF_AGENT = (
+    *(
+        "networkMode",
+        "requiresCompatibilities",
+        "runtimePlatform",
+        "volumes",
+        "proxyConfiguration",
+        "pidMode",
+    ),
+    *("ipcMode", "inferenceAccelerators", "ephemeralStorage", "enableFaultInjection"),
+)
 # GPU fractions are decimals such as 0.125; sums of them must not miss a fit by a rounding error.
 FRACTION_SLACK = 1e-9
 # The ephemeral range from which Docker takes dynamic host ports (AWS page "PortMapping").
@@ -209,6 +227,33 @@ def without_constraints(
         if each.get("expression") not in expressions
     ]
     return {**task_definition, "placementConstraints": kept}
+
+
+def with_attributes(task_definition: Mapping[str, Any], running: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a definition with the `requiresAttributes` that AWS will work out when it is registered.
+
+    Those are known of the *running* one, and the same where both ask the same of the agent. Where they do
+    not, the definition stays without: what an instance then lacks cannot be told.
+    """
+    if task_definition.get("requiresAttributes") or _asked_of_agent(task_definition) != _asked_of_agent(
+        running
+    ):
+        return task_definition
+    return {**task_definition, "requiresAttributes": running.get("requiresAttributes") or []}
+
+
+def _asked_of_agent(task_definition: Mapping[str, Any]) -> Any:
+    """Return what of a definition may make AWS require something of the agent."""
+    return (
+        bool(task_definition.get("taskRoleArn")),
+        bool(task_definition.get("executionRoleArn")),
+        [task_definition.get(name) or None for name in _ASKED_OF_AGENT],
+        [
+            {name: value for name, value in container.items() if value and name not in _NOT_ASKED_OF_AGENT}
+            | {"image": ".dkr.ecr." in str(container.get("image"))}
+            for container in task_definition.get("containerDefinitions") or ()
+        ],
+    )
 
 
 def required_attributes(task_definition: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:

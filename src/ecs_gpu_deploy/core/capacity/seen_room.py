@@ -41,7 +41,8 @@ class ProviderSeen:
             managed=(over.get("managedScaling") or {}).get("status") == "ENABLED"
             and api.get("status") in {"ACTIVE", None},
             group=str(over.get("autoScalingGroupArn") or "").rpartition("autoScalingGroupName/")[2],
-            is_managed_instances=bool(api.get("managedInstancesProvider")),
+            is_managed_instances=bool(api.get("managedInstancesProvider"))
+            or api.get("type") == "MANAGED_INSTANCES",
         )
 
 
@@ -149,7 +150,9 @@ def situation_seen(
         places=[
             _place(each, tasks=numbers[each.arn], interfaces=interfaces[each.arn])
             for each in instances
-            if each.status in {"ACTIVE", "DRAINING", ""} and each.shows_resources
+            if each.status in {"ACTIVE", "DRAINING", ""}
+            and each.shows_resources
+            and each.is_external == (service.launch_type == "EXTERNAL")
         ],
         old=[held(task) for task in live],
         leaving=[held(task) for task in there if task not in live],
@@ -206,6 +209,7 @@ def supplies_of(
                 instance_type=kind,
                 is_seen=providers is not None,
                 zones=zones,
+                is_managed_instances=seen.is_managed_instances,
                 suspended=0 if group is None or group.launches else max(0, group.maximum - group.size),
             )
         )

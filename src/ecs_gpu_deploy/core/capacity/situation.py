@@ -53,7 +53,7 @@ class Supply:
     `more` is how many its Auto Scaling group may still launch; 0 without managed scaling. `is_seen` is False
     where AWS did not show whether it scales. `suspended` are those that it would launch, were its process
     Launch not suspended. `zones` are the Availability Zones that it launches in, in turn; empty where they
-    are not known.
+    are not known. Of Managed Instances ECS itself chooses which comes.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Supply:
     more: int = 0
     instance_type: str = ""
     is_seen: bool = True
+    is_managed_instances: bool = False
     suspended: int = 0
     zones: tuple[str, ...] = ()
 

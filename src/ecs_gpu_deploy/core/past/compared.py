@@ -39,7 +39,9 @@ def compared_of(
     ended = _ENDED.get(verdict.outcome, UNSEEN)
     seconds = _seconds(verdict, history, deployment)
     interval = predicted.interval
-    values = [_value("duration", predicted.seconds, seconds)]
+    # What stands still never ends: its seconds are how far was looked ahead.
+    lasts = None if predicted.ends == "stands still" else predicted.seconds
+    values = [_value("duration", lasts, seconds)]
     values += _phases(predicted, verdict, history, deployment, seconds)
     values.append(_breaker(predicted, deployment))
     if predicted.new_gpu_minutes or gpu_minutes:

@@ -20,7 +20,9 @@ from ecs_gpu_deploy.model import Deployment, Event, RolloutState, Service, Task,
 
 NOT_SEEN: Final = "not seen: default"
 _TAG: Final = "measured"
-_TOLD: Final = re.compile(r"(pull|start|load|stop|launch)=(\d+(?:\.\d+)?)")
+_TOLD: Final = re.compile(r"(?<!\S)(pull|start|load|stop|launch)=(\d+(?:\.\d+)?)(?!\S)", re.ASCII)
+_LONGEST_SECONDS: Final = 86_400.0
+"""What a tag says of longer ones was not measured by us: others may write it too."""
 _LEAVES: Final = (
     re.compile(r"has begun draining connections on (\d+) tasks"),
     re.compile(r"has stopped (\d+) running tasks"),
@@ -108,7 +110,8 @@ def measured_after(service: Service, tasks: Sequence[Task]) -> dict[str, float]:
 
 def measured_by(about: Mapping[str, str]) -> dict[str, float]:
     """Return the seconds by name that the tags of a revision (short key → value) keep of its rollout."""
-    return {name: float(seconds) for name, seconds in _TOLD.findall(about.get(_TAG, ""))}
+    told = {name: float(seconds) for name, seconds in _TOLD.findall(about.get(_TAG, ""))}
+    return {name: seconds for name, seconds in told.items() if seconds <= _LONGEST_SECONDS}
 
 
 def _measured_on(service: Service, tasks: Sequence[Task]) -> dict[str, Duration]:

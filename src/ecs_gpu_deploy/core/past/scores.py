@@ -23,8 +23,8 @@ _LONGEST_VALUE: Final = 256
 _WORDS: Final = {"well": "succeeds", "back": "rolls back", "bad": "fails", "never": "stands still"}
 _SHORT: Final = {ends: word for word, ends in _WORDS.items()}
 _SCORE: Final = re.compile(
-    r"(?P<number>[\w-]+):(?P<predicted>\d+)/(?P<actual>\d+)"
-    r"(?::(?P<low>\d+)-(?P<high>\d+))?(?::(?P<foreseen>well|back|bad|never)/(?P<ended>well|back|bad|never))?",
+    r"(?P<number>[\w-]+):(?P<predicted>\d{1,7})/(?P<actual>\d{1,7})"
+    r"(?::(?P<low>\d{1,7})-(?P<high>\d{1,7}))?(?::(?P<foreseen>well|back|bad|never)/(?P<ended>well|back|bad|never))?",
     re.ASCII,
 )
 

@@ -49,7 +49,8 @@ def _cells(row: PastDeployment) -> tuple[str, ...]:
         return (name, at, "not foreseen", lasted, "", "", row.outcome)
     within = {True: "yes", False: "no", None: ""}[told.within_interval]
     ended = told.ended if told.ends == told.ended else f"{told.ended} (foreseen: {told.ends})"
-    return (name, at, span(told.seconds), span(told.actual_seconds), _error(told), within, ended)
+    lasts = "never" if told.ends == "stands still" else span(told.seconds)
+    return (name, at, lasts, span(told.actual_seconds), _error(told), within, ended)
 
 
 def _error(told: PastPrediction) -> str:

@@ -353,6 +353,10 @@ BAD_TOKENS: dict[str, tuple[Callable[[Issuer], str], str]] = {
     "no audience": (lambda it: it.token(aud=None), LACKS),
     "nobody": (lambda it: it.token(sub=None), LACKS),
     "a long name": (lambda it: it.token(sub="a" * 256), "The token's subject is too long."),
+    "a subject that names nobody": (
+        lambda it: it.token(sub=" "),
+        "The token's subject is empty: it names no client.",
+    ),
     "a subject that is a number": (lambda it: it.token(sub=7), "The token is not valid."),
     "a scope of another kind": (lambda it: it.token(exp="soon", scope=7), "The token is not valid."),
     "unsigned": (unsigned, NOT_SIGNED),

@@ -256,6 +256,25 @@ def test_two_gigabytes_are_refused_before_they_are_sent(service: Running) -> Non
             assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_body_that_never_ends_is_given_up_and_its_connection_closed(settings: Settings) -> None:
+    """Else whoever sends one byte holds a connection for good, and counts as a request at work in scaling."""
+    patient = settings.model_copy(update={"request_timeout_seconds": 0.3})
+    head = b"POST /ask HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{"
+    with running(patient) as service:
+        address = httpx.URL(service.url)
+        with socket.create_connection((address.host, address.port), timeout=20) as raw:
+            raw.sendall(head)
+            answer = b"".join(iter(lambda: raw.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"REQUEST_TIMEOUT_SECONDS" in answer
+        assert "rag_requests_in_flight 0.0" in service.metrics()
+
+
+def test_nobody_is_sent_to_the_host_that_a_request_names(service: Running) -> None:
+    response = service.client.post("/ask/", json={"question": QUESTION}, headers={"host": "evil.example"})
+    assert (response.status_code, response.headers.get("location")) == (404, None)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/ask", 405), ("DELETE", "/health", 405)]
 )
@@ -513,7 +532,7 @@ def test_while_draining_requests_are_served_and_connections_end(settings: Settin
 def test_the_openapi_document_names_what_errors_really_are(service: Running) -> None:
     document = service.client.get("/openapi.json").json()
     responses = document["paths"]["/ask"]["post"]["responses"]
-    assert {"200", "400", "409", "413", "422", "429", "500", "503", "504"} == set(responses)
+    assert {"200", "400", "408", "409", "413", "422", "429", "500", "503", "504"} == set(responses)
     assert set(responses["200"]["content"]) == {"application/json", "text/event-stream"}
     assert set(responses["429"]["content"]) == {"application/problem+json"}
     assert "HTTPValidationError" not in document["components"]["schemas"]

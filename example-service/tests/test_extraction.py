@@ -193,6 +193,28 @@ def test_nothing_is_lost_and_no_piece_is_too_long() -> None:
         assert after.split()[0] in before.split(), "a piece begins with a word of the one before"
 
 
+HOSTILE_TEXTS = {
+    "no place to cut": "a" * 400_000,
+    "lists in lists": "\n".join("  " * depth + "- x" for depth in range(700)),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS.keys())
+def test_the_work_of_cutting_grows_with_the_text_and_not_with_its_square(text: str) -> None:
+    """Counted, as the splitter measures: each text at once is measured hundreds of times over."""
+    measured = 0
+
+    def size(piece: str) -> int:
+        nonlocal measured
+        measured += len(piece)
+        return len(piece)
+
+    pieces = pieces_of(text, capacity=900, overlap=120, size=size, markdown=True)
+    assert max(map(len, pieces)) <= 900
+    assert sum(piece.count("x") for piece in pieces) >= text.count("x")
+    assert measured < 60 * len(text)
+
+
 def test_code_and_tables_are_kept_whole_where_they_fit() -> None:
     table = "| a | b |\n|---|---|\n| one | two |"
     code = "```python\nfirst = 1\n\nsecond = 2\n```"

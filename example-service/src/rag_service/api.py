@@ -45,6 +45,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         "headers": _CHALLENGE,
     },
     403: {"model": ProblemDetails, "description": "The token lacks the scope", "headers": _CHALLENGE},
+    408: {"model": ProblemDetails, "description": "The body did not come to its end in time"},
     409: {"model": ProblemDetails, "description": "The index is empty: nothing has been ingested yet"},
     413: {"model": ProblemDetails, "description": "The body is too large"},
     422: {"model": ProblemDetails, "description": "The body breaks the schema"},
@@ -98,6 +99,8 @@ def create_app(settings: Settings | None = None, *, loader: Loader = load_embedd
         lifespan=lifespan,
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
+        # A redirect from /ask/ to /ask would lead to whatever host the request names, over plain HTTP.
+        redirect_slashes=False,
     )
     app.state.runtime = runtime
     _add_routes(app, runtime)

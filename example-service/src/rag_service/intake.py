@@ -3,6 +3,7 @@ while draining."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag_service.lines import write_line
-from rag_service.problems import TooLarge, refuse
+from rag_service.problems import TooLarge, TooSlow, refuse
 from rag_service.runtime import Runtime
 
 UNCOUNTED = frozenset({"/health", "/live"})
@@ -114,11 +115,21 @@ class Intake:
         if announced.isdigit() and int(announced) > limit:
             await refuse(problem, send, close=True)
             return
-        received = 0
+        seconds = self._runtime.settings.request_timeout_seconds
+        deadline = asyncio.get_running_loop().time() + seconds
+        received, ended = 0, False
 
         async def receive_some() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, ended
+            try:
+                # After the body's end comes only the disconnect, which may wait as long as the answer takes.
+                async with asyncio.timeout_at(None if ended else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise TooSlow(
+                    f"The body is not there after {seconds:g} s (REQUEST_TIMEOUT_SECONDS)."
+                ) from None
+            ended = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > limit:
                 raise problem

@@ -92,6 +92,8 @@ class Oidc:
         granted = claims.get("scope")
         if self._scope and self._scope not in (granted.split() if isinstance(granted, str) else []):
             raise Forbidden(f"The token lacks the scope {self._scope}.", scope=self._scope)
+        if not claims["sub"].strip():
+            raise Unauthorized("The token's subject is empty: it names no client.")
         if len(claims["sub"]) > MAX_SUBJECT:
             raise Unauthorized("The token's subject is too long.")
         return str(claims["sub"])

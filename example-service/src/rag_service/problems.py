@@ -6,6 +6,7 @@ Problem
 ├── Forbidden           403       a good token that was not granted the scope
 ├── RateLimited         429       with Retry-After: this client asks too often
 ├── IssuerUnreachable   503       the keys that tokens are checked with cannot be read
+├── TooSlow             408       the body does not come to its end
 ├── TooLarge            413
 ├── QueueFull           429       with Retry-After, from the measured pace of the device
 ├── NotReady            503       loading, draining, no GPU, device lost
@@ -104,6 +105,16 @@ class IssuerUnreachable(Problem):
     """Say that nobody's token can be checked now."""
 
     status, slug = 503, "issuer-unreachable"
+
+
+class TooSlow(Problem):
+    """Give up on a body that does not come to its end; nobody waits for the rest."""
+
+    status, slug = 408, "too-slow"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.headers = {"Connection": "close"}
 
 
 class TooLarge(Problem):

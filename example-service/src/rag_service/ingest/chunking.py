@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from rag_service.ingest.extraction import Extracted
 from rag_service.store import embedded_text
 
-CHUNKING = "3"
+CHUNKING = "5"
 """Part of a document's hash: raise it when the cut changes, and everything is cut again."""
+STRETCH = 20_000
+"""Characters that are given to the splitter at a time: its work grows with their square where a text has no
+words to cut at, or lists in lists, so that one document of a few MB would hold up an ingest for hours."""
 
 
 class Measure(Protocol):
@@ -86,9 +90,23 @@ def pieces_of(
     from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
     kind = MarkdownSplitter if markdown else TextSplitter
+    splitter = kind.from_callback(size, capacity, overlap=overlap)
     return [
-        piece for piece in kind.from_callback(size, capacity, overlap=overlap).chunks(text) if piece.strip()
+        piece for stretch in _stretches(text, overlap) for piece in splitter.chunks(stretch) if piece.strip()
     ]
+
+
+def _stretches(text: str, overlap: int) -> Iterator[str]:
+    """Part a long text between paragraphs, else lines, else words; a part repeats the end of the last."""
+    start = 0
+    while len(text) - start > STRETCH:
+        middle, end = start + STRETCH // 2, start + STRETCH
+        found = ((text.rfind(seam, middle, end), seam) for seam in ("\n\n", "\n", " "))
+        end = next((place + len(seam) for place, seam in found if place >= 0), end)
+        yield text[start:end]
+        word = re.compile(r"(?<=\s)\S").search(text, end - overlap, end)
+        start = word.start() if word else end
+    yield text[start:]
 
 
 def _fitting(heading: str, measure: Measure) -> str:

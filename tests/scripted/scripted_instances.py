@@ -147,5 +147,6 @@ class Instances:
             "tags": [],
         }
         if self.service.get("strategy_of_providers"):
-            found["capacityProviderName"] = self.service["strategy_of_providers"][0]["capacityProvider"]
+            first = self.service["strategy_of_providers"][0]["capacityProvider"]
+            found["capacityProviderName"] = item.get("provider", first)
         return merged(found, item.get("raw", {}))

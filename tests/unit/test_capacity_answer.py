@@ -14,6 +14,7 @@ from ecs_gpu_deploy.core.capacity.percents import (
     maximum_to_add,
     minimum_to_free,
 )
+from ecs_gpu_deploy.core.capacity.rebalancing import rebalancing_of
 from ecs_gpu_deploy.core.capacity.remedies import remedies_of
 from ecs_gpu_deploy.core.capacity.situation import OldTask, Place, Situation, Supply
 from ecs_gpu_deploy.core.capacity.walk import walk
@@ -228,6 +229,60 @@ def test_a_group_launches_until_instances_came_where_a_subnet_is(
     places = [replace(in_zone(n, "a", 1), provider="gpu") for n in range(2)]
     found = capacity_of(situation(places, OLD, requirement=wants(zones=("a",)), supplies=[supply]))
     assert (found.fit, found.walk.launched.get("gpu", 0)) == (fit, launched)
+
+
+def test_a_daemon_at_100_percent_stands_still_and_only_the_minimum_would_let_it() -> None:
+    given = situation([*FULL], OLD, maximum=100, distinct=True, daemon=True)
+    found = capacity_of(given)
+    assert found.fit is Fit.NEVER
+    assert "maximumPercent 100 allows 2: nothing may stop, and nothing start" in found.why
+    assert [each.code for each in remedies_of(given)] == ["minimum-healthy-percent"]
+
+
+def test_a_daemon_goes_instance_by_instance_where_an_old_task_may_stop() -> None:
+    found = capacity_of(situation([*FULL], OLD, minimum=50, maximum=100, distinct=True, daemon=True))
+    assert (found.fit, found.walk.waves, found.walk.fewest) == (Fit.CRAWLS, 2, 1)
+
+
+@pytest.mark.parametrize(("target", "launched"), [(100, 2), (80, 3), (50, 6)])
+def test_below_a_target_of_100_percent_spare_instances_come_too(target: int, launched: int) -> None:
+    supply = Supply(name="gpu", managed=True, fresh=room(1), more=8, target=target)
+    places = [replace(each, provider="gpu") for each in FULL]
+    found = capacity_of(situation(places, OLD, supplies=[supply]))
+    assert found.walk.launched == {"gpu": launched}
+
+
+def test_managed_scaling_that_is_off_launches_none() -> None:
+    supply = Supply(name="gpu", managed=False, fresh=room(1), more=0)
+    places = [replace(each, provider="gpu") for each in FULL]
+    given = situation(places, OLD, supplies=[supply])
+    assert capacity_of(given).fit is Fit.NEVER
+    assert [each.code for each in remedies_of(given)] == ["minimum-healthy-percent", "instances"]
+
+
+def test_tasks_go_to_the_provider_of_base_and_weight_even_where_another_has_room() -> None:
+    supplies = [Supply(name="spot", base=1, weight=0, fresh=room(1)), Supply(name="gpu", fresh=room(1))]
+    places = [*(replace(each, provider="gpu") for each in FULL), replace(place(2), provider="spot")]
+    found = capacity_of(situation([*places, replace(place(3), provider="spot")], OLD, supplies=supplies))
+    assert (found.fit, found.walk.waves) == (Fit.CRAWLS, 2)
+    assert found.walk.places[0] == "ci/2"
+
+
+@pytest.mark.parametrize(
+    ("spare", "maximum", "told"),
+    [
+        (["a", "a"], 200, "no instance there has room for it"),
+        (["a", "a", "b"], 200, ""),
+        ([], 100, "maximumPercent 100 allows no task more"),
+    ],
+)
+def test_what_rebalancing_needs_after_the_rollout(spare: list[str], maximum: int, told: str) -> None:
+    places = [in_zone(0, "a", 1), in_zone(1, "a", 1), *(in_zone(n, z) for n, z in enumerate(spare, 2))]
+    beside = replace(in_zone(9, "b"), room=room(1, 1, attributes={"ecs.availability-zone": "b"}), tasks=1)
+    given = situation([*places, beside], OLD, minimum=0, maximum=maximum)
+    found = rebalancing_of(given, walk(given))
+    assert (found.message if found else "").endswith(f"{told}." if told else "")
+    assert (found is None) is not told
 
 
 def test_an_old_task_of_a_silent_agent_never_leaves() -> None:

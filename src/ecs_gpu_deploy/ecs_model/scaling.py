@@ -6,12 +6,12 @@ docs/aws-facts.md#provisioning.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.fit import ZONE, Requirement, Room, allocate, fits
+from ecs_gpu_deploy.core.capacity.walk import INSTANCES_AT_FIRST, instances_to_launch
 from ecs_gpu_deploy.ecs_model.model import Model
 from ecs_gpu_deploy.ecs_model.state import CapacityProvider, Instance, InstanceTemplate, Task
 
@@ -21,8 +21,6 @@ PROVISIONING_LIMIT = 500
 PROVISIONING_SECONDS = 30 * 60.0
 # The metric that scaling follows, CapacityProviderReservation, comes once a minute.
 EVALUATION_SECONDS = 60.0
-# "When scaling out from zero instances, two are launched".
-INSTANCES_AT_FIRST = 2
 FARGATE = frozenset({"FARGATE", "FARGATE_SPOT"})
 
 
@@ -197,8 +195,9 @@ def _evaluate(model: Model, provider: CapacityProvider) -> None:
         needed = max(needed, INSTANCES_AT_FIRST)
     if needed:
         busy = sum(1 for instance in running if instance.tasks)
-        wanted = math.ceil((busy + needed) * 100 / max(1, provider.target_capacity))
-        launch(model, provider, max(needed, wanted - len(running)) - provider.launching)
+        target = provider.target_capacity
+        number = instances_to_launch(needed, busy=busy, running=len(running), target=target)
+        launch(model, provider, number - provider.launching)
     ask_for_capacity(model, provider)
 
 

@@ -271,6 +271,7 @@ def _provider(scene: Scene, supply: Supply) -> CapacityProvider:
         if supply.fresh is not None
         else InstanceTemplate(),
         managed_scaling=supply.managed,
+        target_capacity=supply.target,
         max_size=size + supply.more,
         launch_seconds=scene.durations.launch.seconds,
         # That managed scaling takes idle instances away meanwhile is not foreseen.

@@ -19,12 +19,15 @@ from ecs_gpu_deploy.core.capacity.fit import (
     with_attributes,
     without_constraints,
 )
+from ecs_gpu_deploy.core.capacity.gpus import GpuKind
 from ecs_gpu_deploy.core.capacity.holders import gpus_held
 from ecs_gpu_deploy.core.capacity.instance_types import MANY_INTERFACES, interfaces_for_tasks
 from ecs_gpu_deploy.core.capacity.price import Price, price_for
+from ecs_gpu_deploy.core.capacity.rebalancing import rebalancing_of
 from ecs_gpu_deploy.core.capacity.remedies import Remedy, remedies_of
 from ecs_gpu_deploy.core.capacity.seen_room import GroupSeen, situation_seen, subnets_of, supplies_of
 from ecs_gpu_deploy.core.capacity.situation import Situation, Supply
+from ecs_gpu_deploy.core.capacity.walk import walk
 from ecs_gpu_deploy.core.definition.provenance import told_by
 from ecs_gpu_deploy.core.past.calibration import (
     Calibration,
@@ -34,7 +37,7 @@ from ecs_gpu_deploy.core.past.calibration import (
     fitted_source,
     to_fit,
 )
-from ecs_gpu_deploy.core.past.durations import Durations, durations_of, lacks_any
+from ecs_gpu_deploy.core.past.durations import Durations, durations_of, lacks_any, warmed
 from ecs_gpu_deploy.core.past.pulls import Pulls
 from ecs_gpu_deploy.core.past.scores import interval_of, scores_of
 from ecs_gpu_deploy.core.rules.checks import platform_word
@@ -108,8 +111,9 @@ def foresee(
         compatibilities=definition.get("requiresCompatibilities") or (),
     )
     look = _Look(context)
+    raw = look.at("the service whole", "ecs:DescribeServices", _raw(context, service)) or {}
     if requirement.network_interfaces and compute.kind is ComputeKind.INSTANCES:
-        requirement = replace(requirement, zones=_zones(context, service, look))
+        requirement = replace(requirement, zones=_zones(context, raw, look))
     everyone: Sequence[Task] | None = None
     if compute.kind is ComputeKind.INSTANCES:
         everyone = look.at(
@@ -168,7 +172,10 @@ def foresee(
         drain_seconds=durations.stop.seconds + _draining(groups),
         launch_seconds=durations.launch.seconds,
     )
+    _say_fractions(context, situation)
     _say_unknown_interfaces(context, situation)
+    durations = _warmed(durations, situation)
+    situation = replace(situation, launch_seconds=durations.launch.seconds)
     scene = Scene(
         service=service,
         old_definition=body,
@@ -181,6 +188,8 @@ def foresee(
     )
     is_seen = seen_tasks is not None and instances is not None
     capacity = _capacity(situation, compute, is_seen=is_seen, unread=unread)
+    if compute.kind is ComputeKind.INSTANCES:
+        _say_rebalancing(context, raw, capacity, situation)
     now = context.clock.now()
     is_refused = compute.kind is ComputeKind.FARGATE and capacity.fit is Fit.NEVER
     prediction, fitted = None, ""
@@ -346,20 +355,57 @@ def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement
         raise InvalidInput(str(error), hint="Correct the task definition.") from error
 
 
-def _zones(context: Context, service: Service, look: _Look) -> tuple[str, ...]:
-    """Return the Availability Zones in which tasks of the service may run; () where that is not known."""
+def _raw(context: Context, service: Service) -> Callable[[], Mapping[str, Any] | None]:
+    cluster = context.ecs.of(service.name).cluster
+    return lambda: fetch_raw_service(context.aws, cluster, service.name)
 
-    def see() -> Mapping[str, str]:
-        raw = fetch_raw_service(context.aws, context.ecs.of(service.name).cluster, service.name)
-        subnets = subnets_of(raw or {})
-        return zones_of(context.aws, subnets) if subnets else {}
 
+def _zones(context: Context, service: Mapping[str, Any], look: _Look) -> tuple[str, ...]:
+    """Return the Availability Zones in which tasks of a raw service may run; () where that is not known."""
+    subnets = subnets_of(service)
+    if not subnets:
+        return ()
     seen = look.at(
         "in which Availability Zones the service's subnets lie, so each is taken for one of them",
         "ec2:DescribeSubnets",
-        see,
+        lambda: zones_of(context.aws, subnets),
     )
     return tuple(sorted(set(filter(None, (seen or {}).values()))))
+
+
+def _warmed(durations: Durations, situation: Situation) -> Durations:
+    """Return the durations with a shorter launch where warm pools have every instance that is launched."""
+    launched = walk(situation).launched
+    pools = [supply for supply in situation.supplies if launched.get(supply.name)]
+    if not pools or any(launched[supply.name] > supply.warm for supply in pools):
+        return durations
+    return warmed(durations, sum(supply.warm for supply in pools), pools[0].warm_state)
+
+
+def _say_rebalancing(context: Context, service: Mapping[str, Any], capacity: Capacity, at: Situation) -> None:
+    """Record what Availability Zone rebalancing needs after the rollout, where the service has it on."""
+    if service.get("availabilityZoneRebalancing") != "ENABLED" or capacity.fit is Fit.UNKNOWN:
+        return
+    found = rebalancing_of(at, capacity.walk)
+    if found is not None:
+        severity = Severity.INFO if found.finds_room else Severity.WARNING
+        context.record(
+            Finding(code="az-rebalancing", severity=severity, message=found.message, hint=found.hint)
+        )
+
+
+def _say_fractions(context: Context, situation: Situation) -> None:
+    """Record that AWS does not show how much of a GPU is free, where a task asks for a part of one."""
+    if any(request.kind is GpuKind.FRACTION for _, request in situation.requirement.gpus):
+        context.record(
+            Finding(
+                code="not-checked",
+                severity=Severity.INFO,
+                message="Not checked: how much of a GPU that others use in part is free. AWS names the free "
+                "GPUs only, so such a one is taken for full, and a free one for whole.",
+                hint="Hold the parts against those of the instance type (g6f and gr6f).",
+            )
+        )
 
 
 def _say_unknown_interfaces(context: Context, situation: Situation) -> None:
@@ -409,7 +455,11 @@ def _supplies(
 ) -> tuple[Supply, ...]:
     """Return the capacity providers of the service, or those that the cluster uses by itself."""
     strategy = service.capacity_provider_strategy
-    if not strategy and not service.launch_type:
+    # A DAEMON goes to every instance that the cluster has, and none is launched for it.
+    is_daemon = service.scheduling_strategy == "DAEMON"
+    if is_daemon or (not strategy and service.launch_type):
+        return ()
+    if not strategy:
         strategy = (
             look.at(
                 "the cluster's default strategy",
@@ -442,6 +492,7 @@ def _draining(groups: Sequence[TargetGroup]) -> float:
 
 def _capacity(situation: Situation, compute: Compute, *, is_seen: bool, unread: Sequence[str]) -> Capacity:
     found = capacity_of(situation)
+    kinds = {request.kind for _, request in situation.requirement.gpus}
     blind = [each.name for each in situation.supplies if each.managed and each.fresh is None]
     if compute.kind is ComputeKind.FARGATE and situation.requirement.gpus:
         return replace(found, fit=Fit.NEVER, why="The task asks for a GPU, and Fargate has none.")
@@ -453,6 +504,9 @@ def _capacity(situation: Situation, compute: Compute, *, is_seen: bool, unread: 
         return replace(found, fit=Fit.UNKNOWN, why=f"ECS chooses and launches the instances {compute.place}.")
     if not is_seen:
         return replace(found, fit=Fit.UNKNOWN, why="What runs on which instance cannot be seen.")
+    if GpuKind.MPS in kinds and situation.pool and not any(each.room.gpu_memory for each in situation.pool):
+        why = "AWS shows the memory of no GPU here (gpuDevices), which a share by MPS is taken from."
+        return replace(found, fit=Fit.UNKNOWN, why=why)
     if found.fit is Fit.NEVER and found.walk.lacked_room and blind:
         why = f"No instance shows what one more of {blind[0]} would bring."
         return replace(found, fit=Fit.UNKNOWN, why=why)

@@ -123,9 +123,10 @@ def _why(situation: Situation, found: Walk) -> str:
             f"maximumPercent {situation.maximum} allows {limits.upper}: nothing may stop, and nothing start."
         )
     if situation.distinct and not any(each.shortfalls for each in _lacks(situation)):
+        by = "DAEMON" if situation.daemon else "distinctInstance"
         return (
             f"{_all(found.missing, of=desired)} new {_tasks(found.missing)} no place: an instance takes one "
-            "task of this service (distinctInstance), and each has one."
+            f"task of this service ({by}), and each has one."
         )
     kept = ""
     if limits.lower >= desired and situation.old and not situation.staged:

@@ -82,7 +82,8 @@ def _percentages(situation: Situation) -> Iterator[Remedy]:
         if remedy.fit is not Fit.NEVER:
             yield remedy
             break
-    if situation.limits.upper <= desired:
+    # AWS takes no maximumPercent above 100 for a DAEMON (docs/aws-facts.md#rounding).
+    if situation.limits.upper <= desired and not situation.daemon:
         percent = maximum_to_add(desired)
         yield _tried(
             "maximum-percent",
@@ -94,7 +95,7 @@ def _percentages(situation: Situation) -> Iterator[Remedy]:
 def _more(situation: Situation, *, until: Fit | None = None) -> Iterator[Remedy]:
     """Try further instances, as few as it takes: by the group's maximum where one scales, else by hand."""
     supply = next((each for each in situation.supplies if each.weight or each.base), None)
-    place = _model_of(situation, supply)
+    place = None if situation.daemon else _model_of(situation, supply)
     if place is None:
         return
     if supply is not None and supply.suspended and until is None:

@@ -22,12 +22,16 @@ _GONE: Final = frozenset({"STOPPING", "DEPROVISIONING", "STOPPED"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSeen:
-    """A capacity provider: does it scale by itself, and which Auto Scaling group is it over ("" for none)."""
+    """A capacity provider: does it scale by itself, and which Auto Scaling group is it over ("" for none).
+
+    `target` is the part of the instances, in percent, that managed scaling wants in use.
+    """
 
     name: str
     managed: bool = False
     group: str = ""
     is_managed_instances: bool = False
+    target: int = 100
 
     @classmethod
     def from_api(cls, api: Mapping[str, Any]) -> Self:
@@ -41,6 +45,7 @@ class ProviderSeen:
             managed=(over.get("managedScaling") or {}).get("status") == "ENABLED"
             and api.get("status") in {"ACTIVE", None},
             group=str(over.get("autoScalingGroupArn") or "").rpartition("autoScalingGroupName/")[2],
+            target=int((over.get("managedScaling") or {}).get("targetCapacity") or 100),
             is_managed_instances=bool(api.get("managedInstancesProvider"))
             or api.get("type") == "MANAGED_INSTANCES",
         )
@@ -51,7 +56,8 @@ class GroupSeen:
     """An Auto Scaling group: how many instances it has and may have, and of which type ("" where unsaid).
 
     `coming` are those of `size` that are launched already and not in service yet. `launches` is False where
-    its process Launch is suspended. `zones` are those that it launches in.
+    its process Launch is suspended. `zones` are those that it launches in, `warm` the
+    instances that wait in its warm pool, in `warm_state` (Stopped, Running or Hibernated).
     """
 
     name: str
@@ -61,6 +67,8 @@ class GroupSeen:
     coming: int = 0
     launches: bool = True
     zones: tuple[str, ...] = ()
+    warm: int = 0
+    warm_state: str = ""
 
     @property
     def more(self) -> int:
@@ -80,6 +88,7 @@ class GroupSeen:
             *(str(each.get("InstanceType") or "") for each in mixed.get("Overrides") or ()),
         ]
         desired, there = int(api.get("DesiredCapacity") or 0), api.get("Instances") or ()
+        pool = api.get("WarmPoolConfiguration") or {}
         launches = "Launch" not in {each.get("ProcessName") for each in api.get("SuspendedProcesses") or ()}
         pending = sum(str(each.get("LifecycleState") or "").startswith("Pending") for each in there)
         return cls(
@@ -89,6 +98,8 @@ class GroupSeen:
             launches=launches,
             maximum=int(api.get("MaxSize") or 0),
             zones=tuple(str(each) for each in api.get("AvailabilityZones") or ()),
+            warm=int(api.get("WarmPoolSize") or 0) if pool.get("Status") != "PendingDelete" else 0,
+            warm_state=str(pool.get("PoolState") or ""),
             instance_type=next((each for each in types if each), ""),
         )
 
@@ -160,6 +171,7 @@ def situation_seen(
         staged=service.strategy not in {"", "ROLLING"} or service.deployment_controller == "CODE_DEPLOY",
         placement=service.placement_strategy,
         distinct="distinctInstance" in kinds or service.scheduling_strategy == "DAEMON",
+        daemon=service.scheduling_strategy == "DAEMON",
         ready_seconds=ready_seconds,
         drain_seconds=drain_seconds,
         launch_seconds=launch_seconds,
@@ -210,6 +222,9 @@ def supplies_of(
                 is_seen=providers is not None,
                 zones=zones,
                 is_managed_instances=seen.is_managed_instances,
+                target=seen.target,
+                warm=0 if group is None else group.warm,
+                warm_state="" if group is None else group.warm_state,
                 suspended=0 if group is None or group.launches else max(0, group.maximum - group.size),
             )
         )

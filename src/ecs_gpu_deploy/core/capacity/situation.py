@@ -53,7 +53,9 @@ class Supply:
     `more` is how many its Auto Scaling group may still launch; 0 without managed scaling. `is_seen` is False
     where AWS did not show whether it scales. `suspended` are those that it would launch, were its process
     Launch not suspended. `zones` are the Availability Zones that it launches in, in turn; empty where they
-    are not known. Of Managed Instances ECS itself chooses which comes.
+    are not known. Of Managed Instances ECS itself chooses which comes. `target`
+    is the targetCapacity of managed scaling, in percent. `warm` are the instances that wait in the group's
+    warm pool, in `warm_state`.
     """
 
     name: str
@@ -67,6 +69,9 @@ class Supply:
     is_managed_instances: bool = False
     suspended: int = 0
     zones: tuple[str, ...] = ()
+    target: int = 100
+    warm: int = 0
+    warm_state: str = ""
 
     def fresh_in(self, zone: str) -> Room:
         """Return what one more instance brings in *zone*, "" for one that is not known.
@@ -91,7 +96,8 @@ class Situation:
     `leaving` are tasks of the service that were told to stop already and still hold their room.
     `supplies` is empty for a service that names no capacity provider. `staged`: the new revision runs whole
     beside the old one first. `placement` are the service's placement strategies, `distinct` says that an
-    instance takes one task of it. `ready_seconds`, `drain_seconds` and `launch_seconds` tell how long a new
+    instance takes one task of it; `daemon`, that each of them has one, so that further instances bring
+    further tasks. `ready_seconds`, `drain_seconds` and `launch_seconds` tell how long a new
     task takes to be healthy, an old one to leave, an instance to come.
     """
 
@@ -106,6 +112,7 @@ class Situation:
     staged: bool = False
     placement: Sequence[Mapping[str, Any]] = ()
     distinct: bool = False
+    daemon: bool = False
     ready_seconds: float = 300.0
     drain_seconds: float = 60.0
     launch_seconds: float = 180.0

@@ -7,6 +7,7 @@ together. Sources: docs/aws-facts.md#rounding, #deployment-strategies and #provi
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Walk:
 
     `lacked_room`: a task once found no place. `launched` are the instances that capacity providers add.
     `fewest` is the lowest number of tasks that serve on the way, `most` the highest number of live ones.
+    `zones` count the new tasks by Availability Zone, `open_zones` have room for one more at the end.
     `ends` is False where it stands still: then `missing` tasks never find a place, or old ones never leave.
     """
 
@@ -49,6 +51,8 @@ class Walk:
     fewest: int = 0
     most: int = 0
     silent: tuple[OldTask, ...] = ()
+    zones: Mapping[str, int] = field(default_factory=dict)
+    open_zones: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,6 +139,8 @@ class _Walker:
             mine = [place for place in self.board.places.values() if place.provider == supply.name]
             if needed and not mine:
                 needed = max(needed, INSTANCES_AT_FIRST)
+            busy = sum(self.board.tasks[place.arn] > 0 for place in mine)
+            needed = instances_to_launch(needed, busy=busy, running=len(mine), target=supply.target)
             needed -= sum(each is supply for each in self.arriving)
             for _ in range(min(needed, supply.more - self.launched[supply.name])):
                 self.launched[supply.name] += 1
@@ -237,6 +243,10 @@ def walk(situation: Situation) -> Walk:
         fewest=fewest,
         most=most,
         silent=silent,
+        zones=Counter(board.places[arn].zone for arn in walker.went),
+        open_zones=frozenset(
+            board.places[arn].zone for arn, room in board.rooms.items() if fits(situation.requirement, room)
+        ),
     )
 
 
@@ -270,6 +280,15 @@ def instances_for(requirement: Requirement, supply: Supply, tasks: int) -> int:
             rooms.append(room)
         allocate(requirement, room)
     return len(rooms)
+
+
+def instances_to_launch(needed: int, *, busy: int, running: int, target: int) -> int:
+    """Return how many instances managed scaling launches where *needed* more are.
+
+    *busy* of *running* instances have tasks; below a *target* of 100 percent spare ones come beside.
+    Sources: docs/aws-facts.md#provisioning; API Reference, "ManagedScaling".
+    """
+    return max(needed, math.ceil((busy + needed) * 100 / max(1, target)) - running) if needed else 0
 
 
 def fresh_place(supply: Supply, number: int, beside: Iterable[Place]) -> Place:

@@ -321,3 +321,10 @@ def test_the_percentages_that_let_one_go_or_come_are_the_closest_ones(desired: i
     raised = maximum_to_add(desired)
     assert limits_for(desired, minimum=100, maximum=raised).upper > desired
     assert limits_for(desired, minimum=100, maximum=raised - 1).upper <= desired
+
+
+def test_the_fewest_that_help_are_found_among_hundreds() -> None:
+    remedies = remedies_of(situation([place(0)], [], desired=300))
+    assert [each.change for each in remedies if each.code == "instances"] == [
+        "Add 299 instances (g5.xlarge) for the rollout."
+    ]

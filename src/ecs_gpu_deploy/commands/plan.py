@@ -12,12 +12,12 @@ from ecs_gpu_deploy.core.past.revisions import TargetWish
 from ecs_gpu_deploy.core.show.plan_view import plan_markdown, plan_text
 from ecs_gpu_deploy.edges.aws.ecs import RawTaskDefinition
 from ecs_gpu_deploy.edges.aws.revisions import revision_of
-from ecs_gpu_deploy.facts import PlanMade, RolloutShown, Section, ServiceSeen
+from ecs_gpu_deploy.facts import Fact, PlanMade, RolloutShown, Section, ServiceSeen
 from ecs_gpu_deploy.inputs.requests import PlanRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.choose_target import choose_target, fetch_past
-from ecs_gpu_deploy.steps.look_ahead import look_ahead, wait_of
+from ecs_gpu_deploy.steps.look_ahead import LookedAhead, look_ahead, wait_of
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
 from ecs_gpu_deploy.steps.render_target import render_target
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, scaled
@@ -25,11 +25,21 @@ from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, s
 
 def run(context: Context, request: PlanRequest) -> Verdict:
     """Foresee the rollout, show it, put it into the result; the verdict is as bad as fail-on makes it."""
+    said: list[Finding] = []
+
+    def record(fact: Fact) -> None:
+        context.record(fact)
+        if isinstance(fact, Finding):
+            said.append(fact)
+
     with context.aws.remembering():
-        return _planned(context, request)
+        ahead = _planned(replace(context, record=record), request)
+    # What could not be seen on the way was recorded there.
+    outcome = replace(ahead, findings=tuple(said)).outcome(request.fail_on)
+    return Verdict(outcome=outcome, reason=f"{ahead.sentence} Nothing was changed.")
 
 
-def _planned(context: Context, request: PlanRequest) -> Verdict:
+def _planned(context: Context, request: PlanRequest) -> LookedAhead:
     seen = context.ecs.fetch_service(request.service)
     service = scaled(seen, request.desired_count)
     context.record(ServiceSeen(name=service.name, previous=service.task_definition))
@@ -66,8 +76,7 @@ def _planned(context: Context, request: PlanRequest) -> Verdict:
     context.record(Section(title="Plan", text=plan_markdown(ahead.plan)))
     for finding in ahead.findings:
         context.record(finding)
-    reason = f"{ahead.sentence} Nothing was changed."
-    return Verdict(outcome=ahead.outcome(request.fail_on), reason=reason)
+    return ahead
 
 
 def _rendering(context: Context, request: PlanRequest, service: Service) -> Rendering:

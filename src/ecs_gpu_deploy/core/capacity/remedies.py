@@ -5,7 +5,7 @@ Source: docs/aws-facts.md#rounding, #provisioning and #deployment-strategies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -69,19 +69,21 @@ def _percentages(situation: Situation) -> Iterator[Remedy]:
     if situation.staged:
         return
     desired, minimum, maximum = situation.limits.desired, situation.minimum, situation.maximum
-    for number in range(1, desired + 1):
+
+    def freeing(number: int) -> Remedy | None:
         percent = minimum_to_free(desired, number)
         if percent >= minimum:
-            continue
+            return None
         remedy = _tried(
             "minimum-healthy-percent",
             f"Set minimumHealthyPercent to {percent} ({minimum} now): "
             f"{count(number, 'old task')} may stop first.",
             situation.with_limits(minimum=percent, maximum=maximum),
         )
-        if remedy.fit is not Fit.NEVER:
-            yield remedy
-            break
+        return None if remedy.fit is Fit.NEVER else remedy
+
+    if (remedy := _fewest(desired, freeing)) is not None:
+        yield remedy
     # AWS takes no maximumPercent above 100 for a DAEMON (docs/aws-facts.md#rounding).
     if situation.limits.upper <= desired and not situation.daemon:
         percent = maximum_to_add(desired)
@@ -111,30 +113,54 @@ def _more(situation: Situation, *, until: Fit | None = None) -> Iterator[Remedy]
     kind = place.instance_type
     zone = f" in {place.zone}" if situation.requirement.zones and place.zone else ""
     of = f" ({kind}{zone})" if kind else zone
-    for number in range(1, situation.limits.desired + 1):
+
+    def growing(number: int) -> Remedy:
         if supply is not None and supply.managed and until is None:
             supplies = [
                 replace(each, more=each.more + number) if each is supply else each
                 for each in situation.supplies
             ]
-            remedy = _tried(
+            return _tried(
                 "group-maximum",
                 f"Raise the maximum of {supply.name}'s Auto Scaling group by {number}{of}.",
                 replace(situation, supplies=supplies),
                 kind=kind,
             )
+        added = [replace(place, arn=f"added-{n}", name="", tasks=0) for n in range(number)]
+        return _tried(
+            "instances",
+            f"Add {count(number, 'instance')}{of} for the rollout.",
+            situation.with_more_places(added),
+            instances=number,
+            kind=kind,
+        )
+
+    def helping(number: int) -> Remedy | None:
+        remedy = growing(number)
+        helps = remedy.fit is not Fit.NEVER and (until is None or remedy.fit is until)
+        return remedy if helps else None
+
+    if (fewest := _fewest(situation.limits.desired, helping)) is not None:
+        yield fewest
+
+
+def _fewest(most: int, attempt: Callable[[int], Remedy | None]) -> Remedy | None:
+    """Return the remedy of the lowest number up to *most* that helps, None for none; more help as well.
+
+    Doubled and then halved, for a walk takes long where there are hundreds of tasks.
+    """
+    low, high = 0, 1
+    while (found := attempt(high)) is None:
+        if high >= most:
+            return None
+        low, high = high, min(most, 2 * high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if (fewer := attempt(middle)) is None:
+            low = middle
         else:
-            added = [replace(place, arn=f"added-{n}", name="", tasks=0) for n in range(number)]
-            remedy = _tried(
-                "instances",
-                f"Add {count(number, 'instance')}{of} for the rollout.",
-                situation.with_more_places(added),
-                instances=number,
-                kind=kind,
-            )
-        if remedy.fit is not Fit.NEVER and (until is None or remedy.fit is until):
-            yield remedy
-            return
+            found, high = fewer, middle
+    return found
 
 
 def _model_of(situation: Situation, supply: Supply | None) -> Place | None:

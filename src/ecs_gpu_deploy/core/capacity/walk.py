@@ -70,6 +70,7 @@ class _Walker:
     launched: Counter[str] = field(default_factory=Counter)
     arriving: list[Supply] = field(default_factory=list)
     went: list[str] = field(default_factory=list)
+    has_room: dict[str, bool] = field(default_factory=dict)
     lacked_room: bool = False
     blocked: bool = False
     stopped_first: int = 0
@@ -108,7 +109,7 @@ class _Walker:
             for arn, place in board.places.items()
             if (names is None or place.provider == names)
             and not (situation.distinct and board.ours[arn])
-            and fits(situation.requirement, board.rooms[arn])
+            and self.is_open(arn)
         ]
         if not open_places:
             return False
@@ -116,9 +117,16 @@ class _Walker:
         allocate(situation.requirement, board.rooms[arn])
         board.tasks[arn] += 1
         board.ours[arn] += 1
+        del self.has_room[arn]
         self.went.append(arn)
         self.loading += 1
         return True
+
+    def is_open(self, arn: str) -> bool:
+        """Say whether one more task fits on the instance; known until something comes or goes there."""
+        if arn not in self.has_room:
+            self.has_room[arn] = fits(self.situation.requirement, self.board.rooms[arn])
+        return self.has_room[arn]
 
     def give_room_to_waiting(self) -> int:
         """Place the tasks that wait in PROVISIONING where room came, and return how many."""
@@ -183,6 +191,7 @@ class _Walker:
                 self.board.ours[task.place] -= 1
                 if task.allocation is not None:
                     release(task.allocation, self.board.rooms[task.place])
+                    self.has_room.pop(task.place, None)
         return len(gone)
 
 
@@ -328,7 +337,8 @@ def _best(arns: Sequence[str], board: Board, strategy: Sequence[Mapping[str, Any
                 arn: board.rooms[arn].cpu if name.lower() == "cpu" else board.rooms[arn].memory
                 for arn in found
             }
-            found = [arn for arn in found if free[arn] == min(free.values())]
+            least_free = min(free.values())
+            found = [arn for arn in found if free[arn] == least_free]
         else:
             return found[0]
     return min(found, key=lambda arn: board.tasks[arn])

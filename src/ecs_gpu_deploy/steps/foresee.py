@@ -493,7 +493,7 @@ def _draining(groups: Sequence[TargetGroup]) -> float:
 def _capacity(situation: Situation, compute: Compute, *, is_seen: bool, unread: Sequence[str]) -> Capacity:
     found = capacity_of(situation)
     kinds = {request.kind for _, request in situation.requirement.gpus}
-    blind = [each.name for each in situation.supplies if each.managed and each.fresh is None]
+    blind = [each.name for each in situation.supplies if each.managed and each.fresh is None and each.more]
     if compute.kind is ComputeKind.FARGATE and situation.requirement.gpus:
         return replace(found, fit=Fit.NEVER, why="The task asks for a GPU, and Fargate has none.")
     if compute.kind is ComputeKind.FARGATE:

@@ -25,7 +25,7 @@ locals {
   own_names = [
     "INDEX_URI", "EMBEDDING_MODEL", "RERANKER_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY", "GENERATOR_MODEL", "AUTH",
     "API_KEY_HASHES", "OIDC_ISSUER", "OIDC_AUDIENCE", "RATE_LIMIT_PER_MINUTE", "REQUEST_TIMEOUT_SECONDS", "DRAIN_SECONDS",
-    "STOP_TIMEOUT_SECONDS", "NVIDIA_DRIVER_CAPABILITIES",
+    "STOP_TIMEOUT_SECONDS", "NVIDIA_DRIVER_CAPABILITIES", "PORT",
   ]
 
   # Whom the service answers. It keeps hashes of keys only, and does not start without being told.

@@ -2,6 +2,12 @@ variable "name" {
   description = "Name of the service; everything else is named after it."
   type        = string
   default     = "ki-rag-api"
+
+  # Said here as well: else each of some twenty resources has its own words about it.
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,21}[a-z0-9]$", var.name)) && !startswith(var.name, "internal-")
+    error_message = "name must be 3 to 23 lower-case letters, digits and hyphens, and not begin with internal-: the load balancer's names add up to 9 characters and AWS allows 32."
+  }
 }
 
 variable "cluster_name" {
@@ -146,8 +152,8 @@ variable "ingress_cidrs" {
   default     = []
 
   validation {
-    condition     = var.login != null || var.service_auth != "off" || !anytrue([for cidr in var.ingress_cidrs : endswith(cidr, "/0")])
-    error_message = "ingress_cidrs holds the whole internet and nobody is asked who they are: everybody could spend the paid key of the language model. Name the networks of your clients, or set login, or service_auth = \"keys\" or \"oidc\"."
+    condition     = var.login != null || var.service_auth != "off" || !anytrue([for cidr in var.ingress_cidrs : can(regex("/0*[0-7]$", cidr))])
+    error_message = "ingress_cidrs holds the whole internet, or a part of it (a network wider than /8), and nobody is asked who they are: everybody could spend the paid key of the language model. Name the networks of your clients, or set login, or service_auth = \"keys\" or \"oidc\"."
   }
 }
 
@@ -216,8 +222,8 @@ variable "http_only" {
   default     = false
 
   validation {
-    condition     = !(var.http_only && anytrue([for cidr in var.ingress_cidrs : endswith(cidr, "/0")]))
-    error_message = "http_only and the whole internet in ingress_cidrs contradict each other: questions and keys of everybody would cross it in clear text. Give certificate_arn, or name the networks of your trial."
+    condition     = !(var.http_only && anytrue([for cidr in var.ingress_cidrs : can(regex("/0*[0-7]$", cidr))]))
+    error_message = "http_only and the whole internet in ingress_cidrs, or a part of it (a network wider than /8), contradict each other: questions and keys of everybody would cross it in clear text. Give certificate_arn, or name the networks of your trial."
   }
 }
 
@@ -382,9 +388,14 @@ variable "breaker_failures" {
 }
 
 variable "container_port" {
-  description = "Port that the container listens on."
+  description = "Port that the container listens on; it is told by PORT."
   type        = number
   default     = 8000
+
+  validation {
+    condition     = tostring(var.container_port) != lookup(var.environment, "METRICS_PORT", "9464")
+    error_message = "container_port is the port of the metrics, which no load balancer may publish: take another one, or give environment = { METRICS_PORT = … }."
+  }
 }
 
 variable "task_cpu" {

@@ -51,6 +51,54 @@ run "the_whole_internet_and_nobody_asked" {
   }
 }
 
+run "the_whole_internet_in_halves" {
+  command         = plan
+  expect_failures = [var.ingress_cidrs]
+  variables {
+    ingress_cidrs = ["0.0.0.0/1", "128.0.0.0/01"]
+    service_auth  = "off"
+  }
+}
+
+run "half_of_the_internet_in_clear_text" {
+  command         = plan
+  expect_failures = [var.http_only]
+  variables {
+    ingress_cidrs   = ["128.0.0.0/1"]
+    certificate_arn = null
+    http_only       = true
+  }
+}
+
+run "a_network_named_twice_is_one" {
+  command = plan
+  variables { ingress_cidrs = ["10.0.0.0/8", "10.0.0.0/8"] }
+}
+
+run "names_that_a_load_balancer_may_not_have" {
+  command         = plan
+  expect_failures = [var.name]
+  variables { name = "internal-rag" }
+}
+
+run "a_name_that_twenty_resources_would_refuse" {
+  command         = plan
+  expect_failures = [var.name]
+  variables { name = "Our RAG API" }
+}
+
+run "the_port_of_the_metrics_published" {
+  command         = plan
+  expect_failures = [var.container_port]
+  variables { container_port = 9464 }
+}
+
+run "the_port_of_the_metrics_moved" {
+  command         = plan
+  expect_failures = [var.container_port]
+  variables { environment = { METRICS_PORT = "8000" } }
+}
+
 run "tokens_of_nobody" {
   command         = plan
   expect_failures = [var.service_auth]

@@ -98,6 +98,20 @@ run "any_branch" {
   variables { github_branch = "*" }
 }
 
+run "numbers_that_no_repository_has" {
+  command = plan
+
+  module {
+    source = "./modules/oidc-roles"
+  }
+
+  expect_failures = [var.github_owner_id]
+  variables {
+    github_owner_id      = -11
+    github_repository_id = 22
+  }
+}
+
 run "branch_pattern" {
   command = plan
 

@@ -46,6 +46,11 @@ run "two_tasks_and_one_spare_gpu" {
   }
 
   assert {
+    condition     = [for entry in local.container.environment : entry.value if entry.name == "PORT"] == ["8000"] && local.container.portMappings[0].containerPort == 8000
+    error_message = "The service listens where the load balancer asks."
+  }
+
+  assert {
     condition     = aws_lb_target_group.service["blue"].health_check[0].matcher == "200"
     error_message = "Only 200 is healthy."
   }
@@ -474,6 +479,28 @@ run "no_certificate_at_all" {
 
   expect_failures = [var.certificate_arn]
   variables { certificate_arn = "ki.example.com" }
+}
+
+run "a_certificate_of_another_region" {
+  command = plan
+
+  module {
+    source = "./modules/service"
+  }
+
+  expect_failures = [var.certificate_arn]
+  variables { certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/1" }
+}
+
+run "a_network_that_is_an_address_in_it" {
+  command = plan
+
+  module {
+    source = "./modules/service"
+  }
+
+  expect_failures = [var.ingress_cidrs]
+  variables { ingress_cidrs = ["10.0.0.1/8"] }
 }
 
 run "blue_green_without_room" {

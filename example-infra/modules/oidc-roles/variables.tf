@@ -55,6 +55,11 @@ variable "github_owner_id" {
     condition     = (var.github_owner_id == null) == (var.github_repository_id == null)
     error_message = "github_owner_id and github_repository_id belong together: give both (gh api repos/OWNER/NAME --jq '.owner.id, .id') or none."
   }
+
+  validation {
+    condition     = alltrue([for id in [var.github_owner_id, var.github_repository_id] : try(id > 0 && floor(id) == id, id == null)])
+    error_message = "github_owner_id and github_repository_id must be whole numbers from 1 on, as gh api repos/OWNER/NAME --jq '.owner.id, .id' shows them."
+  }
 }
 
 variable "github_repository_id" {

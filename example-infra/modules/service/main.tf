@@ -12,6 +12,7 @@ locals {
   service_environment = [
     # ECS sets NVIDIA_VISIBLE_DEVICES only; an image that is not built on CUDA's gets no driver libraries without it.
     { name = "NVIDIA_DRIVER_CAPABILITIES", value = "compute,utility" },
+    { name = "PORT", value = tostring(var.container_port) },
     { name = "REQUEST_TIMEOUT_SECONDS", value = tostring(var.request_timeout_seconds) },
     { name = "DRAIN_SECONDS", value = "5" },
     { name = "STOP_TIMEOUT_SECONDS", value = tostring(local.container_stop_timeout - 10) },

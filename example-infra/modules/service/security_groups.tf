@@ -1,6 +1,6 @@
 locals {
   # Closed until somebody is let in: by network, or by the load balancer's login.
-  ingress_cidrs = length(var.ingress_cidrs) == 0 && var.login != null ? ["0.0.0.0/0"] : var.ingress_cidrs
+  ingress_cidrs = length(var.ingress_cidrs) == 0 && var.login != null ? ["0.0.0.0/0"] : distinct(var.ingress_cidrs)
 }
 
 # Load balancer, and what it reaches. In bridge mode a container gets a port of the instance's ephemeral range,

@@ -3,8 +3,8 @@ variable "name" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,21}[a-z0-9]$", var.name))
-    error_message = "name must be 3 to 23 lower-case letters, digits and hyphens: the load balancer's names add up to 9 characters and AWS allows 32."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,21}[a-z0-9]$", var.name)) && !startswith(var.name, "internal-")
+    error_message = "name must be 3 to 23 lower-case letters, digits and hyphens, and not begin with internal-: the load balancer's names add up to 9 characters and AWS allows 32."
   }
 }
 
@@ -51,8 +51,8 @@ variable "ingress_cidrs" {
   default     = []
 
   validation {
-    condition     = alltrue([for cidr in var.ingress_cidrs : can(cidrnetmask(cidr))])
-    error_message = "ingress_cidrs must be IPv4 networks such as 203.0.113.0/24."
+    condition     = alltrue([for cidr in var.ingress_cidrs : try(cidrsubnet(cidr, 0, 0) == cidr && cidrnetmask(cidr) != "", false)])
+    error_message = "ingress_cidrs must be IPv4 networks such as 203.0.113.0/24: the first address of each, and how many bits all have in common."
   }
 }
 
@@ -104,6 +104,11 @@ variable "certificate_arn" {
   validation {
     condition     = var.certificate_arn == null ? true : can(regex("^arn:[a-z-]+:(acm|iam):", var.certificate_arn))
     error_message = "certificate_arn must be the ARN of an ACM certificate, arn:aws:acm:REGION:ACCOUNT:certificate/ID."
+  }
+
+  validation {
+    condition     = var.certificate_arn == null ? true : !can(regex("^arn:[a-z-]+:acm:", var.certificate_arn)) || try(split(":", var.certificate_arn)[3], "") == data.aws_region.current.name
+    error_message = "certificate_arn is of another Region: a load balancer takes certificates of its own, ${data.aws_region.current.name}."
   }
 }
 

@@ -416,12 +416,22 @@ class PredictedInterval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedEnd:
+    """How the wait of deploy or rollback would end before the rollout itself: when, and why."""
+
+    outcome: Outcome
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
     """What the rollout is foreseen to do: `ends` is succeeds, rolls back, fails or stands still.
 
     `breaker_at` is when the circuit breaker acts, None for never; `double_gpu_minutes` are held beside those
     of the desired tasks. `cost` is that of the double GPU minutes, in the currency of the price, None where
     the price is not known (`price_source` says which one). `timeout` is None where it does not end well.
+    `run_ends` is how our own wait ends, None where AWS's end comes first.
     """
 
     ends: str
@@ -441,6 +451,7 @@ class Predicted:
     new_gpu_minutes: float = 0.0
     interval: PredictedInterval | None = None
     calibration: str = ""
+    run_ends: PlannedEnd | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

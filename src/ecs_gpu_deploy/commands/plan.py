@@ -17,7 +17,7 @@ from ecs_gpu_deploy.inputs.requests import PlanRequest
 from ecs_gpu_deploy.model import Service, short_id
 from ecs_gpu_deploy.result import Finding, Severity
 from ecs_gpu_deploy.steps.choose_target import choose_target, fetch_past
-from ecs_gpu_deploy.steps.look_ahead import LookedAhead, look_ahead, wait_of
+from ecs_gpu_deploy.steps.look_ahead import LookedAhead, look_ahead
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision, show_changes
 from ecs_gpu_deploy.steps.render_target import render_target
 from ecs_gpu_deploy.steps.start_deployment import check_deployable, check_fit, scaled
@@ -68,7 +68,7 @@ def _planned(context: Context, request: PlanRequest) -> LookedAhead:
             desired_count=request.desired_count,
         ),
         command="deploy" if request.target is None else "rollback",
-        wait_seconds=wait_of(seen, request.wait),
+        wait=request.wait,
         foresight=request.foresight,
     )
     context.record(PlanMade(plan=ahead.plan))

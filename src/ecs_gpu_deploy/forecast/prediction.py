@@ -65,7 +65,8 @@ class Prediction:
 
     `breaker_at` is when the circuit breaker acts, None where it does not, after `failures` failed tasks.
     `gpu_seconds` are held by all its tasks until the end, `double_gpu_seconds` are those beside the desired
-    number, `new_gpu_seconds` those of the new ones. `launched` instances run for `launched_seconds` together.
+    number, `new_gpu_seconds` those of the new ones. `failed_at` tells when new tasks ended unhealthy.
+    `launched` instances run for `launched_seconds` together.
     """
 
     ends: Ends
@@ -79,6 +80,7 @@ class Prediction:
     new_gpu_seconds: float
     launched: int
     launched_seconds: float
+    failed_at: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ def predict(scene: Scene, *, now: float) -> Prediction:
     update(scheduler, scene, now=now)
     service = scheduler.services[scene.service.name]
     record = scheduler.service_deployments[service.service_deployment_arns[0]]
-    healthy, breaker_at = _run(scheduler, service, record, now)
+    healthy, failed, breaker_at = _run(scheduler, service, record, now)
     ended = record.finished_at if record.status.is_terminal and record.finished_at else scheduler.now
     seconds = min(ended, scheduler.now) - now
     known = {task.arn for task in old}
@@ -124,6 +126,7 @@ def predict(scene: Scene, *, now: float) -> Prediction:
         double_gpu_seconds=double,
         new_gpu_seconds=_held([row for row in rows if row.is_new], gpus, seconds, desired)[0],
         launched=len(arrived),
+        failed_at=tuple(at - now for at in failed.values()),
         launched_seconds=sum(max(0.0, now + seconds - each.registered_at) for each in arrived),
     )
 
@@ -147,9 +150,10 @@ def _tasks(scheduler: Scheduler, name: str) -> Iterable[Task]:
 
 def _run(
     scheduler: Scheduler, service: Service, record: ServiceDeployment, now: float
-) -> tuple[dict[str, float], float | None]:
-    """Step to the end; return when each task was first healthy, and when the breaker acted."""
+) -> tuple[dict[str, float], dict[str, float], float | None]:
+    """Step to the end; return when tasks were first healthy, when others failed, when the breaker acted."""
     healthy: dict[str, float] = {}
+    failed: dict[str, float] = {}
     breaker_at: float | None = None
     while not record.status.is_terminal:
         due = scheduler.next_due()
@@ -162,7 +166,9 @@ def _run(
         for arn, task in primary.tasks.items():
             if task.healthy and arn not in healthy:
                 healthy[arn] = scheduler.now
-    return healthy, breaker_at
+            if not task.live and arn not in healthy:
+                failed.setdefault(arn, scheduler.now)
+    return healthy, failed, breaker_at
 
 
 def _ends(record: ServiceDeployment) -> Ends:

@@ -26,6 +26,7 @@ from ecs_gpu_deploy.core.capacity.price import Price, price_for
 from ecs_gpu_deploy.core.capacity.rebalancing import rebalancing_of
 from ecs_gpu_deploy.core.capacity.remedies import Remedy, remedies_of
 from ecs_gpu_deploy.core.capacity.seen_room import GroupSeen, situation_seen, subnets_of, supplies_of
+from ecs_gpu_deploy.core.capacity.shortage import shortage_of
 from ecs_gpu_deploy.core.capacity.situation import Situation, Supply
 from ecs_gpu_deploy.core.capacity.walk import walk
 from ecs_gpu_deploy.core.definition.provenance import told_by
@@ -64,7 +65,8 @@ class Foreseen:
     """What is foreseen. `prediction` is None where what decides cannot be seen, `remedies` have one each.
 
     `holders` maps who holds GPUs of the cluster to how many. `interval` is None where too little is known of
-    earlier rollouts; `calibration` says what the past gave, "" where it was not asked for.
+    earlier rollouts; `calibration` says what the past gave, "" where it was not asked for. `is_certain`: no
+    instance here could ever take a new task.
     """
 
     service: Service
@@ -76,6 +78,7 @@ class Foreseen:
     price: Price
     interval: PredictedInterval | None = None
     calibration: str = ""
+    is_certain: bool = False
 
 
 def foresee(
@@ -198,6 +201,18 @@ def foresee(
             scene, fitted = _fitted(scene, calibration, now)
         prediction = _predicted(context, scene, now)
     interval = _interval(service, prediction, capacity, told, calibration)
+    shortage = None
+    if capacity.fit is Fit.NEVER:
+        # As deploy reckons while it waits: it does not ask for the zones of subnets.
+        shortage = shortage_of(
+            replace(requirement, zones=()),
+            instances or (),
+            compute=compute,
+            service=service,
+            provisioning=capacity.walk.missing if any(each.managed for each in supplies) else 0,
+            old_tasks=tasks,
+            other_tasks=others,
+        )
     helps = capacity.fit in {Fit.NEVER, Fit.CRAWLS} and prediction is not None
     remedies = remedies_of(situation) if helps else ()
     return Foreseen(
@@ -211,6 +226,7 @@ def foresee(
         holders=gpus_held(everyone, {each.arn for each in instances or ()}),
         price=_price(context, situation, gpu_hourly_cost),
         interval=interval,
+        is_certain=shortage is not None and shortage.certain,
         calibration=""
         if calibration is None
         else calibration_told(

@@ -8,15 +8,17 @@ from typing import Literal
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.definition.service_update import ServiceUpdate
+from ecs_gpu_deploy.core.judge.expected_end import Foretold, expected_end
 from ecs_gpu_deploy.core.judge.options import WaitOptions
 from ecs_gpu_deploy.core.judge.phases import bake_of
 from ecs_gpu_deploy.core.show.plan_view import plan_sentence
 from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.forecast.prediction import Ends, Prediction
 from ecs_gpu_deploy.inputs.requests import Foresight
 from ecs_gpu_deploy.model import Service
-from ecs_gpu_deploy.result import Finding, Outcome, Plan, Severity
+from ecs_gpu_deploy.result import Finding, Outcome, Plan, PlannedEnd, Severity
 from ecs_gpu_deploy.steps.calibrate import calibrate
-from ecs_gpu_deploy.steps.foresee import foresee
+from ecs_gpu_deploy.steps.foresee import Foreseen, foresee
 from ecs_gpu_deploy.steps.render_revision import Rendering
 from ecs_gpu_deploy.steps.write_plan import findings_of, plan_of
 
@@ -45,12 +47,13 @@ def look_ahead(
     update: ServiceUpdate,
     *,
     command: Literal["deploy", "rollback"],
-    wait_seconds: float,
+    wait: WaitOptions,
     foresight: Foresight,
+    crash_loop_threshold: int | None = None,
 ) -> LookedAhead:
     """Return what comes of *update*, which brings the *rendering*, for the service as it was *seen*.
 
-    What AWS does not show is recorded, and nothing fails for it.
+    *crash_loop_threshold* is what somebody set. What AWS does not show is recorded, and nothing fails for it.
     """
     from ecs_gpu_deploy.steps.judge_settings import judge_settings  # noqa: PLC0415 (rules, JMESPath)
 
@@ -63,6 +66,7 @@ def look_ahead(
         gpu_hourly_cost=foresight.gpu_hourly_cost,
         calibration=calibrate(context, seen) if foresight.calibrate else None,
     )
+    wait_seconds = wait_of(seen, wait)
     load, runs = foreseen.scene.durations.load, rendering.current
     is_up = seen.running_count >= seen.desired_count > 0
     settings = judge_settings(
@@ -79,12 +83,42 @@ def look_ahead(
         reads_secrets=foresight.reads_secrets,
     )
     plan = plan_of(rendering, foreseen, update, cluster=context.ecs.cluster, wait=wait_seconds)
+    if plan.predicted is not None and foreseen.prediction is not None:
+        run_ends = _run_ends(foreseen, foreseen.prediction, wait, wait_seconds, crash_loop_threshold)
+        plan = replace(plan, predicted=replace(plan.predicted, run_ends=run_ends))
     errors = sum(each.severity is Severity.ERROR for each in settings.findings)
     wrong = f" Its settings have {count(errors, 'error')}." if errors else ""
     return LookedAhead(
         plan=replace(plan, checks=settings.checks),
         findings=(*findings_of(plan), *settings.findings),
         sentence=f"{plan_sentence(plan, service=seen.name)}{wrong}",
+    )
+
+
+def _run_ends(
+    foreseen: Foreseen, prediction: Prediction, wait: WaitOptions, timeout: float, threshold: int | None
+) -> PlannedEnd | None:
+    """Return how our own wait would end, by the rules of the judge; None where AWS's end comes first."""
+    situation = foreseen.scene.situation
+    limits = situation.limits
+    new = [task for task in prediction.tasks if task.is_new]
+    freed = [at for task in prediction.tasks if not task.is_new for at in (task.leaves, task.gone)]
+    return expected_end(
+        Foretold(
+            seconds=None if prediction.ends is Ends.NEVER else prediction.seconds,
+            placed=[task.placed for task in new if task.placed is not None],
+            healthy=[task.healthy for task in new if task.healthy is not None],
+            failed=prediction.failed_at,
+            freed=[at for at in freed if at is not None],
+            lacks_room=foreseen.capacity.walk.lacked_room,
+            is_certain=foreseen.is_certain,
+        ),
+        foreseen.service.circuit_breaker,
+        None if situation.staged or not situation.old else limits,
+        wait,
+        desired=limits.desired,
+        timeout=timeout,
+        crash_loop_threshold=threshold,
     )
 
 

@@ -16,7 +16,7 @@ from ecs_gpu_deploy.inputs.requests import Preflight
 from ecs_gpu_deploy.model import Service
 from ecs_gpu_deploy.result import Finding, Outcome, Severity
 from ecs_gpu_deploy.steps.follow_rollout import Plan
-from ecs_gpu_deploy.steps.look_ahead import LookedAhead, look_ahead, wait_of
+from ecs_gpu_deploy.steps.look_ahead import LookedAhead, look_ahead
 from ecs_gpu_deploy.steps.render_revision import Rendering
 
 LONGEST_SECONDS = 60.0
@@ -48,8 +48,9 @@ def preflight(
                 rendering,
                 plan.update,
                 command=command,
-                wait_seconds=wait_of(seen, plan.options.wait),
+                wait=plan.options.wait,
                 foresight=wish.foresight,
+                crash_loop_threshold=plan.options.crash_loop_threshold,
             )
     except InvalidInput as error:
         if wish.mode == "error":

@@ -21,7 +21,7 @@ from ecs_gpu_deploy.core.judge.observed import History, Snapshot, Watched, by_ou
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, PhaseName
 from ecs_gpu_deploy.core.judge.verdict import Verdict, Waiting, spoken_span
 from ecs_gpu_deploy.core.text import excerpt
-from ecs_gpu_deploy.model import Deployment, Service, Task, short_id
+from ecs_gpu_deploy.model import CircuitBreaker, Deployment, Service, Task, short_id
 from ecs_gpu_deploy.result import Outcome
 
 IMPOSSIBLE_SECONDS = 120.0
@@ -48,9 +48,23 @@ def placement_limit(watched: Watched, history: History) -> float:
     is not confirmed (docs/aws-facts.md#provisioning, #breaker-and-placement).
     """
     certain = history.shortage is not None and history.shortage.certain
-    if certain and not watched.placement_given:
-        return min(watched.placement_timeout, IMPOSSIBLE_SECONDS)
-    return watched.placement_timeout
+    return placement_seconds(watched.placement_timeout, is_given=watched.placement_given, is_certain=certain)
+
+
+def placement_seconds(timeout: float, *, is_given: bool, is_certain: bool) -> float:
+    """Return for how many seconds nothing may find a place: fewer where that is certain to stay so.
+
+    What somebody gave stands. The bounds are ours, as of `placement_limit`.
+    """
+    return min(timeout, IMPOSSIBLE_SECONDS) if is_certain and not is_given else timeout
+
+
+def crash_loop_after(breaker: CircuitBreaker, desired: int, chosen: int | None) -> int | None:
+    """Return after how many equal failures in a row we call a crash loop; None where the breaker acts.
+
+    *chosen* is what somebody set. Source: docs/aws-facts.md#circuit-breaker.
+    """
+    return None if breaker.enable else chosen or threshold(breaker, desired)
 
 
 def _no_capacity(watched: Watched, history: History, now: float) -> Verdict | None:
@@ -111,11 +125,14 @@ def _crash_loop(watched: Watched, service: Service, history: History, now: float
     reference, "Deployment", failedTasks ("Once a service deployment has one or more successfully running
     tasks, the failed task count resets to zero and stops being evaluated").
     """
-    if service.circuit_breaker.enable:
-        return None
-    allowed = watched.crash_loop_threshold or threshold(service.circuit_breaker, service.desired_count)
+    chosen = watched.crash_loop_threshold
+    allowed = crash_loop_after(service.circuit_breaker, service.desired_count, chosen)
     failures = history.since_healthy
-    if len(failures) < allowed or len({signature(task) for task in failures[-allowed:]}) > 1:
+    if (
+        allowed is None
+        or len(failures) < allowed
+        or len({signature(task) for task in failures[-allowed:]}) > 1
+    ):
         return None
     if not _was_retried(failures):
         return None

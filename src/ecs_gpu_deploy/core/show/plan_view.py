@@ -107,6 +107,8 @@ def _predicted_lines(predicted: Predicted) -> Iterator[str]:
             f"    GPU-minutes: {predicted.gpu_minutes:.0f} in all, {predicted.double_gpu_minutes:.0f} held "
             f"twice{cost} ({predicted.price_source})"
         )
+    if (run := predicted.run_ends) is not None:
+        yield f"the run itself would end after {span(run.seconds)}, {run.outcome}: {run.why}"
     if (interval := predicted.interval) is not None:
         yield (
             f"by earlier rollouts: {span(interval.low)} to {span(interval.high)}, about "

@@ -136,6 +136,7 @@ GENERATOR_FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     "failing": ({"status": 500}, "The generator failed (500)"),
     "slow": ({"delay": 1.5}, "did not answer within 0.5 s"),
     "without sense": ({"body": b"<html>"}, "cannot be read"),
+    "nested without end": ({"body": b"[" * 100_000}, "cannot be read"),
     "without choices": ({"body": b'{"choices": []}'}, "cannot be read"),
     "silent": ({"answer": "   "}, "empty answer"),
 }

@@ -203,6 +203,7 @@ def test_what_is_sent_during_an_ingest_asks_for_another(bucket: Bucket) -> None:
 
 STRANGE = {
     "{": "it is no JSON",
+    "[" * 10_000: "it is no JSON",
     "[1]": "it is no event of a bucket, and says no `ingest`",
     '{"detail-type": "Object Created", "detail": "none"}': "it is no event of a bucket",
     json.dumps(
@@ -236,7 +237,7 @@ def test_what_means_nothing_ends_in_the_dead_letter_queue_and_keeps_nobody(bucke
     assert len(told) == len(STRANGE), "once each, however often it came"
 
 
-@pytest.mark.parametrize(("body", "why"), STRANGE.items())
+@pytest.mark.parametrize(("body", "why"), STRANGE.items(), ids=lambda text: text[:40])
 def test_a_message_that_asks_for_nothing_is_told_why(body: str, why: str) -> None:
     assert (strangeness(body, "s3://b/documents") or "").startswith(why.removesuffix("s3://"))
     assert not is_test(body)

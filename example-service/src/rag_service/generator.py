@@ -52,7 +52,7 @@ class Generator:
             _check(response)
             try:
                 text = response.json()["choices"][0]["message"]["content"]
-            except (ValueError, LookupError, TypeError) as error:
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
                 raise GeneratorFailed("The generator sent an answer that cannot be read.") from error
         if not isinstance(text, str) or not text.strip():
             raise GeneratorFailed("The generator sent an empty answer.")
@@ -114,6 +114,6 @@ def _piece_of(data: str) -> str:
     try:
         choices = json.loads(data).get("choices") or [{}]
         piece = choices[0].get("delta", {}).get("content") or ""
-    except (ValueError, AttributeError, LookupError, TypeError) as error:
+    except (ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
         raise GeneratorFailed("The generator sent a stream that cannot be read.") from error
     return piece if isinstance(piece, str) else ""

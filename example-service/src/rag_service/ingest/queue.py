@@ -62,7 +62,7 @@ def strangeness(body: str, source: str) -> str | None:
     """
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested without end it would end the process, and again after it
         return "it is no JSON"
     if isinstance(document, dict) and "ingest" in document:
         return None

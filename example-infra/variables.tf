@@ -425,9 +425,9 @@ variable "reranker_model" {
 }
 
 variable "generator" {
-  description = "Language model that writes answers, behind an endpoint that speaks OpenAI's API; with key its API key is a secret whose value you set. null: answers quote the sources, and there is no secret."
+  description = "Language model that writes answers, behind an endpoint that speaks OpenAI's API: url is that endpoint, to which questions and passages go; with key its API key is a secret whose value you set. null: answers quote the sources, and there is no secret."
   type = object({
-    url   = optional(string, "https://api.openai.com/v1")
+    url   = string
     model = optional(string, "gpt-4o-mini")
     key   = optional(bool, true)
   })

@@ -128,7 +128,7 @@ run "words_that_nobody_knows" {
 run "a_hosted_model_and_no_way_out" {
   command         = plan
   expect_failures = [var.nat_gateway]
-  variables { generator = {} }
+  variables { generator = { url = "https://api.openai.com/v1" } }
 }
 
 run "a_model_from_the_hub_and_no_way_out" {

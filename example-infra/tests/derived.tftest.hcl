@@ -109,7 +109,7 @@ run "answers_that_quote_need_no_key" {
 run "a_hosted_model_has_a_key_and_a_way_out" {
   command = plan
   variables {
-    generator       = { model = "gpt-4.1" }
+    generator       = { url = "https://api.openai.com/v1", model = "gpt-4.1" }
     nat_gateway     = true
     embedding_model = "intfloat/multilingual-e5-small"
     environment     = { MAX_BATCH = "64" }

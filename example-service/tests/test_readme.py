@@ -149,6 +149,8 @@ def test_every_block_does_what_the_readme_says(reader: Reader) -> None:
                 elif COMPOSE.match(command):
                     said |= compose_reads(reader, command, folder)
                 elif SERVES.match(command):
+                    reader.run("\n".join(plain), folder=folder)
+                    plain = []
                     running.enter_context(reader.running(command))
                 elif command.startswith("cd "):
                     folder = folder / command.removeprefix("cd ")

@@ -59,6 +59,7 @@ BESIDE = {
     "security-groups": {"subnets": "subnet-1"},
     "wait": {"service": "s"},
     "wait-until": {"service": "s"},
+    "calibrate": {"preflight": "warn"},
     "check-secret-keys": {"preflight": "warn"},
     "rules": {"preflight": "warn"},
     "role-external-id": {"role-chain": "arn:aws:iam::123456789012:role/first"},

@@ -51,7 +51,7 @@ module "rag" {
   max_count          = 2 * var.tasks
   spare_gpus         = 1
 
-  generator   = { model = "gpt-4o-mini" }
+  generator   = { url = "https://api.openai.com/v1", model = "gpt-4o-mini" }
   environment = { MAX_BATCH = "64" }
 
   alert_emails         = var.alert_emails

@@ -466,6 +466,12 @@ variable "image_tag" {
   description = "Tag of the image in the first revision of the service and of the batch task; later ones are the workflow's. With `live-` in front the lifecycle policy keeps it, whatever becomes of the next ones."
   type        = string
   default     = "live-first"
+
+  # Source: Amazon ECR, DescribeImages, the pattern of imageTag.
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", var.image_tag))
+    error_message = "image_tag must be a tag alone, such as live-first: up to 128 letters, digits, dots, hyphens and underscores, no dot or hyphen first."
+  }
 }
 
 variable "image_tag_mutability" {
@@ -538,6 +544,12 @@ variable "kms_key_arn" {
   description = "Customer KMS key for the secret, the images, the documents, the queue, the alerts and the logs; its policy must let CloudWatch Logs, EventBridge (events.amazonaws.com) and alarms (cloudwatch.amazonaws.com) use it. Default: keys of AWS."
   type        = string
   default     = null
+
+  # CloudWatch Logs takes the ARN of a key, and neither an alias nor a bare id.
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias: aws kms describe-key --key-id alias/NAME shows it as Arn."
+  }
 }
 
 variable "log_retention_days" {

@@ -117,8 +117,10 @@ run "numbers_that_aws_does_not_take" {
 
 run "words_that_nobody_knows" {
   command         = plan
-  expect_failures = [var.image_tag_mutability, var.reserved_cidrs, var.alert_emails]
+  expect_failures = [var.image_tag_mutability, var.reserved_cidrs, var.alert_emails, var.image_tag, var.kms_key_arn]
   variables {
+    image_tag            = "live first"
+    kms_key_arn          = "alias/ours"
     image_tag_mutability = "SOMETIMES"
     reserved_cidrs       = ["the office"]
     alert_emails         = ["the team"]

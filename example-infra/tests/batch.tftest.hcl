@@ -67,8 +67,9 @@ run "a_schedule_that_is_none" {
     source = "./modules/batch"
   }
 
-  expect_failures = [var.schedule, var.log_retention_days, var.idle_minutes]
+  expect_failures = [var.schedule, var.log_retention_days, var.idle_minutes, var.kms_key_arn]
   variables {
+    kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:alias/ours"
     idle_minutes       = 2
     schedule           = "0 2 * * *"
     log_retention_days = 31

@@ -105,6 +105,12 @@ variable "kms_key_arn" {
   description = "Customer KMS key of the queue and the log. Default: keys of AWS."
   type        = string
   default     = null
+
+  # CloudWatch Logs takes the ARN of a key, and neither an alias nor a bare id.
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias: aws kms describe-key --key-id alias/NAME shows it as Arn."
+  }
 }
 
 variable "log_retention_days" {

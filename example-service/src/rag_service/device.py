@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ _KEEP_FREED_MEMORY = {
     -3: 1 << 30,  # M_MMAP_THRESHOLD: larger blocks have a mapping of their own, which ends with them
 }
 _NICE = 5
+_MADV_PAGEOUT = 21
 
 
 class Fault(StrEnum):
@@ -143,6 +145,21 @@ def prepare_cpu(threads: int) -> None:
     if mallopt is not None:
         for parameter, size in _KEEP_FREED_MEMORY.items():
             mallopt(parameter, size)
+
+
+def page_out_weights() -> None:
+    """Tell Linux that the mapped files of weights are not read again; what is, comes back (madvise(2)).
+
+    A layer that was converted has left them, and half of them would stay in memory for nothing.
+    """
+    if sys.platform != "linux":
+        return
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(".safetensors"):
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            madvise(start, end - start, _MADV_PAGEOUT)
 
 
 def multiplies_bf16() -> bool:

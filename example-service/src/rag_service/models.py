@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rag_service.device import multiplies_bf16
+from rag_service.device import multiplies_bf16, page_out_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,6 +144,7 @@ def _lower_precision(model: Any, device: str) -> bool:
     for module in model.modules():
         if isinstance(module, torch.nn.Linear):
             module.bfloat16()
+    page_out_weights()
     return True
 
 

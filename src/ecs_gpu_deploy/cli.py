@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from ecs_gpu_deploy import __version__
 from ecs_gpu_deploy.core.text import plain
@@ -21,7 +21,8 @@ from ecs_gpu_deploy.edges.machine.reporter import open_standard_streams
 from ecs_gpu_deploy.errors import DeployError, InvalidInput, as_told
 from ecs_gpu_deploy.inputs.config_file import DEFAULT_FILE, config_values, no_file_for
 from ecs_gpu_deploy.inputs.options import BY_NAME, CONFIG, FILE_OPTIONS, OPTIONS, PROFILE, Option, options_of
-from ecs_gpu_deploy.inputs.settings import Settings, not_taken, settings_from, unknown_name
+from ecs_gpu_deploy.inputs.parser import Parser
+from ecs_gpu_deploy.inputs.settings import Settings, not_taken, settings_from, stray, unknown_name
 from ecs_gpu_deploy.result import Outcome, exit_codes_text
 
 ROLLOUT_COMMANDS = {
@@ -109,13 +110,22 @@ def _command_line(arguments: Sequence[str]) -> int:
         raise InvalidInput(
             f"Unknown flag {arguments[0]!r}.", hint="The command comes first: deploy --cluster …"
         )
+    if not arguments[0].startswith("-") and arguments[0] not in _commands():
+        raise unknown_name("command", arguments[0], _commands())
     known, unknown = parser.parse_known_args(arguments)
     if known.command == "explain":
         if unknown:
-            raise unknown_name("argument", unknown[0], ["output", "result-file"])
+            raise unknown_name("flag", unknown[0], ["output", "result-file"], command="explain")
         from ecs_gpu_deploy.commands.explain import run as explain  # noqa: PLC0415
 
-        return explain(known.text, sys.stdin, sys.stdout, output=known.output, result_file=known.result_file)
+        text = None if known.text in ([], ["-"]) else " ".join(known.text)
+        return explain(
+            text,
+            sys.stdin,
+            sys.stdout,
+            output=known.output,
+            result_file=known.result_file,
+        )
     given = {
         name.replace("_", "-"): (value if isinstance(value, list) else [value])
         for name, value in vars(known).items()
@@ -128,24 +138,16 @@ def _commands() -> list[str]:
     return [*ROLLOUT_COMMANDS, *OTHER_COMMANDS]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Raise InvalidInput instead of printing the usage."""
-        if message.startswith("argument COMMAND: invalid choice: "):
-            raise unknown_name("command", message.split("'")[1], _commands())
-        raise InvalidInput(f"{message[:1].upper()}{message[1:]}.", hint="See ecs-gpu-deploy COMMAND --help.")
-
-
 def parser_of_commands() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="ecs-gpu-deploy",
         description="Deploy GPU and ML containers to Amazon ECS, and be told the truth about it.",
         epilog=_EPILOG,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"ecs-gpu-deploy {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, text in ROLLOUT_COMMANDS.items():
         usage = f"ecs-gpu-deploy {name} [flags]"
         command = commands.add_parser(
@@ -156,7 +158,7 @@ def parser_of_commands() -> argparse.ArgumentParser:
             for option in options:
                 _add(group, option)
     explain = commands.add_parser("explain", help=OTHER_COMMANDS["explain"], allow_abbrev=False)
-    explain.add_argument("text", nargs="?", help="the text; without it standard input is read")
+    explain.add_argument("text", nargs="*", help="the text; without it, or as -, standard input is read")
     for name in ("output", "result-file"):
         _add(explain, BY_NAME[name])
     commands.add_parser("sandbox", help=OTHER_COMMANDS["sandbox"], add_help=False)
@@ -205,8 +207,9 @@ def _rollout_command(
             raise unknown_name("command", command, ROLLOUT_COMMANDS)
         if unknown:
             names = [option.name for option in (*OPTIONS, *FILE_OPTIONS) if command in option.commands]
-            kind = "flag" if unknown[0].startswith("-") else "argument"
-            raise not_taken(command, unknown[0]) or unknown_name(kind, unknown[0], names)
+            if not unknown[0].startswith("-"):
+                raise stray(unknown[0])
+            raise not_taken(command, unknown[0]) or unknown_name("flag", unknown[0], names, command=command)
         flags = dict(argv)
         texts = dict(inputs)
         path, profile = (

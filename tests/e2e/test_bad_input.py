@@ -50,6 +50,8 @@ CASES = {
     ),
     "an image that is none": ({}, ["--image", "Repo/With Space"], "cannot be read"),
     "a tag that is not in ECR": ({}, ["--image", image("nope")], "is not in ECR"),
+    "no tag": ({}, ["--image", image("good").rpartition(":")[0]], "which without a tag means latest,"),
+    "a Region with spaces": ({}, ["--region", "eu central 1"], "There is no AWS Region 'eu central 1'"),
     "a repository that does not exist": (
         {},
         ["--image", image("good").replace("ki-rag-api", "ki-rag")],

@@ -202,6 +202,16 @@ def test_a_job_without_the_permission_is_shown_the_lines(tmp_path):
         assert "id-token: write" in run.shown
 
 
+def test_half_a_pair_of_keys_and_none_at_all_say_what_to_set(tmp_path):
+    with sandbox_thread(_world()) as sandbox:
+        half = deploy(sandbox, tmp_path, "--image", image("good"), AWS_SECRET_ACCESS_KEY="")
+        assert half.exit_code == 3
+        assert "incomplete: AWS_SECRET_ACCESS_KEY is missing" in half.shown
+        none = deploy(sandbox, tmp_path, "--image", image("good"), AWS_ACCESS_KEY_ID="")
+        assert none.exit_code == 3
+        assert "elsewhere set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or aws-profile" in none.shown
+
+
 def test_short_credentials_are_warned_of(tmp_path):
     with sandbox_thread(_world()) as sandbox:
         run = _run(sandbox, tmp_path, "--image", image("good"), "--role-duration", "15m")

@@ -30,7 +30,16 @@ def _run(*arguments, environment=None, text=None):
         (["deploy", "--servce", "x"], "Did you mean --service?"),
         (["deploy", "--servce=x"], "Did you mean --service?"),
         (["sandbox", "srve"], "Did you mean serve?"),
-        (["deploy", "--cluster"], "expected one argument"),
+        (["deploy", "--cluster"], "--cluster has no value"),
+        (["push", "--build-options", "--push"], "--build-options=--such"),
+        (["deploy", "--dry-run"], "`ecs-gpu-deploy deploy --help` lists"),
+        (["deploy", "-s", "x"], "`ecs-gpu-deploy deploy --help` lists"),
+        (["deploy", "extra"], "'extra' belongs to no flag"),
+        (["explain", "--file", "x"], "`ecs-gpu-deploy explain --help` lists"),
+        (["sandbox", "serve", "--speed", "fast"], "'fast' is neither a number above 0 nor `stepped`"),
+        (["sandbox", "serve", "--runtime=podman"], "`ecs-gpu-deploy sandbox serve --help` lists"),
+        (["sandbox", "demo", "--speed", "x"], "'x' is neither a number above 0 nor `stepped`"),
+        (["sandbox", "demo", "--sped", "1"], "Did you mean --speed?"),
     ],
 )
 def test_a_wrong_word_is_answered_with_what_was_meant(arguments, sentence):
@@ -38,6 +47,7 @@ def test_a_wrong_word_is_answered_with_what_was_meant(arguments, sentence):
     assert ran.returncode == 2
     assert sentence in ran.stderr
     assert "Traceback" not in ran.stderr
+    assert "usage:" not in ran.stderr
 
 
 def test_without_arguments_it_shows_its_commands_and_exit_codes():
@@ -83,6 +93,11 @@ def test_explain_reads_standard_input_and_writes_json():
     ran = _run("explain", "--output", "json", text="exec /app/run: exec format error\n")
     assert ran.returncode == 0
     assert json.loads(ran.stdout)["diagnoses"][0]["code"] == "architecture-mismatch"
+
+
+def test_explain_takes_words_without_quotes_and_a_dash_for_standard_input():
+    assert _run("explain", "exec", "format", "error").stdout.startswith("architecture-mismatch:")
+    assert _run("explain", "-", text="exec format error\n").stdout.startswith("architecture-mismatch:")
 
 
 def test_explain_writes_its_result_as_every_command_does(tmp_path):

@@ -96,7 +96,7 @@ def test_the_text_has_room_holders_remedies_and_times() -> None:
     text = plan_text(PLAN)
     assert "i-1 g5.xlarge eu-central-1a: 0 of 1 GPUs free, lacks RESOURCE:GPU, impaired: ACC" in text
     assert "Add 1 instance. (then about 4m11s, as many tasks serve throughout, 0.09 for the inst" in text
-    assert "GPU-minutes: 25 in all, 8 held twice, 0.17 (gpu-hourly-cost)" in text
+    assert "GPU-minutes: 25 in all, 8 held twice, which cost 0.17 (gpu-hourly-cost)" in text
     assert "settings that fit: timeout 13m, healthCheckGracePeriodSeconds 182, startPeriod 121" in text
 
 

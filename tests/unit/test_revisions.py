@@ -79,7 +79,9 @@ def test_what_to_means(text, kind, value):
     assert target_from(text) == TargetWish(kind=kind, text=value)
 
 
-@pytest.mark.parametrize("text", ["-1", "rag:0", "sha256:xyz", "rag:latest", ".v1", "x" * 129, ""])
+@pytest.mark.parametrize(
+    "text", ["-1", "rag:0", "sha256:xyz", "sha256:12", "rag:latest", ".v1", "x" * 129, ""]
+)
 def test_what_to_cannot_mean_is_refused_with_the_forms_that_it_can(text):
     with pytest.raises(InvalidInput) as caught:
         target_from(text)

@@ -195,7 +195,7 @@ def _named(option: Option, texts: tuple[str, ...], *, hint: str) -> Iterator[tup
             continue
         for line in _values(option, text, hint) if option.secret else _lines((text,)):
             name, equals, value = line.partition("=")
-            yield _name(option, name, hint), value if equals else None
+            yield _name(option, name, hint, line=line), value if equals else None
 
 
 _BEGINS: Final = re.compile(r"-----BEGIN (?P<what>[A-Z0-9 ]+)-----")
@@ -241,10 +241,10 @@ def _through(lines: Iterator[str], last: re.Pattern[str]) -> Iterator[str]:
             return
 
 
-def _name(option: Option, text: str, hint: str) -> str:
+def _name(option: Option, text: str, hint: str, *, line: str = "") -> str:
     name = text.strip()
     if not name or re.search(r"\s|^[{\[\"]", name) or (option.secret and not re.fullmatch(r"[\w.-]+", name)):
-        raise _not_assigned(option, text, hint)
+        raise _not_assigned(option, line or text, hint)
     if looks_secret(name):
         raise InvalidInput(f"{option.name} has a secret where a name belongs.", hint=hint)
     return name
@@ -254,7 +254,8 @@ def _not_assigned(option: Option, text: str, hint: str) -> InvalidInput:
     is_name = option.name == "build-args" and re.fullmatch(r"[A-Z][A-Z0-9_]*", text)  # Docker takes one alone
     is_shown = option.name not in _HOLD_SECRETS or is_name
     shown = f"the line {hidden(text[:40])!r}" if is_shown else "a line"
-    return InvalidInput(f"{option.name} has {shown}, which is not NAME=VALUE.", hint=hint)
+    which = ", which" if is_shown else " that"
+    return InvalidInput(f"{option.name} has {shown}{which} is not NAME=VALUE.", hint=hint)
 
 
 def _named_in_json(option: Option, text: str, hint: str) -> Iterator[tuple[str, str | None]]:
@@ -268,7 +269,7 @@ def _named_in_json(option: Option, text: str, hint: str) -> Iterator[tuple[str, 
         match item:
             case str() if "\n" not in item:
                 name, equals, text = item.partition("=")
-                yield _name(option, name, hint), text if equals else None
+                yield _name(option, name, hint, line=item), text if equals else None
             case (
                 {"name": str(name), "value": given, **rest}
                 | {"name": str(name), "valueFrom": given, **rest}

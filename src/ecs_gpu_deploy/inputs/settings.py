@@ -103,14 +103,22 @@ _INSTEAD: Mapping[tuple[str, str], str] = {
 """What is meant where a command is given an option of others."""
 
 
-def unknown_name(what: str, name: str, known: Iterable[str]) -> InvalidInput:
-    """Return the error for an option nobody knows, naming the nearest known one."""
+def unknown_name(what: str, name: str, known: Iterable[str], *, command: str = "") -> InvalidInput:
+    """Return the error for an option of *command* nobody knows, naming the nearest known one."""
     bare = name.lstrip("-").partition("=")[0]
-    if meant := nearest(bare, known, cutoff=0.5):
+    if meant := nearest(bare, known):
         dashes = "--" if name.startswith("-") else ""
-        return InvalidInput(f"Unknown {what} {name!r}.", hint=f"Did you mean {dashes}{meant}?")
+        hint = f"Did you mean {dashes}{meant}?"
+    else:
+        hint = f"`ecs-gpu-deploy {command + ' ' if command else ''}--help` lists all of them."
+    return InvalidInput(f"Unknown {what} {name!r}.", hint=hint)
+
+
+def stray(text: str) -> InvalidInput:
+    """Return the error for a word on the command line that belongs to no flag."""
     return InvalidInput(
-        f"Unknown {what} {name!r}.", hint="`ecs-gpu-deploy COMMAND --help` lists all of them."
+        f"{text!r} belongs to no flag.",
+        hint="Write --FLAG VALUE for each, with quotes around a value that has spaces.",
     )
 
 

@@ -8,21 +8,22 @@ from collections.abc import Sequence
 from ecs_gpu_deploy.errors import InvalidInput
 from ecs_gpu_deploy.inputs.settings import unknown_name
 
-_USAGE = (
-    "ecs-gpu-deploy sandbox serve [--port N] [--world FILE] [--speed X] [--runtime model|docker]"
-    " [--export] [--until-stdin-ends],"
-    " or sandbox demo [--speed X | --docker]"
-)
+_HELP = """usage: ecs-gpu-deploy sandbox serve|demo [flags]
+
+  serve  Serve a local AWS on 127.0.0.1, for any client.
+  demo   Show a plan, a good deployment and a broken one on it.
+
+`ecs-gpu-deploy sandbox serve --help` and `ecs-gpu-deploy sandbox demo --help` list their flags."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the sub-command; InvalidInput for any other, and where the `sandbox` extra is not installed."""
     what, *rest = arguments or ["--help"]
     if what in {"-h", "--help"}:
-        print(f"usage: {_USAGE}")
+        print(_HELP)
         return 0
     if what not in {"serve", "demo"}:
-        raise unknown_name("sandbox command", what, ("serve", "demo"))
+        raise unknown_name("sandbox command", what, ("serve", "demo"), command="sandbox")
     try:
         import moto  # noqa: F401, PLC0415  (the extra is needed only here)
         import werkzeug  # noqa: F401, PLC0415

@@ -21,7 +21,9 @@ import botocore.exceptions
 
 from ecs_gpu_deploy.core.text import span
 from ecs_gpu_deploy.edges.machine.reporter import emit
+from ecs_gpu_deploy.inputs.parser import Parser
 from ecs_gpu_deploy.model import short_id
+from ecs_gpu_deploy.sandbox.http.serve import speed_of
 
 CLUSTER, SERVICE = "ki-cluster", "ki-rag-api"
 WHERE = ("--cluster", CLUSTER, "--service", SERVICE)
@@ -29,10 +31,15 @@ REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 BOLD, DIM, GREEN, RED, OFF = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
 
+def _speed(text: str) -> str:
+    speed_of(text)
+    return text
+
+
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the flags, and clear the folder of the results."""
-    parser = argparse.ArgumentParser(prog="ecs-gpu-deploy sandbox demo", description=__doc__)
-    parser.add_argument("--speed", default="20", help="AWS seconds per second, or `stepped`")
+    parser = Parser(prog="ecs-gpu-deploy sandbox demo", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--speed", type=_speed, default="20", help="AWS seconds per second, or `stepped`")
     parser.add_argument("--docker", action="store_true", help="with real containers, at the wall's speed")
     parser.add_argument(
         "--context",
@@ -50,7 +57,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--build-network", default="", metavar="NAME", help="with --context: such as host")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for the results")
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parsed(arguments)
     chosen.output.mkdir(parents=True, exist_ok=True)
     for old in chosen.output.glob("*-*.*"):
         old.unlink()

@@ -195,7 +195,7 @@ def _image(context: Context, text: str, known: Sequence[str] | None, architectur
     except AwsError as error:
         return not_checked(name, error.text, _allow(error) or "Allow ecr:BatchGetImage.")
     if not platforms:
-        return not_checked(name, "it is there, and the manifest of a single platform does not name that")
+        return not_checked(name, "it is there; its manifest does not say for which platform it is")
     return platform_check(text, platforms, architectures)
 
 

@@ -65,7 +65,7 @@ def _unless_unseen(context: Context, what: str, permissions: str) -> Iterator[No
 
 
 def _revision(context: Context, deployment: Deployment, tasks: Sequence[Task]) -> RunningRevision:
-    own = [task for task in tasks if task.task_definition_arn == deployment.task_definition]
+    own = [task for task in tasks if task.started_by == deployment.id]
     commit, named = "", {}
     with _unless_unseen(context, "a task definition", "ecs:DescribeTaskDefinition"):
         raw = context.ecs.fetch_task_definition(deployment.task_definition)

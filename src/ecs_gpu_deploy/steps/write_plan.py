@@ -59,10 +59,10 @@ def _steps(
         brings = short_id(rendering.existing_arn)
         yield PlannedStep(does=f"Take {brings} as it is: no new revision.")
     else:
-        brings = f"{family}, as a new revision"
+        brings = "that revision"
         parameters = {"family": family, "changes": len(rendering.changes)}
         yield PlannedStep(
-            does=f"Register {brings} ({count(len(rendering.changes), 'difference')} to "
+            does=f"Register {family}, as a new revision ({count(len(rendering.changes), 'difference')} to "
             f"{short_id(service.task_definition)}).",
             operation="ecs:RegisterTaskDefinition",
             parameters=parameters,
@@ -75,7 +75,7 @@ def _steps(
     by_ecs = "ecs:UpdateExpressGatewayService" if service.is_express else "ecs:UpdateService"
     verb = "Have CodeDeploy bring" if is_codedeploy else "Update"
     yield PlannedStep(
-        does=f"{verb} {service.name} to {brings}{scaling}.",
+        does=f"{verb} the service {service.name} to {brings}{scaling}.",
         operation="codedeploy:CreateDeployment" if is_codedeploy else by_ecs,
         parameters=sent.to_api(cluster=cluster),
     )

@@ -263,7 +263,7 @@ def target_from(text: str) -> TargetWish:
         return TargetWish(kind=TargetKind.DIGEST, text=lower)
     if _COMMIT.fullmatch(lower):
         return TargetWish(kind=TargetKind.COMMIT, text=lower)
-    if _REVISION.fullmatch(value):
+    if _REVISION.fullmatch(value) and not lower.startswith("sha256:"):
         return TargetWish(kind=TargetKind.REVISION, text=value)
     if _TAG.fullmatch(value):
         return TargetWish(kind=TargetKind.TAG, text=value)

@@ -102,7 +102,7 @@ def _predicted_lines(predicted: Predicted) -> Iterator[str]:
             yield f"    {phase.name}: {span(phase.began)} to {span(phase.ended)}"
         if predicted.breaker_at is not None:
             yield f"    the circuit breaker acts after {span(predicted.breaker_at)}"
-        cost = f", {predicted.cost:.2f}" if predicted.cost is not None else ""
+        cost = f", which cost {predicted.cost:.2f}" if predicted.cost is not None else ""
         yield (
             f"    GPU-minutes: {predicted.gpu_minutes:.0f} in all, {predicted.double_gpu_minutes:.0f} held "
             f"twice{cost} ({predicted.price_source})"

@@ -159,6 +159,12 @@ class Aws:
             )
             try:
                 client = self._session.client(service, region_name=key[1], config=config)
+            except botocore.exceptions.InvalidRegionError as error:
+                raise InvalidInput(
+                    f"There is no AWS Region {key[1]!r}.", hint="Check region; it is such as eu-central-1."
+                ) from error
+            except botocore.exceptions.PartialCredentialsError as error:
+                raise _incomplete(error) from error
             except botocore.exceptions.BotoCoreError as error:
                 raise InvalidInput(f"No client for {service}: {one_line(error)}") from error
             except ValueError as error:
@@ -263,12 +269,14 @@ class Aws:
         except botocore.exceptions.NoCredentialsError as error:
             raise Refused(
                 "There are no AWS credentials.",
-                hint="Set role-to-assume (with `permissions: id-token: write` in the job), or run "
-                "aws-actions/configure-aws-credentials before.",
+                hint="In a job of GitHub set role-to-assume (with `permissions: id-token: write`), or run "
+                "aws-actions/configure-aws-credentials before; elsewhere set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or aws-profile.",
                 diagnosis_code="credentials-expired",
             ) from error
+        except botocore.exceptions.PartialCredentialsError as error:
+            raise _incomplete(error) from error
         except (
-            botocore.exceptions.PartialCredentialsError,
             botocore.exceptions.CredentialRetrievalError,
             botocore.exceptions.TokenRetrievalError,
             botocore.exceptions.SSOError,
@@ -433,6 +441,14 @@ class Aws:
             if token == wanted.get(following):
                 raise OddAnswer("the list never ends: its next page is this one", request=f"{api}.{method}")
             wanted[following] = token
+
+
+def _incomplete(error: botocore.exceptions.PartialCredentialsError) -> Refused:
+    lacking = error.kwargs.get("cred_var", "a part")
+    return Refused(
+        f"The AWS credentials are incomplete: {lacking} is missing.",
+        hint=f"Set {lacking} too, or take the others away where other credentials are meant.",
+    )
 
 
 def _no_profile(core: botocore.session.Session, error: botocore.exceptions.ProfileNotFound) -> InvalidInput:

@@ -128,8 +128,9 @@ def _before_first_pull(
             f"There is no ECR repository {reference.repository!r} in the registry {reference.registry}.",
             hint=f"Check the image's URI, its account and its Region.{unseen}",
         ) from error
+    untagged = "" if reference.tag or reference.digest else ", which without a tag means latest,"
     raise InvalidInput(
-        f"The image {reference} is not in ECR ({repository.region}).",
+        f"The image {reference}{untagged} is not in ECR ({repository.region}).",
         hint="Push it first, and check the tag: a tag is case-sensitive, and a lifecycle policy may have "
         f"expired it.{unseen}",
     ) from error

@@ -14,22 +14,24 @@ from pathlib import Path
 from types import FrameType
 
 from ecs_gpu_deploy.errors import InvalidInput
+from ecs_gpu_deploy.inputs.parser import Parser
 from ecs_gpu_deploy.sandbox.http.server import SandboxServer
 from ecs_gpu_deploy.sandbox.neighbours.images import DOCKER, MODEL
 from ecs_gpu_deploy.sandbox.world.world import World, epoch_of_iso
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of `sandbox serve`."""
-    arguments = argparse.ArgumentParser(
+    arguments = Parser(
         prog="ecs-gpu-deploy sandbox serve",
         description="Serve a local AWS on 127.0.0.1. Prints one JSON line when it answers.",
+        allow_abbrev=False,
     )
     arguments.add_argument("--port", type=_port, default=0, help="port to listen on; 0 takes any free one")
     arguments.add_argument("--world", type=Path, help="world file (YAML), see docs/sandbox.md")
     arguments.add_argument(
         "--speed",
-        type=_speed,
+        type=speed_of,
         default=1.0,
         help="model seconds per wall second, or `stepped`: the clock moves only when told",
     )
@@ -60,7 +62,8 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
 
 
-def _speed(text: str) -> float | None:
+def speed_of(text: str) -> float | None:
+    """Read --speed: model seconds a second, None for `stepped`."""
     if text == "stepped":
         return None
     try:
@@ -74,7 +77,7 @@ def _speed(text: str) -> float | None:
 
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT and return 0; raise `InvalidInput` for a wrong world, time or port."""
-    arguments = parser().parse_args(argv)
+    arguments = parser().parsed(argv)
     world = read_world(arguments.world)
     start = epoch_of_iso(arguments.start_time, name="--start-time") if arguments.start_time else None
     asked_to_end = threading.Event()

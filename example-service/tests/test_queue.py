@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +26,7 @@ from moto.server import ThreadedMotoServer
 from conftest import tiny_settings
 from queue_stand_in import QueueStandIn, served
 from rag_service.ingest.__main__ import REFUSALS, arguments_parser, ingest_once
-from rag_service.ingest.documents import SourceUnusable
+from rag_service.ingest.documents import DocumentSource, SourceUnusable
 from rag_service.ingest.lease import Lease
 from rag_service.ingest.queue import Consumer, Pace, Queue, Stopped, is_test, protect, strangeness
 from rag_service.tiny_model import TinyEmbedder
@@ -131,9 +133,9 @@ class Run:
         if self.stop.wait(seconds) if seconds else self.stop.is_set():
             raise Stopped
 
-    def ingest(self) -> None:
+    def ingest(self) -> list[str]:
         self.ingests += 1
-        ingest_once(self.options, self.settings, self.embedder, go_on=self.go_on)
+        return ingest_once(self.options, self.settings, self.embedder, go_on=self.go_on).unread
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -189,10 +191,11 @@ def test_what_is_sent_during_an_ingest_asks_for_another(bucket: Bucket) -> None:
     run = Run(bucket)
     inner = run.ingest
 
-    def with_an_upload_at_the_end() -> None:
-        inner()
+    def with_an_upload_at_the_end() -> list[str]:
+        unread = inner()
         if run.ingests == 1:
             bucket.upload("during.txt", "It came while the ingest was at its end.")
+        return unread
 
     run.ingest = with_an_upload_at_the_end  # type: ignore[method-assign]
     bucket.upload("first.txt", "About rivers.")
@@ -303,6 +306,54 @@ def test_a_stop_also_ends_the_wait_for_another_ingest(bucket: Bucket) -> None:
     assert bucket.depth() == 1
 
 
+def test_what_the_storage_denies_is_tried_again_and_its_message_kept(bucket: Bucket) -> None:
+    bucket.upload("one.txt", "About whales.")
+    # S3 lists what lies in an archive, and denies to give it.
+    bucket.s3.put_object(Bucket=bucket.name, Key="documents/away.txt", Body=b"x", StorageClass="GLACIER")
+    bucket.s3.put_object(Bucket=bucket.name, Key="documents/for-ever.txt", Body=b"x", StorageClass="GLACIER")
+    run = Run(bucket, pace=Pace(poll=1, settle=1, visibility=1, strange=0, again=0))
+    inner = run.ingest
+
+    def given_after_the_first() -> list[str]:
+        unread = inner()
+        if run.ingests == 1:
+            assert (bucket.depth(), bucket.documents()) == (3, {"one.txt"})
+            bucket.s3.put_object(Bucket=bucket.name, Key="documents/away.txt", Body=b"It is back.")
+        return unread
+
+    run.ingest = given_after_the_first  # type: ignore[method-assign]
+    with run.running():
+        wait_until(lambda: bucket.depth() == 0)
+    assert bucket.documents() == {"one.txt", "away.txt"}
+    assert (run.ingests, bucket.depth(bucket.dead)) == (3, 0), "none waits for ever for what never comes"
+    assert [line for line in run.said if "tried again" in line] == [
+        "INFO: 2 documents that could not be read are tried again",
+        "INFO: 1 documents that could not be read are tried again",
+    ]
+
+
+def test_the_ingest_reads_below_its_source_only_and_writes_below_the_index(
+    bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    """example-infra lets the batch task read documents/*, and nothing of the name documents itself."""
+    bucket.upload("one.txt", "About whales.")
+    with caplog.at_level(logging.INFO, logger="werkzeug"):
+        ingest_once(Run(bucket).options, tiny_settings(bucket.index), TinyEmbedder("cpu"))
+    asked = re.findall(rf"(GET|HEAD|PUT|DELETE) /{bucket.name}/([^ ?]*)", caplog.text)
+    assert {key.split("/")[0] for _, key in asked} == {"documents", "index"}
+    assert [key for _, key in asked if "/" not in key] == []
+    assert {method for method, key in asked if key.startswith("documents/")} == {"HEAD", "GET"}
+
+
+def test_a_source_without_objects_is_empty_and_one_object_is_no_source(bucket: Bucket) -> None:
+    bucket.s3.put_object(Bucket=bucket.name, Key="lone.md", Body=b"x")
+    assert DocumentSource(f"s3://{bucket.name}/none").list() == []
+    with pytest.raises(SourceUnusable, match=r"lone\.md is a file"):
+        DocumentSource(f"s3://{bucket.name}/lone.md").list()
+    with pytest.raises(SourceUnusable, match="cannot be listed"):
+        DocumentSource("s3://no-such-bucket/none").list()
+
+
 class Agent(BaseHTTPRequestHandler):
     """The container agent's endpoint for task protection."""
 
@@ -330,12 +381,13 @@ def test_the_task_is_protected_while_it_ingests_and_its_messages_stay_with_it(
     run = Run(bucket, pace=Pace(poll=1, settle=1, visibility=2, strange=0, again=0))
     seen_by_others: list[Any] = []
 
-    def slow() -> None:
+    def slow() -> list[str]:
         run.ingests += 1
         end = time.monotonic() + 3
         while time.monotonic() < end:
             seen_by_others.extend(run.queue.receive(wait=0))
             time.sleep(0.1)
+        return []
 
     run.ingest = slow  # type: ignore[method-assign]
     bucket.send('{"ingest": "schedule"}')
@@ -356,9 +408,18 @@ def test_the_task_is_protected_while_it_ingests_and_its_messages_stay_with_it(
 def test_an_agent_that_does_not_answer_stops_no_ingest(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("ECS_AGENT_URI", "http://127.0.0.1:9")
-    protect(minutes=10)
-    assert "the task could not be protected from scale-in" in caplog.text
+    with socket.create_server(("127.0.0.1", 0)) as talker:
+
+        def talk() -> None:
+            caller, _ = talker.accept()
+            with caller:
+                caller.sendall(b"no HTTP\r\n\r\n")
+
+        threading.Thread(target=talk, daemon=True).start()
+        for agent in ("http://127.0.0.1:9", "no-url", f"http://127.0.0.1:{talker.getsockname()[1]}"):
+            monkeypatch.setenv("ECS_AGENT_URI", agent)
+            protect(minutes=10)
+    assert caplog.text.count("the task could not be protected from scale-in") == 3
 
 
 def test_the_process_drains_the_queue_and_ends_with_0_on_sigterm(bucket: Bucket) -> None:

@@ -87,10 +87,15 @@ def consume(options: argparse.Namespace, settings: Settings, pace: Pace | None =
         if stop.wait(seconds) if seconds else stop.is_set():
             raise Stopped
 
+    def ingest() -> list[str]:
+        summary = ingest_once(options, settings, embedder, go_on=go_on)
+        report(summary, options)
+        return summary.unread
+
     consumer = Consumer(
         Queue(options.queue, pace),
         options.source,
-        lambda: report(ingest_once(options, settings, embedder, go_on=go_on), options),
+        ingest,
         refusals=REFUSALS,
         stop=stop,
         say=_say,

@@ -77,9 +77,11 @@ class DocumentSource:
         from pyarrow.fs import FileSelector, FileType
 
         try:
-            if files.get_file_info(self._root).type is FileType.File:
-                raise SourceUnusable(f"{self.location} is a file: name the folder that it lies in.")
             infos = files.get_file_info(FileSelector(self._root, recursive=True))
+        except FileNotFoundError:
+            if self._is_file_on_s3(files):
+                raise SourceUnusable(f"{self.location} is a file: name the folder that it lies in.") from None
+            return
         except OSError as error:
             raise SourceUnusable(f"{self.location} cannot be listed: {_first_line(error)}") from error
         for info in infos:
@@ -88,6 +90,16 @@ class DocumentSource:
             if info.type is FileType.File and _is_document(name) and not hidden:
                 changed = info.mtime_ns or 0
                 yield DocumentRef(name=name, path=info.path, size=info.size or 0, changed=changed)
+
+    def _is_file_on_s3(self, files: FileSystem) -> bool:
+        """Ask for an object of the source's own name, only where nothing lies below it: a role that may read
+        what lies there need not be allowed to."""
+        from pyarrow.fs import FileType
+
+        try:
+            return bool(files.get_file_info(self._root).type is FileType.File)
+        except OSError:
+            return False
 
 
 def _is_document(name: str) -> bool:

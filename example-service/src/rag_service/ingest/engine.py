@@ -46,6 +46,8 @@ class Prepared:
     chunks: tuple[Chunk, ...] = ()
     unchanged: bool = False
     failure: str | None = None
+    unread: bool = False
+    """Whether it failed because the storage did not give it, which it may do another time."""
 
     def is_untouched(self, known: Mapping[str, str]) -> bool:
         """Tell whether there is nothing to write: it failed, is unchanged, or empty and not in the index."""
@@ -121,7 +123,7 @@ def prepare(
     except ExtractionFailed as failure:
         return Prepared(name=ref.name, failure=str(failure))
     except OSError as error:
-        return Prepared(name=ref.name, failure=f"It cannot be read: {error}")
+        return Prepared(name=ref.name, failure=f"It cannot be read: {error}", unread=True)
     chunks = chunks_of(extracted, characters=plan.characters, overlap=plan.overlap, measure=measure)
     return Prepared(name=ref.name, document_hash=document_hash, title=extracted.title, chunks=tuple(chunks))
 

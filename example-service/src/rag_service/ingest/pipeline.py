@@ -36,6 +36,8 @@ class Summary:
     seconds: float = 0.0
     embedding_seconds: float = 0.0
     failed: dict[str, str] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    """Those of the failed that the storage did not give."""
 
 
 def ingest(
@@ -126,6 +128,7 @@ def _count(summary: Summary, embedded: Embedded) -> int:
     for prepared in embedded.untouched:
         if prepared.failure is not None:
             summary.failed[prepared.name] = prepared.failure
+            summary.unread += [prepared.name] if prepared.unread else []
         elif prepared.unchanged:
             summary.unchanged += 1
         else:

@@ -11,10 +11,12 @@ import logging
 import os
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +24,10 @@ log = logging.getLogger("rag_service.ingest")
 
 CHANGES = ("Object Created", "Object Deleted")
 """Events of a bucket that ask for an ingest, in EventBridge's words."""
+
+
+READ_TRIES = 3
+"""Ingests in a row for which a document is waited for that the storage does not give."""
 
 
 class Stopped(Exception):
@@ -140,14 +146,15 @@ class Queue:
 class Consumer:
     """Drain a queue into ingests of one source, one after the other, until told to stop.
 
-    `ingest` does one; it raises Stopped, or one of `refusals` where nothing could be done this time.
+    `ingest` does one and names the documents that the storage did not give; it raises Stopped, or one of
+    `refusals` where nothing could be done this time.
     """
 
     def __init__(
         self,
         queue: Queue,
         source: str,
-        ingest: Callable[[], None],
+        ingest: Callable[[], Collection[str]],
         *,
         refusals: tuple[type[Exception], ...],
         stop: threading.Event,
@@ -161,6 +168,7 @@ class Consumer:
         self._stop = stop
         self._say = say
         self._pace = pace
+        self._tries: Counter[str] = Counter()
 
     def run(self) -> None:
         """Go on until told to stop; what is held then goes back. An error that is no refusal ends it."""
@@ -179,15 +187,25 @@ class Consumer:
             with self._kept(held):
                 if self._stop.wait(self._pace.settle):
                     return held
-                self._ingest()
+                unread = self._ingest()
         except Stopped:
             return held
         except self._refusals as refusal:
             self._say(f"ERROR: {refusal}")
             self._stop.wait(self._pace.again)
             return []
+        if waiting := self._waited_for(unread):
+            self._say(f"INFO: {len(waiting)} documents that could not be read are tried again")
+            self._stop.wait(self._pace.again)
+            return []
         self._queue.delete(held)
         return self._delete_answered(looked)
+
+    def _waited_for(self, unread: Collection[str]) -> list[str]:
+        """Choose what may be read the next time: storage that denies or throttles gives in; one that never
+        gives a document must not keep the messages of all others."""
+        self._tries = Counter({name: self._tries[name] + 1 for name in unread})
+        return [name for name, times in self._tries.items() if times < READ_TRIES]
 
     def _delete_answered(self, looked: float) -> list[Message]:
         """Delete what was sent before the ingest looked at the source; return the first that came later."""
@@ -253,16 +271,16 @@ def protect(*, minutes: int | None) -> None:
     if not agent:
         return
     wish = {"ProtectionEnabled": False} if minutes is None else _protected(minutes)
-    request = urllib.request.Request(  # noqa: S310 - the agent's own address
-        f"{agent}/task-protection/v1/state",
-        data=json.dumps(wish).encode(),
-        headers={"Content-Type": "application/json"},
-        method="PUT",
-    )
     try:
+        request = urllib.request.Request(  # noqa: S310 - the agent's own address
+            f"{agent}/task-protection/v1/state",
+            data=json.dumps(wish).encode(),
+            headers={"Content-Type": "application/json"},
+            method="PUT",
+        )
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310
             pass
-    except OSError as error:
+    except (OSError, ValueError, HTTPException) as error:  # no address, or an answer that is no HTTP
         log.warning("the task could not be protected from scale-in: %s", error)
 
 

@@ -34,7 +34,8 @@ def rules_markdown() -> str:
         "## Own rules",
         "`rules` (`--rules FILE`) names a YAML or JSON file with a list of further rules; one with the id of "
         "a rule above replaces it. A broken expression, an unknown severity and an id that is there twice "
-        "are refused with file and line.",
+        "are refused with file and line. An expression may take two seconds (not on Windows): a rule whose "
+        "regular expression comes to no end is `rules-not-checked`.",
         _OWN,
         "`when` is [JMESPath](https://jmespath.org/specification.html) over the document below, with further "
         "functions: each item of a list that it finds is one finding, an object or `true` is one, and null, "

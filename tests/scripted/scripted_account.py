@@ -78,9 +78,16 @@ class Account:
         if "subnets" not in self.world:
             text = "You are not authorized to perform this operation."
             raise Refusal("UnauthorizedOperation", text, 403)
+        written = {
+            name: item if isinstance(item, Mapping) else {"zone": item}
+            for name, item in self.world["subnets"].items()
+        }
         items = "".join(
-            f"<item><subnetId>{name}</subnetId><availabilityZone>{REGION}{zone}</availabilityZone></item>"
-            for name, zone in self.world["subnets"].items()
+            f"<item><subnetId>{name}</subnetId>"
+            f"<availabilityZone>{REGION}{item['zone']}</availabilityZone>"
+            f"<availableIpAddressCount>{item.get('free', 200)}</availableIpAddressCount>"
+            f"<ipv6Native>{str(item.get('ipv6', False)).lower()}</ipv6Native></item>"
+            for name, item in written.items()
         )
         return f"<DescribeSubnetsResponse><subnetSet>{items}</subnetSet></DescribeSubnetsResponse>"
 

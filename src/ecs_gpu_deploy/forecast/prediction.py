@@ -19,7 +19,9 @@ from ecs_gpu_deploy.forecast.begin import Scene, begin, gpus_of, update
 from ecs_gpu_deploy.model import ServiceDeploymentStatus
 
 LONGEST_SECONDS: Final = 4 * 3600.0
-"""Further ahead nothing is foreseen: what has not ended by then stands still."""
+"""Further ahead is looked only while tasks become healthy: what else has not ended by then stands still."""
+_PROGRESS_SECONDS: Final = 2 * 3600.0
+_NO_FURTHER_SECONDS: Final = 7 * 86_400.0
 _MARGIN: Final = 1.5
 _SHORTEST_TIMEOUT: Final = 600
 
@@ -155,9 +157,10 @@ def _run(
     healthy: dict[str, float] = {}
     failed: dict[str, float] = {}
     breaker_at: float | None = None
+    until = now + LONGEST_SECONDS
     while not record.status.is_terminal:
         due = scheduler.next_due()
-        if due is None or due > now + LONGEST_SECONDS:
+        if due is None or due > until:
             break
         scheduler.advance(due)
         if breaker_at is None and record.breaker_status is BreakerStatus.TRIGGERED:
@@ -166,6 +169,7 @@ def _run(
         for arn, task in primary.tasks.items():
             if task.healthy and arn not in healthy:
                 healthy[arn] = scheduler.now
+                until = min(max(until, scheduler.now + _PROGRESS_SECONDS), now + _NO_FURTHER_SECONDS)
             if not task.live and arn not in healthy:
                 failed.setdefault(arn, scheduler.now)
     return healthy, failed, breaker_at

@@ -9,7 +9,8 @@ from statistics import median
 from typing import Any, TypeVar
 
 from ecs_gpu_deploy.context import Context
-from ecs_gpu_deploy.core.capacity.answer import Capacity, Fit, capacity_of
+from ecs_gpu_deploy.core.capacity.addresses import SubnetSeen
+from ecs_gpu_deploy.core.capacity.answer import Capacity, Fit, capacity_of, fit_of
 from ecs_gpu_deploy.core.capacity.compute import Compute, ComputeKind, compute_of
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
 from ecs_gpu_deploy.core.capacity.fit import (
@@ -21,9 +22,7 @@ from ecs_gpu_deploy.core.capacity.fit import (
 )
 from ecs_gpu_deploy.core.capacity.gpus import GpuKind
 from ecs_gpu_deploy.core.capacity.holders import gpus_held
-from ecs_gpu_deploy.core.capacity.instance_types import MANY_INTERFACES, interfaces_for_tasks
 from ecs_gpu_deploy.core.capacity.price import Price, price_for
-from ecs_gpu_deploy.core.capacity.rebalancing import rebalancing_of
 from ecs_gpu_deploy.core.capacity.remedies import Remedy, remedies_of
 from ecs_gpu_deploy.core.capacity.seen_room import GroupSeen, situation_seen, subnets_of, supplies_of
 from ecs_gpu_deploy.core.capacity.shortage import shortage_of
@@ -39,6 +38,7 @@ from ecs_gpu_deploy.core.past.calibration import (
     to_fit,
 )
 from ecs_gpu_deploy.core.past.durations import Durations, durations_of, lacks_any, warmed
+from ecs_gpu_deploy.core.past.failing import Failing, failing_of
 from ecs_gpu_deploy.core.past.pulls import Pulls
 from ecs_gpu_deploy.core.past.scores import interval_of, scores_of
 from ecs_gpu_deploy.core.rules.checks import platform_word
@@ -46,7 +46,7 @@ from ecs_gpu_deploy.edges.aws.answers import AwsError
 from ecs_gpu_deploy.edges.aws.capacity import fetch_default_strategy, fetch_groups, fetch_providers
 from ecs_gpu_deploy.edges.aws.ecs import MOST_TASKS, RawTaskDefinition
 from ecs_gpu_deploy.edges.aws.raw_documents import fetch_raw_service
-from ecs_gpu_deploy.edges.aws.references import zones_of
+from ecs_gpu_deploy.edges.aws.references import fetch_subnets
 from ecs_gpu_deploy.edges.aws.revisions import fetch_tags
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.forecast.begin import CannotBegin, Scene
@@ -56,6 +56,13 @@ from ecs_gpu_deploy.model import Service, TargetGroup, Task, short_id
 from ecs_gpu_deploy.result import Finding, PredictedInterval, Severity
 from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups
 from ecs_gpu_deploy.steps.see_pulls import see_pulls
+from ecs_gpu_deploy.steps.tell_room import (
+    tell_failing,
+    tell_fractions,
+    tell_rebalancing,
+    tell_unknown_interfaces,
+    with_addresses,
+)
 
 T = TypeVar("T")
 
@@ -115,8 +122,11 @@ def foresee(
     )
     look = _Look(context)
     raw = look.at("the service whole", "ecs:DescribeServices", _raw(context, service)) or {}
-    if requirement.network_interfaces and compute.kind is ComputeKind.INSTANCES:
-        requirement = replace(requirement, zones=_zones(context, raw, look))
+    subnets: Sequence[SubnetSeen] = ()
+    if requirement.network_interfaces and compute.kind in {ComputeKind.INSTANCES, ComputeKind.FARGATE}:
+        subnets = _subnets(context, raw, look)
+    if compute.kind is ComputeKind.INSTANCES:
+        requirement = replace(requirement, zones=tuple(sorted({each.zone for each in subnets} - {""})))
     everyone: Sequence[Task] | None = None
     if compute.kind is ComputeKind.INSTANCES:
         everyone = look.at(
@@ -175,8 +185,8 @@ def foresee(
         drain_seconds=durations.stop.seconds + _draining(groups),
         launch_seconds=durations.launch.seconds,
     )
-    _say_fractions(context, situation)
-    _say_unknown_interfaces(context, situation)
+    tell_fractions(context, situation)
+    tell_unknown_interfaces(context, situation)
     durations = _warmed(durations, situation)
     situation = replace(situation, launch_seconds=durations.launch.seconds)
     scene = Scene(
@@ -190,11 +200,16 @@ def foresee(
         on_fargate=compute.kind is ComputeKind.FARGATE,
     )
     is_seen = seen_tasks is not None and instances is not None
-    capacity = _capacity(situation, compute, is_seen=is_seen, unread=unread)
-    if compute.kind is ComputeKind.INSTANCES:
-        _say_rebalancing(context, raw, capacity, situation)
     now = context.clock.now()
+    failing = failing_of(service, (*tasks, *late), now=now)
+    tell_failing(context, failing)
+    has_room = _capacity(situation, compute, is_seen=is_seen, unread=unread, failing=failing)
+    capacity = with_addresses(context, has_room, subnets, situation, on_fargate=scene.on_fargate)
+    if compute.kind is ComputeKind.INSTANCES:
+        tell_rebalancing(context, raw, capacity, situation)
+    # No place that the model knows of is lacking then.
     is_refused = compute.kind is ComputeKind.FARGATE and capacity.fit is Fit.NEVER
+    is_refused |= capacity.fit is not has_room.fit
     prediction, fitted = None, ""
     if capacity.fit is not Fit.UNKNOWN and not is_refused:
         if calibration is not None:
@@ -376,17 +391,18 @@ def _raw(context: Context, service: Service) -> Callable[[], Mapping[str, Any] |
     return lambda: fetch_raw_service(context.aws, cluster, service.name)
 
 
-def _zones(context: Context, service: Mapping[str, Any], look: _Look) -> tuple[str, ...]:
-    """Return the Availability Zones in which tasks of a raw service may run; () where that is not known."""
-    subnets = subnets_of(service)
-    if not subnets:
+def _subnets(context: Context, service: Mapping[str, Any], look: _Look) -> Sequence[SubnetSeen]:
+    """Return the subnets in which tasks of a raw service may run; () where they are not shown."""
+    named = subnets_of(service)
+    if not named:
         return ()
     seen = look.at(
-        "in which Availability Zones the service's subnets lie, so each is taken for one of them",
+        "in which Availability Zones the service's subnets lie, so each is taken for one of them, and how "
+        "many IP addresses are free there",
         "ec2:DescribeSubnets",
-        lambda: zones_of(context.aws, subnets),
+        lambda: fetch_subnets(context.aws, named),
     )
-    return tuple(sorted(set(filter(None, (seen or {}).values()))))
+    return seen or ()
 
 
 def _warmed(durations: Durations, situation: Situation) -> Durations:
@@ -396,53 +412,6 @@ def _warmed(durations: Durations, situation: Situation) -> Durations:
     if not pools or any(launched[supply.name] > supply.warm for supply in pools):
         return durations
     return warmed(durations, sum(supply.warm for supply in pools), pools[0].warm_state)
-
-
-def _say_rebalancing(context: Context, service: Mapping[str, Any], capacity: Capacity, at: Situation) -> None:
-    """Record what Availability Zone rebalancing needs after the rollout, where the service has it on."""
-    if service.get("availabilityZoneRebalancing") != "ENABLED" or capacity.fit is Fit.UNKNOWN:
-        return
-    found = rebalancing_of(at, capacity.walk)
-    if found is not None:
-        severity = Severity.INFO if found.finds_room else Severity.WARNING
-        context.record(
-            Finding(code="az-rebalancing", severity=severity, message=found.message, hint=found.hint)
-        )
-
-
-def _say_fractions(context: Context, situation: Situation) -> None:
-    """Record that AWS does not show how much of a GPU is free, where a task asks for a part of one."""
-    if any(request.kind is GpuKind.FRACTION for _, request in situation.requirement.gpus):
-        context.record(
-            Finding(
-                code="not-checked",
-                severity=Severity.INFO,
-                message="Not checked: how much of a GPU that others use in part is free. AWS names the free "
-                "GPUs only, so such a one is taken for full, and a free one for whole.",
-                hint="Hold the parts against those of the instance type (g6f and gr6f).",
-            )
-        )
-
-
-def _say_unknown_interfaces(context: Context, situation: Situation) -> None:
-    """Record for which instance types it is not known how many tasks may have a network interface."""
-    if not situation.requirement.network_interfaces:
-        return
-    kinds = {
-        place.instance_type or "an unnamed type"
-        for place in situation.pool
-        if interfaces_for_tasks(place.instance_type, place.room.attributes) == MANY_INTERFACES
-    }
-    if kinds:
-        context.record(
-            Finding(
-                code="not-checked",
-                severity=Severity.INFO,
-                message="Not checked: how many tasks of network mode awsvpc an instance takes by its network "
-                f"interfaces, for {', '.join(sorted(kinds))}. Room is counted as if there were enough.",
-                hint="See the limits of the type in the EC2 User Guide.",
-            )
-        )
 
 
 def _old_requirements(
@@ -506,7 +475,14 @@ def _draining(groups: Sequence[TargetGroup]) -> float:
     return max((group.deregistration_delay for group in groups), default=0.0)
 
 
-def _capacity(situation: Situation, compute: Compute, *, is_seen: bool, unread: Sequence[str]) -> Capacity:
+def _capacity(
+    situation: Situation,
+    compute: Compute,
+    *,
+    is_seen: bool,
+    unread: Sequence[str],
+    failing: Failing | None = None,
+) -> Capacity:
     found = capacity_of(situation)
     kinds = {request.kind for _, request in situation.requirement.gpus}
     blind = [each.name for each in situation.supplies if each.managed and each.fresh is None and each.more]
@@ -530,6 +506,11 @@ def _capacity(situation: Situation, compute: Compute, *, is_seen: bool, unread: 
     if found.fit is Fit.NEVER and found.walk.lacked_room and unseen:
         why = f"Whether the capacity provider {unseen[0]} launches instances cannot be seen."
         return replace(found, fit=Fit.UNKNOWN, why=why)
+    if found.fit is Fit.NEVER and failing is not None and situation.old:
+        freed = situation.with_limits(minimum=0, maximum=max(100, situation.maximum))
+        if fit_of(walk(freed)) is not Fit.NEVER:
+            why = f"{failing.message}: what they hold comes free as they end, and who gets it AWS decides."
+            return replace(found, fit=Fit.UNKNOWN, why=why)
     if found.fit is not Fit.NEVER and unread:
         why = f"Which instances meet the placement constraint {unread[0]!r} is not reckoned here."
         return replace(found, fit=Fit.UNKNOWN, why=why)

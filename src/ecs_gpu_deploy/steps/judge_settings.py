@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.rules.document import document_of
+from ecs_gpu_deploy.core.rules.expressions import BrokenExpression, value_of
 from ecs_gpu_deploy.core.rules.findings import findings
 from ecs_gpu_deploy.core.rules.rule import built_in_rules, rules_with
+from ecs_gpu_deploy.edges.machine.signals import CutShort, at_most
 from ecs_gpu_deploy.inputs.requests import OwnRules
 from ecs_gpu_deploy.result import Check, CheckStatus, Finding, Severity
 from ecs_gpu_deploy.steps.check_references import check_references
 from ecs_gpu_deploy.steps.see_for_rules import see_for_rules
+
+LONGEST_SECONDS: Final = 2.0
+"""How long one expression may take: a regular expression of somebody's own may never come to an end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +65,25 @@ def judge_settings(
     )
     table = rules_with(rules.text, name=rules.name) if rules else built_in_rules()
     checks = check_references(context, seen, command=command, proven=proven, reads_secrets=reads_secrets)
-    said = (*map(_finding, failures(checks)), *findings(document_of(seen), table, unseen=seen.unseen))
+    said = (
+        *map(_finding, failures(checks)),
+        *findings(document_of(seen), table, unseen=seen.unseen, ask=_in_time),
+    )
     order = list(Severity)
     return JudgedSettings(
         findings=tuple(sorted(said, key=lambda each: order.index(each.severity))), checks=checks
     )
+
+
+def _in_time(expression: str, document: Mapping[str, Any]) -> Any:
+    """Return what the expression finds; BrokenExpression too where it takes too long (not on Windows)."""
+    with at_most(LONGEST_SECONDS) as limit:
+        try:
+            return value_of(expression, document)
+        except CutShort as cut:
+            if cut.limit is not limit:
+                raise
+    raise BrokenExpression(f"it took longer than {LONGEST_SECONDS:g} s")
 
 
 def failures(checks: Sequence[Check]) -> tuple[Check, ...]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from ecs_gpu_deploy.core.capacity.fit import Requirement, Shortfall, shortfalls
+from ecs_gpu_deploy.core.capacity.fit import Requirement, Shortfall, shortfalls, unmet_constraints
 from ecs_gpu_deploy.core.capacity.situation import Place, Situation
 from ecs_gpu_deploy.core.capacity.walk import Walk, walk
-from ecs_gpu_deploy.core.text import count
+from ecs_gpu_deploy.core.text import count, plain
 
 
 class Fit(StrEnum):
@@ -62,6 +62,9 @@ _WORDS: Final = {
     Shortfall.PORTS: "have the host port in use",
     Shortfall.ENI: "have no free network interface",
 }
+
+
+_MOST_NAMED: Final = 3
 
 
 def capacity_of(situation: Situation) -> Capacity:
@@ -125,8 +128,8 @@ def _why(situation: Situation, found: Walk) -> str:
     if situation.distinct and not any(each.shortfalls for each in _lacks(situation)):
         by = "DAEMON" if situation.daemon else "distinctInstance"
         return (
-            f"{_all(found.missing, of=desired)} new {_tasks(found.missing)} no place: an instance takes one "
-            f"task of this service ({by}), and each has one."
+            f"{_all(found.missing, of=desired)} new {_tasks(found.missing, of=desired)} no place: an "
+            f"instance takes one task of this service ({by}), and each has one."
         )
     kept = ""
     if limits.lower >= desired and situation.old and not situation.staged:
@@ -135,7 +138,7 @@ def _why(situation: Situation, found: Walk) -> str:
         )
     if situation.staged:
         kept = " The new revision must run whole beside the old one (strategy of the service)."
-    finds = f"{_all(found.missing, of=desired)} new {_tasks(found.missing)} no place"
+    finds = f"{_all(found.missing, of=desired)} new {_tasks(found.missing, of=desired)} no place"
     return f"{finds}: {_counted(situation)}.{kept}"
 
 
@@ -143,7 +146,9 @@ def _all(number: int, *, of: int | None = None) -> str:
     return str(number) if of is None or number == of else f"{number} of {of}"
 
 
-def _tasks(number: int) -> str:
+def _tasks(number: int, *, of: int | None = None) -> str:
+    if number == 1 and of not in {None, 1}:
+        return "tasks finds"
     return "task finds" if number == 1 else "tasks find"
 
 
@@ -155,6 +160,7 @@ def _counted(situation: Situation) -> str:
     gravest = [each.shortfalls[0] if each.shortfalls else None for each in _lacks(situation)]
     said = [
         f"{number} of {count(len(pool), 'instance')} {_WORDS[kind] if number > 1 else _singular(kind)}"
+        f"{_named(situation, kind, gravest)}"
         for kind, number in Counter(gravest).most_common()
         if kind is not None
     ]
@@ -162,6 +168,22 @@ def _counted(situation: Situation) -> str:
     if with_room:
         said.append(f"{with_room} {'has' if with_room == 1 else 'have'} room for one more at least")
     return "; ".join(said)
+
+
+def _named(situation: Situation, kind: Shortfall, gravest: Sequence[Shortfall | None]) -> str:
+    """Return which attributes or expressions the instances of that *kind* do not have: ` (gpu-pool)`."""
+    if kind not in {Shortfall.ATTRIBUTE, Shortfall.MEMBER_OF}:
+        return ""
+    requirement = situation.requirement
+    asked = (
+        replace(requirement, expressions=())
+        if kind is Shortfall.ATTRIBUTE
+        else replace(requirement, attributes=())
+    )
+    lacking = [place for place, why in zip(situation.pool, gravest, strict=True) if why is kind]
+    unmet = dict.fromkeys(one for place in lacking for one in unmet_constraints(asked, place.room))
+    names = [plain(each, limit=120) for each in list(unmet)[:_MOST_NAMED]]
+    return f" ({', '.join(names)}{' and others' if len(unmet) > _MOST_NAMED else ''})"
 
 
 def _singular(kind: Shortfall) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,9 @@ _FIELD: Final = re.compile(r"\{(\w+)\}")
 _MOST: Final = 20
 _LONGEST: Final = 160
 _NAMED: Final = 8
+
+Ask = Callable[[str, Mapping[str, Any]], Any]
+"""How an expression is asked of a document: as `value_of` does, or with a bound on its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,11 @@ class Judged:
 
 
 def judged(
-    document: Mapping[str, Any], rules: Sequence[Rule], *, unseen: Mapping[str, str] | None = None
+    document: Mapping[str, Any],
+    rules: Sequence[Rule],
+    *,
+    unseen: Mapping[str, str] | None = None,
+    ask: Ask = value_of,
 ) -> Judged:
     """Return what *rules* find in *document*; a rule whose needs are null there is not checked.
 
@@ -45,12 +52,12 @@ def judged(
     found: list[Finding] = []
     unchecked: list[Unchecked] = []
     for rule in rules:
-        if missing := next((need for need in rule.needs if _is_null(need, document)), ""):
+        if missing := next((need for need in rule.needs if _is_null(need, document, ask)), ""):
             reason = (unseen or {}).get(missing) or (unseen or {}).get(missing.partition(".")[0])
             unchecked.append(Unchecked(rule=rule.id, reason=reason or f"{missing} is not known"))
             continue
         try:
-            found += _matches(rule, value_of(rule.when, document))
+            found += _matches(rule, ask(rule.when, document))
         except BrokenExpression as error:
             unchecked.append(Unchecked(rule=rule.id, reason=f"its expression does not fit: {error}"))
     order = list(Severity)
@@ -61,10 +68,14 @@ def judged(
 
 
 def findings(
-    document: Mapping[str, Any], rules: Sequence[Rule], *, unseen: Mapping[str, str] | None = None
+    document: Mapping[str, Any],
+    rules: Sequence[Rule],
+    *,
+    unseen: Mapping[str, str] | None = None,
+    ask: Ask = value_of,
 ) -> tuple[Finding, ...]:
     """Return all that *rules* say of *document*, at the end what could not be checked, one a reason."""
-    said = judged(document, rules, unseen=unseen)
+    said = judged(document, rules, unseen=unseen, ask=ask)
     return (*said.findings, *not_checked(said.unchecked))
 
 
@@ -88,9 +99,9 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _is_null(need: str, document: Mapping[str, Any]) -> bool:
+def _is_null(need: str, document: Mapping[str, Any], ask: Ask) -> bool:
     try:
-        return value_of(need, document) is None
+        return ask(need, document) is None
     except BrokenExpression:
         return True
 

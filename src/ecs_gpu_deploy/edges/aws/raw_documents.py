@@ -11,7 +11,7 @@ from ecs_gpu_deploy.edges.aws.client import Aws
 
 Raw = Mapping[str, Any]
 _BATCH = 100
-_MOST_INSTANCES = 500
+_MOST_INSTANCES = 5000
 _MOST_GROUPS = 20
 
 
@@ -40,7 +40,7 @@ def fetch_raw_providers(aws: Aws, names: Sequence[str]) -> tuple[Raw, ...]:
 
 
 def fetch_raw_instances(aws: Aws, cluster: str) -> tuple[Raw, ...]:
-    """Return up to 500 container instances with their health. Raises AwsError."""
+    """Return up to 5,000 container instances (the quota of a cluster) with their health. Raises AwsError."""
     params, member = {"cluster": cluster}, "containerInstanceArns"
     arns = list(islice(aws.pages("ecs", "list_container_instances", params, member), _MOST_INSTANCES))
     found: list[Raw] = []

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ecs_gpu_deploy.core.capacity.addresses import SubnetSeen
 from ecs_gpu_deploy.core.rules.checks import SecretWanted
 from ecs_gpu_deploy.edges.aws.answers import reading
 from ecs_gpu_deploy.edges.aws.client import Aws
@@ -37,16 +38,26 @@ def log_group_is_there(aws: Aws, name: str, *, region: str) -> bool:
 
 def missing_subnets(aws: Aws, wanted: Sequence[str]) -> tuple[str, ...]:
     """Return those of the subnets *wanted* that are not there. Raises AwsError."""
-    there = zones_of(aws, wanted)
+    there = {each.id for each in fetch_subnets(aws, wanted)}
     return tuple(each for each in wanted if each not in there)
 
 
-def zones_of(aws: Aws, wanted: Sequence[str]) -> Mapping[str, str]:
-    """Return the Availability Zone of each of the subnets *wanted* that is there. Raises AwsError."""
+def fetch_subnets(aws: Aws, wanted: Sequence[str]) -> tuple[SubnetSeen, ...]:
+    """Return those of the subnets *wanted* that are there. Raises AwsError."""
     params, member = _named("subnet-id", wanted), "Subnets"
     found = aws.pages("ec2", "describe_subnets", params, member, following="NextToken")
     with reading("ec2.DescribeSubnets"):
-        return {str(each.get("SubnetId")): str(each.get("AvailabilityZone") or "") for each in found}
+        return tuple(_subnet(each) for each in found)
+
+
+def _subnet(api: Mapping[str, Any]) -> SubnetSeen:
+    """Read Subnet; one with IPv6 alone counts no addresses (EC2 API Reference, Subnet)."""
+    free = None if api.get("Ipv6Native") else api.get("AvailableIpAddressCount")
+    return SubnetSeen(
+        id=str(api.get("SubnetId")),
+        zone=str(api.get("AvailabilityZone") or ""),
+        free=None if free is None else int(free),
+    )
 
 
 def missing_security_groups(aws: Aws, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -236,7 +236,7 @@ class Account:
                 continue
             if streams is not None and stream not in streams:
                 continue
-            milliseconds = int((self.origin + at) * 1000)
+            milliseconds = int((self.origin + self.skew + at) * 1000)
             if begin is not None and milliseconds < begin:
                 continue
             found.append(
@@ -244,7 +244,7 @@ class Account:
                     "logStreamName": stream,
                     "timestamp": milliseconds,
                     "message": text,
-                    "ingestionTime": int((self.origin + arrives) * 1000),
+                    "ingestionTime": int((self.origin + self.skew + arrives) * 1000),
                     "eventId": str(number),
                 }
             )

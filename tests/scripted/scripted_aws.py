@@ -110,6 +110,11 @@ class ScriptedAws:
         """Return the seconds since zero."""
         return self.now - self.state.origin
 
+    @property
+    def shown_now(self) -> float:
+        """Return the time by AWS's clock, from which the program's may differ."""
+        return self.now + self.state.skew
+
     # Requests
 
     def answer(self, asked: Asked) -> tuple[int, bytes, str]:
@@ -120,7 +125,8 @@ class ScriptedAws:
             self.calls.append(call)
             try:
                 body = self._body(service, operation, parameters)
-                answer, content_type = _written(asked, body, self.state.origin, self.state.lenient)
+                shown_from = self.state.origin + self.state.skew
+                answer, content_type = _written(asked, body, shown_from, self.state.lenient)
                 return 200, self.mangled(asked, answer), content_type
             except Refusal as error:
                 call.error = error.code
@@ -356,7 +362,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, body: bytes, content_type: str) -> None:
         self.send_response_only(status)
-        self.send_header("Date", formatdate(self.aws.now, usegmt=True))
+        self.send_header("Date", formatdate(self.aws.shown_now, usegmt=True))
         self.send_header("x-amzn-RequestId", "scripted")
         if content_type == "application/cbor":
             self.send_header("smithy-protocol", "rpc-v2-cbor")

@@ -194,10 +194,11 @@ class Deployments:
         if asked.get("status"):
             found = [item for item in found if item["status"] in asked["status"]]
         created = asked.get("createdAt") or {}
+        shown_from = self.origin + self.skew
         if "after" in created:
-            found = [item for item in found if item["createdAt"] + self.origin > float(created["after"])]
+            found = [item for item in found if item["createdAt"] + shown_from > float(created["after"])]
         if "before" in created:
-            found = [item for item in found if item["createdAt"] + self.origin < float(created["before"])]
+            found = [item for item in found if item["createdAt"] + shown_from < float(created["before"])]
         names = (
             "serviceDeploymentArn",
             "serviceArn",

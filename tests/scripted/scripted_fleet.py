@@ -39,6 +39,11 @@ class Fleet:
         return self.parts[0].now
 
     @property
+    def shown_now(self) -> float:
+        """Return the time by AWS's clock."""
+        return self.parts[0].shown_now
+
+    @property
     def calls(self) -> list[Call]:
         """Return the calls of all."""
         return [call for part in self.parts for call in part.calls]

@@ -31,6 +31,7 @@ class State(Definitions, Service, Events, Deployments, Tasks, Instances, Account
         self.world = world
         self.now = self.origin = 0.0
         self.before = float(world.get("before", 0))
+        self.skew = float(world.get("skew", 0))
         self.command = str(world["run"]).split()[0]
         self.started = self.command == "watch" or bool(world.get("under_way"))
         self.lenient = bool(world.get("lenient"))

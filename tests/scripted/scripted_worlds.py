@@ -46,6 +46,7 @@ KEYS = {
         "faults",
         "patch",
         "lags",
+        "skew",
         "lenient",
         "list_lag",
         "before",

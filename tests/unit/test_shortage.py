@@ -101,6 +101,29 @@ def test_the_percent_in_the_hint_really_frees_one_task(desired, percent):
     assert -(-desired * percent // 100) == desired - 1
 
 
+def test_blue_green_keeps_the_old_tasks_whatever_the_percentages_say():
+    found = answer(definition(), FULL, of=replace(service(minimum=50), strategy="BLUE_GREEN"), old_tasks=OLD)
+    assert "BLUE_GREEN keeps all of them" in found.message
+    assert found.hint.startswith("Have 2 GPUs spare")
+    assert "minimumHealthyPercent" not in found.message + found.hint
+
+
+def test_one_task_on_an_instance_is_why_free_gpus_take_no_second_one():
+    alone = replace(service(), placement_constraints=({"type": "distinctInstance"},))
+    two = (instance(0), instance(1))
+    found = answer(definition(), two, of=alone, old_tasks=OLD)
+    assert (found.answer, found.code, found.certain) == (Answer.OWN_TASKS, "missing-attribute", False)
+    assert "distinctInstance" in found.message
+    assert "50 lets one old task go first" in found.hint
+    assert (
+        "lets one"
+        not in answer(definition(), two, of=replace(alone, minimum_healthy_percent=50), old_tasks=OLD).hint
+    )
+    assert answer(definition(), two, of=alone, old_tasks=OLD[:1]) is None
+    assert answer(definition(), two, of=alone, old_tasks=OLD[:1], new_tasks=OLD[1:]) == found
+    assert answer(definition(), two, old_tasks=OLD) is None
+
+
 def test_where_the_percentages_allow_it_ecs_makes_room_itself():
     found = answer(definition(), FULL, of=service(minimum=50), old_tasks=OLD)
     assert found.answer == Answer.OWN_TASKS

@@ -486,6 +486,22 @@ CASES: dict[str, Any] = {
     "deleted": lambda: verdict(look(1100, replace(OURS_GOING, status="DRAINING"))),
     "gone": lambda: verdict(look(1100, replace(OURS_GOING, status="INACTIVE"))),
     "not shown": lambda: verdict(replace(on_going(), stale=True)),
+    "not shown, the rollback ended": lambda: verdict(*unshown(1100, 1159, "ROLLBACK_SUCCESSFUL")),
+    "not shown for a minute, the rollback ended": lambda: verdict(
+        *unshown(1100, 1160, "ROLLBACK_SUCCESSFUL")
+    ),
+    "not shown for a minute, the rollback failed": lambda: verdict(*unshown(1100, 1160, "ROLLBACK_FAILED")),
+    "not shown for a minute, successful": lambda: verdict(*unshown(1100, 1160, "SUCCESSFUL")),
+    "rolled back, and a newer one has begun": lambda: verdict(
+        look(
+            1200,
+            replace(BACK_TO_OLD, deployments=(deployment(FOREIGN),)),
+            rollout("ROLLBACK_SUCCESSFUL", rollback_reason=WHY),
+        )
+    ),
+    "stopped, as somebody asked": lambda: verdict(
+        look(1100, OURS_GOING, rollout("ROLLBACK_REQUESTED")), look(1110, OURS_GOING, rollout("STOPPED"))
+    ),
     # Ours.
     "no place": lambda: verdict(without_place(1020), without_place(1919)),
     "no place for too long": lambda: verdict(without_place(1020), without_place(1920)),
@@ -549,6 +565,13 @@ CASES: dict[str, Any] = {
         look(4600, BACK_TO_OLD, rollout("ROLLBACK_IN_PROGRESS", rollback_reason=WHY))
     ),
 }
+
+
+def unshown(since: float, until: float, status: str) -> tuple[Snapshot, Snapshot]:
+    shown = replace(
+        look(since, OURS_GOING, rollout(status, rollback_reason=WHY, status_reason=WHY)), stale=True
+    )
+    return shown, replace(shown, at=until)
 
 
 def said(answer: Verdict | Waiting) -> str:

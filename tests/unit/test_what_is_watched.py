@@ -170,6 +170,11 @@ def test_a_timeout_that_somebody_gave_is_not_stretched():
     assert timeout_of(replace(WAIT, timeout_given=True), FACTS) == 1200.0
 
 
+def test_the_default_timeout_has_room_for_a_long_deregistration_delay():
+    assert timeout_of(WAIT, replace(FACTS, deregistration_delay=300.0)) == timeout_of(WAIT, FACTS)
+    assert timeout_of(WAIT, replace(FACTS, deregistration_delay=3600.0)) == timeout_of(WAIT, FACTS) + 3300.0
+
+
 def watch(**rest):
     before = replace(
         SERVICE,

@@ -295,7 +295,7 @@ OPTIONS: tuple[Option, ...] = (
     _option(
         "timeout",
         "Longest wait for the whole rollout. Seconds, or such as 20m or 1h30m. The default grows by the "
-        "service's own bake times, traffic steps and PAUSE hooks.",
+        "service's own bake times, traffic steps and PAUSE hooks, and a deregistration delay beyond 5m.",
         kind="duration",
         default="60m",
         commands=(*WAIT, "reject", "plan"),

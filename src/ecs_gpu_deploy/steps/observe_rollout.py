@@ -356,6 +356,7 @@ class Looker:
             service=self._service,
             provisioning=provisioning,
             old_tasks=others,
+            new_tasks=mine,
             other_tasks=self._others_in_cluster(fresh=fresh),
         )
         return self._shortage

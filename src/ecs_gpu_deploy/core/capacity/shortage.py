@@ -69,13 +69,15 @@ def shortage_of(
     service: Service | None = None,
     provisioning: int = 0,
     old_tasks: Sequence[Task] = (),
+    new_tasks: Sequence[Task] = (),
     other_tasks: Sequence[Task] = (),
 ) -> Shortage | None:
     """Return why a task of *requirement* finds no place among *instances*; None where one would take it.
 
     *provisioning* counts our tasks that wait for a capacity provider, *old_tasks* are the live tasks of the
-    *service* that is deployed; a batch has neither. *other_tasks* run in the cluster for somebody else, as
-    far as that was asked. Instances of other capacity providers than those of *compute* do not count.
+    *service* that is deployed, *new_tasks* those of its new revision; a batch has none of them. *other_tasks*
+    run in the cluster for somebody else, as far as that was asked. Instances of other capacity providers than
+    those of *compute* do not count.
     Sources: docs/aws-facts.md#gpus-of-an-instance, #provisioning and #rounding.
     """
     if compute.kind is ComputeKind.FARGATE:
@@ -100,8 +102,10 @@ def shortage_of(
         return _no_instances(compute)
     if all(not each.agent_connected for each in pool):
         return _disconnected(pool)
-    if any(fits(requirement, each.room) for each in pool):
-        return None
+    if roomy := [each for each in pool if fits(requirement, each.room)]:
+        taken = {task.container_instance_arn for task in (*old_tasks, *new_tasks)}
+        is_taken = service is not None and _is_one_each(service) and taken >= {each.arn for each in roomy}
+        return _one_each(service, pool) if service is not None and is_taken else None
     beside = _out_of_use(requirement, instances, compute) + _holders(requirement, pool, other_tasks)
     if service is not None and any(
         fits(requirement, _without(each, old_tasks, requirement)) for each in pool
@@ -110,6 +114,30 @@ def shortage_of(
     else:
         found = _others(requirement, pool)
     return replace(found, message=found.message + beside)
+
+
+def _is_one_each(service: Service) -> bool:
+    return any(each.get("type") == "distinctInstance" for each in service.placement_constraints)
+
+
+def _one_each(service: Service, pool: Sequence[ContainerInstance]) -> Shortage:
+    """Say that each instance has a task of the service, and may have no second one.
+
+    Source: Developer Guide, "Define which container instances Amazon ECS uses for tasks" (distinctInstance).
+    """
+    desired, percent = service.desired_count, service.minimum_healthy_percent
+    keeps = limits_for(desired, minimum=percent, maximum=100).lower >= desired
+    first = f"set minimumHealthyPercent below 100 ({minimum_to_free(desired)} lets one old task go first), "
+    return Shortage(
+        answer=Answer.OWN_TASKS,
+        code="missing-attribute",
+        note="each instance has a task of the service already (distinctInstance)",
+        message=f"The service places one task on an instance (distinctInstance), and each of the "
+        f"{count(len(pool), 'instance')} with room has one"
+        + (f"; minimumHealthyPercent {percent} keeps it until a new one is healthy." if keeps else "."),
+        hint=f"Add an instance, {first if keeps else ''}or take distinctInstance out of the service's "
+        "placementConstraints.",
+    )
 
 
 def _pool(compute: Compute, instances: Sequence[ContainerInstance]) -> list[ContainerInstance]:
@@ -334,6 +362,17 @@ def _own_tasks(
     code = _code(requirement, pool)
     what = "GPUs" if code == "gpu-capacity" else "room"
     held = f"{count(len(holding), 'old task')} of this service hold the {what}"
+    if service.strategy != "ROLLING":
+        wanted = f"{_gpus(requirement.gpu_count * desired)} spare" if requirement.gpus else "that much room"
+        return Shortage(
+            answer=Answer.OWN_TASKS,
+            code=code,
+            note=f"blocked by our own old tasks: {held}, and {service.strategy} keeps them",
+            message=f"{held}, and the strategy {service.strategy} keeps all of them until every new one "
+            "has run beside them.",
+            hint=f"Have {wanted} for the deployment, or take the strategy ROLLING, which can let an old task "
+            "go first.",
+        )
     if limits_for(desired, minimum=percent, maximum=100).lower < desired:
         return Shortage(
             answer=Answer.OWN_TASKS,

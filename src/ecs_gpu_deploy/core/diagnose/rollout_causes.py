@@ -94,6 +94,11 @@ def _proven(verdict: Verdict, last: LastLook) -> dict[str, str]:
     proven = {"no-rollback-candidate": verdict.reason} if verdict.without_candidate else {}
     if last.deployment is not None and last.deployment.triggered_alarms:
         proven["alarm"] = f"triggeredAlarmNames: {', '.join(last.deployment.triggered_alarms)}"
+    if last.deployment is not None and "ROLLBACK" in last.deployment.status:
+        failed = [hook for hook in last.deployment.hooks if hook.rolls_back]
+        if failed:
+            names = (f"{each.target_arn.rpartition(':')[2] or each.id} {each.status}" for each in failed)
+            proven["hook-failed"] = f"lifecycleHookDetails: {', '.join(names)}"
     return proven
 
 

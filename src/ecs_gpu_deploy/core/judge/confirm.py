@@ -65,7 +65,7 @@ def confirmed(
     if primary is not None and not primary.desired_count and snapshot.tasks is not None:
         running = len(_up(history))  # its counts are not shown, the tasks are
     return (
-        _too_few(running, needed, waited, lags=lags)
+        _too_few(history, running, needed, waited, lags=lags)
         or _unhealthy(watched, snapshot, history, needed=needed, waited=waited, facts=facts)
         or _other_image(watched, history, waited)
         or _settled(watched, service, history, needed=needed, now=now, waited=waited)
@@ -106,10 +106,18 @@ def _up(history: History) -> list[Task]:
     return [task for task in history.live if task.last_status == "RUNNING" and not is_leaving(task)]
 
 
-def _too_few(running: int, needed: int, waited: float, *, lags: bool) -> Verdict | Waiting | None:
+def _too_few(
+    history: History, running: int, needed: int, waited: float, *, lags: bool
+) -> Verdict | Waiting | None:
+    """Return what is to be said where fewer tasks run than are needed.
+
+    For one that failed after all ran ECS starts another: that takes as long as a start does.
+    """
     if running >= needed:
         return None
-    if waited < SETTLE_SECONDS:
+    replaced = _failed_since_success(history) or any(map(is_leaving, history.live))
+    bound = SETTLE_BOUND if replaced else SETTLE_SECONDS
+    if waited < bound:
         return Waiting(note=f"AWS calls the deployment complete, but {running} of {needed} tasks run")
     shown = " are shown" if lags else " run"
     return Verdict(

@@ -48,6 +48,8 @@ __all__ = [
     "observed",
 ]
 
+SILENT_END_SECONDS = 60.0
+"""How long a service may not be shown before the end of its rollback is told without it."""
 ROLLBACK_SECONDS = 20.0
 """How long a FAILED PRIMARY may be the first half of a rollback, where rollback is on."""
 
@@ -86,7 +88,7 @@ def by_aws(
     if service.status in {"INACTIVE", "DRAINING"}:
         return Verdict(outcome=Outcome.FAILED, reason="The service was deleted during the rollout.")
     if snapshot.stale:
-        return Waiting(note="AWS does not show the service just now")
+        return _unshown(snapshot, history, now)
     if service.deployment_controller == "CODE_DEPLOY":
         return by_codedeploy(watched, snapshot, service, history, now=now, facts=facts)
     if snapshot.deployment is not None:
@@ -106,6 +108,24 @@ def _vanished(watched: Watched, history: History, now: float) -> Verdict | Waiti
         reason="The service was deleted during the rollout: AWS has not known it for "
         f"{spoken_span(missing)}.",
     )
+
+
+def _unshown(snapshot: Snapshot, history: History, now: float) -> Verdict | Waiting:
+    """Wait for a service that AWS does not show, but not beyond the end of a rollback that it does show.
+
+    Any other end hangs on what the service shows. Its last known counts tell nothing of now.
+    """
+    deployment, status = snapshot.deployment, ServiceDeploymentStatus
+    if deployment is not None and now - (history.silent_since or now) >= SILENT_END_SECONDS:
+        if deployment.status == status.ROLLBACK_SUCCESSFUL:
+            requested = _is_requested(deployment, history)
+            reason = sentence("AWS rolled the service back", _why(deployment))
+            return Verdict(outcome=Outcome.ROLLED_BACK, reason=reason, requested=requested)
+        if deployment.status == status.ROLLBACK_FAILED:
+            why = deployment.status_reason
+            reason = sentence("The rollout failed and so did its rollback", why)
+            return Verdict(outcome=Outcome.FAILED, reason=reason)
+    return Waiting(note="AWS does not show the service just now")
 
 
 def _by_service_deployment(
@@ -205,13 +225,14 @@ def _stopped(
     it, for then the newer one came after.
     """
     ours, primary = ours_of(watched, service), service.primary
+    requested = history.rollback_asked and _is_requested(deployment, history)
     if (
         history.failed_since is not None
         or deployment.breaker_status == "TRIGGERED"
         or deployment.triggered_alarms
         or _failed_event(watched, history)
     ):
-        return _failed(_why(deployment) or history.failure_reason, service)
+        return _failed(_why(deployment) or history.failure_reason, service, requested=requested)
     if primary is not None and not is_ours(watched, primary) and primary.id not in watched.baseline:
         return _superseded(f"{primary.id} with {short_id(primary.task_definition)}")
     if snapshot.newer is not None:
@@ -220,7 +241,7 @@ def _stopped(
         return _failed(ours.rollout_state_reason, service)
     if deployment.status == ServiceDeploymentStatus.STOP_REQUESTED:
         return Waiting(note=sentence("AWS stops the deployment", deployment.status_reason))
-    return _failed(deployment.status_reason or "the deployment was stopped", service)
+    return _failed(deployment.status_reason or "the deployment was stopped", service, requested=requested)
 
 
 def _failed_event(watched: Watched, history: History) -> bool:
@@ -261,7 +282,7 @@ def _by_classic_deployments(
     if older or told:
         reason = history.failure_reason or primary.rollout_state_reason
         if primary.rollout_state == RolloutState.COMPLETED:
-            return _rolled_back(watched, reason, service)
+            return _rolled_back(watched, reason, service, is_primary=True)
         if primary.rollout_state == RolloutState.FAILED:
             return _rollback_failed(primary.rollout_state_reason, service)
         if failed and ours is None and not service.circuit_breaker.rollback:
@@ -300,23 +321,32 @@ def _says_rolling_back(primary: Deployment, history: History, service: Service) 
     return any(says_rolling_back(event, primary.id) for event in (*history.events, *service.events[:20]))
 
 
-def _failed(why: str, service: Service) -> Verdict:
+def _failed(why: str, service: Service, *, requested: bool = False) -> Verdict:
     kept = (
         "" if service.circuit_breaker.rollback else " Rollback is off, so the failed revision stays in place."
     )
-    return Verdict(outcome=Outcome.FAILED, reason=sentence("The deployment failed", why) + kept)
+    reason = sentence("The deployment failed", why) + kept
+    return Verdict(outcome=Outcome.FAILED, reason=reason, requested=requested)
 
 
-def _rolled_back(watched: Watched, why: str, service: Service, *, requested: bool = False) -> Verdict:
-    """Return the end of a rollback: to what, why, and how much of it runs where that is not all."""
+def _rolled_back(
+    watched: Watched, why: str, service: Service, *, requested: bool = False, is_primary: bool = False
+) -> Verdict:
+    """Return the end of a rollback: to what, why, and how much of it runs where that is not all.
+
+    What is shown as running may already be a newer deployment, to which nobody rolled back, unless AWS says
+    that PRIMARY is what it went back to (*is_primary*).
+    """
     primary = service.primary
-    shown = primary.task_definition if primary is not None and not is_ours(watched, primary) else ""
-    to = short_id(shown or service.task_definition)
-    return Verdict(
-        outcome=Outcome.ROLLED_BACK,
-        reason=sentence(f"AWS rolled the service back to {to}", why) + _missing(service),
-        requested=requested,
-    )
+    was_there = primary is None or is_ours(watched, primary) or primary.id in watched.baseline
+    if primary is not None and not (was_there or is_primary):
+        what = "AWS rolled the service back"
+        rest = f" A newer deployment, {primary.id} with {short_id(primary.task_definition)}, has begun since."
+    else:
+        shown = primary.task_definition if primary is not None and not is_ours(watched, primary) else ""
+        what = f"AWS rolled the service back to {short_id(shown or service.task_definition)}"
+        rest = _missing(service)
+    return Verdict(outcome=Outcome.ROLLED_BACK, reason=sentence(what, why) + rest, requested=requested)
 
 
 def _rollback_failed(why: str, service: Service) -> Verdict:

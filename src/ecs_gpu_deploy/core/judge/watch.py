@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
+from ecs_gpu_deploy.core.defaults import DEREGISTRATION_DELAY_SECONDS
 from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, leaving_seconds
@@ -100,8 +101,12 @@ def watch_of(
 
 
 def timeout_of(wait: WaitOptions, facts: PhaseFacts) -> float:
-    """Return the seconds after which the wait ends: what was given, else the default and AWS's own waits."""
-    return wait.timeout if wait.timeout_given else wait.timeout + facts.bake + facts.pauses
+    """Return the seconds after which the wait ends: what was given, else the default and AWS's own waits.
+
+    The default has room for a drain as long as AWS's own; a deployment ends when its last old task is gone.
+    """
+    drain = max(facts.deregistration_delay - DEREGISTRATION_DELAY_SECONDS, 0.0)
+    return wait.timeout if wait.timeout_given else wait.timeout + facts.bake + facts.pauses + drain
 
 
 def _requirement(definition: Mapping[str, Any], service: Service) -> Requirement | None:

@@ -17,11 +17,13 @@ import pytest
 
 from conftest import tiny_settings
 from issuer_stand_in import AUDIENCE, Issuer, issuer
+from rag_service.__main__ import main as start
 from rag_service.access import (
     hash_of,
     new_key,
 )
-from running import Running, process_environment, running
+from rag_service.settings import Settings
+from running import Running, free_port, process_environment, running
 
 QUESTION = {"query": "When does the circuit breaker roll back?", "k": 1}
 KEY, OTHER = new_key(), new_key()
@@ -146,6 +148,48 @@ def test_a_port_for_metrics_that_is_taken_ends_the_process_with_2_and_its_name()
 def identity() -> Iterator[Issuer]:
     with issuer() as started:
         yield started
+
+
+UNUSABLE = {
+    "a time without end": ("REQUEST_TIMEOUT_SECONDS", "inf", "Input should be less than or equal to 86400"),
+    "a drain without end": ("DRAIN_SECONDS", "inf", "Input should be less than or equal to 86400"),
+    "a host without an address": ("HOST", "no.invalid", "no.invalid cannot be had"),
+    "a host of another machine": ("HOST", "192.0.2.77", "192.0.2.77 cannot be had"),
+    "metrics on the public port": ("METRICS_PORT", "{port}", "is PORT as well"),
+    "an index where there is no reader": ("INDEX_URI", "gs://bucket/index", "is neither a folder nor s3://"),
+    "an index with a slash too few": ("INDEX_URI", "s3:/bucket/index", "is neither a folder nor s3://"),
+    "a generator that is no URL": ("OPENAI_BASE_URL", "api.openai.com/v1", "is no URL such as https://"),
+    "a generator at half an address": ("OPENAI_BASE_URL", "http://[::1", "is no URL such as https://"),
+    "a generator at no port": ("OPENAI_BASE_URL", "http://h:99999", "is no URL such as https://"),
+    "a key of two lines": ("OPENAI_API_KEY", "sk-hidden\nsk-more", "holds more than one line"),
+    "a key that fits no header": ("OPENAI_API_KEY", "sk-hidden-ключ", "holds more than one line, or"),
+}
+
+
+@pytest.mark.parametrize("row", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_setting_that_cannot_be_used_ends_the_start_with_its_name(
+    row: tuple[str, str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    name, value, words = row
+    port = str(free_port())
+    environment = process_environment(PORT=port, **{name: value.format(port=port)})
+    for key, text in environment.items():
+        monkeypatch.setenv(key, text)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _seconds: None)
+    assert start() == 2
+    said = capfd.readouterr().err + "".join(f"ERROR: {one.getMessage()}" for one in caplog.records)
+    assert f"ERROR: {name}: {words}" in said
+    assert "hidden" not in said
+    assert "Traceback" not in said
+
+
+def test_a_key_with_a_line_end_behind_it_is_the_key() -> None:
+    key = Settings(openai_api_key="sk-x\n").openai_api_key  # type: ignore[arg-type]
+    assert key is not None
+    assert key.get_secret_value() == "sk-x"
 
 
 @pytest.fixture(scope="module")

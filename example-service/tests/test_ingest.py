@@ -259,6 +259,24 @@ def test_the_job_ends_with_2_when_nothing_can_be_done(
     assert not os.path.exists(index), "nothing was touched"
 
 
+def test_a_job_that_is_interrupted_says_so_and_gives_the_lease_back(docs: Path, index: str) -> None:
+    """Held up by another writer it waits, where a key of the keyboard reaches it."""
+    command = [sys.executable, "-m", "rag_service.ingest", str(docs)]
+    with (
+        Lease(index, "passages-tiny-128", seconds=60, wait=0),
+        subprocess.Popen(
+            command, env=process_environment(INDEX_URI=index), stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read()
+    assert process.returncode == 130
+    assert "INFO: interrupted: what was committed stays" in said
+    assert "Traceback" not in said
+
+
 def rows_of(index: str) -> list[tuple[str, str, str]]:
     table = lancedb.connect(index).open_table("passages-tiny-128")
     columns = ["id", "document_hash", "text"]

@@ -108,6 +108,17 @@ def test_two_workers_make_the_index_that_one_process_makes(tmp_path: Path, short
     assert not list(Path(short_folder).iterdir()), "files of the cluster are left"
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999", "nonsense"])
+def test_a_cluster_that_is_not_there_is_said_at_once(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one.txt").write_text("About whales.")
+    for name, value in process_environment(RAY_ADDRESS=address, TMPDIR=str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    assert main([str(tmp_path), "--engine", "ray"]) == 2
+    assert f"ERROR: RAY_ADDRESS: no Ray cluster answers at {address}: " in capsys.readouterr().err
+
+
 def test_what_does_not_fit_together_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, said in (
         (("--workers", "2"), "--workers is a number of processes"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -95,6 +97,11 @@ def metrics_served(runtime: Runtime) -> Iterator[int]:
         thread.join()
 
 
+def _is_about_the_host(error: OSError) -> bool:
+    """Tell a host that has no address, or one of another machine, from a port that is taken."""
+    return isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+
+
 def serve(runtime: Runtime, app: object) -> int:
     """Serve until told to end; return the exit code of the process."""
     server = DrainingServer(server_config(runtime.settings, app), runtime)
@@ -102,8 +109,9 @@ def serve(runtime: Runtime, app: object) -> int:
         try:
             port = stack.enter_context(metrics_served(runtime))
         except OSError as error:
-            wanted = runtime.settings.metrics_port
-            log.error("METRICS_PORT: %d cannot be had: %s", wanted, error.strerror)  # noqa: TRY400 - one sentence
+            host, wanted = runtime.settings.host, runtime.settings.metrics_port
+            setting = f"HOST: {host}" if _is_about_the_host(error) else f"METRICS_PORT: {wanted}"
+            log.error("%s cannot be had: %s", setting, error.strerror)  # noqa: TRY400 - one sentence
             return 2
         log.info("metrics on port %d", port)
         server.run()

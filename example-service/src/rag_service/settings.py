@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Seconds = Annotated[float, Field(gt=0)]
+DAY = 86_400
+Seconds = Annotated[float, Field(gt=0, le=DAY)]
 
 
 class Settings(BaseSettings):
@@ -61,7 +65,7 @@ class Settings(BaseSettings):
     index_uri: str = "data/index"
     """A folder, or s3://bucket/prefix shared by many tasks."""
     index_poll_seconds: Seconds = 10
-    ingest_lease_seconds: Annotated[float, Field(ge=1)] = 60
+    ingest_lease_seconds: Annotated[float, Field(ge=1, le=DAY)] = 60
     """An ingest that has shown no sign of life for this long is taken over by one that waits."""
     require_index: bool = False
     """Not ready before there is something to search. Off by default: the first rollout comes before the
@@ -85,10 +89,44 @@ class Settings(BaseSettings):
     """Below the load balancer's idle timeout (60 s by default), which would cut a silent answer."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 65_536
 
-    drain_seconds: Annotated[float, Field(ge=0)] = 5
+    drain_seconds: Annotated[float, Field(ge=0, le=DAY)] = 5
     """After SIGTERM: /health is 503, requests are still served, so that every proxy has time to see it."""
     stop_timeout_seconds: Seconds = 110
     """All of the shutdown; keep it below stopTimeout of the task definition (120 s on EC2)."""
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _apart(cls, port: int, others: ValidationInfo) -> int:
+        if port and port == others.data.get("port"):
+            raise _unusable("is PORT as well: what the load balancer publishes must not hold the metrics.")
+        return port
+
+    @field_validator("index_uri")
+    @classmethod
+    def _known_storage(cls, uri: str) -> str:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", uri) and not re.match(r"s3://[^/]", uri):
+            raise _unusable("is neither a folder nor s3://bucket/prefix.")
+        return uri
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _http(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            usable = not url or (parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise _unusable("is no URL such as https://api.openai.com/v1.")
+        return url
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        text = key.get_secret_value().strip() if key else ""
+        if not (text.isascii() and text.isprintable()):
+            raise _unusable("holds more than one line, or a character that no key has.")
+        return SecretStr(text) if text else None
 
     @property
     def has_generator(self) -> bool:
@@ -99,3 +137,8 @@ class Settings(BaseSettings):
     def generator_url(self) -> str:
         """Name the endpoint's base URL, OpenAI's own where only a key is given."""
         return (self.openai_base_url or "https://api.openai.com/v1").rstrip("/")
+
+
+def _unusable(why: str) -> PydanticCustomError:
+    """Say why a setting cannot be used, never with what it holds."""
+    return PydanticCustomError("unusable", why)

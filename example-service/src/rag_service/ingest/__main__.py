@@ -27,7 +27,7 @@ from rag_service.models import Embedder, import_libraries, load_embedder
 from rag_service.settings import Settings
 from rag_service.store import storage_failure, table_name
 
-DONE, DOCUMENTS_FAILED, UNUSABLE = 0, 1, 2
+DONE, DOCUMENTS_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 REFUSALS = (SourceUnusable, LeaseTaken, LeaseLost)
 
 
@@ -58,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
         if not (refused := storage_failure(error)):
             raise
         return _refuse(f"{index}: {refused}")
+    except KeyboardInterrupt:
+        _say("INFO: interrupted: what was committed stays, and the next run goes on from there")
+        return INTERRUPTED
     report(summary, options)
     return DOCUMENTS_FAILED if summary.failed else DONE
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,7 @@ from rag_service.store import is_missing_table, storage_options, table_name
 DOCUMENTS_PER_BLOCK = 32
 """Documents that are read, cut and handed on together."""
 CUTTERS_PER_EMBEDDER = 4
+CONNECT_SECONDS = 10
 SPARE_CPUS = 1
 """Left to Ray Data's own small tasks; without one a cluster that is full of actors stands still."""
 _LOCAL_STORE_BYTES = 256 * 1024 * 1024
@@ -123,6 +126,13 @@ def _loaded(model: str, kind: Kind) -> Embedder:
     return load_embedder(model, kind)
 
 
+def _knock(address: str) -> None:
+    """Make sure that somebody listens at host:port: Ray tries for minutes. Raises OSError."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
 @contextmanager
 def cluster(workers: int | None, *, allow_cpu: bool) -> Iterator[tuple[Kind, int, int]]:
     """Join the cluster of RAY_ADDRESS, or start one here that ends with this; give what it can do.
@@ -139,7 +149,11 @@ def cluster(workers: int | None, *, allow_cpu: bool) -> Iterator[tuple[Kind, int
         import ray
     except ImportError as error:
         raise SourceUnusable("--engine ray needs the extra ray: pip install -r locks/ray.txt.") from error
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        # Ray tells of workers that died on stdout, where the summary belongs.
+        redirect_stdout(sys.stderr),
+    ):
         _join(ray, workers, folder)
         try:
             resources = ray.cluster_resources()
@@ -162,7 +176,12 @@ def _join(ray: Any, workers: int | None, folder: str) -> None:
 
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address := os.environ.get("RAY_ADDRESS"):
-        ray.init(address, **quiet)
+        try:
+            _knock(address)
+            ray.init(address, **quiet)
+        except (OSError, ValueError, OverflowError, RuntimeError) as error:
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            raise SourceUnusable(f"RAY_ADDRESS: no Ray cluster answers at {address}: {said}") from error
     else:
         here = len(os.sched_getaffinity(0))
         ray.init(

@@ -203,6 +203,11 @@ def _rollout_command(
     gc.enable()
 
     def settings() -> Settings:
+        if command in OTHER_COMMANDS:
+            raise InvalidInput(
+                f"{command} is a command of the command line, and none of the action.",
+                hint=f"Run it in a step: pip install ecs-gpu-deploy && ecs-gpu-deploy {command} …",
+            )
         if command not in ROLLOUT_COMMANDS:
             raise unknown_name("command", command, ROLLOUT_COMMANDS)
         if unknown:

@@ -390,7 +390,9 @@ def _publish(result: Result, details: Details, github: GitHub, options: RunOptio
         return True
 
     path = options.result_file
-    kept = bool(path) and written("result file", lambda: write_text(path, result_json(result)))
+    kept = bool(path) and written(
+        f"result file {path[:200]!r}", lambda: write_text(path, result_json(result))
+    )
     values = {**outputs(result), "result-file": path if kept else ""}
     written("step's outputs", lambda: github.set_outputs(values))
     log = _log_of(prints_json=options.prints_json)

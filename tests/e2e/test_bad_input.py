@@ -195,6 +195,12 @@ def test_the_action_s_inputs_are_checked_alike(sandbox, tmp_path):
     assert "Did you mean service?" in run.shown
 
 
+def test_a_command_of_the_command_line_is_told_from_an_unknown_one(sandbox, tmp_path):
+    run = act(sandbox, tmp_path, {"command": "explain"})
+    assert run.exit_code == 2
+    assert "explain is a command of the command line, and none of the action" in run.shown
+
+
 def test_an_unknown_command_of_the_action_sets_its_outputs_all_the_same(sandbox, tmp_path):
     (tmp_path / "outputs").touch()
     run = act(sandbox, tmp_path, {"command": "deplyo"}, GITHUB_OUTPUT=str(tmp_path / "outputs"))

@@ -91,7 +91,7 @@ def test_a_result_file_that_cannot_be_written_costs_one_warning(place, sandbox, 
     assert outputs_in(outputs)["outcome"] == "succeeded"
     assert outputs_in(outputs)["result-file"] == ""
     [warning] = warnings_in(errors)
-    assert warning.startswith("warning: the result file could not be written: ")
+    assert warning.startswith(f"warning: the result file {place!r} could not be written: ")
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,8 @@ def test_what_is_not_checked_is_said_once_a_reason() -> None:
     names = ("service", "targetGroups", "instances", "capacityProviders", "image", "facts")
     said = findings(document, tuple(RULES.values()), unseen=dict.fromkeys(names, "AccessDenied\x1b[31m: no"))
     assert [(each.code, each.severity) for each in said] == [("rules-not-checked", Severity.INFO)]
-    assert said[0].message.startswith("Not checked, because AccessDenied: no: grace-shorter-than-load, ")
+    assert said[0].message.startswith("Not checked: grace-shorter-than-load, ")
+    assert said[0].message.endswith(" (AccessDenied: no).")
 
 
 UNNEEDED = {"gpu-on-fargate": {"service"}}

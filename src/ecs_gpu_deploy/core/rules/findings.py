@@ -88,7 +88,7 @@ def not_checked(unchecked: Sequence[Unchecked]) -> tuple[Finding, ...]:
         Finding(
             code="rules-not-checked",
             severity=Severity.INFO,
-            message=f"Not checked, because {plain(reason, limit=300)}: {_listed(names)}.",
+            message=f"Not checked: {_listed(names)} ({plain(reason, limit=300).rstrip('.')}).",
         )
         for reason, names in by_reason.items()
     )

@@ -14,7 +14,7 @@ _DID = {
 
 
 def compared_line(compared: Compared) -> str:
-    """Return it in one line: `succeeds → succeeds · duration 4m11s → 4m02s · drain 4m → not seen`."""
+    """Return it in one line: `succeeds → succeeds · duration 4m11s → 4m02s · drain until 4m → not seen`."""
     values = [f"{_name(each)} {_told(each)} → {_seen(each)}" for each in compared.values]
     return " · ".join([f"{compared.ends} → {compared.ended}", *values])
 
@@ -48,7 +48,9 @@ def ended_otherwise(compared: Compared) -> Finding | None:
 
 
 def _name(value: ComparedValue) -> str:
-    return "GPU-minutes" if value.name == "gpu-minutes" else value.name
+    """Name it: of a phase it is the second of its end that is compared, not how long it took."""
+    names = {"gpu-minutes": "GPU-minutes", "duration": "duration", "breaker": "breaker"}
+    return names.get(value.name) or f"{value.name} until"
 
 
 def _told(value: ComparedValue) -> str:

@@ -288,7 +288,7 @@ class Ecs:
         if odd := oddity(model.input_shape, definition):
             raise InvalidInput(
                 f"The task definition {str(definition.get('family'))[:100]!r} cannot be registered: {odd}.",
-                hint="Correct the file of task-definition, or set.",
+                hint="Correct the input that holds it, or the file of task-definition.",
             )
         checked: Mapping[str, Any] = without_nulls(model.input_shape, definition)
         return checked

@@ -68,8 +68,9 @@ def test_each_time_stands_beside_what_was_seen_of_it() -> None:
     compared = found()
     assert (compared.ends, compared.ended, compared.as_foreseen) == ("succeeds", "succeeds", True)
     assert compared_line(compared) == (
-        "succeeds → succeeds · duration 8m21s → 7m52s · placement until 5s → 8s · pull until 45s → 46s · start until 48s → 50s "
-        "· load until 2m50s → 2m55s · drain until 8m20s → 7m50s · breaker never → never · GPU-minutes 16.0 → 15.5"
+        "succeeds → succeeds · duration 8m21s → 7m52s · placement until 5s → 8s · pull until 45s → 46s "
+        "· start until 48s → 50s · load until 2m50s → 2m55s · drain until 8m20s → 7m50s "
+        "· breaker never → never · GPU-minutes 16.0 → 15.5"
     )
     assert compared_markdown(compared).splitlines()[3:5] == [
         "| duration | 8m21s | 7m52s |",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
@@ -12,17 +13,13 @@ A_CALL: Final = 10
 """Tasks that one RunTask starts at most (RunTask, "count")."""
 MOST: Final = 1000
 
-_CAPACITY = (
-    "RESOURCE:",
-    "AGENT",
-    "CAPACITY IS UNAVAILABLE",
-    "CAPACITY LIMIT",
-    "EMPTY CAPACITY PROVIDER",
-    "NO ACTIVE INSTANCES",
-    "NO CONTAINER INSTANCES WERE FOUND",
-    "YOU'VE REACHED THE LIMIT",
-    "INSUFFICIENT",
+_CAPACITY = re.compile(
+    r"""RESOURCE:(?!ARN)[A-Z] | (^|[:"]\ ?)AGENT\b | CAPACITY\ (IS\ UNAVAILABLE|LIMIT)
+    | EMPTY\ CAPACITY\ PROVIDER | NO\ (ACTIVE|CONTAINER)\ INSTANCES | YOU'VE\ REACHED\ THE\ LIMIT
+    | INSUFFICIENT(?!\ (PERMISSION|PRIVILEGE))""",
+    re.VERBOSE,
 )
+"""A denial says "on resource: arn:…", and a role may be named after an agent: neither is a lack."""
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0
 
 
@@ -50,8 +47,7 @@ def is_lack(reason: str) -> bool:
 
     Source: docs/aws-facts.md#runtask-failures.
     """
-    upper = reason.upper()
-    return any(part in upper for part in _CAPACITY)
+    return _CAPACITY.search(reason.upper()) is not None
 
 
 def lacks(refusals: Iterable[Refusal]) -> bool:

@@ -75,6 +75,11 @@ class LifecycleEvent:
         )
 
     @property
+    def is_explained(self) -> bool:
+        """Say whether more is known of its failure than that it failed, which any other end brings too."""
+        return bool(self.script or self.message or self.log_tail)
+
+    @property
     def told(self) -> str:
         """Return what is known of why it failed: `AfterInstall failed: probe: it timed out`."""
         why = [part for part in (self.script, self.message, self.log_tail) if part]
@@ -262,14 +267,14 @@ class CodeDeployState:
 
     def as_service_deployment(self) -> ServiceDeployment:
         """Return it as ECS would show a service deployment: for pace, views and causes, not for a verdict."""
-        ours = self.deployment
+        ours, failed = self.deployment, self.target.failed
         waits = self.stage == READY_WAIT
         hook = LifecycleHook(id=READY_WAIT, status="AWAITING_ACTION")
         alarms = tuple(_ALARMS.findall(ours.error_message)) if ours.error_code == "ALARM_ACTIVE" else ()
         return ServiceDeployment(
             arn=ours.id,
             status=self._status(),
-            status_reason=self.reason,
+            status_reason=self.reason if failed is None or failed.is_explained else ours.error_message,
             created_at=ours.created_at,
             finished_at=ours.completed_at,
             # What a bake is to a service deployment: AWS only waits, traffic goes to the new tasks.

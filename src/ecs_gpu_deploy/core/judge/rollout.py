@@ -148,7 +148,11 @@ def _by_service_deployment(
             return confirmed(watched, snapshot, service, history, now=now, facts=facts)
         case status.ROLLBACK_SUCCESSFUL:
             return _rolled_back(
-                watched, _why(deployment), service, requested=_is_requested(deployment, history)
+                watched,
+                _why(deployment),
+                service,
+                requested=_is_requested(deployment, history),
+                ended=deployment.finished_at,
             )
         case status.ROLLBACK_FAILED:
             return _rollback_failed(deployment.status_reason, service)
@@ -330,16 +334,22 @@ def _failed(why: str, service: Service, *, requested: bool = False) -> Verdict:
 
 
 def _rolled_back(
-    watched: Watched, why: str, service: Service, *, requested: bool = False, is_primary: bool = False
+    watched: Watched,
+    why: str,
+    service: Service,
+    *,
+    requested: bool = False,
+    is_primary: bool = False,
+    ended: float | None = None,
 ) -> Verdict:
     """Return the end of a rollback: to what, why, and how much of it runs where that is not all.
 
     What is shown as running may already be a newer deployment, to which nobody rolled back, unless AWS says
-    that PRIMARY is what it went back to (*is_primary*).
+    that PRIMARY is what it went back to (*is_primary*). *ended* is when, by AWS's clock: what began after it
+    is newer, though a watch that came later still finds it there from the start.
     """
     primary = service.primary
-    was_there = primary is None or is_ours(watched, primary) or primary.id in watched.baseline
-    if primary is not None and not (was_there or is_primary):
+    if primary is not None and not is_primary and _is_newer(watched, primary, ended):
         what = "AWS rolled the service back"
         rest = f" A newer deployment, {primary.id} with {short_id(primary.task_definition)}, has begun since."
     else:
@@ -347,6 +357,13 @@ def _rolled_back(
         what = f"AWS rolled the service back to {short_id(shown or service.task_definition)}"
         rest = _missing(service)
     return Verdict(outcome=Outcome.ROLLED_BACK, reason=sentence(what, why) + rest, requested=requested)
+
+
+def _is_newer(watched: Watched, primary: Deployment, ended: float | None) -> bool:
+    if is_ours(watched, primary):
+        return False
+    after = ended is not None and primary.created_at is not None and primary.created_at > ended
+    return after or primary.id not in watched.baseline
 
 
 def _rollback_failed(why: str, service: Service) -> Verdict:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.judge.batch_request import Refusal, is_lack
-from ecs_gpu_deploy.edges.aws.answers import AwsError, HalfAnswer, Passing, Unclear, reading, refused
+from ecs_gpu_deploy.edges.aws.answers import AwsError, Denied, HalfAnswer, Passing, Unclear, reading, refused
 from ecs_gpu_deploy.edges.aws.client import Aws
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.model import Task, short_id
@@ -80,7 +80,7 @@ class EcsTasks:
         except Unclear:
             raise
         except AwsError as error:
-            if is_lack(error.text):
+            if is_lack(error.text) and not isinstance(error, Denied):
                 return Started(tasks=(), refusals=(Refusal(reason=error.text),))
             raise self._refused(error) from error
 

@@ -313,3 +313,108 @@ def test_what_the_rules_say_of_a_public_project(project: dict[str, Any]) -> None
     found = judged(document_of(seen_of_project(project)), built_in_rules()).findings
     assert sorted(finding.code for finding in found) == sorted(project["says"])
     assert [finding for finding in found if finding.severity == Severity.ERROR] == []
+
+
+SHARED = {"sharedMemorySize": 8192}
+KEEP = ["--timeout-keep-alive", "75"]
+PROBE = {"interval": 15, "timeout": 10, "retries": 8, "startPeriod": 120}
+
+
+def variable(name: str, value: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": value}, {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "all"}]
+
+
+@pytest.mark.parametrize(
+    ("container", "says"),
+    [
+        # vLLM, "Engine Arguments": underscores are taken for hyphens
+        (
+            {
+                "image": "vllm/vllm-openai:v0.6",
+                "command": ["--model=/m", "--tensor_parallel_size", "4", "--port=8000"],
+                "linuxParameters": SHARED,
+                "resourceRequirements": [{"type": "GPU", "value": "2"}],
+            },
+            ["tensor-parallel-over-gpus"],
+        ),
+        # Gunicorn, "Settings": options of the environment come before those of the command line
+        (
+            {
+                "command": ["gunicorn", "app:app", "--keep-alive", "75"],
+                "environment": variable("GUNICORN_CMD_ARGS", "--workers=4"),
+            },
+            ["workers-share-gpu"],
+        ),
+        (
+            {
+                "command": ["gunicorn", "app:app", "-w", "1", "--keep-alive", "75"],
+                "environment": variable("GUNICORN_CMD_ARGS", "--workers=4"),
+            },
+            [],
+        ),
+        # FastAPI CLI: `fastapi run` is uvicorn on 0.0.0.0
+        (
+            {"command": ["fastapi", "run", "a.py", "--port", "8000", "--workers", "3"]},
+            ["keep-alive-under-idle-timeout", "workers-share-gpu"],
+        ),
+        # workers behind a part of a GPU
+        (
+            {
+                "command": ["uvicorn", "a:b", "--host", "0.0.0.0", "--port", "8000", "--workers", "4", *KEEP],
+                "resourceRequirements": [{"type": "GPU", "value": "0.5"}],
+            },
+            ["workers-share-gpu"],
+        ),
+        # SGLang, "Server Arguments": it listens on 127.0.0.1 by itself
+        (
+            {
+                "command": ["python3", "-m", "sglang.launch_server", "--model-path", "/m", "--port", "8000"],
+                "linuxParameters": SHARED,
+            },
+            ["listens-on-loopback"],
+        ),
+        # a path that is called so is no program
+        (
+            {
+                "image": "python:3.11-slim",
+                "healthCheck": {
+                    "command": ["CMD", "python", "-c", "get('http://127.0.0.1:8000/curl')"],
+                    **PROBE,
+                },
+            },
+            [],
+        ),
+        (
+            {"image": "python:3.11-slim", "healthCheck": {"command": ["CMD", "curl", "-f", "x"], **PROBE}},
+            ["health-check-tool-missing-in-base"],
+        ),
+        # shared memory as a tmpfs (API Reference, LinuxParameters)
+        (
+            {
+                "image": "nvcr.io/nvidia/tritonserver:24.05-py3",
+                "command": ["tritonserver", "--model-repository=/m"],
+                "linuxParameters": {"tmpfs": [{"containerPath": "/dev/shm", "size": 1024}]},
+            },
+            [],
+        ),
+        # Developer Guide, "Amazon ECS task definitions for AWS Neuron machine learning workloads"
+        (
+            {
+                "command": ["vllm", "serve", "/m", "--port", "8000"],
+                "resourceRequirements": [],
+                "environment": [],
+                "linuxParameters": {
+                    "devices": [{"hostPath": "/dev/neuron0", "containerPath": "/dev/neuron0"}]
+                },
+            },
+            [],
+        ),
+        ({"environment": variable("EOS_TOKEN", "<|endoftext|>")}, []),
+        ({"environment": variable("MASK_TOKEN", "[MASK]")}, []),
+        ({"environment": variable("CSRF_TOKEN", "disabled")}, []),
+        ({"environment": variable("JWT_SECRET", "change-me-please")}, []),
+        ({"environment": variable("JWT_SECRET", "8f2b1c9d7e6a5f4b")}, ["plain-secret"]),
+    ],
+)
+def test_what_is_near_a_rule(container: dict[str, Any], says: list[str]) -> None:
+    assert sorted(finding.code for finding in said_of({"container": container}).findings) == says

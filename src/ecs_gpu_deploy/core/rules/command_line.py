@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 _SHELLS: Final = frozenset({"sh", "bash", "/bin/sh", "/bin/bash", "/usr/bin/bash", "ash", "/bin/ash"})
 _SERVERS: Final = {
     "uvicorn": "uvicorn",
     "gunicorn": "gunicorn",
+    "fastapi": "uvicorn",
     "vllm": "vllm",
     "vllm.entrypoints.openai.api_server": "vllm",
     "vllm.entrypoints.api_server": "vllm",
@@ -57,8 +59,17 @@ class CommandLine:
         return int(value) if value is not None and re.fullmatch(r"\d{1,6}", value) else None
 
 
-def command_line(entry_point: Sequence[str], command: Sequence[str], *, image_name: str = "") -> CommandLine:
-    """Read an entry point and a command, as a container definition or an image has them."""
+def command_line(
+    entry_point: Sequence[str],
+    command: Sequence[str],
+    *,
+    image_name: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> CommandLine:
+    """Read an entry point and a command, as a container definition or an image has them.
+
+    Gunicorn reads options of the *environment* too, before those of its command (Gunicorn, "Settings").
+    """
     words = [str(word) for word in (*entry_point, *command)]
     is_simple = True
     if len(words) >= 3 and words[0] in _SHELLS and words[1] in {"-c", "-lc", "-ec"}:
@@ -69,14 +80,21 @@ def command_line(entry_point: Sequence[str], command: Sequence[str], *, image_na
     by_image = next((name for pattern, name in _IMAGES if pattern.search(image_name)), "")
     if not server and (not entry_point or by_image == "vllm"):
         server = by_image
+    if server == "gunicorn":
+        words = [*words[:1], *_split(environment.get("GUNICORN_CMD_ARGS", "")), *words[1:]]
     return CommandLine(words=tuple(words), server=server, is_direct=bool(server) and is_simple)
 
 
 def option_value(words: Sequence[str], names: Sequence[str]) -> str | None:
-    """Return the value of the last of the options *names* in *words*, "" for a flag, None for none."""
+    """Return the value of the last of the options *names* in *words*, "" for a flag, None for none.
+
+    vLLM takes underscores for hyphens in a long option, and others know no such option.
+    """
     found = None
     for at, word in enumerate(words):
         name, equals, value = word.partition("=")
+        if name.startswith("--") and name not in names:
+            name = name.replace("_", "-")
         if name in names:
             follows = words[at + 1] if at + 1 < len(words) else ""
             found = value if equals else ("" if follows.startswith("--") else follows)
@@ -102,6 +120,10 @@ def _server_in(words: Sequence[str]) -> str:
     for at, word in enumerate(words):
         before = words[at - 1] if at else ""
         name = word.rpartition("/")[2]
+        if name == "fastapi":
+            if list(words[at + 1 : at + 2]) == ["run"]:
+                return _SERVERS[name]
+            continue
         if name in _SERVERS and (before == "-m" or name in {"uvicorn", "gunicorn", "vllm"} or "-" in name):
             return _SERVERS[name]
         if name == "tritonserver" or (before == "-m" and word in _SERVERS):

@@ -24,9 +24,11 @@ _SECRET_NAME: Final = re.compile(
     r"(?:^|_)(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?)$", re.IGNORECASE
 )
 _NO_SECRET: Final = re.compile(
-    r"|true|false|none|null|\d{1,6}|\$.*|arn:.*|/.*|(?:EMPTY|dummy|not-?needed|changeme|x+)", re.IGNORECASE
+    r"|true|false|none|null|\d{1,6}|\$.*|arn:.*|/.*|(?:EMPTY|dummy|not-?needed|change[-_]?me.*|x+)"
+    r"|enabled|disabled|required|optional|<.*>|\[.*\]",
+    re.IGNORECASE,
 )
-"""Values that stand where a secret would, and are none."""
+"""Values that stand where a secret would, and are none: the special tokens of a model too."""
 _MODEL_OPTIONS: Final = ("--model", "--model-id", "--model-path", "--model_id")
 _MODEL_NAMES: Final = ("MODEL_ID", "MODEL_NAME", "MODEL", "HF_MODEL_ID")
 _BILLIONS: Final = re.compile(r"(?<![\w.])(?:(\d{1,2})x)?(\d{1,3}(?:\.\d{1,2})?)[bB](?![a-zA-Z0-9])")
@@ -40,7 +42,10 @@ _LEAST_BYTES_A_PARAMETER: Final = 0.5
 _FEW_BITS: Final = re.compile(
     r"(?<![0-9])(?:1(?:\.58)?|2|3)[-_ ]?bit|\bI?Q[123]_|-[IT]?Q[123](?:_|\b)|AQLM|BitNet", re.IGNORECASE
 )
-_HOSTS: Final = {"uvicorn": "127.0.0.1", "tgi": "0.0.0.0", "tei": "0.0.0.0", "vllm": "0.0.0.0"}  # noqa: S104
+_HOSTS: Final = {
+    **dict.fromkeys(("uvicorn", "sglang"), "127.0.0.1"),
+    **dict.fromkeys(("tgi", "tei", "vllm"), "0.0.0.0"),  # noqa: S104
+}
 
 FACTS: Final[Mapping[str, str]] = {
     "name": "its name",
@@ -51,7 +56,7 @@ FACTS: Final[Mapping[str, str]] = {
     "image": "`text`, `name`, `tag`, `digest`",
     "environment": "the variables of the definition, over those of its image where that was read",
     "words": "the words of its entry point and command, those of the image where it has none",
-    "server": "uvicorn, gunicorn, vllm, tgi, tei, triton or sglang, as its command or image says",
+    "server": "uvicorn (also `fastapi run`), gunicorn, vllm, tgi, tei, triton or sglang, by command or image",
     "isDirect": "whether that server is all that the command starts",
     "gpuKind": "how it asks for GPUs: count, fraction, all or mps; null for none",
     "gpus": "how many it asks for; null for ALL",
@@ -103,7 +108,7 @@ def container_facts(
         **{str(pair.get("name")): pair.get("value") or "" for pair in container.get("environment") or ()},
     }
     reference = _reference(str(container.get("image") or ""))
-    line = _command(container, config, reference)
+    line = _command(container, config, reference, environment)
     kind, gpus = _gpus(container)
     check = container.get("healthCheck") or None
     if check and list(check.get("command") or ())[:1] == ["NONE"]:
@@ -184,13 +189,16 @@ def _reference(image: str) -> dict[str, Any]:
 
 
 def _command(
-    container: Mapping[str, Any], config: Mapping[str, Any], reference: Mapping[str, Any]
+    container: Mapping[str, Any],
+    config: Mapping[str, Any],
+    reference: Mapping[str, Any],
+    environment: Mapping[str, str],
 ) -> CommandLine:
     """Read the command as Docker puts it together: an entry point of its own drops the image's command."""
     own_entry, own_command = container.get("entryPoint") or (), container.get("command") or ()
     entry = own_entry or config.get("entryPoint") or ()
     command = own_command or (() if own_entry else config.get("command") or ())
-    return command_line(entry, command, image_name=reference["name"] or "")
+    return command_line(entry, command, image_name=reference["name"] or "", environment=environment)
 
 
 def _gpus(container: Mapping[str, Any]) -> tuple[str | None, float | None]:
@@ -274,6 +282,8 @@ def _host(line: CommandLine, environment: Mapping[str, str]) -> str | None:
         told = environment.get("UVICORN_HOST")
     if told is None and line.option("--uds", "--fd") is not None:
         return None
+    if told is None and any(word.rpartition("/")[2] == "fastapi" for word in line.words):
+        return "0.0.0.0"  # noqa: S104 (FastAPI CLI: what `fastapi run` does)
     return told if told is not None else _HOSTS.get(line.server)
 
 

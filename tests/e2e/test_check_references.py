@@ -208,6 +208,47 @@ def test_what_is_not_there_is_said_each_by_itself(
     assert "hidden-value" not in repr(checks)
 
 
+def test_what_another_region_account_or_key_decides_is_looked_up_there_or_not_checked(
+    sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, _ = context_of(sandbox, monkeypatch)
+    key = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    with sandbox.client("iam") as iam:
+        trust = allow("sts:AssumeRole", Principal={"Service": "ecs-tasks.amazonaws.com"})
+        iam.create_role(RoleName="of-secrets", AssumeRolePolicyDocument=trust)
+        policy = allow(["ssm:*", "secretsmanager:*"], Resource="*")
+        iam.put_role_policy(RoleName="of-secrets", PolicyName="p", PolicyDocument=policy)
+    with sandbox.client("secretsmanager") as secrets:
+        made = secrets.create_secret(Name="own-key", SecretString="hidden-value-2", KmsKeyId=key)["ARN"]
+    with sandbox.client("ssm", region_name="us-east-1") as ssm:
+        ssm.put_parameter(Name="/rag/there", Value="hidden-value-3", Type="String")
+    definition = dict(context.ecs.fetch_task_definition(SERVICE).body)
+    there = "arn:aws:ssm:us-east-1:123456789012:parameter/rag/there"
+    wanted = [("KEY", made), ("THERE", there)]
+    foreign = "arn:aws:ssm:us-east-1:999999999999:parameter/rag/there"
+
+    def checked(values: list[tuple[str, str]]) -> dict[str, Check]:
+        container = {
+            **definition["containerDefinitions"][0],
+            "secrets": [{"name": name, "valueFrom": value} for name, value in values],
+        }
+        role = {"executionRoleArn": f"{ROLE}/of-secrets", "containerDefinitions": [container]}
+        seen = see_for_rules(context, {**definition, **role}, service=SERVICE)
+        return {check.name: check for check in check_references(context, seen)}
+
+    checks = checked(wanted)
+    assert checks["secrets"].status == OK, checks["secrets"].message
+    assert checks["execution role's permissions"].status == OK
+    assert checks["execution role's keys"].status == NOT_CHECKED
+    assert json.loads(checks["execution role's keys"].hint.partition(": ")[2])["Resource"] == [key]
+    checks = checked([("FOREIGN", foreign)])
+    assert checks["secrets"].status == NOT_CHECKED
+    assert "another account" in checks["secrets"].message
+    assert checks["execution role's permissions"].status == NOT_CHECKED
+    assert "999999999999 allows is not seen" in checks["execution role's permissions"].message
+    assert "hidden-value" not in repr(checks)
+
+
 def test_what_is_denied_is_not_checked_and_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
     services = ("iam", "secretsmanager", "logs", "elasticloadbalancing", "ec2", "ecr")
     denied = [*(f"{each}:*" for each in services), "ecs:DescribeClusters", "ecs:ListContainerInstances"]

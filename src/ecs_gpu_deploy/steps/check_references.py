@@ -6,6 +6,7 @@ Nothing is changed, and what could not be looked at is told as that with the rea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.image.repository import Repository
 from ecs_gpu_deploy.core.rules.checks import (
     SecretWanted,
+    across_accounts,
     balancer_checks,
     command_needs,
     execution_needs,
@@ -26,6 +28,7 @@ from ecs_gpu_deploy.core.rules.checks import (
     permission_check,
     platform_check,
     secrets_wanted,
+    statement,
     trusts_tasks,
 )
 from ecs_gpu_deploy.core.rules.document import Seen
@@ -39,6 +42,7 @@ from ecs_gpu_deploy.edges.aws.references import (
     missing_security_groups,
     missing_subnets,
     secret_has_key,
+    secret_key,
 )
 from ecs_gpu_deploy.errors import DeployError, InvalidInput
 from ecs_gpu_deploy.result import Check
@@ -151,7 +155,25 @@ def _execution(
     needs = [need for need in needs_of(definition) if need not in granted]
     if needs:
         decisions = simulate(context.aws, role, needs, context={})
-        yield permission_check("execution role's permissions", role, needs, decisions)
+        yield across_accounts(
+            permission_check("execution role's permissions", role, needs, decisions), role, needs
+        )
+        yield from _keys(context, role, [resource for _, resource in needs])
+
+
+def _keys(context: Context, role: str, resources: Sequence[str]) -> Iterator[Check]:
+    """Yield what is not known of the customer's keys that secrets are encrypted with.
+
+    Source: Developer Guide, "Amazon ECS task execution IAM role" (kms:Decrypt for a key of one's own).
+    """
+    keys: list[str] = []
+    for arn in (each for each in resources if ":secretsmanager:" in each):
+        with suppress(AwsError):  # the look at the secrets says that it is not shown
+            keys.append(secret_key(context.aws, arn))
+    needs = [("kms:Decrypt", key) for key in dict.fromkeys(keys) if key.startswith("arn:")]
+    if needs and not all(each.is_allowed for each in simulate(context.aws, role, needs, context={})):
+        why = f"the policies of {role} do not allow kms:Decrypt; whether the key's own does is not seen"
+        yield not_checked("execution role's keys", why, f"Add to its policy: {statement(needs)}")
 
 
 def _launch_type(service: Mapping[str, Any]) -> str:

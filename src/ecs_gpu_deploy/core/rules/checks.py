@@ -239,6 +239,23 @@ def permission_check(
     return ok(name, f"The policies of {who} allow what is needed.")
 
 
+def across_accounts(check: Check, who: str, needs: Iterable[tuple[str, str]]) -> Check:
+    """Return *check*, or that it is not one where *needs* are on what another account than *who*'s has.
+
+    There both sides have to allow it, and the policy of the other is not seen. Source: IAM User Guide,
+    "Cross account resource access in IAM".
+    """
+    own = who.split(":")[4]
+    owners = dict.fromkeys(each[4] for _, resource in needs if len(each := resource.split(":")) > 4)
+    others = [each for each in owners if each not in {"", "*", own}]
+    if not others or check.status is not CheckStatus.OK:
+        return check
+    why = (
+        f"the policies of {who} allow what is needed; what the account {', '.join(others)} allows is not seen"
+    )
+    return not_checked(check.name, why, "Look at the policies of its secrets, keys and repositories.")
+
+
 _READING: Final = ("BatchGet", "Describe", "Get", "List")
 
 
@@ -356,7 +373,11 @@ def platform_check(
             f"{', '.join(sorted(wanted))}.",
             "Build it for that platform (platforms).",
         )
-    return ok(name, f"It is there for {', '.join(sorted(wanted - set(missing)))}.")
+    there = ", ".join(sorted(wanted - set(missing)))
+    if missing:
+        why = f"it is there for {there}, other instances are {', '.join(missing)}, and where ECS puts it is open"
+        return not_checked(name, why, "Build it for both, or keep it off the others (placementConstraints).")
+    return ok(name, f"It is there for {there}.")
 
 
 def platform_word(architecture: str) -> str:

@@ -31,9 +31,18 @@ def fetch_prerequisites(
         (_role_is_gone, [role]) for role in roles_of(definition) if role not in known
     ]
     checks += [(_secret_is_gone, [name]) for name in names if ":secretsmanager:" in name]
-    parameters = [name for name in names if ":secretsmanager:" not in name]
+    account = next((role.split(":")[4] for role in roles_of(definition) if role.count(":") > 4), "")
+    by_region: dict[str, list[str]] = {}
+    for name in (each for each in names if ":secretsmanager:" not in each):
+        region, owner = [*name.split(":")[3:5], "", ""][:2]
+        if owner and account and owner != account:
+            unseen.append(f"{name}: it is a parameter of another account, which shows those of its own alone")
+        else:
+            by_region.setdefault(region, []).append(name)
     checks += [
-        (_parameters_gone, parameters[at : at + _PARAMETERS]) for at in range(0, len(parameters), _PARAMETERS)
+        (_parameters_gone, parameters[at : at + _PARAMETERS])
+        for parameters in by_region.values()
+        for at in range(0, len(parameters), _PARAMETERS)
     ]
     for look, wanted in checks:
         try:
@@ -78,13 +87,19 @@ def _secret_is_gone(aws: Aws, names: list[str]) -> list[str]:
 
 
 def _parameters_gone(aws: Aws, names: list[str]) -> list[str]:
-    """Return the SSM parameters that are not there; their values are not read."""
+    """Return the SSM parameters, all of one Region, that are not there; their values are not read.
+
+    A name without an ARN is one of our own Region (API Reference, Secret).
+    """
+    region = [*names[0].split(":")[3:4], ""][0] or None
     by_name = {_parameter_name(name): name for name in names}
     params: dict[str, Any] = {
         "ParameterFilters": [{"Key": "Name", "Option": "Equals", "Values": list(by_name)}],
         "MaxResults": _PARAMETERS,
     }
-    listed = aws.pages("ssm", "describe_parameters", params, "Parameters", following="NextToken")
+    listed = aws.pages(
+        "ssm", "describe_parameters", params, "Parameters", following="NextToken", region=region
+    )
     with reading("ssm.DescribeParameters"):
         found = {str(item.get("Name", "")) for item in listed}
     return [f"parameter {name}" for name in by_name if name not in found]

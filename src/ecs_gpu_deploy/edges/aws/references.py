@@ -10,6 +10,7 @@ from ecs_gpu_deploy.core.capacity.addresses import SubnetSeen
 from ecs_gpu_deploy.core.rules.checks import SecretWanted
 from ecs_gpu_deploy.edges.aws.answers import reading
 from ecs_gpu_deploy.edges.aws.client import Aws
+from ecs_gpu_deploy.model import text_in
 
 
 def secret_has_key(aws: Aws, wanted: SecretWanted) -> bool:
@@ -26,6 +27,12 @@ def secret_has_key(aws: Aws, wanted: SecretWanted) -> bool:
     except ValueError:
         return False
     return isinstance(members, dict) and wanted.key in members
+
+
+def secret_key(aws: Aws, arn: str) -> str:
+    """Return the KMS key that a secret is encrypted with, "" for AWS's own one. Raises AwsError."""
+    answer = aws.call("secretsmanager", "describe_secret", {"SecretId": arn}, region=arn.split(":")[3])
+    return text_in(answer, "KmsKeyId")
 
 
 def log_group_is_there(aws: Aws, name: str, *, region: str) -> bool:

@@ -375,7 +375,7 @@ def platform_check(
         )
     there = ", ".join(sorted(wanted - set(missing)))
     if missing:
-        why = f"it is there for {there}, other instances are {', '.join(missing)}, and where ECS puts it is open"
+        why = f"it is there for {there}, other instances are {', '.join(missing)}: where ECS puts it is open"
         return not_checked(name, why, "Build it for both, or keep it off the others (placementConstraints).")
     return ok(name, f"It is there for {there}.")
 

@@ -11,7 +11,6 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 _SHELLS: Final = frozenset({"sh", "bash", "/bin/sh", "/bin/bash", "/usr/bin/bash", "ash", "/bin/ash"})
@@ -64,7 +63,7 @@ def command_line(
     command: Sequence[str],
     *,
     image_name: str = "",
-    environment: Mapping[str, str] = MappingProxyType({}),
+    environment: Mapping[str, str] | None = None,
 ) -> CommandLine:
     """Read an entry point and a command, as a container definition or an image has them.
 
@@ -81,7 +80,7 @@ def command_line(
     if not server and (not entry_point or by_image == "vllm"):
         server = by_image
     if server == "gunicorn":
-        words = [*words[:1], *_split(environment.get("GUNICORN_CMD_ARGS", "")), *words[1:]]
+        words = [*words[:1], *_split((environment or {}).get("GUNICORN_CMD_ARGS", "")), *words[1:]]
     return CommandLine(words=tuple(words), server=server, is_direct=bool(server) and is_simple)
 
 

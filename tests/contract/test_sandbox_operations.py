@@ -148,6 +148,8 @@ def tasks(sandbox: RunningSandbox, ecs: Any, definition: str) -> None:
     sandbox.advance(301)
     assert not ecs.get_task_protection(cluster="one", tasks=arns)["protectedTasks"][0]["protectionEnabled"]
 
+    with pytest.raises(ClientError, match="does not support launch_type FARGATE"):
+        ecs.run_task(cluster="one", taskDefinition=definition, launchType="FARGATE")
     run = ecs.run_task(cluster="one", taskDefinition=definition, count=2, startedBy="me")
     assert (len(run["tasks"]), run["failures"]) == (2, [])
     (instance, *_) = ecs.list_container_instances(cluster="one")["containerInstanceArns"]

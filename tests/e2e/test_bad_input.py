@@ -42,6 +42,11 @@ CASES = {
         "it has ki-rag-api",
     ),
     "an empty service": ({"service": ""}, [], "--service is empty"),
+    "no service, with a task definition": (
+        {"service": None},
+        ["--task-definition", "td.json"],
+        "The command register makes a revision",
+    ),
     "an empty image": ({}, ["--image", ""], "--image is empty"),
     "a container that does not exist names those that do": (
         {},

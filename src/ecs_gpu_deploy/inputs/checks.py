@@ -81,7 +81,11 @@ _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
 def check_deploy(settings: Settings) -> DeployRequest:
     """Return what deploy is asked to do."""
     values = settings.values
-    required(values.service, "service")
+    required(
+        values.service,
+        "service",
+        otherwise=" The command register makes a revision and no more." if values.task_definition else "",
+    )
     services = checked_services(values)
     _check_end_of_wait(values, services)
     return DeployRequest(

@@ -122,13 +122,13 @@ def stray(text: str) -> InvalidInput:
     )
 
 
-def required(value: str, name: str) -> str:
-    """Return the *value* of the option *name*; InvalidInput where nobody gave it."""
+def required(value: str, name: str, *, otherwise: str = "") -> str:
+    """Return the *value* of the option *name*; InvalidInput where nobody gave it, *otherwise* in its hint."""
     if not value:
         raise InvalidInput(
             f"The {name} is missing.",
             hint=f"Set the input {name} (flag --{name}); an input from an empty variable or secret "
-            "counts as not set.",
+            f"counts as not set.{otherwise}",
         )
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ecs_gpu_deploy.core.definition.service_fit import lacks_for_fargate
 from ecs_gpu_deploy.core.definition.task_definition import network_mode
 from ecs_gpu_deploy.core.definition.task_request import (
     TaskRequest,
@@ -30,6 +31,13 @@ def request_tasks(
     strategy = tuple(share.to_api() for share in request.strategy)
     if not (launch_type or strategy) and launch is not None:
         launch_type, strategy = launch.launch_type, tuple(dict(item) for item in launch.strategy)
+    providers = [str(share.get("capacityProvider")) for share in strategy]
+    on_fargate = all(name.startswith("FARGATE") for name in providers or [launch_type])
+    if on_fargate and (lack := lacks_for_fargate(definition.body)):
+        raise InvalidInput(
+            f"The task would run on Fargate, and the task definition{lack}.",
+            hint="Set launch-type or capacity-providers for its instances, or change the task definition.",
+        )
     volume = request.volume
     if volume is not None:
         volume.check(definition.body)

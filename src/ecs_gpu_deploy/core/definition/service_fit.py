@@ -28,11 +28,23 @@ def misfit(definition: Mapping[str, Any], service: Service) -> str:
         return f"The service has a network configuration, and the network mode {mode} takes none."
     if service.launch_type != "FARGATE" and not _only_fargate(service):
         return ""
+    lack = lacks_for_fargate(definition)
+    return f"The service runs on Fargate, and the task definition{lack}." if lack else ""
+
+
+def lacks_for_fargate(definition: Mapping[str, Any]) -> str:
+    """Return what keeps the raw *definition* from Fargate, as words behind "the task definition"; "" if none.
+
+    Source: API Reference, RegisterTaskDefinition, "networkMode", "cpu", "memory", "requiresCompatibilities".
+    """
+    mode = network_mode(definition)
+    if mode != "awsvpc":
+        return f" has the network mode {mode} instead of awsvpc"
     lacking = [member for member in ("cpu", "memory") if not definition.get(member)]
     if lacking:
-        return f"The service runs on Fargate, and the task definition has no {' and no '.join(lacking)}."
+        return f" has no {' and no '.join(lacking)}"
     if "FARGATE" not in (definition.get("requiresCompatibilities") or ["FARGATE"]):
-        return "The service runs on Fargate, and the task definition's requiresCompatibilities lacks FARGATE."
+        return "'s requiresCompatibilities lacks FARGATE"
     return ""
 
 

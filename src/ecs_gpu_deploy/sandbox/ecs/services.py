@@ -12,6 +12,7 @@ from ecs_gpu_deploy.sandbox.ecs.clusters import check_strategy, provider_name
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion, Request, Response, at_most, missing
 from ecs_gpu_deploy.sandbox.ecs.service_views import service_view
+from ecs_gpu_deploy.sandbox.ecs.task_definitions import check_launch_type
 from ecs_gpu_deploy.sandbox.ecs.volumes import check_volumes
 from ecs_gpu_deploy.sandbox.protocol.api_errors import invalid_parameter
 
@@ -120,6 +121,8 @@ def checked_config(region: EcsRegion, cluster: Cluster, request: Request) -> dic
         for item in strategy:
             item["capacityProvider"] = provider_name(item["capacityProvider"])
         check_strategy(cluster, strategy)
+    else:
+        check_launch_type(revision.description, config.get("launchType") or "")
     return config
 
 

@@ -177,6 +177,15 @@ def check_registration(request: Mapping[str, Any]) -> None:
         raise invalid_parameter("The number of tags must not exceed 50.")
 
 
+def check_launch_type(description: Mapping[str, Any], launch_type: str) -> None:
+    """Raise InvalidParameterException where a revision cannot run on *launch_type*, "" for none.
+
+    Source: the words are those of https://github.com/aws/aws-cli/issues/3983.
+    """
+    if launch_type and launch_type not in description["compatibilities"]:
+        raise invalid_parameter(f"Task definition does not support launch_type {launch_type}.")
+
+
 def _check_container(container: Mapping[str, Any], request: Mapping[str, Any]) -> None:
     name = container.get("name")
     if not name:

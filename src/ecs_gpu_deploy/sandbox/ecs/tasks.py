@@ -10,7 +10,7 @@ from ecs_gpu_deploy.ecs_model.state import Failure, Task
 from ecs_gpu_deploy.sandbox.ecs.clusters import check_strategy, provider_name
 from ecs_gpu_deploy.sandbox.ecs.pages import page_of
 from ecs_gpu_deploy.sandbox.ecs.region import Cluster, EcsRegion, Request, Response, at_most, missing
-from ecs_gpu_deploy.sandbox.ecs.task_definitions import Revision
+from ecs_gpu_deploy.sandbox.ecs.task_definitions import Revision, check_launch_type
 from ecs_gpu_deploy.sandbox.ecs.task_views import task_view
 from ecs_gpu_deploy.sandbox.ecs.volumes import check_volumes
 from ecs_gpu_deploy.sandbox.protocol.api_errors import ApiError, invalid_parameter
@@ -94,6 +94,7 @@ def _checked_request(
                 f"Override for container named {override.get('name')} is not a container in the"
                 " TaskDefinition."
             )
+    check_launch_type(revision.description, checked.get("launchType") or "")
     awsvpc = revision.description.get("networkMode") == "awsvpc"
     if awsvpc and not (checked.get("networkConfiguration") or {}).get("awsvpcConfiguration"):
         raise invalid_parameter(

@@ -130,6 +130,8 @@ def _story(sandbox: Mapping[str, Any], output: Path, speed: str) -> int:
   service  {SERVICE}: two tasks behind a load balancer; each owns a GPU and loads its models for 95 s
   breaker  on, with rollback: three failed tasks end a deployment
   room     two GPUs are free: enough for a rollout beside the two tasks that run
+
+To read its log: "load 1m01s of 6m" is a phase, how long it has taken, and how long it may take.
 """
     )
     good_one = ("--image", f"{REGISTRY}/{SERVICE}:good")

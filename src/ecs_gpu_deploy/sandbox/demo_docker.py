@@ -115,6 +115,8 @@ def _story(docker: str, sandbox: Mapping[str, Any], service: DemoService, output
   cluster  {CLUSTER}: four instances with one GPU each, booked as on AWS; the containers are this machine's
   service  {SERVICE}: two tasks behind a load balancer at {url}; {service.told}
   breaker  on, with rollback: three failed tasks end a deployment
+
+To read its log: "load 10s of 6m" is a phase, how long it has taken, and how long it may take.
 """
     )
     if not _answers(f"{url}/health", within=90 + 2 * service.load_seconds):

@@ -276,7 +276,7 @@ def nothing_named(value: str) -> InvalidInput:
     return InvalidInput(
         f"to is {shown!r}, which names nothing to roll back to.",
         hint="Give previous, a revision (42 or family:42), a commit SHA (7 characters or more), an image "
-        "digest (sha256:…) or the tag of an image that the service ran.",
+        "digest (sha256:… with 7 digits or more) or the tag of an image that the service ran.",
     )
 
 

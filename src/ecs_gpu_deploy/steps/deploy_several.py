@@ -35,7 +35,7 @@ from ecs_gpu_deploy.steps.follow_rollout import (
 )
 from ecs_gpu_deploy.steps.image_of_deploy import with_built_image
 from ecs_gpu_deploy.steps.move_tags import move_tags_after
-from ecs_gpu_deploy.steps.preflight import not_looked_ahead
+from ecs_gpu_deploy.steps.preflight_several import OneOfSeveral, preflight_several
 from ecs_gpu_deploy.steps.record_deployment import begin_record, deployed_by
 from ecs_gpu_deploy.steps.register_revision import register_rendering
 from ecs_gpu_deploy.steps.render_revision import Rendering, render_revision
@@ -101,8 +101,23 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     reporter.say(f"services {', '.join(names)}: one revision for all")
     if rendering.changes:
         reporter.block(diff_text(rendering.changes), title="what changes in the task definition")
-    if request.preflight.mode != "off":
-        not_looked_ahead(context, "several services take their room from each other")
+    plans = [
+        _plan(request, rendering, service, changed, seen)
+        for service, changed, seen in zip(services, changes, before_it, strict=True)
+    ]
+    refused = preflight_several(
+        context,
+        request.preflight,
+        [
+            OneOfSeveral(name=name, context=own, seen=seen, plan=plan)
+            for name, own, seen, plan in zip(names, contexts, before_it, plans, strict=True)
+        ],
+        rendering,
+        together=request.parallel,
+        untouched="Nothing was changed." if image.built is None else "No service was changed.",
+    )
+    if refused is not None:
+        return refused
     before = plan_before(contexts[0], request, first, rendering.definition)
     arn = register_rendering(context, rendering, commit=request.commit).arn
     if before is not None and (ended := run_before(contexts[0], before, rendering.definition, arn)):
@@ -112,28 +127,15 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
             with named_where_refused(context, name, services[number]):
                 seen = own.ecs.fetch_service(services[number].name)
                 services[number] = as_wished(wait_for_others(own, seen, request), request)
-    plan = Plan(
-        service=first,
-        arn=arn,
-        definition=rendering.definition,
-        options=_options(request),
-        digests=rendering.digests,
-        to_pull=to_pull,
-        force_new_deployment=request.force_new_deployment,
-        desired_count=request.desired_count,
-        service_settings=request.service_settings,
-    )
     parts = [
         _part(
             name,
             own,
             replace(
-                plan,
-                service=service,
-                changes=changed,
+                _plan(request, rendering, service, changed, seen),
+                arn=arn,
+                to_pull=to_pull,
                 record=record_of_again(service, arn),
-                scaled_from=seen.desired_count,
-                settings=settings_changed(seen, service),
             ),
         )
         for name, own, service, changed, seen in zip(
@@ -154,6 +156,29 @@ def deploy_several(context: Context, request: DeployRequest) -> Verdict:
     if verdict.outcome == Outcome.SUCCEEDED:
         clean_up_revisions(context, [part.plan for part in parts], keep=request.keep_revisions)
     return verdict
+
+
+def _plan(
+    request: DeployRequest,
+    rendering: Rendering,
+    service: Service,
+    changes: tuple[Change, ...],
+    seen: Service,
+) -> Plan:
+    """Return the rollout of one *service*, which was *seen* without what is wished of it."""
+    return Plan(
+        service=service,
+        arn=rendering.existing_arn,
+        definition=rendering.definition,
+        options=_options(request),
+        changes=changes,
+        digests=rendering.digests,
+        force_new_deployment=request.force_new_deployment,
+        desired_count=request.desired_count,
+        scaled_from=seen.desired_count,
+        settings=settings_changed(seen, service),
+        service_settings=request.service_settings,
+    )
 
 
 def _changes(context: Context, service: Service, rendering: Rendering) -> tuple[Change, ...]:

@@ -25,11 +25,17 @@ from ecs_gpu_deploy.steps.write_plan import findings_of, plan_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookedAhead:
-    """What was foreseen: the plan, what is wrong with it, and the answer as a sentence."""
+    """What was foreseen: the plan, what is wrong with it, and the answer as a sentence.
+
+    `added_gpus` are the most that it holds at once beside those that its tasks hold now, `free_gpus` those
+    that nobody holds on instances that take tasks.
+    """
 
     plan: Plan
     findings: tuple[Finding, ...]
     sentence: str
+    added_gpus: float = 0.0
+    free_gpus: int = 0
 
     def outcome(self, fail_on: Literal["error", "warning", "never"]) -> Outcome:
         """Return how a run ends that fails on such: no room as no capacity, the rest as bad input."""
@@ -87,11 +93,16 @@ def look_ahead(
         run_ends = _run_ends(foreseen, foreseen.prediction, wait, wait_seconds, crash_loop_threshold)
         plan = replace(plan, predicted=replace(plan.predicted, run_ends=run_ends))
     errors = sum(each.severity is Severity.ERROR for each in settings.findings)
+    situation = foreseen.scene.situation
+    added = max(0, foreseen.capacity.walk.most - len(situation.old)) * situation.requirement.gpu_count
+    usable = [each.room for each in situation.pool if each.room.active and each.room.agent_connected]
     wrong = f" Its settings have {count(errors, 'error')}." if errors else ""
     return LookedAhead(
         plan=replace(plan, checks=settings.checks),
         findings=(*findings_of(plan), *settings.findings),
         sentence=f"{plan_sentence(plan, service=seen.name)}{wrong}",
+        added_gpus=added,
+        free_gpus=sum(len(room.free_gpus) for room in usable),
     )
 
 

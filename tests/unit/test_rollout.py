@@ -182,13 +182,30 @@ def test_no_room_for_the_placement_timeout_is_no_capacity():
 def test_one_placement_event_followed_by_a_placed_task_is_no_failure():
     """Peers: one event → exit 1 at once, even when placed 10 s later (fabfuel/ecs-deploy)."""
     shown = replace(OURS_WAITING, events=(unplaced(1010),))
-    task = Task(arn="arn:t/1", started_by=OURS, last_status="PENDING", created_at=1020)
+    both = tuple(
+        Task(arn=f"arn:t/{n}", started_by=OURS, last_status="PENDING", created_at=1020) for n in (1, 2)
+    )
     answer = verdict(
         look(1011, shown, rollout("IN_PROGRESS")),
-        look(1021, shown, rollout("IN_PROGRESS"), tasks=(task,)),
-        look(1990, shown, rollout("IN_PROGRESS"), tasks=(task,)),
+        look(1021, shown, rollout("IN_PROGRESS"), tasks=both),
+        look(1990, shown, rollout("IN_PROGRESS"), tasks=both),
     )
     assert isinstance(answer, Waiting)
+
+
+def test_one_of_two_that_found_a_place_leaves_the_other_without_one():
+    shown = replace(OURS_WAITING, events=(unplaced(1010),))
+    task = Task(arn="arn:t/1", started_by=OURS, last_status="PENDING", created_at=1020)
+    first, placed = (
+        look(1011, shown, rollout("IN_PROGRESS")),
+        look(1021, shown, rollout("IN_PROGRESS"), tasks=(task,)),
+    )
+    assert isinstance(verdict(first, placed, replace(placed, at=1920)), Waiting)
+    answer = verdict(first, placed, replace(placed, at=1922))
+    assert answer.outcome == Outcome.NO_CAPACITY
+    full = replace(shown, maximum_percent=100)
+    looks = (replace(each, service=full) for each in (first, placed, replace(placed, at=1922)))
+    assert isinstance(verdict(*looks), Waiting), "maximumPercent lets no more start"
 
 
 def test_a_crash_loop_without_a_breaker_is_called_after_the_breakers_own_threshold():

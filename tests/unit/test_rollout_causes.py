@@ -364,3 +364,18 @@ def test_each_phase_has_its_seconds_and_its_deadline_moved_by_progress() -> None
     assert phases["placement"] == (12.0, 900.0)
     assert phases["pull"] == (0.0, 630.0)
     assert phases["load"] == (45.0, 120.0)
+
+
+def test_tasks_that_somebody_stopped_are_told_where_nothing_else_is_known() -> None:
+    stopped = tuple(
+        Task(arn=f"arn:t/{n}", last_status="STOPPED", stop_code="UserInitiated", stopped_reason="cron job")
+        for n in range(2)
+    )
+    (found,) = causes(Outcome.TIMED_OUT, history(stopped=stopped))
+    assert (found.code, found.evidence, found.tasks) == ("unknown", ("cron job",), ("0", "1"))
+    assert "StopTask" in found.message
+    assert not causes(Outcome.TIMED_OUT, history(stopped=stopped[:1]))
+    assert not causes(Outcome.SUCCEEDED, history(stopped=stopped))
+    assert [each.code for each in causes(Outcome.TIMED_OUT, history(stopped=(*stopped, crashed(1))))] == [
+        "container-exit"
+    ]

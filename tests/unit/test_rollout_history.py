@@ -151,16 +151,34 @@ def waiting(at: float, *tasks: Task, refused_at: float | None = None, **more: An
         ),
         pytest.param([waiting(1020, task(1, "PROVISIONING"))], 1020, 1020, id="a task waits for an instance"),
         pytest.param(
-            [waiting(1020, refused_at=1010), waiting(1080, task(1, "PENDING"))],
+            [waiting(1020, refused_at=1010), waiting(1080, task(1, "PENDING"), task(2, "PENDING"))],
             None,
             None,
-            id="a task found a place",
+            id="all tasks found a place",
         ),
         pytest.param(
-            [waiting(1020, refused_at=1010), waiting(1080, task(1, "STOPPED", started_at=1050))],
+            [waiting(1020, refused_at=1010), waiting(1080, task(1, "PENDING"))],
+            1080,
+            1080,
+            id="a task found a place and the other one none",
+        ),
+        pytest.param(
+            [
+                waiting(1020, refused_at=1010),
+                waiting(1080, task(1, "STOPPED", started_at=1050), task(2, "PENDING"), task(3, "PENDING")),
+            ],
             None,
             None,
-            id="and ended since",
+            id="and one has ended since",
+        ),
+        pytest.param(
+            [
+                waiting(1020, refused_at=1010),
+                waiting(1080, task(1, "STOPPED", started_at=1050, stop_code="EssentialContainerExited")),
+            ],
+            None,
+            None,
+            id="and failed, so that ECS may wait before it starts the next",
         ),
         pytest.param(
             [waiting(1020, refused_at=1010), waiting(1080, task(1, "STOPPED"))],
@@ -281,7 +299,7 @@ def test_why_there_is_no_place_is_kept_until_a_whole_look_says_nothing() -> None
     history = seen(waiting(1020, refused_at=1010, shortage=why), waiting(1030))
     assert history.shortage is why
     assert observed(WATCHED, history, waiting(1040, is_whole=True)).shortage is None
-    assert observed(WATCHED, history, waiting(1040, task(1, "PENDING"))).shortage is None
+    assert observed(WATCHED, history, waiting(1040, task(1, "PENDING"), task(2, "PENDING"))).shortage is None
     assert seen(waiting(1020, shortage=why)).shortage is None, "nothing waits for a place"
 
 

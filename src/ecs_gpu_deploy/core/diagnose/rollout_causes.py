@@ -50,7 +50,30 @@ def diagnoses_at_end(
     found = _consequences_last(_with_impaired_gpus(found, history, last))
     if verdict.outcome in {Outcome.STARTED, Outcome.SUPERSEDED, Outcome.CANCELLED}:
         return tuple(d for d in found if d.code != "unknown")
-    return _with_shortage(found, verdict, history)
+    return _with_shortage(found, verdict, history) or _stopped_by_somebody(verdict, history)
+
+
+def _stopped_by_somebody(verdict: Verdict, history: History) -> tuple[Diagnosis, ...]:
+    """Say that none of our tasks runs because they were stopped by calls of StopTask, each for its reason.
+
+    Nothing of the revision failed then (API Reference, Task, stopCode UserInitiated).
+    """
+    stopped = [task for task in history.stopped if task.stop_code == "UserInitiated"]
+    if verdict.outcome is Outcome.SUCCEEDED or len(stopped) < _STOPPED_LEAST or history.live:
+        return ()
+    return (
+        diagnosis(
+            "unknown",
+            message="Somebody stopped them (StopTask), so nothing of the new revision runs.",
+            hint="The evidence has the reason given. CloudTrail tells who calls StopTask: its events of that "
+            "name have the task's ARN.",
+            evidence=[task.stopped_reason for task in stopped],
+            tasks=[task.id for task in stopped],
+        ),
+    )
+
+
+_STOPPED_LEAST = 2
 
 
 def _consequences_last(found: tuple[Diagnosis, ...]) -> tuple[Diagnosis, ...]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ecs_gpu_deploy.core.capacity.percents import limits_for
 from ecs_gpu_deploy.core.capacity.shortage import Shortage
 from ecs_gpu_deploy.core.judge.codedeploy import CodeDeployState
 from ecs_gpu_deploy.core.judge.evidence import (
@@ -337,9 +338,9 @@ def _with_capacity(
     """
     provisioning = [task for task in history.live if task.last_status == "PROVISIONING"]
     placed = len(history.live) - len(provisioning) + sum(map(was_placed, history.stopped))
-    since = history.unplaced_since
+    since, counted = history.unplaced_since, history.placement_from
     if placed > history.placed:
-        since = None
+        since = counted = snapshot.at if _is_half_placed(history, ours, snapshot) else None
     if ours is not None and ours.running_count + ours.pending_count >= ours.desired_count > 0:
         since = None if not provisioning else since
     refusals = [event.created_at for event in fresh if is_unplaced_event(event)]
@@ -351,7 +352,6 @@ def _with_capacity(
     joined = snapshot.instances is not None and bool(snapshot.instances - history.instances)
     first = not history.instances
     leaves = any(snapshot.at - at < watched.drain_seconds for at in history.leaving_since.values())
-    counted = history.placement_from
     if since is None:
         counted = None
     elif counted is None:
@@ -369,6 +369,27 @@ def _with_capacity(
         placed=max(placed, history.placed),
         instances=history.instances if snapshot.instances is None else snapshot.instances,
     )
+
+
+def _is_half_placed(history: History, ours: Deployment | None, snapshot: Snapshot) -> bool:
+    """Say whether some tasks of ours found a place after a refusal, and others still have none.
+
+    AWS does not tell it again until the refusal is resolved (docs/aws-facts.md#service-events). Where tasks
+    of ours failed ECS may only wait before it starts the next, and where maximumPercent is reached for room.
+    """
+    service = None if snapshot.stale else snapshot.service
+    if ours is None or service is None or service.scheduling_strategy == "DAEMON":
+        return False
+    mine = max(ours.running_count + ours.pending_count, len(history.live))
+    if mine >= ours.desired_count or any(map(is_failure, history.stopped)):
+        return False
+    if not any(map(is_unplaced_event, history.events)):
+        return False
+    there = sum(each.running_count + each.pending_count for each in service.deployments)
+    most = limits_for(
+        service.desired_count, minimum=service.minimum_healthy_percent, maximum=service.maximum_percent
+    ).upper
+    return there < most or service.strategy != "ROLLING"
 
 
 def _is_refused_as_before(

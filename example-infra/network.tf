@@ -1,5 +1,6 @@
 locals {
-  own_vpc = var.vpc_id == null
+  # By the subnets, whose number is known also where they and their VPC are made in the same apply.
+  own_vpc = length(var.public_subnet_ids) == 0
   zones   = slice(data.aws_availability_zones.available.names, 0, min(2, length(data.aws_availability_zones.available.names)))
 
   vpc_id             = local.own_vpc ? aws_vpc.this[0].id : var.vpc_id

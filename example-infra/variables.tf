@@ -5,13 +5,13 @@ variable "name" {
 
   # Said here as well: else each of some twenty resources has its own words about it.
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,21}[a-z0-9]$", var.name)) && !startswith(var.name, "internal-")
-    error_message = "name must be 3 to 23 lower-case letters, digits and hyphens, and not begin with internal-: the load balancer's names add up to 9 characters and AWS allows 32."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,21}[a-z0-9]$", var.name)) && !startswith(var.name, "internal-") && !strcontains(var.name, "--")
+    error_message = "name must be 3 to 23 lower-case letters, digits and single hyphens, and not begin with internal-: the load balancer's names add up to 9 characters and AWS allows 32; ECR takes no double hyphen."
   }
 }
 
 variable "cluster_name" {
-  description = "Name of the ECS cluster."
+  description = "Name of the ECS cluster, another one for each environment of an account: where there is one of this name, AWS gives that one, and this stack would take its capacity providers over."
   type        = string
   default     = "ki-cluster"
 }
@@ -191,6 +191,11 @@ variable "service_oidc" {
   description = "Issuer and audience of the bearer tokens that the service takes. It fetches the issuer's keys."
   type        = object({ issuer = string, audience = string })
   default     = null
+
+  validation {
+    condition     = var.service_oidc == null ? true : startswith(var.service_oidc.issuer, "https://") && var.service_oidc.audience != ""
+    error_message = "service_oidc needs an issuer with https:// and an audience: without them the service does not start."
+  }
 }
 
 variable "service_requests_per_minute" {
@@ -455,8 +460,8 @@ variable "environment" {
   }
 
   validation {
-    condition     = length(setintersection(keys(var.environment), local.own_names)) == 0
-    error_message = "environment sets ${join(", ", setintersection(keys(var.environment), local.own_names))}, which the stack sets itself: use the variable for it."
+    condition     = length(setintersection([for name in keys(var.environment) : upper(name)], local.own_names)) == 0
+    error_message = "environment sets ${join(", ", setintersection([for name in keys(var.environment) : upper(name)], local.own_names))}, which the stack sets itself: use the variable for it."
   }
 }
 
@@ -525,6 +530,11 @@ variable "batch_command" {
   description = "Command of the ingest; the documents' URI is put behind it, and `--queue URL` in the service that uploads start."
   type        = list(string)
   default     = ["python", "-m", "rag_service.ingest"]
+
+  validation {
+    condition     = length(var.batch_command) > 0
+    error_message = "batch_command must name a program: the documents' URI and --queue URL are put behind it."
+  }
 }
 
 # Alerts, secrets and logs
@@ -549,6 +559,11 @@ variable "kms_key_arn" {
   validation {
     condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.kms_key_arn))
     error_message = "kms_key_arn must be the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias: aws kms describe-key --key-id alias/NAME shows it as Arn."
+  }
+
+  validation {
+    condition     = var.kms_key_arn == null ? true : try(split(":", var.kms_key_arn)[3], "") == data.aws_region.current.name
+    error_message = "kms_key_arn is of another Region: AWS encrypts with keys of its own, ${data.aws_region.current.name}."
   }
 }
 

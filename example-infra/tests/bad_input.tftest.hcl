@@ -198,3 +198,37 @@ run "the_whole_internet_in_clear_text" {
     ingress_cidrs   = ["0.0.0.0/0"]
   }
 }
+
+run "a_name_that_ecr_refuses" {
+  command         = plan
+  expect_failures = [var.name]
+  variables { name = "rag--api" }
+}
+
+run "tokens_that_the_service_would_not_take" {
+  command         = plan
+  expect_failures = [var.service_oidc]
+  variables {
+    nat_gateway  = true
+    service_auth = "oidc"
+    service_oidc = { issuer = "http://issuer.example.com", audience = "rag" }
+  }
+}
+
+run "a_setting_of_the_stack_in_other_letters" {
+  command         = plan
+  expect_failures = [var.environment]
+  variables { environment = { auth = "off" } }
+}
+
+run "an_ingest_without_a_program" {
+  command         = plan
+  expect_failures = [var.batch_command]
+  variables { batch_command = [] }
+}
+
+run "a_key_of_another_region" {
+  command         = plan
+  expect_failures = [var.kms_key_arn]
+  variables { kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+}

@@ -601,3 +601,19 @@ run "words_that_nobody_knows" {
     ingress_cidrs = ["the office"]
   }
 }
+
+run "what_aws_would_refuse_at_apply" {
+  command = plan
+
+  module {
+    source = "./modules/service"
+  }
+
+  expect_failures = [var.task_cpu, var.task_memory, var.server_error_alarm_count, var.kms_key_arn]
+  variables {
+    kms_key_arn              = "alias/ours"
+    task_cpu                 = 0
+    task_memory              = 0
+    server_error_alarm_count = 0
+  }
+}

@@ -51,7 +51,7 @@ resource "aws_lb_listener" "http" {
   protocol          = "HTTP"
 
   dynamic "default_action" {
-    for_each = var.certificate_arn != null ? ["redirect"] : []
+    for_each = var.http_only ? [] : ["redirect"]
 
     content {
       type = "redirect"
@@ -65,7 +65,7 @@ resource "aws_lb_listener" "http" {
   }
 
   dynamic "default_action" {
-    for_each = var.certificate_arn == null ? ["serve"] : []
+    for_each = var.http_only ? ["serve"] : []
 
     content {
       type             = local.blue_green ? "fixed-response" : "forward"
@@ -84,7 +84,7 @@ resource "aws_lb_listener" "http" {
 }
 
 resource "aws_lb_listener" "https" {
-  count             = var.certificate_arn == null ? 0 : 1
+  count             = var.http_only ? 0 : 1 # the certificate may be one that is made in the same apply
   load_balancer_arn = aws_lb.this.arn
   port              = 443
   protocol          = "HTTPS"

@@ -20,7 +20,7 @@ output "container" {
 
 output "url" {
   description = "Address of the service."
-  value       = "${var.certificate_arn == null ? "http" : "https"}://${aws_lb.this.dns_name}"
+  value       = "${var.http_only ? "http" : "https"}://${aws_lb.this.dns_name}"
 }
 
 output "log_group_arn" {

@@ -17,7 +17,7 @@ resource "aws_security_group" "load_balancer" {
 resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
   # checkov:skip=CKV_AWS_260: port 80 only redirects where there is a certificate; who may come was said
   for_each = {
-    for pair in setproduct(local.ingress_cidrs, var.certificate_arn == null ? [80] : [80, 443]) :
+    for pair in setproduct(local.ingress_cidrs, var.http_only ? [80] : [80, 443]) :
     "${pair[0]}:${pair[1]}" => { cidr = pair[0], port = pair[1] }
   }
   security_group_id = aws_security_group.load_balancer.id

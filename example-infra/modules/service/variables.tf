@@ -321,6 +321,11 @@ variable "server_error_alarm_count" {
   description = "Answers 5xx a minute, twice in a row, at which a deployment is rolled back."
   type        = number
   default     = 20
+
+  validation {
+    condition     = var.server_error_alarm_count >= 1
+    error_message = "server_error_alarm_count must be 1 or more: with 0 a service without errors would be rolled back."
+  }
 }
 
 variable "roll_back_on_alarm" {
@@ -382,12 +387,22 @@ variable "task_cpu" {
   description = "CPU units of a task (1024 = one vCPU)."
   type        = number
   default     = 2048
+
+  validation {
+    condition     = var.task_cpu >= 128 && floor(var.task_cpu) == var.task_cpu
+    error_message = "task_cpu must be a whole number from 128 on: ECS takes no smaller task on an instance."
+  }
 }
 
 variable "task_memory" {
   description = "Memory of a task in MiB."
   type        = number
   default     = 8192
+
+  validation {
+    condition     = var.task_memory >= 4 && floor(var.task_memory) == var.task_memory
+    error_message = "task_memory must be a whole number of MiB from 4 on, the least that ECS takes."
+  }
 }
 
 variable "alerts_topic_arn" {

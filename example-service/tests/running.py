@@ -27,7 +27,7 @@ from rag_service.ingest.index_writer import IndexWriter
 from rag_service.ingest.pipeline import Summary, ingest
 from rag_service.models import load_embedder
 from rag_service.runtime import Runtime
-from rag_service.serving import DrainingServer, metrics_served
+from rag_service.serving import DrainingServer, PromptProtocol, metrics_served
 from rag_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,7 +64,14 @@ class Running:
 @contextmanager
 def running(settings: Settings, *, ready: bool = True, **app_options: Any) -> Iterator[Running]:
     app = create_app(settings, **app_options)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=10)
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        http=PromptProtocol,
+        log_level="warning",
+        timeout_graceful_shutdown=10,
+    )
     server = DrainingServer(config, app.state.runtime)
     failure: list[BaseException] = []
 

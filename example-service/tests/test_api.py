@@ -257,6 +257,16 @@ def test_two_gigabytes_are_refused_before_they_are_sent(service: Running) -> Non
             assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_head_that_never_ends_is_given_up(settings: Settings) -> None:
+    with running(settings) as service:
+        service.server.config.timeout_keep_alive = 1
+        address = httpx.URL(service.url)
+        for sent in (b"", b"GET /health HTTP/1.1\r\nhost: x\r\n"):
+            with socket.create_connection((address.host, address.port), timeout=10) as raw:
+                raw.sendall(sent)
+                assert raw.recv(100) == b""
+
+
 def test_a_body_that_never_ends_is_given_up_and_its_connection_closed(settings: Settings) -> None:
     """Else whoever sends one byte holds a connection for good, and counts as a request at work in scaling."""
     patient = settings.model_copy(update={"request_timeout_seconds": 0.3})

@@ -273,6 +273,10 @@ IDS: dict[str, tuple[dict[str, str], str]] = {
     "a new one before one that is written for a log": ({"x-request-id": 'a" b'}, ""),
     "a new one before one that is no ASCII": ({"x-request-id": "ä"}, ""),
     "a new one before no trace": ({"traceparent": "00-zz-b7ad6b7169203331-01"}, ""),
+    "the load balancer's before a trace of zeros, which names none": (
+        {"traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01", "x-amzn-trace-id": "Root=1-2"},
+        "Root=1-2",
+    ),
     "a new one": ({}, ""),
 }
 
@@ -297,7 +301,9 @@ def test_the_log_tells_who_asked_what_route_and_neither_question_nor_key(
             "/search", json={"query": QUESTION}, headers={"authorization": "Bearer wrong-key"}
         )
         service.client.get("/a-path?a-parameter", headers=key)
-        service.client.post("/search", content=b"x" * 70_000, headers=key)
+        refused = service.client.post("/search", content=b"x" * 70_000, headers=key)
+        assert (refused.status_code, refused.headers["connection"]) == (413, "close")
+        service.client.post("/search", content=b"x" * 70_000)
         service.client.get("/health")
     said = capsys.readouterr().out
     lines = lines_of(said, "route")
@@ -305,7 +311,8 @@ def test_the_log_tells_who_asked_what_route_and_neither_question_nor_key(
         ("app", "POST", "/search", 200),
         (None, "POST", "other", 401),
         ("app", "GET", "other", 404),
-        (None, "POST", "other", 413),
+        ("app", "POST", "/search", 413),
+        (None, "POST", "other", 401),
     ]
     assert lines[0]["request_id"] == "one"
     assert all(0 <= line["seconds"] < 60 and line["time"].endswith("+00:00") for line in lines)

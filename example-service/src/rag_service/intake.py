@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag_service.lines import write_line
-from rag_service.problems import TooLarge, TooSlow, refuse
+from rag_service.problems import TooLarge, TooSlow
 from rag_service.runtime import Runtime
 
 UNCOUNTED = frozenset({"/health", "/live"})
@@ -23,7 +23,7 @@ REQUEST_ID = "rag_service.request_id"
 CLIENT = "rag_service.client"
 """Where a request's scope holds its id, and the name of the client whom the doorman knows."""
 _ID = re.compile(rb"[A-Za-z0-9._=:/+@-]{1,128}")
-_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", re.DOTALL)
+_TRACE = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", re.DOTALL)
 
 
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
@@ -112,15 +112,16 @@ class Intake:
         limit = self._runtime.settings.max_body_bytes
         problem = TooLarge(f"The body is over {limit} bytes (MAX_BODY_BYTES).")
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > limit:
-            await refuse(problem, send, close=True)
-            return
+        # Refused when a route asks for it, so that the log knows route and client; nobody reads the rest.
+        too_large = announced.isdigit() and int(announced) > limit
         seconds = self._runtime.settings.request_timeout_seconds
         deadline = asyncio.get_running_loop().time() + seconds
         received, ended = 0, False
 
         async def receive_some() -> Message:
             nonlocal received, ended
+            if too_large:
+                raise problem
             try:
                 # After the body's end comes only the disconnect, which may wait as long as the answer takes.
                 async with asyncio.timeout_at(None if ended else deadline):
@@ -135,7 +136,12 @@ class Intake:
                 raise problem
             return message
 
-        await self._app(scope, receive_some, send)
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, receive_some, send_and_close if too_large else send)
 
 
 def _route_of(scope: Scope) -> str:

@@ -170,12 +170,10 @@ def problem_details(status: int, detail: str, *, slug: str | None = None) -> Pro
     )
 
 
-async def refuse(problem: Problem, send: Send, *, close: bool = False) -> None:
-    """Send a problem from below the routes; close: the rest of the body will not be read."""
+async def refuse(problem: Problem, send: Send) -> None:
+    """Send a problem from below the routes."""
     body = problem.details().model_dump_json().encode()
     headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **(problem.headers or {})}
-    if close:
-        headers["connection"] = "close"
     sent = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": problem.status_code, "headers": sent})
     await send({"type": "http.response.body", "body": body})

@@ -13,11 +13,46 @@ from types import FrameType
 
 import uvicorn
 from prometheus_client import start_http_server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rag_service.runtime import Runtime
 from rag_service.settings import Settings
 
 log = logging.getLogger("rag_service")
+
+
+class PromptProtocol(HttpToolsProtocol):
+    """End a connection on which the head of a request does not come to its end; uvicorn waits for ever."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of its head."""
+        super().on_message_begin()
+        self._wait()
+
+    def on_headers_complete(self) -> None:
+        """Leave the body to the limit on requests."""
+        self._wait_no_more()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing on a connection that is gone."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._wait_no_more()
+        self._late = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _wait_no_more(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
 
 
 class DrainingServer(uvicorn.Server):
@@ -71,6 +106,7 @@ def server_config(settings: Settings, app: object) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         host=settings.host,
         port=settings.port,
+        http=PromptProtocol,
         workers=1,
         access_log=False,
         log_level="info",

@@ -81,6 +81,8 @@ def test_compose_starts_both_closed_and_as_the_image_is_meant_to_run(torch: str)
     assert [port["host_ip"] for port in service["ports"]] == ["127.0.0.1"]
     assert [volume["target"] for volume in service["volumes"]] == ["/data"]
     assert "healthcheck" not in service, "the image's own, which knows the port"
-    told = configured(AUTH="keys", API_KEY_HASHES='{"app": "…"}', PORT="8080")["service"]
+    generator = {"OPENAI_BASE_URL": "http://vllm:8000/v1", "GENERATOR_MODEL": "ours"}
+    told = configured(AUTH="keys", API_KEY_HASHES='{"app": "…"}', PORT="8080", **generator)["service"]
+    assert told["environment"].items() >= generator.items(), "an endpoint of one's own has models of its own"
     assert told["ports"][0]["published"] == "8080"
     assert told["environment"]["API_KEY_HASHES"] == '{"app": "…"}'

@@ -57,6 +57,7 @@ from ecs_gpu_deploy.result import Finding, PredictedInterval, Severity
 from ecs_gpu_deploy.steps.follow_rollout import fetch_target_groups
 from ecs_gpu_deploy.steps.see_pulls import see_pulls
 from ecs_gpu_deploy.steps.tell_room import (
+    is_too_many,
     tell_failing,
     tell_fractions,
     tell_rebalancing,
@@ -209,7 +210,7 @@ def foresee(
         tell_rebalancing(context, raw, capacity, situation)
     # No place that the model knows of is lacking then.
     is_refused = compute.kind is ComputeKind.FARGATE and capacity.fit is Fit.NEVER
-    is_refused |= capacity.fit is not has_room.fit
+    is_refused |= capacity.fit is not has_room.fit or is_too_many(context, desired)
     prediction, fitted = None, ""
     if capacity.fit is not Fit.UNKNOWN and not is_refused:
         if calibration is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from ecs_gpu_deploy.context import Context
 from ecs_gpu_deploy.core.capacity.addresses import SubnetSeen, address_lack
@@ -15,6 +15,9 @@ from ecs_gpu_deploy.core.capacity.rebalancing import rebalancing_of
 from ecs_gpu_deploy.core.capacity.situation import Situation
 from ecs_gpu_deploy.core.past.failing import Failing
 from ecs_gpu_deploy.result import Finding, Severity
+
+MOST_TASKS_AHEAD: Final = 1000
+"""Tasks of a service for which the model is run ahead: it takes seconds then, and minutes beyond."""
 
 
 def tell_rebalancing(context: Context, service: Mapping[str, Any], capacity: Capacity, at: Situation) -> None:
@@ -96,3 +99,18 @@ def with_addresses(
         )
     )
     return capacity
+
+
+def is_too_many(context: Context, desired: int) -> bool:
+    """Say whether a service has more tasks than are run ahead, and record that it is not checked then."""
+    if desired <= MOST_TASKS_AHEAD:
+        return False
+    context.record(
+        Finding(
+            code="not-checked",
+            severity=Severity.WARNING,
+            message="Not checked: how long it takes, and what would let it. "
+            f"{desired} tasks are more than are run ahead ({MOST_TASKS_AHEAD}).",
+        )
+    )
+    return True

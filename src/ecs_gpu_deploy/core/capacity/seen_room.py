@@ -87,7 +87,13 @@ class GroupSeen:
             *(str(each.get("InstanceType") or "") for each in api.get("Instances") or ()),
             *(str(each.get("InstanceType") or "") for each in mixed.get("Overrides") or ()),
         ]
-        desired, there = int(api.get("DesiredCapacity") or 0), api.get("Instances") or ()
+        desired = int(api.get("DesiredCapacity") or 0)
+        # One that ends counts for the size no more: another may come beside it.
+        there = [
+            each
+            for each in api.get("Instances") or ()
+            if not str(each.get("LifecycleState") or "").startswith("Terminating")
+        ]
         pool = api.get("WarmPoolConfiguration") or {}
         launches = "Launch" not in {each.get("ProcessName") for each in api.get("SuspendedProcesses") or ()}
         pending = sum(str(each.get("LifecycleState") or "").startswith("Pending") for each in there)

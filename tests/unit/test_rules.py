@@ -418,3 +418,10 @@ def variable(name: str, value: str) -> list[dict[str, str]]:
 )
 def test_what_is_near_a_rule(container: dict[str, Any], says: list[str]) -> None:
     assert sorted(finding.code for finding in said_of({"container": container}).findings) == says
+
+
+@pytest.mark.parametrize("when", ["(" * 3000 + "a" + ")" * 3000, "!" * 5000 + "a"])
+def test_an_expression_that_is_nested_too_deeply_is_refused_in_a_sentence(when: str) -> None:
+    rule = f'- {{id: deep, when: "{when}", severity: error, message: Deep.}}'
+    with pytest.raises(InvalidInput, match="rule 'deep' is broken: it is nested too deeply"):
+        rules_with(rule, name="own.yml")

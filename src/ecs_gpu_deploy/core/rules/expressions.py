@@ -94,9 +94,12 @@ class BrokenExpression(Exception):
 def _compiled(expression: str) -> Any:
     try:
         parsed = jmespath.compile(expression)
+        functions = list(_functions_in(parsed.parsed))
     except jmespath.exceptions.JMESPathError as error:
         raise BrokenExpression(_reason(error)) from None
-    for name in _functions_in(parsed.parsed):
+    except RecursionError:
+        raise BrokenExpression("it is nested too deeply") from None
+    for name in functions:
         if name not in _KNOWN:
             near = nearest(name, _KNOWN)
             raise BrokenExpression(f"there is no function {name}()" + (f"; {near}() is near" if near else ""))

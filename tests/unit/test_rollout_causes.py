@@ -356,6 +356,21 @@ def test_a_shortage_is_told_in_our_words(events: tuple[Event, ...]) -> None:
     assert (found.message, found.hint) == (SHORT.message, SHORT.hint)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "codes"),
+    [
+        (Outcome.FAILED, ["container-exit", "gpu-capacity"]),
+        (Outcome.ROLLED_BACK, ["container-exit", "gpu-capacity"]),
+        (Outcome.TIMED_OUT, ["gpu-capacity", "container-exit"]),
+    ],
+)
+def test_what_tasks_failed_of_comes_before_the_lack_of_room_beside_them(
+    outcome: Outcome, codes: list[str]
+) -> None:
+    seen = history(events=(NO_GPU,), unplaced_since=1010.0, stopped=(crashed(1), crashed(2)))
+    assert [each.code for each in causes(outcome, seen)] == codes
+
+
 def test_each_phase_has_its_seconds_and_its_deadline_moved_by_progress() -> None:
     facts = PhaseFacts(placement_timeout=900.0, timing=ELB, pull=600.0)
     seen = history(seconds={"placement": 12.0, "load": 45.0}, allowed={PhaseName.PULL: 30.0})

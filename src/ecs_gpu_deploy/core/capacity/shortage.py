@@ -361,7 +361,8 @@ def _own_tasks(
     holding = [t for t in old_tasks if t.container_instance_arn in {each.arn for each in pool}]
     code = _code(requirement, pool)
     what = "GPUs" if code == "gpu-capacity" else "room"
-    held = f"{count(len(holding), 'old task')} of this service hold the {what}"
+    verb = "holds" if len(holding) == 1 else "hold"
+    held = f"{count(len(holding), 'old task')} of this service {verb} the {what}"
     if service.strategy != "ROLLING":
         wanted = f"{_gpus(requirement.gpu_count * desired)} spare" if requirement.gpus else "that much room"
         return Shortage(

@@ -46,7 +46,7 @@ _ESCAPE = re.compile(r"\\+(?:n(?=\\*[\"'\u201c\u201d\u2018\u2019](?:\W|$))|([nrt
 """An escaped letter; a line end that a quoted text ends with parts no lines."""
 _NORMAL_STOP = re.compile(r"scaling activity initiated by|stopped by user|user initiated", re.IGNORECASE)
 _STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
-_CAPACITY = frozenset(
+CAPACITY = frozenset(
     {
         "gpu-capacity",
         "cpu-capacity",
@@ -60,6 +60,7 @@ _CAPACITY = frozenset(
         "agent-disconnected",
     }
 )
+"""Causes that keep a task from a place."""
 _REASON_SOURCES = frozenset({Source.STOPPED_REASON, Source.EVENT, Source.API_FAILURE})
 _HEALTH_CHECKS = frozenset({"health-check-elb", "health-check-container"})
 _STOP_CODES = {
@@ -419,7 +420,7 @@ def _event_hits(events: Sequence[Event], service: Service | None) -> list[Hit]:
         hit
         for event in sorted(events, key=lambda event: -event.created_at)
         for hit in hits(event.message, patterns(frozenset({Source.EVENT})))
-        if not (hit.cause.code in _CAPACITY and event.created_at < resolved)
+        if not (hit.cause.code in CAPACITY and event.created_at < resolved)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ecs_gpu_deploy.core.capacity.container_instance import ContainerInstance
-from ecs_gpu_deploy.core.diagnose.diagnosis import diagnoses_of, diagnosis
+from ecs_gpu_deploy.core.diagnose.diagnosis import CAPACITY, diagnoses_of, diagnosis
 from ecs_gpu_deploy.core.judge.culprit import side_containers
 from ecs_gpu_deploy.core.judge.evidence import is_failure, is_unplaced_event, was_taken
 from ecs_gpu_deploy.core.judge.observed import History, ours_of, up_seconds
@@ -48,6 +48,8 @@ def diagnoses_at_end(
         side=side_containers(watch.definition),
     )
     found = _consequences_last(_with_impaired_gpus(found, history, last))
+    if verdict.outcome in {Outcome.FAILED, Outcome.ROLLED_BACK}:
+        found = _failed_tasks_first(found)
     if verdict.outcome in {Outcome.STARTED, Outcome.SUPERSEDED, Outcome.CANCELLED}:
         return tuple(d for d in found if d.code != "unknown")
     return _with_shortage(found, verdict, history) or _stopped_by_somebody(verdict, history)
@@ -79,6 +81,13 @@ _STOPPED_LEAST = 2
 def _consequences_last(found: tuple[Diagnosis, ...]) -> tuple[Diagnosis, ...]:
     """Put behind what failed the tasks that there was nothing to roll back to."""
     return tuple(sorted(found, key=lambda each: each.code == "no-rollback-candidate"))
+
+
+def _failed_tasks_first(found: tuple[Diagnosis, ...]) -> tuple[Diagnosis, ...]:
+    """Put a lack of room that events tell of behind what tasks failed of: those had found a place."""
+    if not any(each.tasks and each.code not in CAPACITY for each in found):
+        return found
+    return tuple(sorted(found, key=lambda each: each.code in CAPACITY and not each.tasks))
 
 
 _WITHOUT_CAUSE = frozenset(

@@ -46,6 +46,8 @@ def correct(service: str) -> None:
             _let_disabled_rules_sleep()
         case "sqs":
             _write_redrive_policies_without_spaces()
+        case "logs":
+            _tell_a_missing_stream_from_a_missing_group()
         case _:
             pass
 
@@ -209,6 +211,21 @@ def _write_redrive_policies_without_spaces() -> None:
         return shown
 
     module.Queue.attributes = property(attributes)
+
+
+def _tell_a_missing_stream_from_a_missing_group() -> None:
+    """Say of a log stream that it is missing where its group is there (GetLogEvents)."""
+    from moto.logs import exceptions, models  # noqa: PLC0415
+
+    group: Any = models.LogGroup
+    read = group.get_log_events
+
+    def get_log_events(here: Any, log_stream_name: str, *arguments: Any, **named: Any) -> Any:
+        if log_stream_name not in here.streams:
+            raise exceptions.ResourceNotFoundException("The specified log stream does not exist.")
+        return read(here, log_stream_name, *arguments, **named)
+
+    group.get_log_events = get_log_events
 
 
 def _take_instance_refreshes() -> None:

@@ -201,6 +201,14 @@ def watch(**rest):
     )
 
 
+def test_the_check_of_a_container_that_is_not_essential_is_none_of_the_task():
+    aside = {**RAG, "name": "exporter", "essential": False}
+    found = watch(definition={"containerDefinitions": [RAG, aside]})
+    assert found.watched.checked_containers == {"rag"}
+    assert phase_facts(SERVICE, (aside,), (), OPTIONS).timing.container is None
+    assert phase_facts(SERVICE, (aside, RAG), (), OPTIONS).timing.container is not None
+
+
 def test_what_is_watched():
     found = watch()
     watched = found.watched

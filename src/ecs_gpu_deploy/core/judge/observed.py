@@ -51,7 +51,8 @@ class Watched:
     UpdateService. `digests` maps containers to the image digest that must run (only where it is known), and
     of an index those of its images after it: a task may report either. `placement_timeout` and `timeout` are
     seconds; `placement_given` says that somebody set the former;
-    `crash_loop_threshold` is None for the breaker's own. `checked_containers` are those with a health check.
+    `crash_loop_threshold` is None for the breaker's own. `checked_containers` are the
+    essential ones with a health check, by which AWS calls a task HEALTHY.
     `watched_from` is when the watch began where that is later than the rollout (epoch seconds).
     `drain_seconds` is how long an old task may take to leave: deregistration delay, stopTimeout and a margin.
     `settle_seconds` is how long a finished rollout must stay up to be called good; None: as long as tasks of

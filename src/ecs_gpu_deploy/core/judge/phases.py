@@ -72,9 +72,11 @@ def phase_facts(
     """Return the facts for *service* behind *groups*, running *containers* (raw container definitions).
 
     *pull_seconds* is how long the pull may take, where that is known; it never shortens the deadline.
+    Only essential containers count for a task's health (API Reference, "HealthCheck").
     Sources: docs/aws-facts.md#load-time and #alarm-bake-time.
     """
-    check = next((each["healthCheck"] for each in containers if each.get("healthCheck")), None)
+    essential = [each for each in containers if each.get("essential") is not False]
+    check = next((each["healthCheck"] for each in essential if each.get("healthCheck")), None)
     return PhaseFacts(
         placement_timeout=options.wait.placement_timeout,
         timing=HealthTiming(

@@ -86,7 +86,9 @@ def watch_of(
         codedeploy_id=codedeploy_id,
         until=options.until,
         checked_containers=frozenset(
-            str(c.get("name")) for c in definition["containerDefinitions"] if c.get("healthCheck")
+            str(c.get("name"))
+            for c in definition["containerDefinitions"]
+            if c.get("healthCheck") and c.get("essential") is not False
         ),
     )
     return Watch(

@@ -71,6 +71,11 @@ variable "vpc_id" {
   description = "Existing VPC; with it give the subnets. Default: a small VPC of its own, with endpoints and without NAT."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.vpc_id != null || data.aws_partition.current.partition != "aws-cn"
+    error_message = "vpc_id is needed in China: there the names of AWS's endpoints differ from service to service, and the VPC of the stack's own would have none."
+  }
 }
 
 variable "public_subnet_ids" {

@@ -232,3 +232,12 @@ run "a_key_of_another_region" {
   expect_failures = [var.kms_key_arn]
   variables { kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
 }
+
+run "a_network_of_its_own_in_china" {
+  command         = plan
+  expect_failures = [var.vpc_id]
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws-cn", dns_suffix = "amazonaws.com.cn" }
+  }
+}

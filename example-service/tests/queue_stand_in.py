@@ -33,6 +33,11 @@ class QueueStandIn:
         self.deleted = 0
         self.lock = threading.Lock()
 
+    def send(self, body: str) -> None:
+        with self.lock:
+            number = len(self.visible) + len(self.in_flight) + self.deleted
+            self.visible.append(Sent(name=f"m{number}", body=body, sent=time.time()))
+
     def answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         with self.lock:
             match operation:

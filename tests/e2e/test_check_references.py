@@ -307,7 +307,7 @@ def test_the_end_of_temporary_credentials_is_held_against_the_wait(tmp_path: Pat
         unknown = run(own, tmp_path, "plan", *flags, AWS_SESSION_TOKEN="t")
     assert "The credentials last 30m, and the run may wait 1h00m: it loses sight" in soon.shown
     assert "session-shorter-than-wait" not in never.shown
-    assert "how long the credentials last is not known: session-shorter-than-wait" in unknown.shown
+    assert "session-shorter-than-wait (how long the credentials last is not known)" in unknown.shown
 
 
 def test_a_key_of_a_secret_is_looked_for_on_request_and_the_value_goes_nowhere(tmp_path: Path) -> None:

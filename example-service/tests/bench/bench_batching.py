@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import sys
 import tempfile
@@ -19,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-import httpx
-from bench_process import Connection, percentile, service, timed, verdict
+from bench_process import Connection, batches, percentile, service, timed, verdict
 from neighbours import INFINITY, LITSERVE, neighbour
 
 from running import DOCUMENTS, ServiceProcess, ingest_folder
@@ -64,15 +62,8 @@ class Server:
         (os.kill if self.task else os.killpg)(self.group, number)
 
     def batches(self) -> tuple[float, float]:
-        """Read texts and batches so far from /metrics; the others do not tell."""
-        if self.task is None:
-            return 0.0, 0.0
-        port = re.findall(r"metrics on port (\d+)", "".join(self.task.log))[0]
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-        found = [
-            re.search(rf'rag_batch_size_{what}{{queue="search"}} (\S+)', text) for what in ("sum", "count")
-        ]
-        return tuple(float(match[1]) if match else 0.0 for match in found)  # type: ignore[return-value]
+        """Read texts and batches so far; the others do not tell."""
+        return batches(self.task) if self.task else (0.0, 0.0)
 
     def computed(self) -> float:
         """Read the CPU seconds of all its processes, which other work on the machine changes little."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,15 @@ def service(**environment: str) -> Iterator[tuple[str, ServiceProcess]]:
     finally:
         task.terminate()
         task.end()
+
+
+def batches(task: ServiceProcess) -> tuple[float, float]:
+    """Read from /metrics how many texts were searched for so far, and in how many batches."""
+    port = re.findall(r"metrics on port (\d+)", "".join(task.log))[0]
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    found = [re.search(rf'rag_batch_size_{what}{{queue="search"}} (\S+)', text) for what in ("sum", "count")]
+    texts, number = (float(match[1]) if match else 0.0 for match in found)
+    return texts, number
 
 
 class Connection:

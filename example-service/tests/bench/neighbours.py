@@ -32,10 +32,6 @@ class Neighbour:
     body: Callable[[str], object]
     command: Callable[[Path, int], list[str]]
 
-    @property
-    def lock(self) -> Path:
-        return ROOT / "locks" / f"bench-{self.name}.txt"
-
 
 # Its warm-up embeds 64 texts of 512 tokens, which takes minutes on a CPU: the first round warms it instead.
 INFINITY = Neighbour(
@@ -71,7 +67,7 @@ LITSERVE = Neighbour(
 @contextmanager
 def neighbour(kind: Neighbour) -> Iterator[tuple[str, int]]:
     """Run one in a process group of its own; give its address and the group."""
-    home = _installed(kind)
+    home = installed(kind.name, (ROOT / "locks" / "torch-cpu.txt").read_text())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -106,29 +102,29 @@ def neighbour(kind: Neighbour) -> Iterator[tuple[str, int]]:
         process.wait()
 
 
-def _installed(kind: Neighbour) -> Path:
-    """Make the environment from its lock, torch as the service has it; kept until the lock changes."""
-    home = ROOT / ".bench" / kind.name
-    torch = (ROOT / "locks" / "torch-cpu.txt").read_text()
-    wanted = hashlib.sha256((torch + kind.lock.read_text()).encode()).hexdigest()
+def installed(name: str, torch: str = "") -> Path:
+    """Make the environment of a lock, on a lock of torch where one is given; kept until they change."""
+    home = ROOT / ".bench" / name
+    lock = ROOT / "locks" / f"bench-{name}.txt"
+    wanted = hashlib.sha256((torch + lock.read_text()).encode()).hexdigest()
     ready = home / "ready"
     if ready.is_file() and ready.read_text() == wanted:
         return home
     began = time.perf_counter()
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
     only = home / "torch.txt"
-    only.write_text(_without(torch, kind.lock.read_text()))
+    only.write_text(_without(torch, lock.read_text()))
     subprocess.run(
         [
             *(f"{home}/bin/python", "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps"),
             *("--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:"),
-            *("-r", str(only), "-r", str(kind.lock)),
+            *("-r", str(only), "-r", str(lock)),
         ],
         check=True,
         stderr=subprocess.DEVNULL,
     )
     ready.write_text(wanted)
-    print(f"     {kind.name}: environment made in {time.perf_counter() - began:.0f} s", flush=True)
+    print(f"     {name}: environment made in {time.perf_counter() - began:.0f} s", flush=True)
     return home
 
 

@@ -24,7 +24,7 @@ import lancedb
 from bench_process import verdict
 
 from queue_stand_in import QueueStandIn, served
-from running import process_environment, wait_until
+from running import free_port, process_environment, wait_until
 
 UPLOADS = int(sys.argv[1]) if sys.argv[1:] else 10_000
 AT_ONCE = 8
@@ -32,11 +32,14 @@ BUCKET = "uploads"
 INDEX = f"s3://{BUCKET}/index"
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def local_aws() -> Iterator[None]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
@@ -47,7 +50,7 @@ def local_aws() -> Iterator[None]:
                 "AWS_ACCESS_KEY_ID": "testing",
                 "AWS_SECRET_ACCESS_KEY": "testing",
             }
-            wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, every=0.2)
+            wait_until(lambda: answers(port), every=0.2)
             yield
         finally:
             server.terminate()

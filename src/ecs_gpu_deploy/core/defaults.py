@@ -37,9 +37,6 @@ STOP_TIMEOUT_SECONDS: Final = 30
 UNCHECKED_SECONDS: Final = 40.0
 """How long a task without a check must run to be healthy (docs/aws-facts.md#healthy-after-40-seconds)."""
 
-DEREGISTRATION_DELAY_SECONDS: Final = 300.0
-"""How long a target group lets a target drain by itself (deregistration_delay.timeout_seconds)."""
-
 ALARM_BAKE_SECONDS: Final = 300.0
 """How long alarms watch a finished rolling deployment without a time of its own: unconfirmed.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_gpu_deploy.core.definition.service_fit import lacks_for_fargate
+from ecs_gpu_deploy.core.definition.service_fit import lacks_for_fargate, runs_on_fargate
 from ecs_gpu_deploy.core.definition.task_definition import network_mode
 from ecs_gpu_deploy.core.definition.task_request import (
     TaskRequest,
@@ -32,8 +32,7 @@ def request_tasks(
     if not (launch_type or strategy) and launch is not None:
         launch_type, strategy = launch.launch_type, tuple(dict(item) for item in launch.strategy)
     providers = [str(share.get("capacityProvider")) for share in strategy]
-    on_fargate = all(name.startswith("FARGATE") for name in providers or [launch_type])
-    if on_fargate and (lack := lacks_for_fargate(definition.body)):
+    if runs_on_fargate(launch_type, providers) and (lack := lacks_for_fargate(definition.body)):
         raise InvalidInput(
             f"The task would run on Fargate, and the task definition{lack}.",
             hint="Set launch-type or capacity-providers for its instances, or change the task definition.",

@@ -5,7 +5,7 @@ RegisterTaskDefinition takes such a revision all the same, so it would be left o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecs_gpu_deploy.core.definition.task_definition import network_mode
@@ -26,7 +26,7 @@ def misfit(definition: Mapping[str, Any], service: Service) -> str:
         )
     if mode != "awsvpc" and service.has_network:
         return f"The service has a network configuration, and the network mode {mode} takes none."
-    if service.launch_type != "FARGATE" and not _only_fargate(service):
+    if not runs_on_fargate(service.launch_type, service.capacity_providers):
         return ""
     lack = lacks_for_fargate(definition)
     return f"The service runs on Fargate, and the task definition{lack}." if lack else ""
@@ -61,6 +61,11 @@ def _express_misfit(definition: Mapping[str, Any]) -> str:
     )
 
 
-def _only_fargate(service: Service) -> bool:
-    providers = service.capacity_providers
-    return bool(providers) and all(name.startswith("FARGATE") for name in providers)
+def runs_on_fargate(launch_type: str, providers: Sequence[str]) -> bool:
+    """Say whether tasks of this launch type, or of these capacity providers alone, run on Fargate.
+
+    Source: API Reference, CapacityProviderStrategyItem (FARGATE and FARGATE_SPOT are AWS's own providers).
+    """
+    return launch_type == "FARGATE" or (
+        bool(providers) and all(name.startswith("FARGATE") for name in providers)
+    )

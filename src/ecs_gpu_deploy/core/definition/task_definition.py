@@ -150,6 +150,14 @@ def network_mode(definition: Mapping[str, Any]) -> str:
     return definition.get("networkMode") or "bridge"
 
 
+def is_essential(container: Mapping[str, Any]) -> bool:
+    """Say whether a task ends with a raw container definition's container; it does unless that says false.
+
+    Source: API Reference, ContainerDefinition, "essential".
+    """
+    return container.get("essential") is not False
+
+
 def images(task_definition: Mapping[str, Any]) -> dict[str, str]:
     """Give container name → image, as written."""
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from ecs_gpu_deploy.core.definition.task_definition import is_essential
 from ecs_gpu_deploy.model import Container
 
 SIGKILL: Final = 137
@@ -22,7 +23,7 @@ def side_containers(definition: Mapping[str, Any], *, named: Iterable[str] = ())
     One of *named*, whose work somebody asked for by name, is none of them.
     """
     containers = definition.get("containerDefinitions") or ()
-    side = {str(c.get("name", "")) for c in containers if not c.get("essential", True)}
+    side = {str(c.get("name", "")) for c in containers if not is_essential(c)}
     return frozenset(side - set(named))
 
 

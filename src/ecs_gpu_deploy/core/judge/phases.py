@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from ecs_gpu_deploy.core.defaults import STOP_TIMEOUT_SECONDS, bake_seconds, stop_timeout
+from ecs_gpu_deploy.core.definition.task_definition import is_essential
 from ecs_gpu_deploy.core.judge.codedeploy import BlueGreenWaits
 from ecs_gpu_deploy.core.judge.evidence import passes_checks, waits_for_old_container
 from ecs_gpu_deploy.core.judge.options import RolloutOptions
@@ -75,7 +76,7 @@ def phase_facts(
     Only essential containers count for a task's health (API Reference, "HealthCheck").
     Sources: docs/aws-facts.md#load-time and #alarm-bake-time.
     """
-    essential = [each for each in containers if each.get("essential") is not False]
+    essential = filter(is_essential, containers)
     check = next((each["healthCheck"] for each in essential if each.get("healthCheck")), None)
     return PhaseFacts(
         placement_timeout=options.wait.placement_timeout,

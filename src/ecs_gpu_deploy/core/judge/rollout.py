@@ -122,9 +122,7 @@ def _unshown(snapshot: Snapshot, history: History, now: float) -> Verdict | Wait
             reason = sentence("AWS rolled the service back", _why(deployment))
             return Verdict(outcome=Outcome.ROLLED_BACK, reason=reason, requested=requested)
         if deployment.status == status.ROLLBACK_FAILED:
-            why = deployment.status_reason
-            reason = sentence("The rollout failed and so did its rollback", why)
-            return Verdict(outcome=Outcome.FAILED, reason=reason)
+            return _rollback_failed(deployment.status_reason)
     return Waiting(note="AWS does not show the service just now")
 
 
@@ -366,11 +364,10 @@ def _is_newer(watched: Watched, primary: Deployment, ended: float | None) -> boo
     return after or primary.id not in watched.baseline
 
 
-def _rollback_failed(why: str, service: Service) -> Verdict:
-    return Verdict(
-        outcome=Outcome.FAILED,
-        reason=sentence("The rollout failed and so did its rollback", why) + _missing(service),
-    )
+def _rollback_failed(why: str, service: Service | None = None) -> Verdict:
+    missing = "" if service is None else _missing(service)
+    reason = sentence("The rollout failed and so did its rollback", why) + missing
+    return Verdict(outcome=Outcome.FAILED, reason=reason)
 
 
 def _missing(service: Service) -> str:

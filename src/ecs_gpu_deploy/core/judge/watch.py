@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecs_gpu_deploy.core.capacity.fit import Requirement, requirement_of
-from ecs_gpu_deploy.core.defaults import DEREGISTRATION_DELAY_SECONDS
+from ecs_gpu_deploy.core.definition.task_definition import is_essential
 from ecs_gpu_deploy.core.judge.observed import Watched
 from ecs_gpu_deploy.core.judge.options import RolloutOptions, WaitOptions
 from ecs_gpu_deploy.core.judge.phases import PhaseFacts, leaving_seconds
-from ecs_gpu_deploy.model import Service
+from ecs_gpu_deploy.model import DEREGISTRATION_DELAY, Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def watch_of(
         checked_containers=frozenset(
             str(c.get("name"))
             for c in definition["containerDefinitions"]
-            if c.get("healthCheck") and c.get("essential") is not False
+            if c.get("healthCheck") and is_essential(c)
         ),
     )
     return Watch(
@@ -107,7 +107,7 @@ def timeout_of(wait: WaitOptions, facts: PhaseFacts) -> float:
 
     The default has room for a drain as long as AWS's own; a deployment ends when its last old task is gone.
     """
-    drain = max(facts.deregistration_delay - DEREGISTRATION_DELAY_SECONDS, 0.0)
+    drain = max(facts.deregistration_delay - DEREGISTRATION_DELAY, 0.0)
     return wait.timeout if wait.timeout_given else wait.timeout + facts.bake + facts.pauses + drain
 
 

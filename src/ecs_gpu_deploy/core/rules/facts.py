@@ -14,7 +14,7 @@ from ecs_gpu_deploy.core.capacity.gpus import GpuKind, gpu_requests_of
 from ecs_gpu_deploy.core.defaults import stop_timeout
 from ecs_gpu_deploy.core.definition.secret_text import looks_secret
 from ecs_gpu_deploy.core.definition.sizes import memory_mib
-from ecs_gpu_deploy.core.definition.task_definition import network_mode
+from ecs_gpu_deploy.core.definition.task_definition import is_essential, network_mode
 from ecs_gpu_deploy.core.image.image_reference import ImageReference
 from ecs_gpu_deploy.core.judge.timing import ContainerCheck, container_allowance
 from ecs_gpu_deploy.core.rules.command_line import CommandLine, command_line
@@ -117,7 +117,7 @@ def container_facts(
     model = _model(line, environment)
     return {
         "name": container.get("name"),
-        "essential": container.get("essential") is not False,
+        "essential": is_essential(container),
         "isBalanced": _is_balanced(container, service),
         "balancedPorts": _balanced_ports(container, service),
         "image": reference,

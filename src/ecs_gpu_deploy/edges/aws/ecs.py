@@ -44,7 +44,7 @@ _STILL_DRAINING = (
     "Old tasks have not left yet: look at their deregistration delay and stopTimeout, and at scale-in "
     "protection (GetTaskProtection), then run it again."
 )
-_MOST_INSTANCES = 5000
+MOST_INSTANCES = 5000
 _FAULTY = frozenset({"ClientException", "InvalidParameterException"})
 
 
@@ -425,7 +425,7 @@ class Ecs:
         """Return the container instances of *arns*, or up to 5,000 (a cluster's quota); raises AwsError."""
         params, member = {"cluster": self.cluster}, "containerInstanceArns"
         listed = self._aws.pages("ecs", "list_container_instances", params, member, once=True)
-        wanted = list(arns) or list(islice(listed, _MOST_INSTANCES))
+        wanted = list(arns) or list(islice(listed, MOST_INSTANCES))
         found: list[ContainerInstance] = []
         for begin in range(0, len(wanted), _BATCH):
             answer = self._aws.once(

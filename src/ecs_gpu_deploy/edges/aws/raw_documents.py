@@ -8,10 +8,10 @@ from typing import Any
 
 from ecs_gpu_deploy.edges.aws.answers import Missing, reading
 from ecs_gpu_deploy.edges.aws.client import Aws
+from ecs_gpu_deploy.edges.aws.ecs import MOST_INSTANCES
 
 Raw = Mapping[str, Any]
 _BATCH = 100
-_MOST_INSTANCES = 5000
 _MOST_GROUPS = 20
 
 
@@ -42,7 +42,7 @@ def fetch_raw_providers(aws: Aws, names: Sequence[str]) -> tuple[Raw, ...]:
 def fetch_raw_instances(aws: Aws, cluster: str) -> tuple[Raw, ...]:
     """Return up to 5,000 container instances (the quota of a cluster) with their health. Raises AwsError."""
     params, member = {"cluster": cluster}, "containerInstanceArns"
-    arns = list(islice(aws.pages("ecs", "list_container_instances", params, member), _MOST_INSTANCES))
+    arns = list(islice(aws.pages("ecs", "list_container_instances", params, member), MOST_INSTANCES))
     found: list[Raw] = []
     for begin in range(0, len(arns), _BATCH):
         wanted = {
